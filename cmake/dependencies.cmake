@@ -1,0 +1,19 @@
+# Everything third-party, found where the system or CMAKE_PREFIX_PATH has it. README.md names the Debian packages.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(MPI REQUIRED COMPONENTS C)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(nlohmann_json 3.10 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(dnnl 3 CONFIG)
+if(NOT dnnl_FOUND)
+  message(FATAL_ERROR "oneDNN 3 or later is missing (Debian 12 has 2.6, another API). scripts/setup.sh puts one into .venv "
+                      "(pip install onednn-devel-cpu-gomp); on a cluster: spack install onednn or a module, then "
+                      "-DCMAKE_PREFIX_PATH=<its prefix>.")
+endif()
+foreach(package libdeflate libxxhash hwloc kissfft-float libhwy libhwy-contrib)
+  pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
+endforeach()

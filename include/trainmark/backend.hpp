@@ -1,0 +1,168 @@
+// The seam between what is computed and what computes it. All that differs between CPU and CUDA stands behind Backend.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <memory_resource>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainmark/comm.hpp"
+#include "trainmark/nn.hpp"
+
+namespace trainmark {
+
+/// Travels to device memory with each batch, so that no plan takes an argument from the host and a captured step can be
+/// replayed. Laid out as this header followed by `valid` (at most local batch) sample ids, i64 each.
+struct StepState {
+  float rate = 0.0F;
+  float loss_scale = 1.0F;
+  std::int32_t found_inf = 0;
+  std::int32_t valid = 0;  ///< samples of this rank's batch that count; the rest is padding
+  std::int64_t step = 0;   ///< 0-based, over the whole run
+  std::int64_t epoch = 0;  ///< 0-based
+};
+[[nodiscard]] constexpr std::size_t step_state_bytes(std::int64_t local_batch) {
+  return sizeof(StepState) + static_cast<std::size_t>(local_batch) * sizeof(std::int64_t);
+}
+
+/// How a tensor lies in a backend's memory. 0 is the plain logical order; everything else is the backend's private choice
+/// (activations are channels-last there), meaningful only to the backend that made it.
+using Layout = std::int32_t;
+inline constexpr Layout logical_layout = 0;
+
+struct TensorDesc {
+  Shape shape;
+  DType dtype = DType::f32;
+  Layout layout = logical_layout;
+};
+
+/// An ordered queue of work. The CPU's compute stream runs inline; its communication stream is a thread.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual void synchronize() = 0;  ///< waits; raises what went wrong in the queue
+};
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void record(Stream& stream) = 0;
+  virtual void make_wait(Stream& stream) = 0;  ///< later work of `stream` waits for the recorded point
+};
+
+/// An operation made ready: built once, executed often, allocating nothing.
+class Plan {
+ public:
+  virtual ~Plan() = default;
+  /// `args`: inputs, then outputs, in the operation's order, then scratch memory if any was asked for.
+  virtual void execute(Stream& stream, std::span<void* const> args) = 0;
+};
+
+struct Planned {
+  std::unique_ptr<Plan> plan;
+  std::vector<TensorDesc> outputs;   ///< with the layouts that the plan writes
+  std::size_t scratch_bytes = 0;     ///< shared by all plans of a lane
+  /// Output `in_place->first` may take the memory of input `in_place->second`.
+  std::optional<std::pair<int, int>> in_place;
+};
+struct Operands {
+  std::vector<TensorDesc> inputs;
+  std::vector<TensorDesc> outputs;  ///< shapes and types as inferred; layouts still open but for gradients (logical)
+};
+
+/// One launch of a recording: a plan with its memory, its lane and what orders it.
+struct Launch {
+  Plan* plan = nullptr;
+  std::vector<void*> args;
+  Lane lane = Lane::compute;
+  std::vector<int> waits;  ///< indices of earlier launches on other lanes that must have ended
+  std::string name;
+};
+/// A recorded step. Recording never executes.
+class Replay {
+ public:
+  virtual ~Replay() = default;
+  virtual void launch() = 0;  ///< compute lane: returns when the CPU has done it; a device has it enqueued
+};
+
+/// Collective data movement over device memory, in a communicator of its own.
+class Collective {
+ public:
+  virtual ~Collective() = default;
+  virtual void all_reduce(Stream& stream, float* values, std::int64_t count) = 0;  ///< in place, sum
+};
+
+struct BackendOptions {
+  std::string device = "auto";     ///< auto, cpu, cuda
+  int threads = 0;                 ///< compute threads per rank; 0: this rank's usable cores less the communication thread
+  std::string overlap = "auto";    ///< auto, on, off: all-reduce beside the backward pass
+};
+
+/// Named seconds per launch of the last profiled step.
+using Profile = std::vector<std::pair<std::string, double>>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  [[nodiscard]] virtual std::string name() const = 0;         ///< "cpu", "cuda"
+  [[nodiscard]] virtual std::string description() const = 0;  ///< libraries, instruction set, device
+  [[nodiscard]] virtual bool overlaps() const = 0;            ///< whether the communication lane runs beside compute
+  [[nodiscard]] virtual int threads() const = 0;
+
+  [[nodiscard]] virtual std::pmr::memory_resource& device_memory() = 0;
+  [[nodiscard]] virtual std::pmr::memory_resource& pinned_memory() = 0;
+  [[nodiscard]] virtual std::int64_t allocations() const = 0;  ///< calls so far of both
+  virtual void copy_to_device(Stream& stream, void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) = 0;
+  virtual void fill_zero(Stream& stream, void* to, std::size_t bytes) = 0;
+  [[nodiscard]] virtual Stream& stream(Lane lane) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Event> make_event() = 0;
+  [[nodiscard]] virtual std::size_t bytes_of(const TensorDesc& tensor) const = 0;
+  /// Between logical order and a private layout, for tests, checks and exports only.
+  virtual void to_logical(const TensorDesc& desc, const void* from, float* to) = 0;
+  virtual void from_logical(const TensorDesc& desc, const float* from, void* to) = 0;
+
+  /// Why this operation cannot run here; empty if it can. Asked for every node before the clock starts.
+  [[nodiscard]] virtual std::string refusal(const Op& op, const Operands& operands) const = 0;
+  [[nodiscard]] virtual Graph fuse(Graph graph) const = 0;  ///< keeps a fused form only if it plans
+
+  virtual Planned plan(const Conv&, const Operands&) = 0;
+  virtual Planned plan(const Pool&, const Operands&) = 0;
+  virtual Planned plan(const Dense&, const Operands&) = 0;
+  virtual Planned plan(const Activation&, const Operands&) = 0;
+  virtual Planned plan(const Dropout&, const Operands&) = 0;
+  virtual Planned plan(const Preprocess&, const Operands&) = 0;
+  virtual Planned plan(const Loss&, const Operands&) = 0;
+  virtual Planned plan(const Metric&, const Operands&) = 0;
+  virtual Planned plan(const ConvBackwardData&, const Operands&) = 0;
+  virtual Planned plan(const ConvBackwardWeights&, const Operands&) = 0;
+  virtual Planned plan(const PoolBackward&, const Operands&) = 0;
+  virtual Planned plan(const DenseBackwardData&, const Operands&) = 0;
+  virtual Planned plan(const DenseBackwardWeights&, const Operands&) = 0;
+  virtual Planned plan(const ActivationBackward&, const Operands&) = 0;
+  virtual Planned plan(const DropoutBackward&, const Operands&) = 0;
+  virtual Planned plan(const ConvBlock&, const Operands&) = 0;
+  virtual Planned plan(const PoolActivationBackward&, const Operands&) = 0;
+  virtual Planned plan(const ConvBlockBackwardWeights&, const Operands&) = 0;
+  /// Works on arenas. args: gradients of the range. `collective` outlives the plan.
+  virtual Planned plan(const AllReduce&, Collective& collective) = 0;
+  /// args: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state.
+  virtual Planned plan(const Update&) = 0;
+
+  [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;
+  /// Runs the launches one by one and times each (compute lane waits between). For `plan --measure` and benchmarks.
+  virtual Profile profile(const std::vector<Launch>& launches) = 0;
+};
+
+/// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
+/// Raises Error{environment} where the wanted one is not built in or finds no device.
+[[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap);
+/// Does nothing, fast: all plans are empty. Measures what the harness itself costs; computes dry runs.
+[[nodiscard]] std::unique_ptr<Backend> make_null_backend();
+
+}  // namespace trainmark

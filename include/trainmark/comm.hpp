@@ -1,0 +1,101 @@
+// The control plane: who takes part in a run, and how all of them come to the same decision. Bulk data (gradients)
+// travel through the backend's collectives, not through here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+/// A set of ranks with collective operations. A value: copies share one communicator. Every call is collective unless
+/// it says otherwise, raises Error{communication} when MPI reports one, and chunks counts above 2^31 itself.
+class Group {
+ public:
+  struct Impl;
+  explicit Group(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+  [[nodiscard]] int rank() const noexcept;  ///< local
+  [[nodiscard]] int size() const noexcept;  ///< local
+  void barrier() const;
+  void broadcast(std::span<std::byte> bytes, int root = 0) const;
+  [[nodiscard]] std::string broadcast(std::string text, int root = 0) const;  ///< any length; root's text on all
+  void sum(std::span<double> values) const;            ///< in place
+  void max(std::span<double> values) const;            ///< in place
+  void sum(std::span<std::int64_t> values) const;      ///< in place
+  [[nodiscard]] std::vector<std::uint64_t> all_gather(std::uint64_t value) const;
+  [[nodiscard]] std::vector<double> all_gather(double value) const;
+  [[nodiscard]] std::vector<std::string> gather(const std::string& text, int root = 0) const;  ///< empty but on root
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& text) const;
+  /// Ranks of equal colour form a new group, ordered by rank here.
+  [[nodiscard]] Group split(int colour) const;
+  [[nodiscard]] Group duplicate() const;  ///< same ranks, a context of its own (one per lane)
+  [[nodiscard]] const Impl& impl() const noexcept { return *impl_; }
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+/// Where this process stands. Made once per process; a world of one needs no launcher.
+class World {
+ public:
+  /// Initialises MPI with MPI_THREAD_MULTIPLE where offered and MPI_ERRORS_RETURN set; finalises when destroyed, unless an
+  /// exception is unwinding (the other ranks would wait for ever: abort() is called instead by whoever catches it).
+  World(int& argc, char**& argv);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  [[nodiscard]] const Group& all() const noexcept;
+  [[nodiscard]] const Group& node() const noexcept;  ///< the ranks that share this node's memory
+  [[nodiscard]] int nodes() const noexcept;
+  [[nodiscard]] int node_index() const noexcept;     ///< nodes are numbered by their lowest rank
+  [[nodiscard]] bool thread_multiple() const noexcept;
+  [[nodiscard]] double init_seconds() const noexcept;  ///< time spent in MPI_Init_thread
+  [[nodiscard]] const std::string& host() const noexcept;
+  [[nodiscard]] std::string library_version() const;
+
+  /// Ends every rank with `code` at once (MPI_Abort). For what cannot be agreed upon.
+  [[noreturn]] void abort(ExitCode code) const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What one rank has to say after its local work. Success has an empty message.
+struct Status {
+  ExitCode code = ExitCode::success;
+  std::string message;
+  [[nodiscard]] bool ok() const noexcept { return code == ExitCode::success; }
+};
+
+/// Collective: all ranks learn whether all succeeded. Where some failed, every rank raises the same Error: the lowest
+/// failing rank's code and message, with the number of ranks that failed and (if not all) which.
+void agree(const Group& group, const Status& mine);
+
+/// Runs `work` on this rank, turns an Error into a Status, and agrees. So "rank 7 cannot read its file" is one message
+/// and every rank leaves with the same code.
+template <class Work>
+void agree_on(const Group& group, Work&& work) {
+  Status status;
+  try {
+    work();
+  } catch (const Error& error) {
+    status = {error.code(), error.what()};
+  } catch (const std::exception& error) {
+    status = {ExitCode::environment, error.what()};
+  }
+  agree(group, status);
+}
+
+/// Collective: raises Error{environment} naming the ranks whose `fingerprint` differs from rank 0's. `subject` is what is
+/// compared, e.g. "the trainmark binary"; `remedy` what to do about it.
+void require_equal(const Group& group, std::string_view subject, std::uint64_t fingerprint, std::string_view remedy);
+
+}  // namespace trainmark

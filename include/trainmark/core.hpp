@@ -1,0 +1,192 @@
+// The vocabulary that every module shares: errors and exit codes, element types, shapes, data schemas, counter-based
+// randomness and one clock. Nothing here knows MPI, a device, a file format or JSON.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <source_location>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainmark {
+
+/// What the process tells its launcher. run.json's `exit_code` is the authority (launchers rewrite codes).
+enum class ExitCode : int {
+  success = 0,         ///< target met, or the fixed work was done
+  usage = 2,           ///< command line or config
+  data = 3,            ///< dataset or staging
+  environment = 4,     ///< environment or launch mismatch
+  communication = 5,   ///< communication or device
+  target_missed = 6,   ///< the run completed, the target was not reached
+  compliance = 7,      ///< the log was judged not compliant
+  requeue = 75,        ///< checkpointed, please requeue (reserved)
+  watchdog = 124,      ///< a phase made no progress within its limit
+};
+
+/// The four parts every message to a user has.
+struct Complaint {
+  std::string where;   ///< file, JSON pointer and line, rank and node ...
+  std::string what;    ///< what is wrong, with the values
+  std::string why;     ///< why it matters (may be empty)
+  std::string remedy;  ///< what to do
+};
+
+/// The one exception for what users and environments do wrong. Our own bugs are TRAINMARK_CHECK failures.
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const Complaint& complaint);
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  [[nodiscard]] ExitCode code() const noexcept { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+/// "where: what (why); remedy"
+[[nodiscard]] std::string to_string(const Complaint& complaint);
+
+/// Raises std::logic_error for a broken contract of our own.
+[[noreturn]] void contract_failed(const char* condition, std::string_view detail, std::source_location where);
+#define TRAINMARK_CHECK(condition, detail)                                                                     \
+  do {                                                                                                         \
+    if (!(condition)) ::trainmark::contract_failed(#condition, (detail), std::source_location::current());     \
+  } while (false)
+
+/// Element types as run-time values; templates on them stay inside kernels.
+enum class DType : std::uint8_t { f32, bf16, f16, f64, i16, i32, i64, u8 };
+[[nodiscard]] std::size_t size_of(DType type) noexcept;
+[[nodiscard]] std::string_view name_of(DType type) noexcept;
+
+/// Extents of a tensor, logical order N,C,[D,]H,W. The element count is computed in 64 bits in this one place.
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<std::int64_t> extents) : extents_(extents) {}
+  explicit Shape(std::vector<std::int64_t> extents) : extents_(std::move(extents)) {}
+
+  [[nodiscard]] std::size_t rank() const noexcept { return extents_.size(); }
+  [[nodiscard]] std::int64_t operator[](std::size_t axis) const { return extents_.at(axis); }
+  [[nodiscard]] std::int64_t& operator[](std::size_t axis) { return extents_.at(axis); }
+  [[nodiscard]] const std::vector<std::int64_t>& extents() const noexcept { return extents_; }
+  [[nodiscard]] std::int64_t elements() const noexcept;
+  bool operator==(const Shape&) const = default;
+
+ private:
+  std::vector<std::int64_t> extents_;
+};
+[[nodiscard]] std::string to_string(const Shape& shape);  // "2x4x128x128x128"
+
+/// One named part of a sample, as it lies in memory (channels-last for images and volumes), e.g. x: 128x128x128x4 i16.
+struct Field {
+  std::string name;
+  Shape shape;
+  DType dtype = DType::f32;
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return static_cast<std::size_t>(shape.elements()) * size_of(dtype);
+  }
+};
+struct DataSchema {
+  std::vector<Field> fields;
+  [[nodiscard]] std::size_t sample_bytes() const noexcept;
+};
+/// Where one sample is to be written: one span per field of the schema, in its order.
+using SampleView = std::vector<std::span<std::byte>>;
+
+/// A half-open range of indices.
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  [[nodiscard]] std::int64_t size() const noexcept { return end - begin; }
+  bool operator==(const Range&) const = default;
+};
+/// Part `index` of `total` items cut into `parts` ranges whose sizes differ by at most one (the first are larger).
+[[nodiscard]] Range slice_of(std::int64_t total, std::int64_t parts, std::int64_t index) noexcept;
+
+// --- Randomness: a pure function of a key. Philox 4x32-10 (Salmon et al., SC'11). ---------------------------------
+
+/// What a random number is for. Two purposes never share a stream, whatever the seed.
+enum class Purpose : std::uint32_t { initialise = 1, dropout = 2, sample_order = 3, synthesise = 4, warm_up = 5, test = 6 };
+
+/// Four 32-bit random words for a 64-bit seed and a 128-bit counter.
+[[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::array<std::uint32_t, 4> counter) {
+  auto k0 = static_cast<std::uint32_t>(seed);
+  auto k1 = static_cast<std::uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = std::uint64_t{0xD2511F53} * counter[0];
+    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * counter[2];
+    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ k0, static_cast<std::uint32_t>(p1),
+               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ k1, static_cast<std::uint32_t>(p0)};
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  return counter;
+}
+/// Uniform in [0, 1) from the upper 24 bits.
+[[nodiscard]] constexpr float unit_float(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24F; }
+
+/// A sequence drawn from one key (seed, purpose, a, b). Own samplers: standard distributions differ between libraries.
+class Rng {
+ public:
+  Rng(std::uint64_t seed, Purpose purpose, std::uint64_t a = 0, std::uint32_t b = 0) noexcept;
+  std::uint32_t bits() noexcept;
+  double uniform() noexcept;                            ///< [0, 1), 53 bits
+  double normal() noexcept;                             ///< mean 0, variance 1 (Box-Muller)
+  std::int64_t poisson(double mean) noexcept;           ///< exact for small means, PTRS (Hoermann 1993) for large
+  std::uint64_t below(std::uint64_t bound) noexcept;    ///< unbiased in [0, bound)
+
+ private:
+  std::uint64_t seed_;
+  std::array<std::uint32_t, 4> counter_{};
+  std::array<std::uint32_t, 4> block_{};
+  int used_ = 4;
+};
+
+/// One clock: a UTC anchor taken at construction plus steady deltas, so that log times are absolute and never go back.
+class Clock {
+ public:
+  Clock() noexcept;
+  [[nodiscard]] std::int64_t unix_ms() const noexcept;
+  [[nodiscard]] double seconds() const noexcept;  ///< since construction
+
+ private:
+  std::chrono::system_clock::time_point anchor_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+/// Move-only owner of a C handle. Traits: `using type`, `static type null() noexcept`, `static void release(type) noexcept`.
+template <class Traits>
+class Handle {
+ public:
+  using type = typename Traits::type;
+  Handle() noexcept = default;
+  explicit Handle(type raw) noexcept : raw_(raw) {}
+  Handle(Handle&& other) noexcept : raw_(other.raw_) { other.raw_ = Traits::null(); }
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      raw_ = other.raw_;
+      other.raw_ = Traits::null();
+    }
+    return *this;
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { reset(); }
+  [[nodiscard]] type get() const noexcept { return raw_; }
+  explicit operator bool() const noexcept { return raw_ != Traits::null(); }
+  void reset() noexcept {
+    if (raw_ != Traits::null()) Traits::release(raw_);
+    raw_ = Traits::null();
+  }
+
+ private:
+  type raw_ = Traits::null();
+};
+
+}  // namespace trainmark

@@ -1,0 +1,98 @@
+// MLPerf log events: write right, read anyone's, judge. Key names, targets and rules follow the MLPerf HPC rules 3.0 and
+// the training rules 4.0 for ResNet-50.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+enum class EventType : std::uint8_t { interval_start, interval_end, point_in_time };
+/// Null, or what a record may hold. Doubles are printed as the shortest text that reads back equal; NaN and Infinity as
+/// the official parser takes them.
+using EventValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>>;
+using Metadata = std::vector<std::pair<std::string, EventValue>>;
+
+struct Event {
+  std::int64_t time_ms = 0;
+  EventType type = EventType::point_in_time;
+  std::string key;
+  EventValue value;
+  Metadata metadata;  ///< without file and lineno, which come from `where`
+  std::source_location where = std::source_location::current();
+};
+
+/// One line without its newline: ":::MLLOG {...}". Locale-independent.
+[[nodiscard]] std::string to_line(const Event& event);
+
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void write(const Event& event) = 0;
+};
+
+/// Writes records through one write() each to a file opened with O_APPEND.
+class LogFile final : public EventSink {
+ public:
+  explicit LogFile(const std::filesystem::path& path);  ///< creates; Error{environment} where it cannot
+  ~LogFile() override;
+  void write(const Event& event) override;
+  /// The descriptor, for closing the log from a signal thread.
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// Keeps events in memory (tests, other ranks).
+class EventMemory final : public EventSink {
+ public:
+  void write(const Event& event) override { events.push_back(event); }
+  std::vector<Event> events;
+};
+
+/// Emits `<name>_start` now and `<name>_stop` at the end of the scope: a start without its stop cannot be written.
+class [[nodiscard]] LogScope {
+ public:
+  LogScope(EventSink& sink, const Clock& clock, std::string name, Metadata metadata = {},
+           std::source_location where = std::source_location::current());
+  ~LogScope();
+  LogScope(const LogScope&) = delete;
+  LogScope& operator=(const LogScope&) = delete;
+  void add(std::string key, EventValue value);  ///< to the metadata of the stop record
+
+ private:
+  EventSink& sink_;
+  const Clock& clock_;
+  std::string name_;
+  Metadata metadata_;
+  std::source_location where_;
+};
+
+// --- Reading and judging ----------------------------------------------------------------------------------------------
+
+struct Finding {
+  int line = 0;         ///< 1-based; 0: the file as a whole
+  std::string rule;     ///< short name, e.g. "exactly_one", "target", "pairing"
+  std::string message;
+};
+struct Verdict {
+  std::string usage, ruleset, benchmark, division;  ///< as found or assumed
+  std::vector<Finding> official;  ///< what the official checker (--werror) would fail on: empty = SUCCESS
+  std::vector<Finding> semantic;  ///< what it lacks: pairing, time order, target before run_stop, status, epochs, run_stop
+  [[nodiscard]] bool compliant() const noexcept { return official.empty(); }
+  [[nodiscard]] bool sound() const noexcept { return official.empty() && semantic.empty(); }
+};
+/// Judges the text of a log. usage "auto" takes hpc, or training where the benchmark is resnet; ruleset "auto" 3.0.0 / 4.0.0.
+[[nodiscard]] Verdict judge_log(std::string_view text, std::string_view usage = "auto", std::string_view ruleset = "auto");
+[[nodiscard]] Verdict judge_file(const std::filesystem::path& path, std::string_view usage = "auto", std::string_view ruleset = "auto");
+
+}  // namespace trainmark

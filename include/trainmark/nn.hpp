@@ -1,0 +1,199 @@
+// A network, and a whole training step, as plain data: tensors, nodes and the rewrites Graph -> Graph that make a step
+// out of a forward pass. No device, no MPI, no JSON, no memory.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "trainmark/core.hpp"
+#include "trainmark/optim.hpp"
+
+namespace trainmark {
+
+// --- Operations: attribute structs without behaviour. Every visitor names each of them or does not compile. -----------
+// Shapes are logical: N,C,[D,]H,W. Operand orders stand beside each operation as (inputs) -> (outputs).
+
+struct Conv {  // (src, weights[O,I,kD,kH,kW], bias[O]) -> (dst)
+  std::vector<int> kernel, stride, pad_lo, pad_hi;  // one entry per spatial axis
+  bool operator==(const Conv&) const = default;
+};
+struct Pool {  // max pooling, 'valid': (src) -> (dst)
+  std::vector<int> kernel, stride;
+  bool operator==(const Pool&) const = default;
+};
+struct Dense {  // (src[N,...], weights[O,I], bias[O]) -> (dst[N,O]); a volume is flattened D,H,W,C with C fastest
+  bool operator==(const Dense&) const = default;
+};
+enum class Curve : std::uint8_t { leaky_relu, tanh };
+struct Activation {  // (src) -> (dst): leaky_relu: x > 0 ? x : slope x; tanh: scale tanh(x)
+  Curve curve = Curve::leaky_relu;
+  float slope = 0.3F;
+  float scale = 1.0F;
+  bool operator==(const Activation&) const = default;
+};
+struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a function of (seed, epoch, sample id, layer, unit)
+  float rate = 0.0F;
+  std::uint64_t seed = 0;
+  std::uint32_t layer = 0;
+  bool operator==(const Dropout&) const = default;
+};
+struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x)
+  bool operator==(const Preprocess&) const = default;
+};
+struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state) -> (value[1], diff_prediction[N,K])
+  // value = sum over this rank's valid samples of (p - y)^2 / (K global_batch); diff seeded with 1 / global_batch.
+  std::int64_t global_batch = 1;
+  bool operator==(const Loss&) const = default;
+};
+struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3]): adds |p - y|, (p - y)^2 over outputs, valid samples
+  bool operator==(const Metric&) const = default;
+};
+struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src)
+  Conv conv;
+  bool operator==(const ConvBackwardData&) const = default;
+};
+struct ConvBackwardWeights {  // (src, diff_dst) -> (diff_weights, diff_bias)
+  Conv conv;
+  bool operator==(const ConvBackwardWeights&) const = default;
+};
+struct PoolBackward {  // (src, diff_dst) -> (diff_src); the first maximum of a window takes it all
+  Pool pool;
+  bool operator==(const PoolBackward&) const = default;
+};
+struct DenseBackwardData {  // (diff_dst, weights) -> (diff_src)
+  bool operator==(const DenseBackwardData&) const = default;
+};
+struct DenseBackwardWeights {  // (src, diff_dst) -> (diff_weights, diff_bias)
+  bool operator==(const DenseBackwardWeights&) const = default;
+};
+struct ActivationBackward {  // (dst, diff_dst) -> (diff_src): both curves invert from their output
+  Activation activation;
+  bool operator==(const ActivationBackward&) const = default;
+};
+struct DropoutBackward {  // (diff_dst, step_state) -> (diff_src)
+  Dropout dropout;
+  bool operator==(const DropoutBackward&) const = default;
+};
+struct AllReduce {  // (gradients...) -> (): sums the elements [begin, end) of the gradient arena over all ranks
+  Range range;
+  bool operator==(const AllReduce&) const = default;
+};
+struct Update {  // (gradients..., step_state) -> (): updates the elements [begin, end) of the parameter arena
+  Rule rule;
+  float decay = 0.0F;  // added to the gradient as decay * weight (Keras L2 of c is decay 2c)
+  Range range;
+};
+
+// Fused blocks, one bounded block per family; made by a backend's fuse(), never by a model.
+struct ConvBlock {  // (src, weights, bias) -> (dst [, winner u8]): conv, activation, max pool. With pool, dst is the pooled
+  Conv conv;        // tensor and `winner` tells which of a window's elements won and on which side of zero it lay
+  Activation activation;
+  bool has_pool = false;
+  Pool pool;
+  bool operator==(const ConvBlock&) const = default;
+};
+struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (diff of the convolution's output), in place on src
+  Pool pool;
+  Activation activation;
+  bool operator==(const PoolActivationBackward&) const = default;
+};
+struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -> (diff_weights, diff_bias)
+  ConvBlock block;
+  bool operator==(const ConvBlockBackwardWeights&) const = default;
+};
+
+using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData, ConvBackwardWeights,
+                        PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward, AllReduce,
+                        Update, ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
+[[nodiscard]] std::string_view name_of(const Op& op);
+
+// --- Graph -----------------------------------------------------------------------------------------------------------
+
+/// What keeps a tensor alive and where it lives.
+enum class Role : std::uint8_t {
+  input,       ///< arrives with the batch, in one of two device slots
+  activation,  ///< lives between its producer and its last consumer in the pool
+  parameter,   ///< a range of ModelState's parameter arena
+  gradient,    ///< a range of the gradient arena (the loss value is its last element, so it is summed with the rest)
+  metric,      ///< accumulates over an evaluation: f64 sums in device memory
+};
+
+using TensorId = int;
+struct Tensor {
+  std::string name;  // e.g. "conv1.weights", "conv1.dst", "diff:conv1.dst"
+  Shape shape;
+  DType dtype = DType::f32;
+  Role role = Role::activation;
+  std::int64_t offset = 0;  // parameter and gradient: first element in the arena
+};
+
+enum class Lane : std::uint8_t { compute, communication, copy };
+
+struct Node {
+  std::string name;
+  Op op;
+  std::vector<TensorId> inputs;
+  std::vector<TensorId> outputs;
+  Lane lane = Lane::compute;
+};
+
+/// Nodes stand in an order in which they may run; it is the same on all ranks.
+struct Graph {
+  std::vector<Tensor> tensors;
+  std::vector<Node> nodes;
+
+  TensorId add(Tensor tensor);
+  [[nodiscard]] TensorId find(std::string_view name) const;  ///< contract: it exists
+  [[nodiscard]] std::int64_t parameter_elements() const;
+  [[nodiscard]] std::int64_t gradient_elements() const;      ///< parameters plus the loss value
+};
+
+/// Output shapes and types of an operation. Raises Error{usage} with node, shapes and remedy where they do not fit.
+[[nodiscard]] std::vector<Tensor> infer(const Op& op, const std::vector<Tensor>& inputs);
+
+/// What a node costs by the dense count: every tap of a padded convolution counts.
+struct Cost {
+  std::int64_t macs = 0;        ///< multiply-accumulates
+  std::int64_t flops = 0;       ///< 2 * macs, plus element-wise work
+  std::int64_t bytes = 0;       ///< read and written once each
+  std::int64_t parameters = 0;  ///< elements of parameters read
+  Cost& operator+=(const Cost& other);
+};
+[[nodiscard]] Cost cost(const Graph& graph, const Node& node);
+[[nodiscard]] Cost cost(const Graph& graph);
+
+/// Builds a forward graph node by node; shapes are inferred on the way. Parameters lie in the arena in order of creation.
+class GraphBuilder {
+ public:
+  /// `compute` is the element type of activations (f32 or bf16); parameters and gradients are always f32.
+  explicit GraphBuilder(DType compute) : compute_(compute) {}
+  TensorId input(std::string name, Shape shape, DType dtype);
+  TensorId parameter(std::string name, Shape shape);
+  TensorId apply(std::string name, Op op, std::vector<TensorId> inputs);        ///< first output
+  TensorId conv(std::string name, TensorId src, int channels, const Conv& attributes);  ///< makes weights and bias
+  TensorId dense(std::string name, TensorId src, int units);
+  [[nodiscard]] const Tensor& tensor(TensorId id) const { return graph_.tensors.at(static_cast<std::size_t>(id)); }
+  [[nodiscard]] Graph take() { return std::move(graph_); }
+
+ private:
+  DType compute_;
+  Graph graph_;
+};
+
+/// Appends the backward pass of a graph that ends in a Loss: a gradient for every parameter, weight gradients before
+/// data gradients. Nothing flows into `input` tensors.
+[[nodiscard]] Graph differentiate(Graph forward);
+
+/// Parameters whose names are in `tensors` get `decay` in their update.
+struct DecayRule {
+  float decay = 0.0F;
+  std::vector<std::string> tensors;
+};
+/// Appends bucketed AllReduce nodes (placed as soon as a bucket's last gradient is there, on the communication lane) and
+/// the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the last.
+[[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay);
+
+}  // namespace trainmark

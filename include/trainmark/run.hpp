@@ -1,0 +1,120 @@
+// A run from start to end: its options, and `run` itself.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainmark/backend.hpp"
+#include "trainmark/load.hpp"
+#include "trainmark/models.hpp"
+#include "trainmark/optim.hpp"
+#include "trainmark/stage.hpp"
+
+namespace trainmark {
+
+struct DataOptions {
+  std::string train;             ///< folder of the training files
+  std::string validation;        ///< folder of the validation files
+  std::int64_t train_samples = 0;       ///< 0: all that are there
+  std::int64_t validation_samples = 0;  ///< 0: all that are there
+  FormatOptions format;
+  bool operator==(const DataOptions&) const = default;
+};
+
+struct TrainOptions {
+  std::int64_t global_batch = 64;
+  std::string until = "target";  ///< target, epochs, steps, seconds
+  std::int64_t epochs = 128;     ///< until=epochs: how many; until=target: at most
+  std::int64_t steps = 100;      ///< until=steps
+  double seconds = 60.0;         ///< until=seconds
+  double target = 0.124;         ///< validation MAE to reach
+  std::string precision = "fp32";  ///< fp32, bf16
+  double bucket_mib = 4.0;       ///< least size of an all-reduce bucket
+  bool operator==(const TrainOptions&) const = default;
+};
+
+struct OptimizerOptions {
+  std::string name = "sgd";
+  double momentum = 0.9;
+  bool operator==(const OptimizerOptions&) const = default;
+};
+
+/// Who runs, as the log's header says it.
+struct SubmissionOptions {
+  std::string division = "open";       ///< closed, open
+  std::string org = "none";
+  std::string platform = "unnamed";
+  std::string status = "research";     ///< onprem, cloud, preview, research
+  std::string ruleset = "3.0.0";       ///< 1.0.0, 2.0.0, 3.0.0
+  bool generated_data = false;         ///< the data are generated: no result of MLPerf whatever the verdict
+  bool operator==(const SubmissionOptions&) const = default;
+};
+
+struct ResultsOptions {
+  std::string folder = "results";  ///< results/<name>/<job or time>/
+  int progress_seconds = 10;       ///< interval of progress lines where there is no terminal
+  bool operator==(const ResultsOptions&) const = default;
+};
+
+/// A phase without progress for this long ends the job with code 124.
+struct WatchdogOptions {
+  double init_seconds = 1800;
+  double stage_seconds = 3600;
+  double step_seconds = 300;
+  bool operator==(const WatchdogOptions&) const = default;
+};
+
+struct RunOptions {
+  std::string name = "run";            ///< of the results folder: letters, digits, '.', '_', '-'
+  std::string workload = "cosmoflow";
+  std::int64_t seed = 0;               ///< 0: drawn from the operating system's entropy and logged
+  bool clear_cache = false;            ///< drop this node's page cache before init_start (needs root); logged only if done
+  DataOptions data;
+  StageOptions stage;
+  LoadOptions load;
+  CosmoflowOptions model;
+  OptimizerOptions optimizer;
+  PiecewiseSchedule schedule;
+  TrainOptions train;
+  BackendOptions backend;
+  SubmissionOptions submission;
+  ResultsOptions results;
+  WatchdogOptions watchdog;
+};
+
+/// What the caller knows and the run must not ask the environment for.
+struct RunContext {
+  std::string resolved_config;    ///< JSON text, goes into the results as it is
+  std::string command_line;
+  std::string job_id;             ///< of the batch system; empty: none
+  std::string environment_json;   ///< env.json's content from cli (build features, versions, selected variables)
+  bool quiet = false;
+  bool terminal = false;          ///< stderr is one
+  bool dry_run = false;           ///< stops before staging, after everything was planned
+};
+
+struct RunOutcome {
+  ExitCode code = ExitCode::success;
+  std::filesystem::path results;
+  double time_to_train_s = 0.0;  ///< run_start to run_stop; 0 where no target was asked for
+  double staging_s = 0.0;
+  std::int64_t epochs = 0;
+  std::int64_t steps = 0;
+  double samples_per_s = 0.0;    ///< training steps only, evaluation excluded
+  double final_metric = 0.0;
+  bool target_met = false;
+  std::string verdict;           ///< of the run's own log
+};
+
+/// Cross-field checks that need the world or the dataset's counts: batch against ranks, samples against batch and shards,
+/// closed division. All complaints at once, one line each, with the JSON pointer of the key.
+[[nodiscard]] std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes,
+                                                     const DatasetFacts& facts);
+
+/// Collective. Raises Error, on every rank the same, for what was agreed upon.
+[[nodiscard]] RunOutcome run(const World& world, const RunOptions& options, const RunContext& context);
+
+}  // namespace trainmark

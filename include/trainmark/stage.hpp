@@ -1,0 +1,71 @@
+// Bytes to the node: what is to be copied (manifest), who gets which part (plan) and the copying itself.
+// Knows files, sizes, hashes and sample counts; nothing of HDF5, batches or training.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "trainmark/comm.hpp"
+
+namespace trainmark {
+
+struct StageOptions {
+  std::string strategy = "none";     ///< none, replicate (every node the whole set), shard (each node its part)
+  std::string target;                ///< folder on node-local storage; empty only with strategy none
+  bool reuse = true;                 ///< keep what is already there and right
+  bool verify = true;                ///< hash what was copied, and compare what is reused
+  double reserve_percent = 1.0;      ///< free space to leave on the target, in percent of the file system
+  bool operator==(const StageOptions&) const = default;
+};
+
+/// One file of a dataset. `name` is relative to the dataset's root, '/'-separated, never absolute or with "..".
+struct ManifestEntry {
+  std::string name;
+  std::int64_t bytes = 0;
+  std::int64_t samples = 0;
+  std::int64_t modified_ns = 0;  ///< of the source, to notice that it changed between manifest and copy
+  std::string xxh3;              ///< XXH3-128 of the content in hex; empty until it was read
+};
+struct Manifest {
+  std::vector<ManifestEntry> entries;  ///< sorted by name
+  [[nodiscard]] std::int64_t bytes() const noexcept;
+  [[nodiscard]] std::int64_t samples() const noexcept;
+};
+
+/// Which node gets which entries, in ascending order. shard: equal sample sums per node by whole files, or Error{data}
+/// naming the remedies (fewer files than nodes, sums that cannot be equal).
+struct StagingPlan {
+  std::string strategy;
+  std::vector<std::vector<std::size_t>> entries_of_node;
+};
+[[nodiscard]] StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes);
+
+/// What one node did, as it goes into staging.json.
+struct NodeStaging {
+  std::string host;
+  std::int64_t files_copied = 0;
+  std::int64_t files_reused = 0;
+  std::int64_t bytes_copied = 0;
+  std::int64_t bytes_reused = 0;
+  double copy_seconds = 0.0;    ///< longest of the node's ranks
+  double verify_seconds = 0.0;
+};
+struct Staged {
+  std::filesystem::path root;                 ///< where this rank reads: the target, or the source with strategy none
+  std::vector<std::size_t> entries;           ///< of the manifest, present under root
+  std::vector<NodeStaging> nodes;             ///< all nodes, on every rank
+  double seconds = 0.0;                       ///< longest of all ranks
+};
+
+/// Collective over the world. Checks free space per node before the first byte, copies in parallel by the node's ranks
+/// (temporary name, fsync, rename), verifies, publishes a manifest beside the data. Fills in missing hashes of `manifest`.
+/// Raises Error{data} on all ranks: target not writable or too small, source changed, hash mismatch.
+[[nodiscard]] Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan, const std::filesystem::path& source,
+                           const StageOptions& options);
+
+/// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the clock.
+[[nodiscard]] bool durable(const std::filesystem::path& path);
+
+}  // namespace trainmark
