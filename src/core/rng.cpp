@@ -46,7 +46,8 @@ std::int64_t Rng::poisson(double mean) noexcept {
   if (mean < 10.0) {  // product of uniforms (Knuth)
     const double limit = std::exp(-mean);
     std::int64_t count = 0;
-    for (double product = uniform(); product > limit; product *= uniform()) ++count;
+    for (double product = uniform(); product > limit; product *= uniform())
+      ++count;
     return count;
   }
   // PTRS: transformed rejection with squeeze (Hoermann 1993).

@@ -1,0 +1,129 @@
+// Collectives of the control plane. Errors come back as exceptions; counts above 2^31 are cut in native.hpp.
+#include <fmt/core.h>
+
+#include <array>
+
+#include "comm/native.hpp"
+
+namespace trainmark {
+
+void check_mpi(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  throw Error(ExitCode::communication, Complaint{call, std::string(text.data(), static_cast<std::size_t>(length)),
+                                                 "a peer or the network failed",
+                                                 "look at the first rank that complains, then at the node it ran on"});
+}
+
+Group::Impl::Impl(MPI_Comm raw, bool own) : comm(raw), owned(own) {
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+}
+
+Group::Impl::~Impl() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (owned && finalized == 0 && comm != MPI_COMM_NULL) MPI_Comm_free(&comm);
+}
+
+int Group::rank() const noexcept { return impl_->rank; }
+int Group::size() const noexcept { return impl_->size; }
+
+void Group::barrier() const { check_mpi(MPI_Barrier(impl_->comm), "MPI_Barrier"); }
+
+void Group::broadcast(std::span<std::byte> bytes, int root) const {
+  in_chunks(static_cast<std::int64_t>(bytes.size()), [&](std::int64_t offset, int count) {
+    check_mpi(MPI_Bcast(bytes.data() + offset, count, MPI_BYTE, root, impl_->comm), "MPI_Bcast");
+  });
+}
+
+std::string Group::broadcast(std::string text, int root) const {
+  std::uint64_t length = text.size();
+  broadcast(std::as_writable_bytes(std::span(&length, 1)), root);
+  text.resize(length);
+  broadcast(std::as_writable_bytes(std::span(text)), root);
+  return text;
+}
+
+namespace {
+
+template <class T>
+void reduce(MPI_Comm comm, std::span<T> values, MPI_Datatype type, MPI_Op op) {
+  in_chunks(static_cast<std::int64_t>(values.size()), [&](std::int64_t offset, int count) {
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset, count, type, op, comm), "MPI_Allreduce");
+  });
+}
+
+template <class T>
+std::vector<T> gather_values(MPI_Comm comm, int size, T value, MPI_Datatype type) {
+  std::vector<T> all(static_cast<std::size_t>(size));
+  check_mpi(MPI_Allgather(&value, 1, type, all.data(), 1, type, comm), "MPI_Allgather");
+  return all;
+}
+
+}  // namespace
+
+void Group::sum(std::span<double> values) const { reduce(impl_->comm, values, MPI_DOUBLE, MPI_SUM); }
+void Group::max(std::span<double> values) const { reduce(impl_->comm, values, MPI_DOUBLE, MPI_MAX); }
+void Group::sum(std::span<std::int64_t> values) const { reduce(impl_->comm, values, MPI_INT64_T, MPI_SUM); }
+
+std::vector<std::uint64_t> Group::all_gather(std::uint64_t value) const {
+  return gather_values(impl_->comm, size(), value, MPI_UINT64_T);
+}
+std::vector<double> Group::all_gather(double value) const {
+  return gather_values(impl_->comm, size(), value, MPI_DOUBLE);
+}
+
+std::vector<std::string> Group::all_gather(const std::string& text) const {
+  const std::vector<std::uint64_t> lengths = all_gather(std::uint64_t{text.size()});
+  std::vector<std::string> all;
+  // One broadcast a rank: rare and short texts (host names, messages), so simplicity wins over speed.
+  for (int root = 0; root < size(); ++root) {
+    std::string piece = root == rank() ? text : std::string(lengths[static_cast<std::size_t>(root)], '\0');
+    if (!piece.empty()) broadcast(std::as_writable_bytes(std::span(piece)), root);
+    all.push_back(std::move(piece));
+  }
+  return all;
+}
+
+std::vector<std::string> Group::gather(const std::string& text, int root) const {
+  const auto length = static_cast<int>(text.size());
+  std::vector<int> lengths(static_cast<std::size_t>(size()));
+  check_mpi(MPI_Gather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, root, impl_->comm), "MPI_Gather");
+  std::vector<int> offsets(lengths.size());
+  std::string joined;
+  if (rank() == root) {
+    int total = 0;
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      offsets[i] = total;
+      total += lengths[i];
+    }
+    joined.resize(static_cast<std::size_t>(total));
+  }
+  check_mpi(MPI_Gatherv(text.data(), length, MPI_CHAR, joined.data(), lengths.data(), offsets.data(), MPI_CHAR, root,
+                        impl_->comm),
+            "MPI_Gatherv");
+  std::vector<std::string> all;
+  if (rank() != root) return all;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    all.push_back(joined.substr(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(lengths[i])));
+  }
+  return all;
+}
+
+Group Group::split(int colour) const {
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(impl_->comm, colour, rank(), &part), "MPI_Comm_split");
+  return Group(std::make_shared<Impl>(part, true));
+}
+
+Group Group::duplicate() const {
+  MPI_Comm copy = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(impl_->comm, &copy), "MPI_Comm_dup");
+  return Group(std::make_shared<Impl>(copy, true));
+}
+
+}  // namespace trainmark

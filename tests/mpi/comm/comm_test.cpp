@@ -1,0 +1,101 @@
+// Collectives and agreement over 1, 2 and 4 ranks.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <numeric>
+
+#include "support/mpi_main.hpp"
+#include "trainmark/comm.hpp"
+
+namespace trainmark {
+namespace {
+
+const Group& all() { return test_world().all(); }
+
+TEST(Group, SumsAndTakesMaximaOverAllRanks) {
+  std::array<double, 2> values = {1.0, static_cast<double>(all().rank())};
+  all().sum(values);
+  EXPECT_EQ(values[0], all().size());
+  EXPECT_EQ(values[1], all().size() * (all().size() - 1) / 2.0);
+  std::array<double, 1> top = {static_cast<double>(all().rank())};
+  all().max(top);
+  EXPECT_EQ(top[0], all().size() - 1);
+}
+
+TEST(Group, BroadcastsTextOfAnyLengthFromAnyRoot) {
+  const int root = all().size() - 1;
+  const std::string text = all().rank() == root ? std::string(100000, 'x') + "end" : "short";
+  EXPECT_EQ(all().broadcast(text, root), std::string(100000, 'x') + "end");
+  EXPECT_EQ(all().broadcast(std::string(), 0), "");
+}
+
+TEST(Group, GathersTextsInRankOrderOnTheRootAlone) {
+  const std::string mine(static_cast<std::size_t>(all().rank()), 'r');
+  const std::vector<std::string> texts = all().gather(mine);
+  if (all().rank() == 0) {
+    ASSERT_EQ(texts.size(), static_cast<std::size_t>(all().size()));
+    for (std::size_t rank = 0; rank < texts.size(); ++rank)
+      EXPECT_EQ(texts[rank].size(), rank);
+  } else {
+    EXPECT_TRUE(texts.empty());
+  }
+  const std::vector<std::string> everywhere = all().all_gather(mine);
+  ASSERT_EQ(everywhere.size(), static_cast<std::size_t>(all().size()));
+  for (std::size_t rank = 0; rank < everywhere.size(); ++rank)
+    EXPECT_EQ(everywhere[rank].size(), rank);
+}
+
+TEST(Group, SplitsIntoGroupsOfEqualColour) {
+  const Group half = all().split(all().rank() % 2);
+  EXPECT_EQ(half.rank(), all().rank() / 2);
+  EXPECT_EQ(half.size(), (all().size() + 1 - all().rank() % 2) / 2);
+}
+
+TEST(World, CountsRanksOfOneMachineAsOneNode) {
+  EXPECT_EQ(test_world().nodes(), 1);
+  EXPECT_EQ(test_world().node_index(), 0);
+  EXPECT_EQ(test_world().node().size(), all().size());
+}
+
+TEST(Agree, SaysNothingWhenAllSucceed) { EXPECT_NO_THROW(agree(all(), {})); }
+
+TEST(Agree, GivesEveryRankTheLowestFailingRanksCodeAndMessage) {
+  const int bad = all().size() - 1;
+  Status mine;
+  if (all().rank() == bad) mine = {ExitCode::data, "cannot read its file"};
+  try {
+    agree(all(), mine);
+    FAIL() << "a failed rank was not noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_NE(std::string(error.what()).find("cannot read its file"), std::string::npos);
+    if (all().size() > 1) {
+      EXPECT_NE(std::string(error.what()).find("rank " + std::to_string(bad)), std::string::npos);
+    }
+  }
+}
+
+TEST(Agree, TurnsWhatWorkThrowsIntoOneErrorForAll) {
+  EXPECT_THROW(agree_on(all(), [] { throw Error(ExitCode::data, "no"); }), Error);
+  EXPECT_THROW(agree_on(all(),
+                        [] {
+                          if (all().rank() == 0) throw std::runtime_error("only here");
+                        }),
+               Error);
+}
+
+TEST(RequireEqual, NamesTheRanksThatDiffer) {
+  EXPECT_NO_THROW(require_equal(all(), "the config", 7, "use one file"));
+  if (all().size() == 1) return;
+  const std::uint64_t mine = all().rank() == 1 ? 8 : 7;
+  try {
+    require_equal(all(), "the config", mine, "use one file");
+    FAIL() << "a difference was not noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("rank 1"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace trainmark
