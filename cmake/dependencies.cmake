@@ -17,3 +17,5 @@ endif()
 foreach(package libdeflate libxxhash hwloc kissfft-float libhwy libhwy-contrib)
   pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
+# MPI's C++ bindings are gone from the standard; without this their inline parts would want a library nobody links.
+set_property(TARGET MPI::MPI_C APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
