@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Checks that every include respects the architecture: module to module, and third-party headers to their rooms.
+
+The lists below are docs/architecture.md's. Exit status 1 and one line a breach, with file and line.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# What a module may include directly; the closure is taken below.
+USES = {
+    "core": [],
+    "comm": ["core"],
+    "nn": ["core", "optim"],
+    "optim": ["core"],
+    "mllog": ["core"],
+    "stage": ["comm"],
+    "load": ["stage"],
+    "synth": ["load"],
+    "backend": ["comm", "nn", "optim"],
+    "exec": ["backend"],
+    "models": ["nn", "optim"],
+    "run": ["load", "exec", "models", "mllog"],
+    "report": ["mllog"],
+    "config": ["run"],
+    "cli": ["config", "report", "synth"],
+}
+
+# Third-party headers and the folders under src/ that may see them.
+ROOMS = {
+    r"mpi\.h": ["comm", "backend"],
+    r"hdf5.*|H5.*": ["load", "synth"],
+    r"cuda.*|cudnn.*|nccl.*|nvToolsExt.*|nvtx.*": ["backend/cuda"],
+    r"(oneapi/)?dnnl.*": ["backend/cpu"],
+    r"hwy/.*": ["backend/cpu", "synth"],
+    r"omp\.h": ["backend/cpu"],
+    r"nlohmann/.*": ["config", "mllog", "run", "report", "cli"],
+    r"CLI/.*": ["cli"],
+    r"xxhash\.h": ["stage", "exec", "run", "cli", "load", "synth"],
+    r"libdeflate\.h": ["load"],
+    r"kiss.*": ["synth"],
+    r"hwloc\.h": ["run", "backend", "cli"],
+    r"spdlog/.*": ["run", "cli"],
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+GETENV = re.compile(r"\b(secure_)?getenv\s*\(")
+SWITCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI|CUDNN)")
+NO_SWITCH = ("include/", "src/nn/", "src/exec/", "src/run/", "src/models/")
+
+
+def closure(module: str) -> set:
+    seen = {module}
+    todo = [module]
+    while todo:
+        for used in USES[todo.pop()]:
+            if used not in seen:
+                seen.add(used)
+                todo.append(used)
+    return seen
+
+
+def module_of(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if parts[0] == "src" else path.stem  # include/trainmark/<module>.hpp
+
+
+def check_include(path, number, header, module, allowed, breaches):
+    own = re.match(r"trainmark/(\w+)\.hpp$", header) or re.match(r"(\w+)/.+\.hpp$", header)
+    if own and own.group(1) in USES:
+        if own.group(1) not in allowed:
+            breaches.append(f"{path}:{number}: {module} may not include {own.group(1)} ({header})")
+        elif header.startswith(own.group(1) + "/") and own.group(1) != module and header != "comm/native.hpp":
+            breaches.append(f"{path}:{number}: {header} is private to {own.group(1)}; use trainmark/{own.group(1)}.hpp")
+        return
+    for pattern, rooms in ROOMS.items():
+        if re.fullmatch(pattern, header):
+            inside = str(path.relative_to(ROOT)).removeprefix("src/")
+            if not any(inside.startswith(room + "/") for room in rooms):
+                breaches.append(f"{path}:{number}: {header} belongs in {', '.join(rooms)} only")
+
+
+def main() -> int:
+    breaches = []
+    files = [p for folder in ("src", "include") for p in sorted((ROOT / folder).rglob("*")) if p.suffix in
+             {".cpp", ".hpp", ".cu", ".cuh"}]
+    for path in files:
+        module = module_of(path)
+        if module not in USES:
+            breaches.append(f"{path}: no such module in the architecture: {module}")
+            continue
+        allowed = closure(module)
+        relative = str(path.relative_to(ROOT))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) > 500:
+            breaches.append(f"{path}: {len(lines)} lines, the budget is 500")
+        for number, line in enumerate(lines, 1):
+            found = INCLUDE.match(line)
+            if found:
+                check_include(path, number, found.group(1), module, allowed, breaches)
+            if GETENV.search(line) and module != "cli":
+                breaches.append(f"{path}:{number}: only cli reads the environment")
+            if SWITCH.match(line) and relative.startswith(NO_SWITCH):
+                breaches.append(f"{path}:{number}: absence is a file, not an #if")
+    for breach in breaches:
+        print(breach)
+    print(f"check_layers: {len(files)} files, {len(breaches)} breaches")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
