@@ -46,9 +46,9 @@ class Stream {
   virtual ~Stream() = default;
   virtual void synchronize() = 0;  ///< waits; raises what went wrong in the queue
 };
-class Event {
+class StreamEvent {
  public:
-  virtual ~Event() = default;
+  virtual ~StreamEvent() = default;
   virtual void record(Stream& stream) = 0;
   virtual void make_wait(Stream& stream) = 0;  ///< later work of `stream` waits for the recorded point
 };
@@ -119,7 +119,7 @@ class Backend {
   virtual void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_zero(Stream& stream, void* to, std::size_t bytes) = 0;
   [[nodiscard]] virtual Stream& stream(Lane lane) = 0;
-  [[nodiscard]] virtual std::unique_ptr<Event> make_event() = 0;
+  [[nodiscard]] virtual std::unique_ptr<StreamEvent> make_event() = 0;
   [[nodiscard]] virtual std::size_t bytes_of(const TensorDesc& tensor) const = 0;
   /// Between logical order and a private layout, for tests, checks and exports only.
   virtual void to_logical(const TensorDesc& desc, const void* from, float* to) = 0;
