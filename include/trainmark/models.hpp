@@ -15,7 +15,7 @@ struct CosmoflowOptions {
   double width = 1.0;    ///< factor on the channels 32, 64, 128, 256, 512
   int kernel = 3;        ///< 3, or 2 with TensorFlow's asymmetric 'same' padding
   double dropout = 0.0;  ///< after the two hidden dense layers
-  double l2 = 0.0;       ///< on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to the loss
+  double l2 = 0.0;  ///< on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to the loss
   bool log_transform = true;
   bool operator==(const CosmoflowOptions&) const = default;
 };
@@ -24,17 +24,18 @@ struct GraphOptions {
   std::int64_t local_batch = 1;
   std::int64_t global_batch = 1;
   DType compute = DType::f32;
-  std::uint64_t seed = 0;             ///< of dropout
+  std::uint64_t seed = 0;  ///< of dropout
 };
 
-[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);               ///< x i16 D,H,W,4 and y f32 4
-[[nodiscard]] Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options);    ///< forward, ends in Loss
+[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);  ///< x i16 D,H,W,4 and y f32 4
+[[nodiscard]] Graph training_graph(const CosmoflowOptions& model,
+                                   const GraphOptions& options);  ///< forward, ends in Loss
 [[nodiscard]] Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options);  ///< ends in Metric
 [[nodiscard]] DecayRule decay_rule(const CosmoflowOptions& model);
 
 /// One way in which a run differs from the reference, with what the closed division asks for.
 struct RuleBreach {
-  std::string subject;   ///< e.g. "/model/extent"
+  std::string subject;  ///< e.g. "/model/extent"
   std::string found;
   std::string required;
 };
@@ -47,7 +48,7 @@ struct DatasetFacts {
 
 /// The quality target of a benchmark.
 struct Target {
-  std::string key;         ///< "eval_error"
+  std::string key;  ///< "eval_error"
   double value = 0.124;
   bool lower_is_better = true;
 };

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -13,10 +15,10 @@
 
 namespace trainmark {
 
-// --- Operations: attribute structs without behaviour. Every visitor names each of them or does not compile. -----------
-// Shapes are logical: N,C,[D,]H,W. Operand orders stand beside each operation as (inputs) -> (outputs).
+// --- Operations: attribute structs without behaviour. Every visitor names each of them or does not compile.
+// ----------- Shapes are logical: N,C,[D,]H,W. Operand orders stand beside each operation as (inputs) -> (outputs).
 
-struct Conv {  // (src, weights[O,I,kD,kH,kW], bias[O]) -> (dst)
+struct Conv {                                       // (src, weights[O,I,kD,kH,kW], bias[O]) -> (dst)
   std::vector<int> kernel, stride, pad_lo, pad_hi;  // one entry per spatial axis
   bool operator==(const Conv&) const = default;
 };
@@ -34,13 +36,15 @@ struct Activation {  // (src) -> (dst): leaky_relu: x > 0 ? x : slope x; tanh: s
   float scale = 1.0F;
   bool operator==(const Activation&) const = default;
 };
-struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a function of (seed, epoch, sample id, layer, unit)
+struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a function of (seed, epoch, sample id,
+                  // layer, unit)
   float rate = 0.0F;
   std::uint64_t seed = 0;
   std::uint32_t layer = 0;
   bool operator==(const Dropout&) const = default;
 };
-struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x)
+struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x / (mean of x's sample)
+  bool log_transform = true;
   bool operator==(const Preprocess&) const = default;
 };
 struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state) -> (value[1], diff_prediction[N,K])
@@ -48,7 +52,8 @@ struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state)
   std::int64_t global_batch = 1;
   bool operator==(const Loss&) const = default;
 };
-struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3]): adds |p - y|, (p - y)^2 over outputs, valid samples
+struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3]): adds |p - y|, (p - y)^2 over outputs,
+                 // valid samples
   bool operator==(const Metric&) const = default;
 };
 struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src)
@@ -88,14 +93,16 @@ struct Update {  // (gradients..., step_state) -> (): updates the elements [begi
 };
 
 // Fused blocks, one bounded block per family; made by a backend's fuse(), never by a model.
-struct ConvBlock {  // (src, weights, bias) -> (dst [, winner u8]): conv, activation, max pool. With pool, dst is the pooled
+struct ConvBlock {  // (src, weights, bias) -> (dst [, winner u8]): conv, activation, max pool. With pool, dst is the
+                    // pooled
   Conv conv;        // tensor and `winner` tells which of a window's elements won and on which side of zero it lay
   Activation activation;
   bool has_pool = false;
   Pool pool;
   bool operator==(const ConvBlock&) const = default;
 };
-struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (diff of the convolution's output), in place on src
+struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (diff of the convolution's output), in
+                                 // place on src
   Pool pool;
   Activation activation;
   bool operator==(const PoolActivationBackward&) const = default;
@@ -105,10 +112,15 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 
-using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData, ConvBackwardWeights,
-                        PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward, AllReduce,
-                        Update, ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
+using Op =
+    std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData,
+                 ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
+                 DropoutBackward, AllReduce, Update, ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
+
+/// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
+/// of the batch. backend.hpp's StepState is its layout.
+[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 32 + 8 * local_batch; }
 
 // --- Graph -----------------------------------------------------------------------------------------------------------
 
@@ -148,11 +160,12 @@ struct Graph {
   TensorId add(Tensor tensor);
   [[nodiscard]] TensorId find(std::string_view name) const;  ///< contract: it exists
   [[nodiscard]] std::int64_t parameter_elements() const;
-  [[nodiscard]] std::int64_t gradient_elements() const;      ///< parameters plus the loss value
+  [[nodiscard]] std::int64_t gradient_elements() const;  ///< parameters plus the loss value
 };
 
-/// Output shapes and types of an operation. Raises Error{usage} with node, shapes and remedy where they do not fit.
-[[nodiscard]] std::vector<Tensor> infer(const Op& op, const std::vector<Tensor>& inputs);
+/// Output shapes, types and roles of an operation; names and offsets stay open. Types follow the (first) input; what a
+/// graph's tensor says counts. Raises Error{usage} with node, shapes and remedy where they do not fit.
+[[nodiscard]] std::vector<Tensor> infer(const Op& op, const std::vector<Tensor>& inputs, std::string_view node = {});
 
 /// What a node costs by the dense count: every tap of a padded convolution counts.
 struct Cost {
@@ -165,16 +178,20 @@ struct Cost {
 [[nodiscard]] Cost cost(const Graph& graph, const Node& node);
 [[nodiscard]] Cost cost(const Graph& graph);
 
-/// Builds a forward graph node by node; shapes are inferred on the way. Parameters lie in the arena in order of creation.
+/// Builds a forward graph node by node; shapes are inferred on the way. Parameters lie in the arena in order of
+/// creation.
 class GraphBuilder {
  public:
   /// `compute` is the element type of activations (f32 or bf16); parameters and gradients are always f32.
   explicit GraphBuilder(DType compute) : compute_(compute) {}
   TensorId input(std::string name, Shape shape, DType dtype);
   TensorId parameter(std::string name, Shape shape);
-  TensorId apply(std::string name, Op op, std::vector<TensorId> inputs);        ///< first output
-  TensorId conv(std::string name, TensorId src, int channels, const Conv& attributes);  ///< makes weights and bias
-  TensorId dense(std::string name, TensorId src, int units);
+  /// Returns the first output, which is named "<name>.dst" ("<name>.value", "<name>.sums" of a loss and a metric).
+  /// `result` overrides its element type, e.g. to leave bf16 before the loss.
+  TensorId apply(const std::string& name, const Op& op, std::vector<TensorId> inputs, std::optional<DType> result = {});
+  TensorId conv(const std::string& name, TensorId src, int channels,
+                const Conv& attributes);  ///< makes weights and bias
+  TensorId dense(const std::string& name, TensorId src, int units, std::optional<DType> result = {});
   [[nodiscard]] const Tensor& tensor(TensorId id) const { return graph_.tensors.at(static_cast<std::size_t>(id)); }
   [[nodiscard]] Graph take() { return std::move(graph_); }
 
@@ -192,8 +209,9 @@ struct DecayRule {
   float decay = 0.0F;
   std::vector<std::string> tensors;
 };
-/// Appends bucketed AllReduce nodes (placed as soon as a bucket's last gradient is there, on the communication lane) and
-/// the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the last.
+/// Appends bucketed AllReduce nodes (placed as soon as a bucket's last gradient is there, on the communication lane)
+/// and the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the
+/// last.
 [[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay);
 
 }  // namespace trainmark

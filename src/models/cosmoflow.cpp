@@ -1,0 +1,142 @@
+// CosmoFlow as MLPerf HPC defines it: five blocks of convolution, leaky ReLU and pooling, then three dense layers that
+// regress four cosmological parameters from the particle counts of a cube at four redshifts.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "trainmark/models.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr int redshifts = 4;
+constexpr int targets = 4;
+constexpr int blocks = 5;
+constexpr std::array<int, blocks> reference_channels = {32, 64, 128, 256, 512};
+constexpr std::array<int, 2> hidden_units = {128, 64};
+constexpr float slope = 0.3F;         // Keras' default of LeakyReLU
+constexpr float output_scale = 1.2F;  // targets fill [-1, 1], where tanh saturates
+
+void require_fitting(const CosmoflowOptions& model) {
+  constexpr int divisor = 1 << blocks;
+  const auto refuse = [](std::string pointer, std::string what, std::string why, std::string remedy) {
+    throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
+  };
+  if (model.extent < divisor || model.extent % divisor != 0) {
+    refuse("/model/extent", fmt::format("{} is not a positive multiple of {}", model.extent, divisor),
+           "each of five pools halves the volume",
+           fmt::format("choose {}", std::max(1, model.extent / divisor) * divisor));
+  }
+  if (model.kernel != 2 && model.kernel != 3) {
+    refuse("/model/kernel", fmt::format("{} is no kernel of CosmoFlow", model.kernel), "",
+           "choose 3 (MLPerf HPC 1.0 and later) or 2 (0.7)");
+  }
+  if (!(model.width > 0.0)) {
+    refuse("/model/width", fmt::format("{} is not a positive factor", model.width), "it multiplies the channels",
+           "choose 1 for the reference's network, less for small runs");
+  }
+  if (!(model.dropout >= 0.0 && model.dropout < 1.0)) {
+    refuse("/model/dropout", fmt::format("{} is not in [0, 1)", model.dropout), "", "choose 0 for none, or e.g. 0.5");
+  }
+}
+
+int channels_of(const CosmoflowOptions& model, int block) {
+  return std::max(1,
+                  static_cast<int>(std::lround(reference_channels.at(static_cast<std::size_t>(block)) * model.width)));
+}
+
+Conv convolution(const CosmoflowOptions& model) {
+  // TensorFlow's 'same': an even kernel gets its odd plane of padding behind the data.
+  const int before = (model.kernel - 1) / 2;
+  const int after = model.kernel - 1 - before;
+  return {{model.kernel, model.kernel, model.kernel}, {1, 1, 1}, {before, before, before}, {after, after, after}};
+}
+
+struct Network {
+  TensorId prediction = 0, target = 0, step_state = 0;
+};
+
+/// From raw counts to the prediction; inputs in the order in which a batch is packed.
+Network build(GraphBuilder& builder, const CosmoflowOptions& model, const GraphOptions& options, bool training) {
+  require_fitting(model);
+  const std::int64_t batch = options.local_batch;
+  const std::int64_t extent = model.extent;
+  const TensorId raw = builder.input("x", {batch, redshifts, extent, extent, extent}, DType::i16);  // N,C,D,H,W
+  Network network;
+  network.target = builder.input("y", {batch, targets}, DType::f32);
+  network.step_state = builder.input("step_state", {step_state_extent(batch)}, DType::u8);
+
+  const Activation leaky{.curve = Curve::leaky_relu, .slope = slope, .scale = 1.0F};
+  TensorId src = builder.apply("preprocess", Preprocess{.log_transform = model.log_transform}, {raw});
+  for (int block = 0; block < blocks; ++block) {
+    const std::string name = fmt::format("conv{}", block + 1);
+    src = builder.conv(name, src, channels_of(model, block), convolution(model));  // N,C,D,H,W
+    src = builder.apply(name + ".leaky", leaky, {src});
+    src = builder.apply(name + ".pool", Pool{{2, 2, 2}, {2, 2, 2}}, {src});  // halves D,H,W
+  }
+  for (std::uint32_t layer = 0; layer < hidden_units.size(); ++layer) {
+    const std::string name = fmt::format("dense{}", layer + 1);
+    src = builder.dense(name, src, hidden_units.at(layer));  // N,O
+    src = builder.apply(name + ".leaky", leaky, {src});
+    if (training && model.dropout > 0.0) {
+      const Dropout dropout{.rate = static_cast<float>(model.dropout), .seed = options.seed, .layer = layer};
+      src = builder.apply(name + ".dropout", dropout, {src, network.step_state});
+    }
+  }
+  // From here on fp32 whatever the rest computes in: tanh and the loss are where half precision hurts.
+  src = builder.dense("dense3", src, targets, DType::f32);
+  network.prediction =
+      builder.apply("dense3.tanh", Activation{.curve = Curve::tanh, .slope = 0.0F, .scale = output_scale}, {src});
+  return network;
+}
+
+}  // namespace
+
+DataSchema data_schema(const CosmoflowOptions& model) {
+  require_fitting(model);
+  const std::int64_t extent = model.extent;
+  return {{{"x", {extent, extent, extent, redshifts}, DType::i16}, {"y", {targets}, DType::f32}}};
+}
+
+Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options) {
+  GraphBuilder builder(options.compute);
+  const Network network = build(builder, model, options, true);
+  builder.apply("loss", Loss{options.global_batch}, {network.prediction, network.target, network.step_state});
+  return builder.take();
+}
+
+Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options) {
+  GraphBuilder builder(options.compute);
+  const Network network = build(builder, model, options, false);
+  builder.apply("metric", Metric{}, {network.prediction, network.target, network.step_state});
+  return builder.take();
+}
+
+DecayRule decay_rule(const CosmoflowOptions& model) {
+  // Keras' l2(c) adds c * sum(w^2) without a half, so its gradient is 2 c w.
+  return {.decay = static_cast<float>(2.0 * model.l2), .tensors = {"dense1.weights", "dense2.weights"}};
+}
+
+std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const DatasetFacts& data) {
+  constexpr std::int64_t train_samples = 524288;
+  constexpr std::int64_t validation_samples = 65536;
+  std::vector<RuleBreach> breaches;
+  const auto require = [&](bool kept, std::string subject, std::string found, std::string required) {
+    if (!kept) breaches.push_back({std::move(subject), std::move(found), std::move(required)});
+  };
+  require(model.extent == 128, "/model/extent", fmt::format("{}", model.extent), "128");
+  require(model.width == 1.0, "/model/width", fmt::format("{}", model.width), "1");
+  require(model.kernel == 3, "/model/kernel", fmt::format("{}", model.kernel), "3");
+  require(model.log_transform, "/model/log_transform", "false", "true");
+  require(data.train_samples == train_samples, "/data/train_samples", fmt::format("{}", data.train_samples),
+          fmt::format("{}", train_samples));
+  require(data.validation_samples == validation_samples, "/data/validation_samples",
+          fmt::format("{}", data.validation_samples), fmt::format("{}", validation_samples));
+  require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
+  return breaches;
+}
+
+Target target_of(const CosmoflowOptions&) { return {}; }
+
+}  // namespace trainmark

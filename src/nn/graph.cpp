@@ -1,0 +1,108 @@
+// Graphs as data: finding tensors, counting elements, and the builder that makes a forward pass node by node.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "trainmark/nn.hpp"
+
+namespace trainmark {
+namespace {
+
+struct NameOf {
+  std::string_view operator()(const Conv&) const { return "Conv"; }
+  std::string_view operator()(const Pool&) const { return "Pool"; }
+  std::string_view operator()(const Dense&) const { return "Dense"; }
+  std::string_view operator()(const Activation&) const { return "Activation"; }
+  std::string_view operator()(const Dropout&) const { return "Dropout"; }
+  std::string_view operator()(const Preprocess&) const { return "Preprocess"; }
+  std::string_view operator()(const Loss&) const { return "Loss"; }
+  std::string_view operator()(const Metric&) const { return "Metric"; }
+  std::string_view operator()(const ConvBackwardData&) const { return "ConvBackwardData"; }
+  std::string_view operator()(const ConvBackwardWeights&) const { return "ConvBackwardWeights"; }
+  std::string_view operator()(const PoolBackward&) const { return "PoolBackward"; }
+  std::string_view operator()(const DenseBackwardData&) const { return "DenseBackwardData"; }
+  std::string_view operator()(const DenseBackwardWeights&) const { return "DenseBackwardWeights"; }
+  std::string_view operator()(const ActivationBackward&) const { return "ActivationBackward"; }
+  std::string_view operator()(const DropoutBackward&) const { return "DropoutBackward"; }
+  std::string_view operator()(const AllReduce&) const { return "AllReduce"; }
+  std::string_view operator()(const Update&) const { return "Update"; }
+  std::string_view operator()(const ConvBlock&) const { return "ConvBlock"; }
+  std::string_view operator()(const PoolActivationBackward&) const { return "PoolActivationBackward"; }
+  std::string_view operator()(const ConvBlockBackwardWeights&) const { return "ConvBlockBackwardWeights"; }
+};
+
+}  // namespace
+
+std::string_view name_of(const Op& op) { return std::visit(NameOf{}, op); }
+
+TensorId Graph::add(Tensor tensor) {
+  tensors.push_back(std::move(tensor));
+  return static_cast<TensorId>(tensors.size()) - 1;
+}
+
+TensorId Graph::find(std::string_view name) const {
+  const auto found = std::ranges::find(tensors, name, &Tensor::name);
+  TRAINMARK_CHECK(found != tensors.end(), fmt::format("no tensor is named {}", name));
+  return static_cast<TensorId>(found - tensors.begin());
+}
+
+std::int64_t Graph::parameter_elements() const {
+  std::int64_t total = 0;
+  for (const Tensor& tensor : tensors)
+    if (tensor.role == Role::parameter) total += tensor.shape.elements();
+  return total;
+}
+
+std::int64_t Graph::gradient_elements() const { return parameter_elements() + 1; }
+
+TensorId GraphBuilder::input(std::string name, Shape shape, DType dtype) {
+  return graph_.add({std::move(name), std::move(shape), dtype, Role::input, 0});
+}
+
+TensorId GraphBuilder::parameter(std::string name, Shape shape) {
+  const std::int64_t offset = graph_.parameter_elements();
+  return graph_.add({std::move(name), std::move(shape), DType::f32, Role::parameter, offset});
+}
+
+TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<TensorId> inputs,
+                             std::optional<DType> result) {
+  std::vector<Tensor> operands;
+  for (const TensorId id : inputs)
+    operands.push_back(tensor(id));
+  std::vector<Tensor> made = infer(op, operands, name);
+  if (std::holds_alternative<Preprocess>(op)) made.front().dtype = compute_;
+  if (result) made.front().dtype = *result;
+  if (std::holds_alternative<Loss>(op)) {
+    made[0].name = name + ".value";
+    made[0].offset = graph_.parameter_elements();  // the last element of the gradient arena
+    made[1].name = "diff:" + operands[0].name;
+  } else if (std::holds_alternative<Metric>(op)) {
+    made[0].name = name + ".sums";
+  } else {
+    made[0].name = name + ".dst";
+  }
+  std::vector<TensorId> outputs;
+  for (Tensor& output : made)
+    outputs.push_back(graph_.add(std::move(output)));
+  const TensorId first = outputs.front();
+  graph_.nodes.push_back({name, op, std::move(inputs), std::move(outputs), Lane::compute});
+  return first;
+}
+
+TensorId GraphBuilder::conv(const std::string& name, TensorId src, int channels, const Conv& attributes) {
+  std::vector<std::int64_t> extents = {channels, tensor(src).shape[1]};
+  extents.insert(extents.end(), attributes.kernel.begin(), attributes.kernel.end());
+  const TensorId weights = parameter(name + ".weights", Shape(std::move(extents)));
+  const TensorId bias = parameter(name + ".bias", Shape{channels});
+  return apply(name, attributes, {src, weights, bias});
+}
+
+TensorId GraphBuilder::dense(const std::string& name, TensorId src, int units, std::optional<DType> result) {
+  const Shape& shape = tensor(src).shape;
+  const TensorId weights = parameter(name + ".weights", Shape{units, shape.elements() / shape[0]});
+  const TensorId bias = parameter(name + ".bias", Shape{units});
+  return apply(name, Dense{}, {src, weights, bias}, result);
+}
+
+}  // namespace trainmark

@@ -1,0 +1,116 @@
+// Buckets and updates as a rewrite: every gradient is reduced once and updated once, after its last writer.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "small_network.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::small_network;
+using testing::tensor_of;
+
+struct Parts {
+  std::vector<Range> reduced, updated;
+  std::vector<float> decays;
+};
+Parts parts_of(const Graph& graph) {
+  Parts parts;
+  for (const Node& node : graph.nodes) {
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) parts.reduced.push_back(reduce->range);
+    if (const auto* update = std::get_if<Update>(&node.op)) {
+      parts.updated.push_back(update->range);
+      parts.decays.push_back(update->decay);
+    }
+  }
+  return parts;
+}
+bool tiles(std::vector<Range> ranges, std::int64_t end) {
+  std::ranges::sort(ranges, {}, &Range::begin);
+  std::int64_t at = 0;
+  for (const Range& range : ranges) {
+    if (range.begin != at || range.end <= range.begin) return false;
+    at = range.end;
+  }
+  return at == end;
+}
+
+class Buckets : public ::testing::TestWithParam<std::int64_t> {};
+
+TEST_P(Buckets, CoverTheGradientsAndTheLossOnceEach) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{},
+                                        {.decay = 0.02F, .tensors = {"dense1.weights", "dense2.weights"}});
+  const Parts parts = parts_of(graph);
+  EXPECT_TRUE(tiles(parts.reduced, graph.gradient_elements()));
+  EXPECT_TRUE(tiles(parts.updated, graph.parameter_elements()));
+}
+
+TEST_P(Buckets, HoldAtLeastTheBytesAskedForUnlessLast) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {});
+  const auto reduced = parts_of(graph).reduced;
+  EXPECT_EQ(reduced.front().end, graph.gradient_elements()) << "the output side leaves first, with the loss";
+  EXPECT_GT(reduced.front().size(), 1) << "the loss does not travel alone";
+  for (std::size_t at = 0; at + 1 < reduced.size(); ++at) {
+    EXPECT_GE(reduced[at].size() * 4, GetParam());
+    EXPECT_EQ(reduced[at].begin, reduced[at + 1].end);
+  }
+}
+
+TEST_P(Buckets, LeaveRightAfterTheirLastGradient) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {});
+  std::vector<bool> written(graph.tensors.size(), false), reduced(graph.tensors.size(), false);
+  const std::vector<TensorId>* just_made = nullptr;
+  for (const Node& node : graph.nodes) {
+    if (std::holds_alternative<AllReduce>(node.op)) {
+      EXPECT_EQ(node.lane, Lane::communication);
+      for (const TensorId id : node.inputs) {
+        EXPECT_TRUE(written[static_cast<std::size_t>(id)]) << node.name;
+        reduced[static_cast<std::size_t>(id)] = true;
+      }
+      ASSERT_NE(just_made, nullptr);
+      EXPECT_TRUE(std::ranges::any_of(*just_made, [&](TensorId id) { return std::ranges::count(node.inputs, id) > 0; }))
+          << node.name << " could have left earlier";
+    } else {
+      just_made = &node.outputs;
+    }
+    if (std::holds_alternative<Update>(node.op)) {
+      for (const TensorId id : node.inputs) {
+        const Tensor& tensor = graph.tensors[static_cast<std::size_t>(id)];
+        EXPECT_TRUE(tensor.name == "step_state" || reduced[static_cast<std::size_t>(id)]) << tensor.name;
+      }
+      EXPECT_EQ(graph.tensors[static_cast<std::size_t>(node.inputs.back())].name, "step_state");
+    }
+    for (const TensorId id : node.outputs)
+      written[static_cast<std::size_t>(id)] = true;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(OfManySizes, Buckets, ::testing::Values(1, 64, 1000, 4000, 1 << 30));
+
+TEST(ReduceAndUpdate, SplitsUpdatesWhereTheDecayChanges) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{.momentum = 0.8F},
+                                        {.decay = 0.02F, .tensors = {"dense1.weights"}});
+  const Parts parts = parts_of(graph);
+  const Tensor& weights = tensor_of(graph, "dense1.weights");
+  ASSERT_EQ(parts.updated.size(), 3U);
+  EXPECT_EQ(parts.updated[1], (Range{weights.offset, weights.offset + weights.shape.elements()}));
+  EXPECT_EQ(parts.decays, (std::vector<float>{0.0F, 0.02F, 0.0F}));
+  EXPECT_EQ(std::get<SgdMomentum>(std::get<Update>(graph.nodes.back().op).rule).momentum, 0.8F);
+}
+
+TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithoutDecay) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{},
+                                        {.decay = 0.0F, .tensors = {"dense1.weights"}});
+  EXPECT_EQ(parts_of(graph).updated.size(), 1U);
+  EXPECT_EQ(parts_of(graph).reduced.size(), 1U);
+}
+
+TEST(ReduceAndUpdate, TakesADecayOfAnUnknownTensorForABugOfOurs) {
+  EXPECT_THROW(
+      (void)reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {.decay = 0.1F, .tensors = {"no"}}),
+      std::logic_error);
+}
+
+}  // namespace
+}  // namespace trainmark
