@@ -1,8 +1,13 @@
 // A graph made ready on one rank: where its state lives, how activations share memory, and the step as one launch.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainmark/backend.hpp"
@@ -63,51 +68,59 @@ class ModelState {
   std::int64_t elements_ = 0;
   int slots_ = 0;
   std::unique_ptr<Arena> parameters_, gradients_, slot_arena_, metrics_;
+  std::unique_ptr<std::byte[]> bounce_;  // host memory through which a hash reads the device
 };
 
-/// Where each activation of a graph lies in one pool: offsets from liveness over the whole step.
+/// Where each activation of a graph lies in one pool, from liveness over the whole step. Only the compute lane touches
+/// activations, so the order of nodes is their order in time.
 struct MemoryPlan {
-  std::vector<std::int64_t> offset;  ///< bytes, by tensor id; -1: not in the pool
+  std::vector<std::int64_t> offset;  ///< bytes, a multiple of 64, by tensor id; -1: not in the pool
   std::size_t pool_bytes = 0;
-  std::size_t unshared_bytes = 0;    ///< what the same activations would take without reuse
+  std::size_t unshared_bytes = 0;  ///< what the same activations would take without reuse
 };
+/// A producer that can write `output` over `input`; done where nobody needs `input` later.
 struct Alias {
   TensorId output = 0;
   TensorId input = 0;
 };
-[[nodiscard]] MemoryPlan plan_memory(const Graph& graph, const std::vector<std::size_t>& bytes, const std::vector<Alias>& in_place,
-                                     bool reuse = true);
+/// `bytes` by tensor id. Without `reuse` every activation has memory of its own and nothing is done in place.
+[[nodiscard]] MemoryPlan plan_memory(const Graph& graph, const std::vector<std::size_t>& bytes,
+                                     const std::vector<Alias>& in_place, bool reuse = true);
 
-/// The pool that training and evaluation share, and the two input slots.
+/// Device memory that the programs of one state share, since they run one at a time: an activation pool, scratch memory
+/// and two slots of each input. It grows while programs are made, and is fixed when the first of them is used.
 struct InputSlots;
+[[nodiscard]] std::shared_ptr<InputSlots> make_input_slots(Backend& backend);
 
-/// A compiled graph: plans, memory and one recording per input slot. Compiling allocates; a step does not.
+/// A compiled graph: plans, memory and one recording per input slot. Making it plans everything; its first upload,
+/// step, read or profile lays the shared memory out and records. After that a step allocates nothing.
 class Program {
  public:
   struct Options {
     bool fuse = true;
-    bool reuse = true;  ///< of activation memory
+    bool reuse = true;  ///< of activation memory; without it every tensor can be read after a step
   };
+  /// Raises Error{environment} with everything that `backend` refuses of this graph.
   Program(Backend& backend, Graph graph, ModelState& state, Collective& collective, std::shared_ptr<InputSlots> slots,
           Options options);
   ~Program();
   Program(Program&&) noexcept;
 
-  /// Uploads one packed batch (the graph's inputs in order, the last of them step_state) into `slot`.
+  /// Uploads one packed batch (the graph's inputs in order, the last of them step_state) into `slot`, which the device
+  /// may still be reading from an earlier step. Returns when `inputs` may be overwritten.
   void upload(int slot, std::span<const std::span<const std::byte>> inputs);
-  void step(int slot);  ///< launches the recording of this slot and waits on the CPU
-  [[nodiscard]] const Graph& graph() const noexcept;         ///< as compiled (fused)
+  /// Launches the recording of this slot. The CPU has done it on return; a device has it enqueued.
+  void step(int slot);
+  [[nodiscard]] const Graph& graph() const noexcept;  ///< as compiled (fused)
   [[nodiscard]] const MemoryPlan& memory() const noexcept;
-  [[nodiscard]] std::vector<float> read(std::string_view tensor) const;  ///< logical order; contract: alive at the step's end
-  [[nodiscard]] Profile profile(int slot);
+  [[nodiscard]] std::size_t scratch_bytes() const noexcept;  ///< of all lanes
+  /// f32 in logical order; waits for the step. Contract: f32 or bf16, and not overwritten by the end of the step.
+  [[nodiscard]] std::vector<float> read(std::string_view tensor) const;
+  [[nodiscard]] Profile profile(int slot);  ///< of the batch in `slot`; takes a real step
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Device memory for the inputs of programs that share a state: two slots of each input, and one activation pool that
-/// grows while programs are compiled and is then fixed.
-[[nodiscard]] std::shared_ptr<InputSlots> make_input_slots(Backend& backend);
 
 }  // namespace trainmark

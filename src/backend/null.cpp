@@ -1,0 +1,154 @@
+// A backend that does nothing, fast. What a step costs here is what the harness itself costs; a dry run plans memory
+// and checks graphs with it. Its "device" is host memory, its layouts are logical, its plans are empty.
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "trainmark/backend.hpp"
+
+namespace trainmark {
+namespace {
+
+class CountingMemory final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    ++calls_;
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+
+  std::int64_t calls_ = 0;
+};
+
+class NullStream final : public Stream {
+ public:
+  void synchronize() override {}
+};
+class NullEvent final : public StreamEvent {
+ public:
+  void record(Stream&) override {}
+  void make_wait(Stream&) override {}
+};
+class NullPlan final : public Plan {
+ public:
+  void execute(Stream&, std::span<void* const>) override {}
+};
+class NullCollective final : public Collective {
+ public:
+  void all_reduce(Stream&, float*, std::int64_t) override {}
+};
+
+class NullReplay final : public Replay {
+ public:
+  NullReplay(Stream& stream, std::vector<Launch> launches) : stream_(stream), launches_(std::move(launches)) {}
+  void launch() override {
+    for (const Launch& launch : launches_)
+      launch.plan->execute(stream_, launch.args);
+  }
+
+ private:
+  Stream& stream_;
+  std::vector<Launch> launches_;
+};
+
+Planned planned(const Operands& operands, std::optional<std::pair<int, int>> in_place = {}) {
+  Planned result{std::make_unique<NullPlan>(), operands.outputs, 0, in_place};
+  for (TensorDesc& output : result.outputs)
+    output.layout = logical_layout;
+  return result;
+}
+
+class NullBackend final : public Backend {
+ public:
+  [[nodiscard]] std::string name() const override { return "null"; }
+  [[nodiscard]] std::string description() const override { return "null (computes nothing)"; }
+  [[nodiscard]] bool overlaps() const override { return false; }
+  [[nodiscard]] int threads() const override { return 1; }
+
+  [[nodiscard]] std::pmr::memory_resource& device_memory() override { return device_; }
+  [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
+  [[nodiscard]] std::int64_t allocations() const override { return device_.calls() + pinned_.calls(); }
+  void copy_to_device(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_to_host(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void fill_zero(Stream&, void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
+  [[nodiscard]] Stream& stream(Lane) override { return stream_; }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<NullEvent>(); }
+  [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override {
+    return static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
+  }
+  void to_logical(const TensorDesc& desc, const void* from, float* to) override {
+    const auto count = static_cast<std::size_t>(desc.shape.elements());
+    if (desc.dtype == DType::f32) {
+      std::memcpy(to, from, count * sizeof(float));
+      return;
+    }
+    TRAINMARK_CHECK(desc.dtype == DType::bf16, name_of(desc.dtype));
+    for (std::size_t at = 0; at < count; ++at) {
+      std::uint16_t half = 0;
+      std::memcpy(&half, static_cast<const std::byte*>(from) + at * sizeof(half), sizeof(half));
+      to[at] = std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16);
+    }
+  }
+  void from_logical(const TensorDesc& desc, const float* from, void* to) override {
+    TRAINMARK_CHECK(desc.dtype == DType::f32, name_of(desc.dtype));
+    std::memcpy(to, from, static_cast<std::size_t>(desc.shape.elements()) * sizeof(float));
+  }
+
+  [[nodiscard]] std::string refusal(const Op&, const Operands&) const override { return {}; }
+  [[nodiscard]] Graph fuse(Graph graph) const override { return graph; }
+
+  Planned plan(const Conv&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const Pool&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const Dense&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const Activation&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
+  Planned plan(const Dropout&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
+  Planned plan(const Preprocess&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const Loss&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const Metric&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const ConvBackwardData&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const ConvBackwardWeights&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const PoolBackward&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const DenseBackwardData&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const DenseBackwardWeights&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const ActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 1}}); }
+  Planned plan(const DropoutBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
+  Planned plan(const ConvBlock&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const PoolActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
+  Planned plan(const ConvBlockBackwardWeights&, const Operands& operands) override { return planned(operands); }
+  Planned plan(const AllReduce&, Collective&) override { return planned({}); }
+  Planned plan(const Update&) override { return planned({}); }
+
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&) override {
+    return std::make_unique<NullCollective>();
+  }
+  [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
+    return std::make_unique<NullReplay>(stream_, std::move(launches));
+  }
+  Profile profile(const std::vector<Launch>& launches) override {
+    Profile seconds;
+    for (const Launch& launch : launches) {
+      const Clock clock;
+      launch.plan->execute(stream_, launch.args);
+      seconds.emplace_back(launch.name, clock.seconds());
+    }
+    return seconds;
+  }
+
+ private:
+  CountingMemory device_, pinned_;
+  NullStream stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_null_backend() { return std::make_unique<NullBackend>(); }
+
+}  // namespace trainmark

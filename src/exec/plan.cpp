@@ -1,0 +1,109 @@
+// Planning a graph on a backend.
+#include "exec/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace trainmark {
+namespace {
+
+/// Hands each operation to the backend's overload for it.
+class PlanNode {
+ public:
+  PlanNode(Backend& backend, const Operands& operands, Collective& collective)
+      : backend_(backend), operands_(operands), collective_(collective) {}
+
+  Planned operator()(const Conv& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Pool& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Dense& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Activation& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Dropout& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Preprocess& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Loss& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Metric& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const ConvBackwardData& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const ConvBackwardWeights& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const PoolBackward& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const DenseBackwardData& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const DenseBackwardWeights& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const ActivationBackward& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const DropoutBackward& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const AllReduce& op) const { return backend_.plan(op, collective_); }
+  Planned operator()(const Update& op) const { return backend_.plan(op); }
+  Planned operator()(const ConvBlock& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const PoolActivationBackward& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const ConvBlockBackwardWeights& op) const { return backend_.plan(op, operands_); }
+
+ private:
+  Backend& backend_;
+  const Operands& operands_;
+  Collective& collective_;
+};
+
+Operands operands_of(const Node& node, const std::vector<TensorDesc>& tensors) {
+  Operands operands;
+  for (const TensorId id : node.inputs)
+    operands.inputs.push_back(tensors[static_cast<std::size_t>(id)]);
+  for (const TensorId id : node.outputs)
+    operands.outputs.push_back(tensors[static_cast<std::size_t>(id)]);
+  return operands;
+}
+
+void require_supported(const Backend& backend, const Graph& graph, const std::vector<TensorDesc>& tensors) {
+  std::string refusals;
+  for (const Node& node : graph.nodes) {
+    const std::string reason = backend.refusal(node.op, operands_of(node, tensors));
+    if (!reason.empty()) refusals += fmt::format("\n  {} ({}): {}", node.name, name_of(node.op), reason);
+  }
+  if (refusals.empty()) return;
+  throw Error(ExitCode::environment,
+              Complaint{.where = fmt::format("backend {}", backend.name()),
+                        .what = fmt::format("cannot run this network:{}\n", refusals),
+                        .why = {},
+                        .remedy = "change the model or train.precision, or choose another backend.device"});
+}
+
+/// Plans one node and notes which layouts its outputs got.
+Planned plan_node(Backend& backend, const Graph& graph, const Node& node, Collective& collective,
+                  std::vector<TensorDesc>& tensors) {
+  const Operands operands = operands_of(node, tensors);
+  Planned planned = std::visit(PlanNode(backend, operands, collective), node.op);
+  TRAINMARK_CHECK(planned.plan != nullptr, node.name);
+  TRAINMARK_CHECK(planned.outputs.size() == node.outputs.size(), node.name);
+  for (std::size_t at = 0; at < node.outputs.size(); ++at) {
+    const auto id = static_cast<std::size_t>(node.outputs[at]);
+    const TensorDesc& made = planned.outputs[at];
+    TRAINMARK_CHECK(made.shape == tensors[id].shape && made.dtype == tensors[id].dtype, graph.tensors[id].name);
+    TRAINMARK_CHECK(graph.tensors[id].role == Role::activation || made.layout == logical_layout,
+                    fmt::format("{} must stay in logical order", graph.tensors[id].name));
+    tensors[id] = made;
+  }
+  return planned;
+}
+
+}  // namespace
+
+PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective, const Program::Options& options) {
+  PlannedGraph result;
+  result.graph = options.fuse ? backend.fuse(std::move(graph)) : std::move(graph);
+  for (const Tensor& tensor : result.graph.tensors)
+    result.tensors.push_back({tensor.shape, tensor.dtype, logical_layout});
+  require_supported(backend, result.graph, result.tensors);
+
+  std::vector<Alias> in_place;
+  for (const Node& node : result.graph.nodes) {
+    Planned planned = plan_node(backend, result.graph, node, collective, result.tensors);
+    if (planned.in_place) {
+      in_place.push_back({node.outputs.at(static_cast<std::size_t>(planned.in_place->first)),
+                          node.inputs.at(static_cast<std::size_t>(planned.in_place->second))});
+    }
+    result.plans.push_back(std::move(planned));
+  }
+  for (const TensorDesc& tensor : result.tensors)
+    result.bytes.push_back(backend.bytes_of(tensor));
+  result.memory = plan_memory(result.graph, result.bytes, in_place, options.reuse);
+  return result;
+}
+
+}  // namespace trainmark

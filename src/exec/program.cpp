@@ -1,0 +1,191 @@
+// A compiled graph with its memory and recordings. Addresses are baked into recordings, so recording waits until the
+// memory that programs share has its final size.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "exec/plan.hpp"
+#include "exec/schedule.hpp"
+#include "exec/slots.hpp"
+
+namespace trainmark {
+
+static_assert(step_state_bytes(3) == static_cast<std::size_t>(step_state_extent(3)),
+              "graphs and backends must agree on the size of step_state");
+
+struct Program::Impl {
+  Impl(Backend& owner, Graph source, ModelState& model, Collective& collective, std::shared_ptr<InputSlots> memory,
+       Options options)
+      : backend(owner),
+        state(model),
+        slots(std::move(memory)),
+        planned(plan_graph(owner, std::move(source), collective, options)) {
+    const Graph& graph = planned.graph;
+    for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
+      if (graph.tensors[id].role == Role::parameter) require_known(graph.tensors[id]);
+      if (graph.tensors[id].role != Role::input) continue;
+      inputs.push_back(static_cast<TensorId>(id));
+      slots->want_input(graph.tensors[id].name, planned.bytes[id]);
+    }
+    slots->want_pool(planned.memory.pool_bytes);
+    for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
+      const Lane lane = graph.nodes[at].lane;
+      std::size_t& largest = scratch.at(static_cast<std::size_t>(lane));
+      largest = std::max(largest, planned.plans[at].scratch_bytes);
+      slots->want_scratch(lane, largest);
+    }
+  }
+
+  /// A program reads the state's arenas by its graph's offsets: they must be those of the state's own graph.
+  void require_known(const Tensor& parameter) const {
+    const auto found = std::ranges::find(state.entries(), parameter.name, &ModelState::Entry::name);
+    TRAINMARK_CHECK(
+        found != state.entries().end() && found->offset == parameter.offset && found->shape == parameter.shape,
+        fmt::format("{} is not a parameter of this state", parameter.name));
+  }
+
+  [[nodiscard]] void* address(TensorId id, int slot) const {
+    const auto at = static_cast<std::size_t>(id);
+    const Tensor& tensor = planned.graph.tensors.at(at);
+    switch (tensor.role) {
+      case Role::input:
+        return slots->input(slot, tensor.name);
+      case Role::activation:
+        return slots->pool() + planned.memory.offset.at(at);
+      case Role::parameter:
+        return state.parameters() + tensor.offset;
+      case Role::gradient:
+        return state.gradients() + tensor.offset;
+      case Role::metric:
+        return state.metrics();
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] std::vector<void*> arguments(std::size_t at, int slot) const {
+    const Node& node = planned.graph.nodes[at];
+    std::vector<void*> args;
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+      args.push_back(state.gradients() + reduce->range.begin);
+    } else if (const auto* update = std::get_if<Update>(&node.op)) {
+      args.push_back(state.parameters() + update->range.begin);
+      args.push_back(state.gradients() + update->range.begin);
+      for (int index = 0; index < slots_of(update->rule); ++index)
+        args.push_back(state.slot(index) + update->range.begin);
+      args.push_back(address(node.inputs.back(), slot));  // step_state
+    } else {
+      for (const auto* operands : {&node.inputs, &node.outputs})
+        for (const TensorId id : *operands)
+          args.push_back(address(id, slot));
+    }
+    if (planned.plans[at].scratch_bytes > 0) args.push_back(slots->scratch(node.lane));
+    return args;
+  }
+
+  void record() {
+    if (recorded) return;
+    slots->fix();
+    const Graph& graph = planned.graph;
+    const auto waits = waits_of(graph, accesses_of(graph, planned.memory, planned.bytes));
+    for (int slot = 0; slot < InputSlots::count; ++slot) {
+      std::vector<Launch>& list = launches.at(static_cast<std::size_t>(slot));
+      for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
+        const Node& node = graph.nodes[at];
+        list.push_back({planned.plans[at].plan.get(), arguments(at, slot), node.lane, waits[at], node.name});
+      }
+      replays.at(static_cast<std::size_t>(slot)) = backend.record(list);
+    }
+    recorded = true;
+  }
+
+  /// Whether a later node of the step writes where this tensor lies.
+  [[nodiscard]] bool overwritten(TensorId id) const {
+    const auto& offset = planned.memory.offset;
+    const auto own = static_cast<std::size_t>(id);
+    bool produced = false;
+    for (const Node& node : planned.graph.nodes) {
+      for (const TensorId output : node.outputs) {
+        const auto other = static_cast<std::size_t>(output);
+        if (produced && offset[other] >= 0 &&
+            offset[own] < offset[other] + static_cast<std::int64_t>(planned.bytes[other]) &&
+            offset[other] < offset[own] + static_cast<std::int64_t>(planned.bytes[own])) {
+          return true;
+        }
+      }
+      produced = produced || std::ranges::find(node.outputs, id) != node.outputs.end();
+    }
+    return false;
+  }
+
+  Backend& backend;
+  ModelState& state;
+  std::shared_ptr<InputSlots> slots;
+  PlannedGraph planned;
+  std::vector<TensorId> inputs;
+  std::array<std::size_t, InputSlots::lanes> scratch{};
+  std::array<std::vector<Launch>, InputSlots::count> launches;
+  std::array<std::unique_ptr<Replay>, InputSlots::count> replays;
+  bool recorded = false;
+};
+
+Program::Program(Backend& backend, Graph graph, ModelState& state, Collective& collective,
+                 std::shared_ptr<InputSlots> slots, Options options)
+    : impl_(std::make_unique<Impl>(backend, std::move(graph), state, collective, std::move(slots), options)) {}
+Program::~Program() = default;
+Program::Program(Program&&) noexcept = default;
+
+void Program::upload(int slot, std::span<const std::span<const std::byte>> inputs) {
+  impl_->record();
+  TRAINMARK_CHECK(inputs.size() == impl_->inputs.size(), fmt::format("{} inputs", inputs.size()));
+  const auto at = static_cast<std::size_t>(slot);
+  Stream& stream = impl_->backend.stream(Lane::copy);
+  impl_->slots->used.at(at)->make_wait(stream);
+  for (std::size_t index = 0; index < inputs.size(); ++index) {
+    const TensorId id = impl_->inputs[index];
+    TRAINMARK_CHECK(inputs[index].size() == impl_->planned.bytes[static_cast<std::size_t>(id)],
+                    impl_->planned.graph.tensors[static_cast<std::size_t>(id)].name);
+    impl_->backend.copy_to_device(stream, impl_->address(id, slot), inputs[index].data(), inputs[index].size());
+  }
+  impl_->slots->uploaded.at(at)->record(stream);
+  stream.synchronize();
+}
+
+void Program::step(int slot) {
+  impl_->record();
+  const auto at = static_cast<std::size_t>(slot);
+  Stream& stream = impl_->backend.stream(Lane::compute);
+  impl_->slots->uploaded.at(at)->make_wait(stream);
+  impl_->replays.at(at)->launch();
+  impl_->slots->used.at(at)->record(stream);
+}
+
+const Graph& Program::graph() const noexcept { return impl_->planned.graph; }
+const MemoryPlan& Program::memory() const noexcept { return impl_->planned.memory; }
+std::size_t Program::scratch_bytes() const noexcept {
+  std::size_t total = 0;
+  for (const std::size_t bytes : impl_->scratch)
+    total += bytes;
+  return total;
+}
+
+std::vector<float> Program::read(std::string_view tensor) const {
+  impl_->record();
+  const TensorId id = impl_->planned.graph.find(tensor);
+  const TensorDesc& desc = impl_->planned.tensors[static_cast<std::size_t>(id)];
+  TRAINMARK_CHECK(desc.dtype == DType::f32 || desc.dtype == DType::bf16, tensor);
+  if (impl_->planned.graph.tensors[static_cast<std::size_t>(id)].role == Role::activation) {
+    TRAINMARK_CHECK(!impl_->overwritten(id), fmt::format("{} is gone by the end of a step", tensor));
+  }
+  impl_->backend.stream(Lane::compute).synchronize();
+  std::vector<float> values(static_cast<std::size_t>(desc.shape.elements()));
+  impl_->backend.to_logical(desc, impl_->address(id, 0), values.data());
+  return values;
+}
+
+Profile Program::profile(int slot) {
+  impl_->record();
+  return impl_->backend.profile(impl_->launches.at(static_cast<std::size_t>(slot)));
+}
+
+}  // namespace trainmark

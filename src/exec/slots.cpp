@@ -1,0 +1,54 @@
+// The memory that programs of one state share: sized by their wishes, allocated once.
+#include "exec/slots.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trainmark {
+
+InputSlots::InputSlots(Backend& owner) : backend_(owner) {
+  for (auto* events : {&uploaded, &used})
+    for (auto& event : *events)
+      event = owner.make_event();
+}
+
+void InputSlots::grow(std::size_t& size, std::size_t bytes) const {
+  if (bytes <= size) return;
+  TRAINMARK_CHECK(!fixed_, "a program was made after another was used, and needs more memory than they share");
+  size = bytes;
+}
+
+void InputSlots::want_pool(std::size_t bytes) { grow(pool_bytes_, bytes); }
+void InputSlots::want_scratch(Lane lane, std::size_t bytes) {
+  grow(scratch_bytes_.at(static_cast<std::size_t>(lane)), bytes);
+}
+void InputSlots::want_input(const std::string& name, std::size_t bytes) {
+  auto found = std::ranges::find(inputs_, name, &Input::name);
+  if (found == inputs_.end()) {
+    TRAINMARK_CHECK(!fixed_, fmt::format("input {} came after the slots were allocated", name));
+    found = inputs_.insert(found, Input{name, 0, {}});
+  }
+  grow(found->bytes, bytes);
+}
+
+void InputSlots::fix() {
+  if (fixed_) return;
+  pool_ = std::make_unique<Arena>(backend_, pool_bytes_);
+  for (std::size_t lane = 0; lane < lanes; ++lane)
+    scratch_[lane] = std::make_unique<Arena>(backend_, scratch_bytes_[lane]);
+  for (Input& input : inputs_)
+    for (auto& memory : input.memory)
+      memory = std::make_unique<Arena>(backend_, input.bytes);
+  fixed_ = true;
+}
+
+std::byte* InputSlots::input(int slot, const std::string& name) const {
+  const auto found = std::ranges::find(inputs_, name, &Input::name);
+  TRAINMARK_CHECK(fixed_ && found != inputs_.end(), name);
+  return found->memory.at(static_cast<std::size_t>(slot))->data();
+}
+
+std::shared_ptr<InputSlots> make_input_slots(Backend& backend) { return std::make_shared<InputSlots>(backend); }
+
+}  // namespace trainmark

@@ -1,0 +1,49 @@
+// The memory that programs of one state share (see exec.hpp). Internal to exec.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trainmark/exec.hpp"
+
+namespace trainmark {
+
+struct InputSlots {
+  static constexpr int count = 2;
+  static constexpr std::size_t lanes = 3;
+
+  explicit InputSlots(Backend& owner);
+  /// What a program will want. Contract: nothing grows once the memory is fixed.
+  void want_pool(std::size_t bytes);
+  void want_scratch(Lane lane, std::size_t bytes);
+  void want_input(const std::string& name, std::size_t bytes);
+  /// Allocates what was asked for; later calls do nothing.
+  void fix();
+
+  [[nodiscard]] std::byte* input(int slot, const std::string& name) const;  ///< contract: fixed
+  [[nodiscard]] std::byte* scratch(Lane lane) const { return scratch_.at(static_cast<std::size_t>(lane))->data(); }
+  [[nodiscard]] std::byte* pool() const { return pool_->data(); }
+
+  /// Order uploads and steps whose streams run by themselves.
+  std::array<std::unique_ptr<StreamEvent>, count> uploaded, used;
+
+ private:
+  struct Input {
+    std::string name;
+    std::size_t bytes = 0;
+    std::array<std::unique_ptr<Arena>, count> memory;
+  };
+  void grow(std::size_t& size, std::size_t bytes) const;
+
+  Backend& backend_;
+  bool fixed_ = false;
+  std::size_t pool_bytes_ = 0;
+  std::array<std::size_t, lanes> scratch_bytes_{};
+  std::vector<Input> inputs_;
+  std::unique_ptr<Arena> pool_;
+  std::array<std::unique_ptr<Arena>, lanes> scratch_;
+};
+
+}  // namespace trainmark
