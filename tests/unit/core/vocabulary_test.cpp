@@ -1,0 +1,116 @@
+// Errors, types, shapes, ranges, handles and the clock.
+#include <gtest/gtest.h>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+namespace {
+
+TEST(Complaint, ReadsWhereWhatWhyAndWhatToDo) {
+  EXPECT_EQ(to_string(Complaint{"a.json", "extent 100 is odd", "pools halve it", "choose 96"}),
+            "a.json: extent 100 is odd (pools halve it); choose 96");
+}
+
+TEST(Complaint, LeavesOutWhatIsEmpty) {
+  EXPECT_EQ(to_string(Complaint{"", "no samples", "", ""}), "no samples");
+  EXPECT_EQ(to_string(Complaint{"f.h5", "no samples", "", "add some"}), "f.h5: no samples; add some");
+}
+
+TEST(Error, CarriesItsExitCodeAndItsText) {
+  const Error error(ExitCode::data, Complaint{"f.h5", "is empty", "", ""});
+  EXPECT_EQ(error.code(), ExitCode::data);
+  EXPECT_STREQ(error.what(), "f.h5: is empty");
+  EXPECT_EQ(Error(ExitCode::watchdog, "late").code(), ExitCode::watchdog);
+}
+
+TEST(Check, ThrowsWithTheConditionTheDetailAndThePlace) {
+  EXPECT_NO_THROW(TRAINMARK_CHECK(1 + 1 == 2, "arithmetic"));
+  try {
+    TRAINMARK_CHECK(1 + 1 == 3, "arithmetic");
+    FAIL() << "no exception";
+  } catch (const std::logic_error& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("1 + 1 == 3"), std::string::npos) << text;
+    EXPECT_NE(text.find("arithmetic"), std::string::npos) << text;
+    EXPECT_NE(text.find("vocabulary_test.cpp"), std::string::npos) << text;
+  }
+}
+
+TEST(DType, HasASizeAndAName) {
+  const std::array<std::pair<DType, std::size_t>, 8> sizes = {{{DType::f32, 4},
+                                                               {DType::bf16, 2},
+                                                               {DType::f16, 2},
+                                                               {DType::f64, 8},
+                                                               {DType::i16, 2},
+                                                               {DType::i32, 4},
+                                                               {DType::i64, 8},
+                                                               {DType::u8, 1}}};
+  for (const auto& [type, size] : sizes)
+    EXPECT_EQ(size_of(type), size) << name_of(type);
+  EXPECT_EQ(name_of(DType::bf16), "bf16");
+}
+
+TEST(Shape, CountsItsElementsIn64Bits) {
+  EXPECT_EQ((Shape{2, 4, 128, 128, 128}).elements(), 16'777'216);
+  EXPECT_EQ((Shape{1 << 20, 1 << 20}).elements(), std::int64_t{1} << 40);
+  EXPECT_EQ(Shape{}.elements(), 1);
+  EXPECT_EQ(to_string(Shape{2, 4, 128}), "2x4x128");
+}
+
+TEST(DataSchema, AddsTheBytesOfItsFields) {
+  const DataSchema schema{{{"x", {2, 2, 2, 4}, DType::i16}, {"y", {4}, DType::f32}}};
+  EXPECT_EQ(schema.sample_bytes(), 64U + 16U);
+}
+
+TEST(SliceOf, TilesTheWholeInOrderWithSizesThatDifferByAtMostOne) {
+  for (const std::int64_t total : {0, 1, 7, 64, 1000}) {
+    for (const std::int64_t parts : {1, 2, 3, 64}) {
+      std::int64_t at = 0;
+      for (std::int64_t index = 0; index < parts; ++index) {
+        const Range range = slice_of(total, parts, index);
+        EXPECT_EQ(range.begin, at);
+        EXPECT_GE(range.size(), total / parts);
+        EXPECT_LE(range.size(), total / parts + 1);
+        at = range.end;
+      }
+      EXPECT_EQ(at, total);
+    }
+  }
+}
+
+struct CountedTraits {
+  using type = int;
+  static int released;
+  static type null() noexcept { return 0; }
+  static void release(type raw) noexcept { released += raw; }
+};
+int CountedTraits::released = 0;
+
+TEST(Handle, ReleasesWhatItOwnsOnceWhereverItMoved) {
+  CountedTraits::released = 0;
+  {
+    Handle<CountedTraits> first(3);
+    Handle<CountedTraits> second(std::move(first));
+    EXPECT_FALSE(first);
+    EXPECT_EQ(second.get(), 3);
+    second = Handle<CountedTraits>(40);
+    EXPECT_EQ(CountedTraits::released, 3);
+  }
+  EXPECT_EQ(CountedTraits::released, 43);
+}
+
+TEST(Clock, NeverGoesBack) {
+  const Clock clock;
+  std::int64_t last_ms = clock.unix_ms();
+  double last = clock.seconds();
+  for (int at = 0; at < 1000; ++at) {
+    EXPECT_GE(clock.unix_ms(), last_ms);
+    EXPECT_GE(clock.seconds(), last);
+    last_ms = clock.unix_ms();
+    last = clock.seconds();
+  }
+  EXPECT_GT(last_ms, 1'600'000'000'000) << "milliseconds since 1970";
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,128 @@
+// A backend that notes what it is told, for tests of what programs say to one. Everything else it hands to a null
+// backend.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "trainmark/backend.hpp"
+
+namespace trainmark::testing {
+
+class SpyBackend final : public Backend {
+ public:
+  std::vector<std::vector<Launch>> recordings;
+  std::vector<std::pair<std::string, Operands>> planned;  // by operation
+  std::function<std::string(const Op&)> refuse = [](const Op&) { return std::string(); };
+  std::set<std::string> wants_scratch;  // operations that ask for 256 bytes
+  Layout layout = logical_layout;       // of every activation that a plan writes
+  mutable int fused = 0;
+  std::vector<std::string> calls;  // events, copies, launches in order
+
+  [[nodiscard]] std::string name() const override { return "spy"; }
+  [[nodiscard]] std::string description() const override { return "spy"; }
+  [[nodiscard]] bool overlaps() const override { return true; }
+  [[nodiscard]] int threads() const override { return 1; }
+  [[nodiscard]] std::pmr::memory_resource& device_memory() override { return null_->device_memory(); }
+  [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return null_->pinned_memory(); }
+  [[nodiscard]] std::int64_t allocations() const override { return null_->allocations(); }
+  void copy_to_device(Stream& stream, void* to, const void* from, std::size_t bytes) override {
+    calls.emplace_back("copy");
+    null_->copy_to_device(stream, to, from, bytes);
+  }
+  void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) override {
+    null_->copy_to_host(stream, to, from, bytes);
+  }
+  void fill_zero(Stream& stream, void* to, std::size_t bytes) override { null_->fill_zero(stream, to, bytes); }
+  [[nodiscard]] Stream& stream(Lane lane) override { return streams_[static_cast<std::size_t>(lane)]; }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override {
+    return std::make_unique<SpyEvent>(*this, events_++);
+  }
+  [[nodiscard]] std::size_t bytes_of(const TensorDesc& desc) const override {
+    return null_->bytes_of(desc) + (desc.layout == logical_layout ? 0 : 64);  // a private layout pads
+  }
+  void to_logical(const TensorDesc& desc, const void* from, float* to) override { null_->to_logical(desc, from, to); }
+  void from_logical(const TensorDesc& desc, const float* from, void* to) override {
+    null_->from_logical(desc, from, to);
+  }
+  [[nodiscard]] std::string refusal(const Op& op, const Operands&) const override { return refuse(op); }
+  [[nodiscard]] Graph fuse(Graph graph) const override {
+    ++fused;
+    return graph;
+  }
+
+  Planned plan(const Conv& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Pool& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Dense& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Activation& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Dropout& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Preprocess& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Loss& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const Metric& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const ConvBackwardData& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const PoolBackward& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const DenseBackwardData& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const DenseBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const ActivationBackward& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const DropoutBackward& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const ConvBlock& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const PoolActivationBackward& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
+  Planned plan(const AllReduce& op, Collective&) override { return note(op, {}); }
+  Planned plan(const Update& op) override { return note(op, {}); }
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
+    return null_->make_collective(group);
+  }
+  [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
+    recordings.push_back(launches);
+    return std::make_unique<SpyReplay>(*this, recordings.size() - 1);
+  }
+  Profile profile(const std::vector<Launch>& launches) override { return null_->profile(launches); }
+
+  [[nodiscard]] std::string stream_name(const Stream& stream) const {
+    return &stream == &streams_[static_cast<std::size_t>(Lane::copy)] ? "copy" : "compute";
+  }
+
+ private:
+  struct SpyStream final : Stream {
+    void synchronize() override {}
+  };
+  struct SpyEvent final : StreamEvent {
+    SpyEvent(SpyBackend& owner, int index) : spy(owner), number(index) {}
+    void record(Stream& stream) override { note("record", stream); }
+    void make_wait(Stream& stream) override { note("wait", stream); }
+    void note(const std::string& verb, const Stream& stream) {
+      spy.calls.push_back(spy.stream_name(stream) + " " + verb + "s " + std::to_string(number));
+    }
+    SpyBackend& spy;
+    int number;
+  };
+  struct SpyReplay final : Replay {
+    SpyReplay(SpyBackend& owner, std::size_t index) : spy(owner), number(index) {}
+    void launch() override { spy.calls.push_back("launch " + std::to_string(number)); }
+    SpyBackend& spy;
+    std::size_t number;
+  };
+  struct SpyPlan final : Plan {
+    void execute(Stream&, std::span<void* const>) override {}
+  };
+
+  Planned note(const Op& op, const Operands& operands) {
+    const std::string operation(name_of(op));
+    planned.emplace_back(operation, operands);
+    Planned made{std::make_unique<SpyPlan>(), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
+    if (operation.find("Weights") == std::string::npos && operation != "Loss" && operation != "Metric")
+      for (TensorDesc& output : made.outputs)
+        output.layout = layout;
+    return made;
+  }
+
+  std::unique_ptr<Backend> null_ = make_null_backend();
+  std::array<SpyStream, 3> streams_;
+  int events_ = 0;
+};
+
+}  // namespace trainmark::testing
