@@ -1,33 +1,11 @@
 // The harness itself allocates nothing in a step: counted at operator new, over a backend that does nothing.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
+#include <array>
 
+#include "counting_new.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/models.hpp"
-
-namespace {
-std::atomic<long> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace trainmark {
 namespace {
@@ -51,7 +29,7 @@ TEST(Allocation, OfTheHarnessIsNoneInAHundredSteps) {
     program->step(0);
   }
 
-  const long before = allocations;
+  const long before = testing::allocations();
   const std::int64_t device_before = backend->allocations();
   ASSERT_GT(before, 0) << "operator new is counted";
   float loss = 0.0F;
@@ -63,7 +41,7 @@ TEST(Allocation, OfTheHarnessIsNoneInAHundredSteps) {
     evaluation.step(at % 2);
     loss += static_cast<float>(state.metric_sums()[0]);
   }
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(testing::allocations() - before, 0);
   EXPECT_EQ(backend->allocations() - device_before, 0);
   EXPECT_EQ(loss, 0.0F);
 }
