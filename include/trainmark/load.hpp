@@ -1,5 +1,5 @@
-// Staged files to batches, ahead of need: the sources that read samples, the order in which an epoch visits them, and the
-// loader that prefetches batches into memory it is given.
+// Staged files to batches, ahead of need: the sources that read samples, the order in which an epoch visits them, and
+// the loader that prefetches batches into memory it is given.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace trainmark {
 
 /// How a dataset lies in its HDF5 files.
 struct FormatOptions {
-  std::string layout = "auto";  ///< auto, universe (cut into blocks on the fly), block (one sample a file), packed ([N,...])
+  std::string layout =
+      "auto";  ///< auto, universe (cut into blocks on the fly), block (one sample a file), packed ([N,...])
   std::string input = "auto";   ///< dataset of the samples: auto tries x, then full
   std::string target = "auto";  ///< dataset of the regression targets: auto tries y, then unitPar
   bool operator==(const FormatOptions&) const = default;
@@ -25,7 +26,8 @@ struct FormatOptions {
 
 /// Names, sizes and sample counts of all *.hdf5 and *.h5 files below `root`, sorted by name. Reads HDF5 headers only.
 /// Raises Error{data}: empty folder, not HDF5, truncated, dataset missing, wrong rank, extent or type.
-[[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format, const DataSchema& schema);
+[[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
+                                    const DataSchema& schema);
 
 /// Random access to samples, safe to call from several threads.
 class SampleSource {
@@ -39,13 +41,14 @@ class SampleSource {
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                                       const FormatOptions& format, const DataSchema& schema);
 /// Random but fixed content, for warm-up and for measuring everything but input.
-[[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
+                                                             std::uint64_t seed);
 
 /// The order of an epoch, a pure function of (seed, epoch, virtual shards).
 struct Sampling {
   std::uint64_t seed = 0;
-  bool shuffle = true;                             ///< training; validation goes in file order
-  std::vector<std::vector<Range>> shards;          ///< sample ids of each virtual shard; their sums are equal if more than one
+  bool shuffle = true;                     ///< training; validation goes in file order
+  std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; their sums are equal if more than one
   std::int64_t global_batch = 1;
   int ranks = 1;
   int rank = 0;
@@ -53,8 +56,8 @@ struct Sampling {
   [[nodiscard]] std::int64_t steps_per_epoch() const noexcept;  ///< rounded up; the last batch may be short
   [[nodiscard]] std::int64_t local_batch() const noexcept;      ///< global_batch / ranks
 };
-/// The sample ids that `sampling.rank` visits in step `step` of `epoch`: at most local_batch, fewer only in the last step.
-/// Each global batch takes global_batch / V samples from each of the V shards.
+/// The sample ids that `sampling.rank` visits in step `step` of `epoch`: at most local_batch, fewer only in the last
+/// step. Each global batch takes global_batch / V samples from each of the V shards.
 class Sampler {
  public:
   explicit Sampler(Sampling sampling);
@@ -79,13 +82,13 @@ struct Batch {
   std::int64_t epoch = 0;
   std::int64_t step = 0;  ///< within the epoch
   std::int64_t valid = 0;
-  std::span<const std::int64_t> ids;                  ///< `valid` of them
+  std::span<const std::int64_t> ids;  ///< `valid` of them
   std::vector<std::span<const std::byte>> fields;
 };
 
 struct LoaderStats {
-  double wait_seconds = 0.0;     ///< the consumer waited for input
-  double read_seconds = 0.0;     ///< summed over reader threads
+  double wait_seconds = 0.0;  ///< the consumer waited for input
+  double read_seconds = 0.0;  ///< summed over reader threads
   std::int64_t bytes = 0;
   std::int64_t samples = 0;
 };
@@ -93,7 +96,8 @@ struct LoaderStats {
 /// Prefetches batch after batch, epoch after epoch, without a gap between epochs.
 class Loader {
  public:
-  Loader(SampleSource& source, const DataSchema& schema, Sampling sampling, std::pmr::memory_resource& memory, LoadOptions options);
+  Loader(SampleSource& source, const DataSchema& schema, Sampling sampling, std::pmr::memory_resource& memory,
+         LoadOptions options);
   ~Loader();  ///< stops and joins the readers
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -118,15 +122,15 @@ struct DatasetField {
 struct Inspection {
   std::vector<DatasetField> fields;  ///< of the first file
   Manifest manifest;
-  std::string layout;                ///< as detected
+  std::string layout;                                                           ///< as detected
   double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;  ///< of the inputs read
-  std::vector<std::int64_t> histogram;  ///< of log2 bins: 0, 1, 2-3, 4-7, ...
+  std::vector<std::int64_t> histogram;                                          ///< of log2 bins: 0, 1, 2-3, 4-7, ...
   std::int64_t samples_read = 0;
   double read_amplification = 1.0;      ///< bytes that must be read (and inflated) per byte of a sample wanted
   double compression = 1.0;             ///< logical bytes over stored bytes
   std::vector<std::string> attributes;  ///< "name = value" of the first file
 };
-[[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format, const DataSchema& schema,
-                                         std::int64_t max_samples);
+[[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
+                                         const DataSchema& schema, std::int64_t max_samples);
 
 }  // namespace trainmark

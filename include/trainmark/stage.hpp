@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainmark/comm.hpp"
@@ -12,11 +15,11 @@
 namespace trainmark {
 
 struct StageOptions {
-  std::string strategy = "none";     ///< none, replicate (every node the whole set), shard (each node its part)
-  std::string target;                ///< folder on node-local storage; empty only with strategy none
-  bool reuse = true;                 ///< keep what is already there and right
-  bool verify = true;                ///< hash what was copied, and compare what is reused
-  double reserve_percent = 1.0;      ///< free space to leave on the target, in percent of the file system
+  std::string strategy = "none";  ///< none, replicate (every node the whole set), shard (each node its part)
+  std::string target;             ///< folder on node-local storage; empty only with strategy none
+  bool reuse = true;              ///< keep what is already there and right
+  bool verify = true;             ///< hash what is copied, and what is reused, and compare with what is known
+  double reserve_percent = 1.0;   ///< free space to leave on the target, in percent of the file system
   bool operator==(const StageOptions&) const = default;
 };
 
@@ -34,6 +37,38 @@ struct Manifest {
   [[nodiscard]] std::int64_t samples() const noexcept;
 };
 
+/// The manifest's file beside the data: a version line, a tab-separated line an entry, and a last line with their
+/// number.
+inline constexpr std::string_view manifest_name = "trainmark.manifest";
+/// Nothing where the folder has none. Raises Error{data} with the line: not a manifest, cut short, a name that escapes.
+[[nodiscard]] std::optional<Manifest> read_manifest(const std::filesystem::path& folder);
+/// Writes it under a temporary name first. Raises Error{data}.
+void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
+/// XXH3-128 of a file's content in hex. `progress` hears of bytes as they are read. Raises Error{data}.
+[[nodiscard]] std::string hash_file(const std::filesystem::path& path,
+                                    const std::function<void(std::int64_t bytes)>& progress = {});
+
+/// A file under a temporary name (".trainmark-...") beside its final one until it is complete; removed if it never is.
+/// Its name is registered, so that a process that ends by a signal can remove it: see remove_temporaries.
+class PartialFile {
+ public:
+  explicit PartialFile(std::filesystem::path final_path);  ///< raises Error{data}: not writable
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  void publish();  ///< fsync, rename to the final name, fsync of the folder; raises Error{data}
+
+ private:
+  std::filesystem::path final_, path_;
+  int descriptor_ = -1;
+  int slot_ = -1;
+};
+/// Unlinks what PartialFiles of this process exist. Takes no lock and allocates nothing: for a signal-handling thread
+/// just before the process leaves.
+void remove_temporaries() noexcept;
+
 /// Which node gets which entries, in ascending order. shard: equal sample sums per node by whole files, or Error{data}
 /// naming the remedies (fewer files than nodes, sums that cannot be equal).
 struct StagingPlan {
@@ -49,23 +84,26 @@ struct NodeStaging {
   std::int64_t files_reused = 0;
   std::int64_t bytes_copied = 0;
   std::int64_t bytes_reused = 0;
-  double copy_seconds = 0.0;    ///< longest of the node's ranks
+  double copy_seconds = 0.0;  ///< longest of the node's ranks
   double verify_seconds = 0.0;
 };
 struct Staged {
-  std::filesystem::path root;                 ///< where this rank reads: the target, or the source with strategy none
-  std::vector<std::size_t> entries;           ///< of the manifest, present under root
-  std::vector<NodeStaging> nodes;             ///< all nodes, on every rank
-  double seconds = 0.0;                       ///< longest of all ranks
+  std::filesystem::path root;        ///< where this rank reads: the target, or the source with strategy none
+  std::vector<std::size_t> entries;  ///< of the manifest, present under root
+  std::vector<NodeStaging> nodes;    ///< all nodes, on every rank
+  double seconds = 0.0;              ///< longest of all ranks
 };
 
 /// Collective over the world. Checks free space per node before the first byte, copies in parallel by the node's ranks
-/// (temporary name, fsync, rename), verifies, publishes a manifest beside the data. Fills in missing hashes of `manifest`.
+/// (temporary name, fsync, rename), verifies, publishes a manifest beside the data. Fills in missing hashes of
+/// `manifest`. `progress` is called now and then with the bytes handled since its last call (a watchdog's heartbeat).
 /// Raises Error{data} on all ranks: target not writable or too small, source changed, hash mismatch.
-[[nodiscard]] Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan, const std::filesystem::path& source,
-                           const StageOptions& options);
+[[nodiscard]] Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan,
+                           const std::filesystem::path& source, const StageOptions& options,
+                           const std::function<void(std::int64_t bytes)>& progress = {});
 
-/// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the clock.
+/// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
+/// clock. Of a path that does not exist yet, the nearest folder above that does is asked.
 [[nodiscard]] bool durable(const std::filesystem::path& path);
 
 }  // namespace trainmark

@@ -1,0 +1,52 @@
+// The few HDF5 calls that open files and name what is in them, with this project's errors instead of the library's.
+// Every HDF5 call of this module is made under Hdf5Lock: not every build of the library is thread-safe.
+#pragma once
+
+#include <hdf5.h>
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+/// Holds the module's one lock around HDF5 and keeps the library from printing its error stack.
+class [[nodiscard]] Hdf5Lock {
+ public:
+  Hdf5Lock();
+  ~Hdf5Lock();
+  Hdf5Lock(const Hdf5Lock&) = delete;
+  Hdf5Lock& operator=(const Hdf5Lock&) = delete;
+
+ private:
+  std::unique_lock<std::recursive_mutex> lock_;
+  H5E_auto2_t print_ = nullptr;
+  void* print_data_ = nullptr;
+};
+
+template <herr_t (*Close)(hid_t)>
+struct HidTraits {
+  using type = hid_t;
+  static type null() noexcept { return H5I_INVALID_HID; }
+  static void release(type raw) noexcept { Close(raw); }
+};
+using FileHandle = Handle<HidTraits<H5Fclose>>;
+using DatasetHandle = Handle<HidTraits<H5Dclose>>;
+using TypeHandle = Handle<HidTraits<H5Tclose>>;
+using SpaceHandle = Handle<HidTraits<H5Sclose>>;
+using PropertyHandle = Handle<HidTraits<H5Pclose>>;
+
+/// Opens for reading, without file locks (some parallel file systems have none). Raises Error{data} that tells a
+/// missing file from one that is not HDF5 and from one that is cut short.
+[[nodiscard]] FileHandle open_file(const std::filesystem::path& path);
+
+/// Paths of all datasets in the file, in name order.
+[[nodiscard]] std::vector<std::string> dataset_names(hid_t file);
+
+/// What the innermost frame of the library's error stack says; empty if nothing.
+[[nodiscard]] std::string last_complaint();
+
+}  // namespace trainmark

@@ -1,0 +1,107 @@
+// Samples of a folder of HDF5 files. A file's header is read when its first sample is asked for, then never again.
+#include <fmt/core.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "load/descriptors.hpp"
+#include "load/layout.hpp"
+#include "load/region_reader.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr std::size_t most_open_files = 64;
+/// CosmoFlow's targets are scaled to [-1, 1] and its network's output is bounded by 1.2: nothing beyond can be learnt,
+/// and it usually means that the unscaled parameters were named as the target.
+constexpr float target_limit = 1.2F;
+
+class Hdf5Source final : public SampleSource {
+ public:
+  Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema)
+      : root_(std::move(root)), format_(std::move(format)), schema_(std::move(schema)), descriptors_(most_open_files) {
+    TRAINMARK_CHECK(schema_.fields.size() == 2, "HDF5 samples have an input and a target");
+    for (const ManifestEntry& entry : manifest.entries) {
+      files_.push_back(std::make_unique<File>());
+      files_.back()->path = root_ / entry.name;
+      files_.back()->samples = entry.samples;
+      begins_.push_back(size_);
+      size_ += entry.samples;
+    }
+  }
+
+  [[nodiscard]] std::int64_t size() const override { return size_; }
+
+  void read(std::int64_t index, const SampleView& to) override {
+    TRAINMARK_CHECK(index >= 0 && index < size_, fmt::format("sample {} of {}", index, size_));
+    const auto after = std::upper_bound(begins_.begin(), begins_.end(), index);
+    const auto number = static_cast<std::size_t>(after - begins_.begin()) - 1;
+    File& file = *files_[number];
+    const FileLayout& layout = layout_of(file);
+    const std::int64_t within = index - begins_[number];
+    const auto descriptor = descriptors_.get(number, file.path);
+    const OpenFile open{file.path, descriptor->get()};
+    read_box(open, layout.input, input_box(layout, schema_.fields[0], within), schema_.fields[0].dtype, to[0]);
+    read_box(open, layout.target, target_box(layout, schema_.fields[1], within), schema_.fields[1].dtype, to[1]);
+    if (schema_.fields[1].dtype == DType::f32) check_target(to[1], file, within);
+  }
+
+ private:
+  struct File {
+    std::filesystem::path path;
+    std::int64_t samples = 0;
+    std::once_flag once;
+    FileLayout layout;
+  };
+
+  const FileLayout& layout_of(File& file) {
+    std::call_once(file.once, [&] {
+      const Hdf5Lock lock;
+      const FileHandle opened = open_file(file.path);
+      file.layout = resolve_layout(opened.get(), file.path, format_, schema_);
+      if (file.layout.samples != file.samples) {
+        throw Error(
+            ExitCode::data,
+            Complaint{file.path.string(), fmt::format("holds {} samples, not {}", file.layout.samples, file.samples),
+                      "it changed since the dataset was scanned", "run again"});
+      }
+      for (Stored* stored : {&file.layout.input, &file.layout.target}) {
+        if (stored->storage != Storage::chunked) continue;
+        const DatasetHandle dataset(H5Dopen2(opened.get(), stored->name.c_str(), H5P_DEFAULT));
+        locate_chunks(dataset.get(), *stored, file.path);
+      }
+    });
+    return file.layout;
+  }
+
+  void check_target(std::span<const std::byte> bytes, const File& file, std::int64_t within) const {
+    for (std::size_t i = 0; i * sizeof(float) < bytes.size(); ++i) {
+      float value = 0.0F;
+      std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(float));
+      if (std::abs(value) <= target_limit) continue;  // false for NaN
+      throw Error(ExitCode::data,
+                  Complaint{fmt::format("{}: sample {}", file.path.string(), within),
+                            fmt::format("target {} of dataset '{}' is {}", i, file.layout.target.name, value),
+                            "targets are scaled to [-1, 1]; training would diverge",
+                            "remove or repair the file, or name the scaled dataset in data.format.target"});
+    }
+  }
+
+  std::filesystem::path root_;
+  FormatOptions format_;
+  DataSchema schema_;
+  std::vector<std::unique_ptr<File>> files_;
+  std::vector<std::int64_t> begins_;  // id of each file's first sample
+  std::int64_t size_ = 0;
+  DescriptorCache descriptors_;
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
+                                        const FormatOptions& format, const DataSchema& schema) {
+  return std::make_unique<Hdf5Source>(root, manifest, format, schema);
+}
+
+}  // namespace trainmark

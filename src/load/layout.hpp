@@ -1,0 +1,36 @@
+// How one file holds samples: which datasets, which of the three layouts, how many samples, and which box of which
+// dataset a sample is. Everything a wrong file can be wrong in is found here.
+#pragma once
+
+#include <string>
+
+#include "load/stored.hpp"
+#include "trainmark/load.hpp"
+
+namespace trainmark {
+
+enum class Layout : std::uint8_t { universe, block, packed };
+[[nodiscard]] std::string_view name_of(Layout layout) noexcept;
+
+struct FileLayout {
+  Layout layout = Layout::block;
+  std::int64_t samples = 0;
+  Stored input, target;
+  Extents blocks{};  ///< universe: blocks along each axis of the input
+};
+
+/// Reads the headers of an open file. Raises Error{data} naming file, dataset, what was found and what was expected.
+[[nodiscard]] FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const FormatOptions& format,
+                                        const DataSchema& schema);
+/// The same from a path, for one look at a file.
+[[nodiscard]] FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions& format,
+                                        const DataSchema& schema);
+
+/// Where sample `index` of the file lies. Universes are cut in nested order: the last axis varies fastest.
+[[nodiscard]] Box input_box(const FileLayout& layout, const Field& field, std::int64_t index);
+[[nodiscard]] Box target_box(const FileLayout& layout, const Field& field, std::int64_t index);
+
+/// The layout's schema with extents as found in the file: what a caller that knows no model may ask for.
+[[nodiscard]] DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format);
+
+}  // namespace trainmark

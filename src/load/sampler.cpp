@@ -1,0 +1,99 @@
+// The order of an epoch. Every shard has a permutation of its own, keyed by (seed, epoch, shard); a global batch is the
+// shards' next parts one after the other, and a rank's part is a slice of that. So the ranks of a node that holds a
+// shard read their own files only, and rank counts that fit the same shards visit the same samples in the same batches.
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "trainmark/load.hpp"
+
+namespace trainmark {
+namespace {
+
+std::int64_t count_of(const std::vector<Range>& ranges) {
+  std::int64_t total = 0;
+  for (const Range& range : ranges)
+    total += range.size();
+  return total;
+}
+
+void list_ids(const std::vector<Range>& ranges, std::vector<std::int64_t>& ids) {
+  ids.clear();
+  ids.reserve(static_cast<std::size_t>(count_of(ranges)));
+  for (const Range& range : ranges) {
+    for (std::int64_t id = range.begin; id < range.end; ++id)
+      ids.push_back(id);
+  }
+}
+
+/// Fisher-Yates, of our own because std::shuffle differs between libraries.
+void permute(std::vector<std::int64_t>& ids, Rng random) {
+  for (std::size_t left = ids.size(); left > 1; --left)
+    std::swap(ids[left - 1], ids[random.below(left)]);
+}
+
+}  // namespace
+
+std::int64_t Sampling::samples() const noexcept {
+  std::int64_t total = 0;
+  for (const auto& shard : shards)
+    total += count_of(shard);
+  return total;
+}
+
+std::int64_t Sampling::steps_per_epoch() const noexcept { return (samples() + global_batch - 1) / global_batch; }
+
+std::int64_t Sampling::local_batch() const noexcept { return global_batch / ranks; }
+
+Sampler::Sampler(Sampling sampling) : sampling_(std::move(sampling)), order_(sampling_.shards.size()) {
+  const auto shards = static_cast<std::int64_t>(sampling_.shards.size());
+  TRAINMARK_CHECK(shards > 0 && sampling_.ranks > 0, "there are shards and ranks");
+  TRAINMARK_CHECK(sampling_.rank >= 0 && sampling_.rank < sampling_.ranks, fmt::format("rank {}", sampling_.rank));
+  TRAINMARK_CHECK(sampling_.global_batch > 0 && sampling_.global_batch % sampling_.ranks == 0,
+                  fmt::format("{} ranks divide the global batch {}", sampling_.ranks, sampling_.global_batch));
+  TRAINMARK_CHECK(sampling_.global_batch % shards == 0,
+                  fmt::format("{} shards divide the global batch {}", shards, sampling_.global_batch));
+  for (const auto& shard : sampling_.shards)
+    TRAINMARK_CHECK(count_of(shard) == count_of(sampling_.shards.front()), "shards have equal sample counts");
+}
+
+std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) {
+  TRAINMARK_CHECK(epoch >= 0 && step >= 0 && step < sampling_.steps_per_epoch(), fmt::format("step {}", step));
+  if (epoch != epoch_) {
+    for (auto& order : order_)
+      order.clear();
+    epoch_ = epoch;
+  }
+  const auto shards = static_cast<std::int64_t>(sampling_.shards.size());
+  const std::int64_t part = sampling_.global_batch / shards;
+  const std::int64_t of_shard = sampling_.samples() / shards;
+  const std::int64_t begin = step * part;
+  const std::int64_t valid = std::min(part, of_shard - begin);  // of each shard in this global batch
+
+  // The whole batch in sequence: shard 0's part, shard 1's part, ... A short one is shared out evenly, within a shard
+  // wherever whole ranks belong to it.
+  Range mine = slice_of(valid * shards, sampling_.ranks, sampling_.rank);
+  if (sampling_.ranks % shards == 0) {
+    const std::int64_t group = sampling_.ranks / shards;
+    const std::int64_t shard = sampling_.rank / group;
+    mine = slice_of(valid, group, sampling_.rank % group);
+    mine = {mine.begin + shard * valid, mine.end + shard * valid};
+  }
+  std::vector<std::int64_t> ids;
+  ids.reserve(static_cast<std::size_t>(mine.size()));
+  for (std::int64_t at = mine.begin; at < mine.end; ++at) {
+    const auto shard = static_cast<std::size_t>(at / valid);
+    auto& order = order_[shard];
+    if (order.empty()) {
+      list_ids(sampling_.shards[shard], order);
+      if (sampling_.shuffle) {
+        permute(order, Rng(sampling_.seed, Purpose::sample_order, static_cast<std::uint64_t>(epoch),
+                           static_cast<std::uint32_t>(shard)));
+      }
+    }
+    ids.push_back(order[static_cast<std::size_t>(begin + at % valid)]);
+  }
+  return ids;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,71 @@
+// What a folder holds: names, sizes and sample counts, from file names and HDF5 headers alone.
+#include <fmt/core.h>
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "load/layout.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_data_file(const fs::path& path) {
+  // Names that begin with a dot are partial files of a copy under way, or nobody's business.
+  const std::string extension = path.extension().string();
+  return path.filename().string().front() != '.' && (extension == ".hdf5" || extension == ".h5");
+}
+
+std::vector<std::string> data_files(const fs::path& root) {
+  std::error_code status;
+  if (!fs::is_directory(root, status)) {
+    throw Error(ExitCode::data,
+                Complaint{root.string(), fs::exists(root, status) ? "is not a folder" : "the folder does not exist",
+                          "a dataset is a folder of HDF5 files",
+                          "check data.train and data.validation, or make one with `trainmark data generate`"});
+  }
+  std::vector<std::string> names;
+  const auto options = fs::directory_options::follow_directory_symlink;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root, options)) {
+    if (is_data_file(entry.path()) && entry.is_regular_file())
+      names.push_back(entry.path().lexically_relative(root).generic_string());
+  }
+  if (names.empty()) {
+    throw Error(ExitCode::data, Complaint{root.string(), "has no *.hdf5 or *.h5 files", "nothing could be read",
+                                          "check the path, or make a dataset with `trainmark data generate`"});
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
+  struct stat info {};
+  const fs::path path = root / name;
+  if (stat(path.c_str(), &info) != 0) {
+    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("cannot be examined: {}", std::strerror(errno)),
+                                          "", "check the file system"});
+  }
+  ManifestEntry entry;
+  entry.name = name;
+  entry.bytes = info.st_size;
+  entry.modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  return entry;
+}
+
+}  // namespace
+
+Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema) {
+  Manifest manifest;
+  for (const std::string& name : data_files(root)) {
+    ManifestEntry entry = stat_entry(root, name);
+    entry.samples = resolve_layout(root / name, format, schema).samples;
+    manifest.entries.push_back(std::move(entry));
+  }
+  return manifest;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,125 @@
+// Facts about files, whole writes, and content hashes.
+#include "stage/files.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace trainmark {
+namespace {
+
+constexpr std::size_t buffer_bytes = 4U << 20;  // large enough for parallel file systems' stripes
+
+std::string remedy_of(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free space there, choose another stage.target, or use strategy shard";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "choose a folder that this user may write to (stage.target)";
+    case ENOTDIR:
+      return "a part of the path is a file, not a folder: correct stage.target";
+    case ENOENT:
+      return "check the path";
+    default:
+      return "check the file system";
+  }
+}
+
+FileFacts facts_from(const struct stat& info) {
+  return {info.st_size, std::int64_t{info.st_blocks} * 512,
+          std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+void file_error(const std::filesystem::path& path, const std::string& doing, int error_number) {
+  throw Error(ExitCode::data, Complaint{path.string(), fmt::format("{}: {}", doing, std::strerror(error_number)), "",
+                                        remedy_of(error_number)});
+}
+
+void SourceTraits::release(type raw) noexcept { close(raw); }
+
+FileDescriptor open_source(const std::filesystem::path& path) {
+  FileDescriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!descriptor) file_error(path, "cannot be opened", errno);
+  posix_fadvise(descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  return descriptor;
+}
+
+std::optional<FileFacts> facts_of(const std::filesystem::path& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  return facts_from(info);
+}
+
+FileFacts facts_of(int descriptor, const std::filesystem::path& path) {
+  struct stat info {};
+  if (fstat(descriptor, &info) != 0) file_error(path, "cannot be examined", errno);
+  return facts_from(info);
+}
+
+void write_all(int descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t put = write(descriptor, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) file_error(path, "cannot be written", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+struct ContentHash::State {
+  XXH3_state_t* raw = XXH3_createState();
+  State() = default;
+  ~State() { XXH3_freeState(raw); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+ContentHash::ContentHash() : state_(std::make_unique<State>()) {
+  TRAINMARK_CHECK(state_->raw != nullptr, "a hash state was allocated");
+  XXH3_128bits_reset(state_->raw);
+}
+ContentHash::~ContentHash() = default;
+
+void ContentHash::add(std::span<const std::byte> bytes) {
+  XXH3_128bits_update(state_->raw, bytes.data(), bytes.size());
+}
+
+std::string ContentHash::hex() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_->raw);
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+std::string hash_file(const std::filesystem::path& path, const ByteProgress& progress) {
+  const FileDescriptor file = open_source(path);
+  ContentHash hash;
+  std::vector<std::byte> buffer(buffer_bytes);
+  for (;;) {
+    const ssize_t got = read(file.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) file_error(path, "cannot be read", errno);
+    if (got == 0) return hash.hex();
+    hash.add(std::span(buffer).first(static_cast<std::size_t>(got)));
+    if (progress) progress(got);
+  }
+}
+
+std::string readable_bytes(std::int64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (bytes >= std::int64_t{1} << 40) return fmt::format("{:.2f} TiB", value / 0x1p40);
+  if (bytes >= std::int64_t{1} << 30) return fmt::format("{:.2f} GiB", value / 0x1p30);
+  if (bytes >= std::int64_t{1} << 20) return fmt::format("{:.1f} MiB", value / 0x1p20);
+  if (bytes >= std::int64_t{1} << 10) return fmt::format("{:.1f} KiB", value / 0x1p10);
+  return fmt::format("{} bytes", bytes);
+}
+
+}  // namespace trainmark

@@ -1,0 +1,27 @@
+// What was copied so far, kept beside the data while staging is under way, so that a run that was killed can go on
+// where it stopped: the manifest is only written when all is there.
+#pragma once
+
+#include <filesystem>
+
+#include "stage/files.hpp"
+
+namespace trainmark {
+
+/// One rank's list, appended to after each published file.
+class Journal {
+ public:
+  Journal(const std::filesystem::path& folder, int node_rank);
+  /// Best effort: what is not noted is copied again.
+  void note(const ManifestEntry& entry) noexcept;
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor file_;
+};
+
+/// Adds what the folder's journals say to `known`; a line cut short by a kill is left out.
+void read_journals(const std::filesystem::path& folder, Manifest& known);
+void remove_journals(const std::filesystem::path& folder) noexcept;
+
+}  // namespace trainmark

@@ -1,0 +1,28 @@
+// What the staging engine does with manifests beyond reading and writing them: text to send, names to check, look-up.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "trainmark/stage.hpp"
+
+namespace trainmark {
+
+/// Raises Error{data} for a name that is absolute, leaves the folder or would corrupt a line of text.
+void check_name(std::string_view name, const std::string& where);
+
+[[nodiscard]] std::string to_line(const ManifestEntry& entry);
+[[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line);  ///< without its newline
+[[nodiscard]] std::string to_text(const Manifest& manifest);
+/// `path` is for messages.
+[[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
+/// The file's text; nothing where there is none.
+[[nodiscard]] std::optional<std::string> manifest_text(const std::filesystem::path& folder);
+
+/// Keeps the manifest sorted; replaces an entry of the same name.
+void insert_entry(Manifest& manifest, const ManifestEntry& entry);
+/// By name, in a sorted manifest; null if absent.
+[[nodiscard]] const ManifestEntry* find_entry(const Manifest& manifest, std::string_view name);
+
+}  // namespace trainmark

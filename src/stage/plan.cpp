@@ -1,0 +1,74 @@
+// Which node gets which files. A pure function of the manifest and the number of nodes: every rank computes it alike.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "trainmark/stage.hpp"
+
+namespace trainmark {
+namespace {
+
+[[noreturn]] void cannot_shard(const std::string& what, const std::string& remedy) {
+  throw Error(ExitCode::data, Complaint{"stage.strategy shard", what,
+                                        "each node trains on its own files, so all must hold equally many samples",
+                                        remedy + ", or use stage.strategy replicate or none"});
+}
+
+/// Largest file first, each to the node that has least so far; ties go to the lower index. Equal files are dealt in
+/// turn.
+StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
+  const auto& entries = manifest.entries;
+  if (entries.size() < nodes) {
+    cannot_shard(
+        fmt::format("{} file(s) for {} nodes", entries.size(), nodes),
+        fmt::format("write the dataset as at least {} files, or run on at most {} node(s)", nodes, entries.size()));
+  }
+  std::vector<std::size_t> order(entries.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return entries[a].samples > entries[b].samples; });
+  StagingPlan plan{"shard", std::vector<std::vector<std::size_t>>(nodes)};
+  std::vector<std::int64_t> sums(nodes);
+  // A heap of (sum, node): least sum first, then the lower node.
+  using Load = std::pair<std::int64_t, std::size_t>;
+  std::vector<Load> heap;
+  for (std::size_t node = 0; node < nodes; ++node)
+    heap.emplace_back(0, node);
+  for (const std::size_t entry : order) {
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    auto& [sum, node] = heap.back();
+    plan.entries_of_node[node].push_back(entry);
+    sum += entries[entry].samples;
+    sums[node] = sum;
+    std::push_heap(heap.begin(), heap.end(), std::greater<>());
+  }
+  const auto [least, most] = std::minmax_element(sums.begin(), sums.end());
+  if (*least != *most) {
+    cannot_shard(
+        fmt::format("{} samples in {} files do not part equally over {} nodes (between {} and {} each)",
+                    manifest.samples(), entries.size(), nodes, *least, *most),
+        "use a number of nodes that divides the files, write files of equal size, or set the number of samples "
+        "to use");
+  }
+  for (auto& part : plan.entries_of_node)
+    std::sort(part.begin(), part.end());
+  return plan;
+}
+
+}  // namespace
+
+StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes) {
+  TRAINMARK_CHECK(nodes > 0, "there is a node");
+  const auto count = static_cast<std::size_t>(nodes);
+  if (options.strategy == "shard") return shard(manifest, count);
+  if (options.strategy != "none" && options.strategy != "replicate") {
+    throw Error(ExitCode::usage, Complaint{"stage.strategy", fmt::format("'{}' is none of them", options.strategy), "",
+                                           "use none, replicate or shard"});
+  }
+  std::vector<std::size_t> all(manifest.entries.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return {options.strategy, std::vector<std::vector<std::size_t>>(count, all)};
+}
+
+}  // namespace trainmark

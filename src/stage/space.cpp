@@ -1,0 +1,53 @@
+// What a file system has left, and whether it survives a restart.
+#include <fmt/core.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+
+#include "stage/files.hpp"
+
+namespace trainmark {
+
+void require_space(const std::filesystem::path& folder, const SpaceNeed& need, double reserve_percent,
+                   const std::string& where) {
+  struct statvfs info {};
+  if (statvfs(folder.c_str(), &info) != 0)
+    file_error(folder, "its file system cannot be asked for its free space", errno);
+  const auto block = static_cast<double>(info.f_frsize);
+  const double free = static_cast<double>(info.f_bavail) * block;
+  const double reserve = static_cast<double>(info.f_blocks) * block * reserve_percent / 100.0;
+  const auto needed = static_cast<double>(need.bytes - need.reclaimed + need.overlap);
+  if (need.bytes > 0 && needed + reserve > free) {
+    throw Error(ExitCode::data,
+                Complaint{where,
+                          fmt::format("{} has {} free, staging needs {} and leaves {} in reserve", folder.string(),
+                                      readable_bytes(static_cast<std::int64_t>(free)),
+                                      readable_bytes(static_cast<std::int64_t>(needed)),
+                                      readable_bytes(static_cast<std::int64_t>(reserve))),
+                          "nothing was copied",
+                          "free space there, choose another stage.target, use strategy shard on more nodes, or lower "
+                          "stage.reserve_percent"});
+  }
+  // File systems that count no inodes report zero of them.
+  if (info.f_files > 0 && info.f_favail < static_cast<fsfilcnt_t>(need.files)) {
+    throw Error(ExitCode::data,
+                Complaint{where,
+                          fmt::format("{} has room for {} more files, staging needs {}", folder.string(), info.f_favail,
+                                      need.files),
+                          "nothing was copied", "pack more samples into a file, or choose another target"});
+  }
+}
+
+bool durable(const std::filesystem::path& path) {
+  std::filesystem::path existing = std::filesystem::absolute(path);
+  std::error_code status;
+  while (!std::filesystem::exists(existing, status) && existing.has_relative_path())
+    existing = existing.parent_path();
+  struct statfs info {};
+  if (statfs(existing.c_str(), &info) != 0) file_error(existing, "its file system cannot be examined", errno);
+  return info.f_type != TMPFS_MAGIC && info.f_type != RAMFS_MAGIC;
+}
+
+}  // namespace trainmark

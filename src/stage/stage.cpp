@@ -1,0 +1,321 @@
+// Staging as ranks do it together: examine what is there, check the space, copy what is missing, say what was done.
+// Between two collectives stands local work only, and agree_on turns one rank's failure into everybody's.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <sstream>
+
+#include "stage/files.hpp"
+#include "stage/journal.hpp"
+#include "stage/manifest.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// This rank's part of its node's entries: each goes to the rank that has least to copy so far.
+std::vector<std::size_t> share_of(const Manifest& manifest, const std::vector<std::size_t>& entries,
+                                  const Group& node) {
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(node.size()));
+  std::vector<std::size_t> mine;
+  for (const std::size_t entry : entries) {
+    const auto least = std::min_element(loads.begin(), loads.end());
+    // Small files cost their opening, not their bytes.
+    *least += manifest.entries[entry].bytes + (std::int64_t{1} << 16);
+    if (least - loads.begin() == node.rank()) mine.push_back(entry);
+  }
+  return mine;
+}
+
+/// What the target's manifest and the journals of killed runs say. A manifest that cannot be read must not stop a run:
+/// without one, files are copied again.
+Manifest staged_by_earlier_runs(const fs::path& target) {
+  Manifest known;
+  try {
+    known = read_manifest(target).value_or(Manifest{});
+  } catch (const Error&) {
+    known = {};
+  }
+  read_journals(target, known);
+  return known;
+}
+
+/// Every node's host name, by node index, on every rank.
+std::vector<std::string> node_hosts(const World& world) {
+  const bool leads = world.node().rank() == 0;
+  const std::vector<std::string> told = world.all().gather(leads ? world.host() : std::string());
+  std::string lines;
+  for (const std::string& host : told) {
+    if (!host.empty()) lines += host + '\n';  // in the order of their lowest ranks, which is the nodes' order
+  }
+  std::istringstream text(world.all().broadcast(std::move(lines)));
+  std::vector<std::string> hosts;
+  for (std::string host; std::getline(text, host);)
+    hosts.push_back(host);
+  hosts.resize(static_cast<std::size_t>(world.nodes()), "unknown");
+  return hosts;
+}
+
+class Stager {
+ public:
+  Stager(const World& world, Manifest& manifest, const StagingPlan& plan, fs::path source, const StageOptions& options,
+         const ByteProgress& progress)
+      : world_(world),
+        manifest_(manifest),
+        entries_(plan.entries_of_node.at(static_cast<std::size_t>(world.node_index()))),
+        source_(std::move(source)),
+        target_(options.target),
+        options_(options),
+        progress_(progress) {}
+
+  Staged run();
+
+ private:
+  void adopt_known_hashes();
+  void prepare_target();
+  void examine();
+  [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
+  void require_space_on_node() const;
+  void copy();
+  void share_hashes();
+  void publish() const;
+  [[nodiscard]] std::vector<NodeStaging> report() const;
+  [[nodiscard]] std::string where() const { return fmt::format("node {}", world_.host()); }
+
+  const World& world_;
+  Manifest& manifest_;
+  const std::vector<std::size_t>& entries_;
+  fs::path source_, target_;
+  const StageOptions& options_;
+  const ByteProgress& progress_;
+  Manifest staged_before_;            // the target's own manifest, as found
+  std::vector<std::size_t> missing_;  // of this rank's share, to be copied
+  std::vector<std::size_t> hashed_;   // entries whose hash this rank found out
+  NodeStaging mine_;                  // this rank's part of the node's figures
+};
+
+Staged Stager::run() {
+  const Clock clock;
+  adopt_known_hashes();
+  prepare_target();
+  examine();
+  require_space_on_node();
+  copy();
+  share_hashes();
+  publish();
+  Staged staged;
+  staged.root = target_;
+  staged.entries = entries_;
+  staged.nodes = report();
+  std::array<double, 1> longest = {clock.seconds()};
+  world_.all().max(longest);
+  staged.seconds = longest[0];
+  return staged;
+}
+
+/// A manifest beside the source knows the hash of every file that did not change since.
+void Stager::adopt_known_hashes() {
+  std::string text;
+  agree_on(world_.all(), [&] {
+    for (const ManifestEntry& entry : manifest_.entries)
+      check_name(entry.name, source_.string());
+    if (target_.empty()) {
+      throw Error(ExitCode::usage, Complaint{"stage.target", "is empty", "strategies other than none copy to it",
+                                             "name a folder on node-local storage"});
+    }
+    if (world_.all().rank() != 0) return;
+    text = manifest_text(source_).value_or("");
+    if (!text.empty()) (void)parse_manifest(text, source_ / manifest_name);
+  });
+  text = world_.all().broadcast(std::move(text));
+  if (text.empty()) return;
+  const Manifest known = parse_manifest(text, source_ / manifest_name);
+  for (ManifestEntry& entry : manifest_.entries) {
+    const ManifestEntry* found = find_entry(known, entry.name);
+    const bool same = found != nullptr && found->bytes == entry.bytes && found->modified_ns == entry.modified_ns;
+    if (same && entry.xxh3.empty()) entry.xxh3 = found->xxh3;
+  }
+}
+
+/// One rank of each node makes the folders, clears what an interrupted copy left, and tries whether it can write.
+void Stager::prepare_target() {
+  agree_on(world_.all(), [&] {
+    if (world_.node().rank() != 0) return;
+    std::set<fs::path> folders = {target_};
+    for (const std::size_t entry : entries_)
+      folders.insert((target_ / manifest_.entries[entry].name).parent_path());
+    for (const fs::path& folder : folders) {
+      std::error_code status;
+      fs::create_directories(folder, status);
+      if (status) file_error(folder, where() + ": the folder cannot be made", status.value());
+      remove_leftovers(folder);
+    }
+    std::error_code status;
+    if (fs::equivalent(source_, target_, status)) {
+      throw Error(ExitCode::usage, Complaint{"stage.target", fmt::format("{} is the source itself", target_.string()),
+                                             "", "name another folder, or use strategy none"});
+    }
+    const PartialFile probe(target_ / "probe");
+  });
+  const bool leads = world_.node().rank() == 0;
+  const std::string text = world_.node().broadcast(leads ? to_text(staged_by_earlier_runs(target_)) : std::string());
+  staged_before_ = parse_manifest(text, target_ / manifest_name);
+}
+
+bool Stager::reusable(const ManifestEntry& entry) const {
+  const fs::path path = target_ / entry.name;
+  const std::optional<FileFacts> there = facts_of(path);
+  if (!options_.reuse || !there || there->bytes != entry.bytes) return false;
+  const ManifestEntry* before = find_entry(staged_before_, entry.name);
+  const bool same_source =
+      before != nullptr && before->bytes == entry.bytes && before->modified_ns == entry.modified_ns;
+  if (!options_.verify) return before == nullptr || same_source;
+  const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_source ? before->xxh3 : "";
+  return !known.empty() && hash_file(path, progress_) == known;
+}
+
+void Stager::examine() {
+  const Clock clock;
+  agree_on(world_.all(), [&] {
+    for (const std::size_t index : share_of(manifest_, entries_, world_.node())) {
+      ManifestEntry& entry = manifest_.entries[index];
+      if (!reusable(entry)) {
+        missing_.push_back(index);
+        continue;
+      }
+      ++mine_.files_reused;
+      mine_.bytes_reused += entry.bytes;
+      const ManifestEntry* before = find_entry(staged_before_, entry.name);
+      if (!options_.verify || !entry.xxh3.empty() || before == nullptr) continue;
+      entry.xxh3 = before->xxh3;  // just compared with the content
+      hashed_.push_back(index);
+    }
+  });
+  mine_.verify_seconds = clock.seconds();
+}
+
+void Stager::require_space_on_node() const {
+  constexpr std::int64_t block = 4096;
+  SpaceNeed need;
+  for (const std::size_t index : missing_) {
+    const ManifestEntry& entry = manifest_.entries[index];
+    need.bytes += (entry.bytes + block - 1) / block * block;
+    ++need.files;
+    if (const std::optional<FileFacts> there = facts_of(target_ / entry.name)) {
+      need.reclaimed += there->stored_bytes;
+      need.overlap = std::max(need.overlap, there->stored_bytes);
+    }
+  }
+  std::array<std::int64_t, 4> sums = {need.bytes, need.reclaimed, need.overlap, need.files};
+  world_.node().sum(sums);
+  agree_on(world_.all(), [&] {
+    if (world_.node().rank() != 0) return;
+    require_space(target_, {sums[0], sums[1], sums[2], sums[3]}, options_.reserve_percent, where());
+  });
+}
+
+void Stager::copy() {
+  const Clock clock;
+  agree_on(world_.all(), [&] {
+    if (missing_.empty()) return;
+    Journal journal(target_, world_.node().rank());
+    for (const std::size_t index : missing_) {
+      ManifestEntry& entry = manifest_.entries[index];
+      const std::string hash =
+          copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
+      if (options_.verify && entry.xxh3.empty()) {
+        entry.xxh3 = hash;
+        hashed_.push_back(index);
+      }
+      journal.note(entry);
+      ++mine_.files_copied;
+      mine_.bytes_copied += entry.bytes;
+    }
+  });
+  mine_.copy_seconds = clock.seconds();
+}
+
+/// All ranks learn all hashes. Nodes that copied the same file must have read the same content.
+void Stager::share_hashes() {
+  std::string text;
+  for (const std::size_t index : hashed_)
+    text += fmt::format("{} {}\n", index, manifest_.entries[index].xxh3);
+  const std::vector<std::string> all = world_.all().gather(text);
+  std::string merged;
+  agree_on(world_.all(), [&] {
+    for (const std::string& part : all) {
+      std::istringstream lines(part);
+      std::size_t index = 0;
+      for (std::string hash; lines >> index >> hash;) {
+        ManifestEntry& entry = manifest_.entries.at(index);
+        if (entry.xxh3.empty()) entry.xxh3 = hash;
+        if (entry.xxh3 == hash) continue;
+        throw Error(ExitCode::data,
+                    Complaint{(source_ / entry.name).string(),
+                              fmt::format("nodes read different contents: XXH3 {} and {}", entry.xxh3, hash),
+                              "it changed while it was copied, or a node's memory or network fails",
+                              "run again; if it repeats, stage on each node alone to find the bad one"});
+      }
+    }
+    if (world_.all().rank() == 0) merged = to_text(manifest_);
+  });
+  manifest_ = parse_manifest(world_.all().broadcast(std::move(merged)), source_);
+}
+
+/// The target's manifest: what was staged now, and what it said of files that are not part of this.
+void Stager::publish() const {
+  agree_on(world_.all(), [&] {
+    if (world_.node().rank() != 0) return;
+    Manifest merged;
+    for (const std::size_t index : entries_)
+      merged.entries.push_back(manifest_.entries[index]);
+    const Manifest fresh = merged;
+    for (const ManifestEntry& entry : staged_before_.entries) {
+      if (find_entry(fresh, entry.name) == nullptr && facts_of(target_ / entry.name)) merged.entries.push_back(entry);
+    }
+    std::sort(merged.entries.begin(), merged.entries.end(),
+              [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
+    write_manifest(target_, merged);
+    remove_journals(target_);
+  });
+}
+
+std::vector<NodeStaging> Stager::report() const {
+  const auto nodes = static_cast<std::size_t>(world_.nodes());
+  const auto mine = static_cast<std::size_t>(world_.node_index());
+  std::vector<std::int64_t> counts(nodes * 4);
+  std::vector<double> seconds(nodes * 2);
+  const std::array<std::int64_t, 4> own = {mine_.files_copied, mine_.files_reused, mine_.bytes_copied,
+                                           mine_.bytes_reused};
+  std::copy(own.begin(), own.end(), counts.begin() + static_cast<std::ptrdiff_t>(mine * 4));
+  seconds[mine * 2] = mine_.copy_seconds;
+  seconds[mine * 2 + 1] = mine_.verify_seconds;
+  world_.all().sum(counts);
+  world_.all().max(seconds);
+  const std::vector<std::string> hosts = node_hosts(world_);
+  std::vector<NodeStaging> all(nodes);
+  for (std::size_t node = 0; node < nodes; ++node) {
+    const std::int64_t* count = &counts[node * 4];
+    all[node] = {hosts[node], count[0], count[1], count[2], count[3], seconds[node * 2], seconds[node * 2 + 1]};
+  }
+  return all;
+}
+
+}  // namespace
+
+Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan, const fs::path& source,
+             const StageOptions& options, const std::function<void(std::int64_t bytes)>& progress) {
+  TRAINMARK_CHECK(plan.entries_of_node.size() == static_cast<std::size_t>(world.nodes()), "the plan is for this world");
+  if (plan.strategy != "none") return Stager(world, manifest, plan, source, options, progress).run();
+  Staged staged;
+  staged.root = source;
+  staged.entries = plan.entries_of_node[static_cast<std::size_t>(world.node_index())];
+  for (std::string& host : node_hosts(world))
+    staged.nodes.push_back({.host = std::move(host)});
+  return staged;
+}
+
+}  // namespace trainmark
