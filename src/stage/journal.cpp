@@ -44,7 +44,7 @@ void read_journals(const std::filesystem::path& folder, Manifest& known) {
     std::ifstream file(path, std::ios::binary);
     for (std::string line; std::getline(file, line) && !file.eof();) {
       const std::optional<ManifestEntry> entry = parse_entry(line);
-      if (entry) insert_entry(known, *entry);
+      if (entry && is_safe_name(entry->name)) insert_entry(known, *entry);
     }
   }
 }

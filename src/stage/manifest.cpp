@@ -68,6 +68,8 @@ std::int64_t Manifest::samples() const noexcept {
   return total;
 }
 
+bool is_safe_name(std::string_view name) { return fault_of(name).empty(); }
+
 void check_name(std::string_view name, const std::string& where) {
   const std::string_view fault = fault_of(name);
   if (fault.empty()) return;

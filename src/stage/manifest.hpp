@@ -12,6 +12,8 @@ namespace trainmark {
 /// Raises Error{data} for a name that is absolute, leaves the folder or would corrupt a line of text.
 void check_name(std::string_view name, const std::string& where);
 
+[[nodiscard]] bool is_safe_name(std::string_view name);
+
 [[nodiscard]] std::string to_line(const ManifestEntry& entry);
 [[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line);  ///< without its newline
 [[nodiscard]] std::string to_text(const Manifest& manifest);

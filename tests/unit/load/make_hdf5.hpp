@@ -1,0 +1,77 @@
+// Small HDF5 files of every kind that the loader must read, written with the HDF5 library, in folders that go away.
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "trainmark/load.hpp"
+
+namespace trainmark::testing {
+
+/// A folder of this test's own, removed with everything in it.
+class Scratch {
+ public:
+  Scratch();
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// How a dataset is to be stored.
+struct Storing {
+  std::vector<hsize_t> chunk = {};  ///< empty: contiguous
+  bool shuffle = false;
+  int gzip = 0;
+  bool checksum = false;  ///< fletcher32, which this project leaves to the library
+  bool big_endian = false;
+  bool compact = false;
+};
+
+class File {
+ public:
+  explicit File(const std::filesystem::path& path, hsize_t user_block = 0);
+  ~File();
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  void put(const std::string& name, const std::vector<hsize_t>& dims, const std::vector<std::int16_t>& values,
+           const Storing& storing = {});
+  void put(const std::string& name, const std::vector<hsize_t>& dims, const std::vector<float>& values,
+           const Storing& storing = {});
+  void put_as(const std::string& name, const std::vector<hsize_t>& dims, hid_t type);  ///< zeros of any type
+  void put_f64(const std::string& name, const std::vector<hsize_t>& dims, const std::vector<double>& values,
+               const Storing& storing = {});
+  void attribute(const std::string& name, const std::string& value);
+  [[nodiscard]] hid_t id() const { return file_; }
+
+ private:
+  void write(const std::string& name, const std::vector<hsize_t>& dims, hid_t stored, hid_t memory, const void* values,
+             const Storing& storing);
+  hid_t file_;
+};
+
+/// Distinct values in a known order: counting up from `first`, wrapped to the type.
+std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first = 0);
+
+/// x: extents with channels last, i16; y: 4 floats.
+DataSchema schema(std::vector<std::int64_t> extents);
+
+/// Expects the call to raise Error{data} whose text contains every one of `parts`.
+void expect_data_error(const std::function<void()>& call, const std::vector<std::string>& parts);
+
+/// One sample read into vectors.
+struct Sample {
+  std::vector<std::int16_t> x;
+  std::vector<float> y;
+};
+Sample read_sample(SampleSource& source, const DataSchema& of, std::int64_t index);
+
+}  // namespace trainmark::testing
