@@ -121,6 +121,8 @@ class Backend {
   [[nodiscard]] virtual Stream& stream(Lane lane) = 0;
   [[nodiscard]] virtual std::unique_ptr<StreamEvent> make_event() = 0;
   [[nodiscard]] virtual std::size_t bytes_of(const TensorDesc& tensor) const = 0;
+  /// The description that this backend's plans give to, and expect of, an activation of this shape and type.
+  [[nodiscard]] virtual TensorDesc activation(const Shape& shape, DType dtype) const = 0;
   /// Between logical order and a private layout, for tests, checks and exports only.
   virtual void to_logical(const TensorDesc& desc, const void* from, float* to) = 0;
   virtual void from_logical(const TensorDesc& desc, const float* from, void* to) = 0;

@@ -84,6 +84,9 @@ class NullBackend final : public Backend {
   [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override {
     return static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
   }
+  [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override {
+    return {shape, dtype, logical_layout};
+  }
   void to_logical(const TensorDesc& desc, const void* from, float* to) override {
     const auto count = static_cast<std::size_t>(desc.shape.elements());
     if (desc.dtype == DType::f32) {

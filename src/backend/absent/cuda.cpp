@@ -1,0 +1,13 @@
+// What a build without CUDA says when it is asked for a device.
+#include "backend/cuda.hpp"
+
+namespace trainmark {
+
+bool cuda_present() { return false; }
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&, const World&) {
+  throw Error(ExitCode::environment, Complaint{"/backend/device", "this build of trainmark has no CUDA backend",
+                                               "\"cuda\" was asked for", "use \"cpu\" or \"auto\""});
+}
+
+}  // namespace trainmark

@@ -1,0 +1,208 @@
+// The CPU backend: oneDNN and own kernels on this rank's cores, MPI between ranks.
+#include <fmt/core.h>
+
+#include <cstring>
+
+#include "backend/cpu/parallel.hpp"
+#include "backend/cpu/plans.hpp"
+#include "backend/cpu/primitive.hpp"
+#include "backend/cpu/streams.hpp"
+#include "backend/math.hpp"
+
+namespace trainmark {
+namespace cpu {
+
+TensorDesc activation_desc(const Shape& shape, DType dtype) {
+  return {shape, dtype, shape.rank() > 2 ? channels_last : logical_layout};
+}
+std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs) {
+  std::vector<TensorDesc> descs;
+  for (const TensorDesc& output : outputs)
+    descs.push_back(activation_desc(output.shape, output.dtype));
+  return descs;
+}
+
+namespace {
+
+/// Host memory, aligned for vectors and counted.
+class CountingMemory final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
+
+ private:
+  static constexpr std::size_t page = 4096;
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    ++calls_;
+    return std::pmr::new_delete_resource()->allocate(bytes, std::max(alignment, page));
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, std::max(alignment, page));
+  }
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+
+  std::int64_t calls_ = 0;
+};
+
+const char* instruction_set() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41:
+      return "SSE4.1";
+    case dnnl::cpu_isa::avx:
+      return "AVX";
+    case dnnl::cpu_isa::avx2:
+      return "AVX2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "AVX2 VNNI";
+    case dnnl::cpu_isa::avx512_core:
+      return "AVX-512";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "AVX-512 VNNI";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "AVX-512 bf16";
+    default:
+      return "newer than AVX-512 bf16";
+  }
+}
+
+bool native_bf16() {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (isa & needed) == needed;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int threads, bool overlap) : threads_(threads) {
+#ifndef TRAINMARK_SERIAL_LOOPS
+    omp_set_dynamic(0);
+    omp_set_num_threads(threads);
+#endif
+    if (overlap) worker_ = std::make_unique<Worker>();
+  }
+
+  [[nodiscard]] std::string name() const override { return "cpu"; }
+  [[nodiscard]] std::string description() const override {
+    const dnnl_version_t* version = dnnl_version();
+    return fmt::format("cpu (oneDNN {}.{}.{}, {}, {} thread{} a rank{}{})", version->major, version->minor,
+                       version->patch, instruction_set(), threads_, threads_ == 1 ? "" : "s",
+                       worker_ ? " and one for communication" : "", native_bf16() ? "" : ", bf16 emulated");
+  }
+  [[nodiscard]] bool overlaps() const override { return worker_ != nullptr; }
+  [[nodiscard]] int threads() const override { return threads_; }
+
+  [[nodiscard]] std::pmr::memory_resource& device_memory() override { return memory_; }
+  [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
+  [[nodiscard]] std::int64_t allocations() const override { return memory_.calls() + pinned_.calls(); }
+  void copy_to_device(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_to_host(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void fill_zero(Stream&, void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
+  [[nodiscard]] Stream& stream(Lane) override { return stream_; }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<InlineEvent>(); }
+  [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override {
+    return static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
+  }
+  [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override {
+    return activation_desc(shape, dtype);
+  }
+  void to_logical(const TensorDesc& desc, const void* from, float* to) override {
+    reorder(described(desc), from, described(desc.shape, DType::f32, logical_layout), to);
+  }
+  void from_logical(const TensorDesc& desc, const float* from, void* to) override {
+    reorder(described(desc.shape, DType::f32, logical_layout), from, described(desc), to);
+  }
+
+  [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
+    for (const auto* descs : {&operands.inputs, &operands.outputs}) {
+      for (const TensorDesc& desc : *descs) {
+        if (desc.dtype == DType::f16) return "fp16 is for devices; use fp32 or bf16 on a CPU";
+      }
+    }
+    const auto* block = std::get_if<ConvBlock>(&op);
+    if (block != nullptr && block->has_pool) return "convolution with pooling in one block is not there";
+    if (std::holds_alternative<ConvBlockBackwardWeights>(op))
+      return "convolution with pooling in one block is not there";
+    return {};
+  }
+  [[nodiscard]] Graph fuse(Graph graph) const override { return cpu::fuse(std::move(graph)); }
+
+  Planned plan(const Conv& op, const Operands& operands) override { return plan_conv(op, operands, nullptr); }
+  Planned plan(const Pool& op, const Operands& operands) override { return plan_pool(op, operands); }
+  Planned plan(const Dense&, const Operands& operands) override { return plan_dense(operands); }
+  Planned plan(const Activation& op, const Operands& operands) override { return plan_activation(op, operands); }
+  Planned plan(const Dropout& op, const Operands& operands) override { return plan_dropout(op, operands); }
+  Planned plan(const Preprocess& op, const Operands& operands) override { return plan_preprocess(op, operands); }
+  Planned plan(const Loss& op, const Operands& operands) override { return plan_loss(op, operands); }
+  Planned plan(const Metric& op, const Operands& operands) override { return plan_metric(op, operands); }
+  Planned plan(const ConvBackwardData& op, const Operands& operands) override {
+    return plan_conv_backward_data(op.conv, operands);
+  }
+  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override {
+    return plan_conv_backward_weights(op.conv, operands);
+  }
+  Planned plan(const PoolBackward& op, const Operands& operands) override {
+    return plan_pool_backward(op.pool, nullptr, operands);
+  }
+  Planned plan(const DenseBackwardData&, const Operands& operands) override {
+    return plan_dense_backward_data(operands);
+  }
+  Planned plan(const DenseBackwardWeights&, const Operands& operands) override {
+    return plan_dense_backward_weights(operands);
+  }
+  Planned plan(const ActivationBackward& op, const Operands& operands) override {
+    return plan_activation_backward(op.activation, operands);
+  }
+  Planned plan(const DropoutBackward& op, const Operands& operands) override {
+    return plan_dropout(op.dropout, operands);
+  }
+  Planned plan(const ConvBlock& op, const Operands& operands) override {
+    return plan_conv(op.conv, operands, &op.activation);
+  }
+  Planned plan(const PoolActivationBackward& op, const Operands& operands) override {
+    return plan_pool_backward(op.pool, &op.activation, operands);
+  }
+  Planned plan(const ConvBlockBackwardWeights&, const Operands&) override { TRAINMARK_CHECK(false, "refused before"); }
+  Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
+  Planned plan(const Update& op) override { return plan_update(op); }
+
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
+    return cpu::make_collective(group);
+  }
+  [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
+    return make_replay(std::move(launches), stream_, worker_.get());
+  }
+  Profile profile(const std::vector<Launch>& launches) override {
+    Profile seconds;
+    for (const Launch& launch : launches) {
+      const Clock clock;
+      launch.plan->execute(stream_, launch.args);
+      seconds.emplace_back(launch.name, clock.seconds());
+    }
+    return seconds;
+  }
+
+ private:
+  static void reorder(const dnnl::memory::desc& from_desc, const void* from, const dnnl::memory::desc& to_desc,
+                      void* to) {
+    dnnl::memory source(from_desc, engine(), const_cast<void*>(from));
+    dnnl::memory destination(to_desc, engine(), to);
+    dnnl::stream stream(engine());
+    dnnl::reorder(source, destination).execute(stream, source, destination);
+    stream.wait();
+  }
+
+  int threads_;
+  CountingMemory memory_, pinned_;
+  InlineStream stream_;
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap) {
+  return std::make_unique<cpu::CpuBackend>(std::max(1, threads), overlap);
+}
+
+}  // namespace trainmark

@@ -1,0 +1,107 @@
+// Raw counts to what the network sees: log(1 + x), or x over the mean of its sample, channels-last in and out.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/preprocess.cpp"
+#include <hwy/foreach_target.h>
+// clang-format off
+#include "backend/cpu/simd-inl.hpp"
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
+#include <cstring>
+
+#include "backend/cpu/parallel.hpp"
+#include "backend/cpu/plans.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace trainmark::cpu::HWY_NAMESPACE {
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_raw(D d, const std::int16_t* from) {
+  const hn::Rebind<std::int16_t, D> narrow;
+  const hn::RebindToSigned<D> wide;
+  return hn::ConvertTo(d, hn::PromoteTo(wide, hn::LoadU(narrow, from)));
+}
+template <class D>
+HWY_INLINE hn::Vec<D> load_raw(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+
+template <class In, class Out>
+void log_range(const In* src, Out* dst, std::int64_t count) {
+  over_lanes(count, [&](auto d, std::int64_t at) HWY_ATTR { store(d, hn::Log1p(d, load_raw(d, src + at)), dst + at); });
+}
+template <class In, class Out>
+void scale_range(const In* src, Out* dst, std::int64_t count, float factor) {
+  over_lanes(count, [&](auto d, std::int64_t at)
+                        HWY_ATTR { store(d, hn::Mul(load_raw(d, src + at), hn::Set(d, factor)), dst + at); });
+}
+
+template <class In>
+void transform(const In* src, void* dst, bool half, std::int64_t begin, std::int64_t end, float factor) {
+  auto* halves = static_cast<std::uint16_t*>(dst);
+  auto* floats = static_cast<float*>(dst);
+  if (factor == 0.0F) {
+    half ? log_range(src + begin, halves + begin, end - begin) : log_range(src + begin, floats + begin, end - begin);
+  } else {
+    half ? scale_range(src + begin, halves + begin, end - begin, factor)
+         : scale_range(src + begin, floats + begin, end - begin, factor);
+  }
+}
+
+/// `factor` 0 takes the logarithm, anything else multiplies.
+void preprocess_range(const void* src, bool integers, void* dst, bool half, std::int64_t begin, std::int64_t end,
+                      float factor) {
+  if (integers) {
+    transform(static_cast<const std::int16_t*>(src), dst, half, begin, end, factor);
+  } else {
+    transform(static_cast<const float*>(src), dst, half, begin, end, factor);
+  }
+}
+
+}  // namespace trainmark::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace trainmark::cpu {
+namespace {
+
+HWY_EXPORT(preprocess_range);
+
+constexpr std::int64_t grain = 1 << 13;
+
+double mean_of(const void* src, bool integers, Range range) {
+  double sum = 0.0;
+  for (std::int64_t i = range.begin; i < range.end; ++i) {
+    sum += integers ? static_cast<double>(static_cast<const std::int16_t*>(src)[i]) : static_cast<const float*>(src)[i];
+  }
+  return sum / static_cast<double>(range.size());
+}
+
+}  // namespace
+
+Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands) {
+  const std::int64_t samples = operands.inputs[0].shape[0];
+  const std::int64_t elements = operands.inputs[0].shape.elements() / samples;
+  const bool integers = operands.inputs[0].dtype == DType::i16;
+  const bool half = operands.outputs[0].dtype == DType::bf16;
+  const bool logarithm = preprocess.log_transform;
+  auto body = [=](std::span<void* const> args) {
+    if (logarithm) {
+      parallel_for(samples * elements, grain, [&](Range range, int) {
+        HWY_DYNAMIC_DISPATCH(preprocess_range)(args[0], integers, args[1], half, range.begin, range.end, 0.0F);
+      });
+      return;
+    }
+    for (std::int64_t sample = 0; sample < samples; ++sample) {
+      const std::int64_t first = sample * elements;
+      const auto factor = static_cast<float>(1.0 / mean_of(args[0], integers, {first, first + elements}));
+      parallel_for(elements, grain, [&](Range range, int) {
+        HWY_DYNAMIC_DISPATCH(preprocess_range)
+        (args[0], integers, args[1], half, first + range.begin, first + range.end, factor);
+      });
+    }
+  };
+  return planned(body, as_activations(operands.outputs));
+}
+
+}  // namespace trainmark::cpu
+#endif

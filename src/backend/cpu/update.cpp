@@ -1,0 +1,56 @@
+// Optimizer updates over flat ranges of the arenas, one pass over memory.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/update.cpp"
+#include <hwy/foreach_target.h>
+// clang-format off
+#include "backend/cpu/simd-inl.hpp"
+// clang-format on
+
+#include "backend/cpu/parallel.hpp"
+#include "backend/cpu/plans.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace trainmark::cpu::HWY_NAMESPACE {
+
+/// optim.hpp's update(SgdMomentum), in vectors.
+void momentum_range(float* weights, const float* gradients, float* velocity, std::int64_t count, float momentum,
+                    float rate, float decay) {
+  over_lanes(count, [&](auto d, std::int64_t at) HWY_ATTR {
+    const auto w = load(d, weights + at);
+    const auto g = hn::Add(load(d, gradients + at), hn::Mul(hn::Set(d, decay), w));
+    const auto v = hn::Sub(hn::Mul(hn::Set(d, momentum), load(d, velocity + at)), hn::Mul(hn::Set(d, rate), g));
+    store(d, v, velocity + at);
+    store(d, hn::Add(w, v), weights + at);
+  });
+}
+
+}  // namespace trainmark::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace trainmark::cpu {
+namespace {
+
+HWY_EXPORT(momentum_range);
+
+Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
+  auto body = [rule, decay, count](std::span<void* const> args) {
+    const auto& state = *static_cast<const StepState*>(args[3]);
+    parallel_for(count, 1 << 14, [&](Range range, int) {
+      HWY_DYNAMIC_DISPATCH(momentum_range)
+      (static_cast<float*>(args[0]) + range.begin, static_cast<const float*>(args[1]) + range.begin,
+       static_cast<float*>(args[2]) + range.begin, range.size(), rule.momentum, state.rate, decay);
+    });
+  };
+  return planned(body, {});
+}
+
+}  // namespace
+
+Planned plan_update(const Update& update) {
+  return std::visit([&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size()); },
+                    update.rule);
+}
+
+}  // namespace trainmark::cpu
+#endif

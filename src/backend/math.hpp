@@ -1,0 +1,47 @@
+// Arithmetic of our own that every backend computes alike, as functions that host and device compilers both take.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "trainmark/core.hpp"
+#include "trainmark/nn.hpp"
+
+namespace trainmark {
+
+/// Whether a dropout layer keeps a unit: a function of (seed, epoch, sample, layer, unit), so that masks do not depend
+/// on how samples are spread over ranks. Each counter gives four units their bits.
+constexpr bool dropout_keeps(const Dropout& dropout, std::int64_t epoch, std::int64_t sample, std::int64_t unit) {
+  const auto id = static_cast<std::uint64_t>(sample);
+  const std::uint64_t key =
+      dropout.seed ^ (std::uint64_t{0x9E3779B97F4A7C15} * static_cast<std::uint32_t>(Purpose::dropout));
+  const auto words =
+      philox(key, {static_cast<std::uint32_t>(unit / 4), dropout.layer ^ static_cast<std::uint32_t>(epoch) << 8,
+                   static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)});
+  return unit_float(words[static_cast<std::size_t>(unit % 4)]) >= dropout.rate;
+}
+
+/// bf16 is the upper half of an fp32; rounded to nearest even.
+constexpr std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<std::uint16_t>((bits >> 16) | 0x40U);  // stay NaN
+  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+}
+constexpr float from_bf16(std::uint16_t half) { return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16); }
+
+/// A volume's or image's axes as N, D, H, W, C; missing spatial axes are 1.
+struct Extents {
+  std::int64_t n = 1, d = 1, h = 1, w = 1, c = 1;
+};
+[[nodiscard]] inline Extents extents_of(const Shape& shape) {
+  Extents extents;
+  const std::size_t rank = shape.rank();
+  extents.n = shape[0];
+  extents.c = rank > 1 ? shape[1] : 1;
+  if (rank > 2) extents.w = shape[rank - 1];
+  if (rank > 3) extents.h = shape[rank - 2];
+  if (rank > 4) extents.d = shape[rank - 3];
+  return extents;
+}
+
+}  // namespace trainmark
