@@ -43,6 +43,7 @@ class SpyBackend final : public Backend {
   [[nodiscard]] std::size_t bytes_of(const TensorDesc& desc) const override {
     return null_->bytes_of(desc) + (desc.layout == logical_layout ? 0 : 64);  // a private layout pads
   }
+  [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override { return {shape, dtype, layout}; }
   void to_logical(const TensorDesc& desc, const void* from, float* to) override { null_->to_logical(desc, from, to); }
   void from_logical(const TensorDesc& desc, const float* from, void* to) override {
     null_->from_logical(desc, from, to);

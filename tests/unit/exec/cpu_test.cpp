@@ -1,0 +1,156 @@
+// Whole steps on the real CPU backend: fused and shared against unfused and apart, both slots, gradients against
+// differences of the loss.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include "trainmark/exec.hpp"
+#include "trainmark/models.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr int extent = 64;
+constexpr std::int64_t batch = 2;
+
+struct Batch {
+  std::vector<std::byte> x, y, step_state;
+  [[nodiscard]] std::array<std::span<const std::byte>, 3> inputs() const { return {x, y, step_state}; }
+};
+
+Batch random_batch(std::uint64_t seed, float rate, std::int32_t valid = batch) {
+  Rng rng(seed, Purpose::test);
+  std::vector<std::int16_t> counts(static_cast<std::size_t>(batch * 4 * extent * extent * extent));
+  for (std::int16_t& count : counts)
+    count = static_cast<std::int16_t>(rng.poisson(1.0));
+  std::vector<float> targets(batch * 4);
+  for (float& target : targets)
+    target = static_cast<float>(2.0 * rng.uniform() - 1.0);
+  Batch made;
+  const auto bytes_of = [](const auto& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  made.x = bytes_of(counts);
+  made.y = bytes_of(targets);
+  const StepState state{.rate = rate, .loss_scale = 1.0F, .found_inf = 0, .valid = valid, .step = 0, .epoch = 0};
+  const std::array<std::int64_t, batch> ids = {11, 5};
+  made.step_state.resize(step_state_bytes(batch));
+  std::memcpy(made.step_state.data(), &state, sizeof(state));
+  std::memcpy(made.step_state.data() + sizeof(state), ids.data(), sizeof(ids));
+  return made;
+}
+
+/// In place of other ranks: halves what it is given, the loss too, and so late that whoever does not wait is found out.
+struct LateHalving final : Collective {
+  void all_reduce(Stream&, float* values, std::int64_t count) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    for (float& value : std::span(values, static_cast<std::size_t>(count)))
+      value *= 0.5F;
+  }
+};
+
+/// A state and its training program on the CPU.
+struct Training {
+  Training(const CosmoflowOptions& model, DType compute, Program::Options options, bool overlap = false)
+      : backend(make_cpu_backend(1, overlap)),
+        graph(
+            reduce_and_update(differentiate(training_graph(
+                                  model, {.local_batch = batch, .global_batch = batch, .compute = compute, .seed = 3})),
+                              1 << 14, SgdMomentum{}, decay_rule(model))),
+        state(*backend, graph, 1),
+
+        program(*backend, graph, state, collective, make_input_slots(*backend), options) {
+    state.initialise(7);
+  }
+  float step(int slot, const Batch& data) {
+    program.upload(slot, data.inputs());
+    program.step(slot);
+    return state.loss();
+  }
+  std::unique_ptr<Backend> backend;
+  Graph graph;
+  ModelState state;
+  LateHalving collective;
+  Program program;
+};
+
+constexpr CosmoflowOptions small = {.extent = extent, .width = 0.125, .dropout = 0.5, .l2 = 0.01};
+
+class Precision : public ::testing::TestWithParam<DType> {};
+
+TEST_P(Precision, GivesTheSameLossesFusedAndSharedAsUnfusedAndApart) {
+  Training fused(small, GetParam(), {.fuse = true, .reuse = true});
+  Training apart(small, GetParam(), {.fuse = false, .reuse = false});
+  EXPECT_LT(fused.program.memory().pool_bytes, apart.program.memory().pool_bytes);
+  const float tolerance = GetParam() == DType::f32 ? 1e-5F : 2e-2F;
+  for (int at = 0; at < 4; ++at) {
+    const Batch data = random_batch(static_cast<std::uint64_t>(at), 0.01F);
+    const float expected = apart.step(at % 2, data);
+    EXPECT_GT(expected, 0.0F);
+    EXPECT_NEAR(fused.step(at % 2, data), expected, tolerance * expected) << "step " << at;
+  }
+}
+
+TEST_P(Precision, RepeatsItselfToTheBitInEitherSlot) {
+  Training first(small, GetParam(), {});
+  Training second(small, GetParam(), {});
+  for (int at = 0; at < 3; ++at) {
+    const Batch data = random_batch(static_cast<std::uint64_t>(at), 0.01F);
+    EXPECT_EQ(first.step(0, data), second.step(1, data));
+  }
+  EXPECT_EQ(first.state.hash(), second.state.hash());
+}
+
+TEST_P(Precision, IsUntouchedByOverlap) {
+  Training inline_(small, GetParam(), {}, false);
+  Training overlapped(small, GetParam(), {}, true);
+  for (int at = 0; at < 3; ++at) {
+    const Batch data = random_batch(static_cast<std::uint64_t>(at), 0.01F);
+    EXPECT_EQ(inline_.step(0, data), overlapped.step(0, data));
+  }
+  EXPECT_EQ(inline_.state.hash(), overlapped.state.hash());
+}
+
+INSTANTIATE_TEST_SUITE_P(OnTheCpu, Precision, ::testing::Values(DType::f32, DType::bf16));
+
+TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
+  for (const int kernel : {3, 2}) {
+    Training subject({.extent = extent, .width = 0.125, .kernel = kernel}, DType::f32, {});
+    const Batch still = random_batch(1, 0.0F);  // a rate of zero moves nothing
+    (void)subject.step(0, still);
+    const std::int64_t count = subject.state.parameter_elements();
+    const std::vector<float> gradient = subject.state.read(subject.state.gradients(), count);
+    const std::vector<float> parameters = subject.state.read(subject.state.parameters(), count);
+    double square = 0.0;
+    for (const float value : gradient)
+      square += static_cast<double>(value) * value;
+    const double length = 5e-4 / std::sqrt(square);  // short: pools and leaky ReLUs bend the loss
+    const auto loss_at = [&](double step) {
+      std::vector<float> moved = parameters;
+      for (std::size_t at = 0; at < moved.size(); ++at)
+        moved[at] += static_cast<float>(step * gradient[at]);
+      subject.state.write(subject.state.parameters(), moved);
+      return static_cast<double>(subject.step(0, still));
+    };
+    const double slope = (loss_at(length) - loss_at(-length)) / (2.0 * length);
+    EXPECT_NEAR(slope, square, 0.02 * square) << "kernel " << kernel;
+  }
+}
+
+TEST(CpuStep, CountsOnlyValidSamples) {
+  Training subject({.extent = extent, .width = 0.125}, DType::f32, {});
+  Batch full = random_batch(1, 0.0F);
+  const float both = subject.step(0, full);
+  Batch half = random_batch(1, 0.0F, 1);
+  const float first = subject.step(0, half);
+  std::memset(half.x.data() + half.x.size() / 2, 0x11, half.x.size() / 2);  // padding may hold anything
+  EXPECT_EQ(subject.step(0, half), first);
+  EXPECT_LT(first, both);
+}
+
+}  // namespace
+}  // namespace trainmark
