@@ -9,10 +9,16 @@
 
 namespace {
 
-std::atomic<long> count{0};
+constexpr std::size_t large = 64 << 10;
+std::atomic<long> count{0}, large_count{0};
+
+void note(std::size_t bytes) noexcept {
+  ++count;
+  if (bytes >= large) ++large_count;
+}
 
 void* counted(std::size_t bytes, std::size_t alignment) {
-  ++count;
+  note(bytes);
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
   if (memory == nullptr) throw std::bad_alloc();
@@ -25,7 +31,7 @@ void* counted(std::size_t bytes, std::size_t alignment) {
 void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++count;
+  note(bytes);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }
 void* operator new[](std::size_t bytes, const std::nothrow_t& tag) noexcept { return operator new(bytes, tag); }
@@ -49,5 +55,6 @@ void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { s
 namespace trainmark::testing {
 
 long allocations() noexcept { return count; }
+long large_allocations() noexcept { return large_count; }
 
 }  // namespace trainmark::testing

@@ -7,13 +7,14 @@
 #include <cstring>
 #include <thread>
 
+#include "counting_new.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/models.hpp"
 
 namespace trainmark {
 namespace {
 
-constexpr int extent = 64;
+constexpr int default_extent = 64;
 constexpr std::int64_t batch = 2;
 
 struct Batch {
@@ -21,7 +22,7 @@ struct Batch {
   [[nodiscard]] std::array<std::span<const std::byte>, 3> inputs() const { return {x, y, step_state}; }
 };
 
-Batch random_batch(std::uint64_t seed, float rate, std::int32_t valid = batch) {
+Batch random_batch(std::uint64_t seed, float rate, std::int32_t valid = batch, int extent = default_extent) {
   Rng rng(seed, Purpose::test);
   std::vector<std::int16_t> counts(static_cast<std::size_t>(batch * 4 * extent * extent * extent));
   for (std::int16_t& count : counts)
@@ -78,7 +79,7 @@ struct Training {
   Program program;
 };
 
-constexpr CosmoflowOptions small = {.extent = extent, .width = 0.125, .dropout = 0.5, .l2 = 0.01};
+constexpr CosmoflowOptions small = {.extent = default_extent, .width = 0.125, .dropout = 0.5, .l2 = 0.01};
 
 class Precision : public ::testing::TestWithParam<DType> {};
 
@@ -119,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(OnTheCpu, Precision, ::testing::Values(DType::f32, DTyp
 
 TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
   for (const int kernel : {3, 2}) {
-    Training subject({.extent = extent, .width = 0.125, .kernel = kernel}, DType::f32, {});
+    Training subject({.extent = default_extent, .width = 0.125, .kernel = kernel}, DType::f32, {});
     const Batch still = random_batch(1, 0.0F);  // a rate of zero moves nothing
     (void)subject.step(0, still);
     const std::int64_t count = subject.state.parameter_elements();
@@ -141,8 +142,23 @@ TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
   }
 }
 
+TEST(CpuStep, AllocatesNoMemoryOfTheBackendAndNothingLargeInAHundredSteps) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    Training subject({.extent = 32, .width = 0.125, .dropout = 0.5}, compute, {}, true);
+    const Batch data = random_batch(1, 0.001F, batch, 32);
+    for (const int slot : {0, 1})
+      (void)subject.step(slot, data);
+    const std::int64_t device = subject.backend->allocations();
+    const long large = testing::large_allocations();
+    for (int at = 0; at < 100; ++at)
+      (void)subject.step(at % 2, data);
+    EXPECT_EQ(subject.backend->allocations(), device);
+    EXPECT_EQ(testing::large_allocations(), large);
+  }
+}
+
 TEST(CpuStep, CountsOnlyValidSamples) {
-  Training subject({.extent = extent, .width = 0.125}, DType::f32, {});
+  Training subject({.extent = default_extent, .width = 0.125}, DType::f32, {});
   Batch full = random_batch(1, 0.0F);
   const float both = subject.step(0, full);
   Batch half = random_batch(1, 0.0F, 1);
