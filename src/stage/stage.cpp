@@ -189,8 +189,8 @@ void Stager::examine() {
       ++mine_.files_reused;
       mine_.bytes_reused += entry.bytes;
       const ManifestEntry* before = find_entry(staged_before_, entry.name);
-      if (!options_.verify || !entry.xxh3.empty() || before == nullptr) continue;
-      entry.xxh3 = before->xxh3;  // just compared with the content
+      if (!entry.xxh3.empty() || before == nullptr || before->xxh3.empty()) continue;
+      entry.xxh3 = before->xxh3;  // with verify it was just compared with the content
       hashed_.push_back(index);
     }
   });

@@ -1,20 +1,8 @@
 #include "unit/load/make_hdf5.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <atomic>
 
 namespace trainmark::testing {
-
-Scratch::Scratch() {
-  static std::atomic<int> number{0};
-  path_ = std::filesystem::temp_directory_path() /
-          ("trainmark-test-" + std::to_string(getpid()) + "-" + std::to_string(number++));
-  std::filesystem::create_directories(path_);
-}
-
-Scratch::~Scratch() { std::filesystem::remove_all(path_); }
 
 File::File(const std::filesystem::path& path, hsize_t user_block) {
   std::filesystem::create_directories(path.parent_path());
@@ -85,18 +73,6 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first) {
 
 DataSchema schema(std::vector<std::int64_t> extents) {
   return DataSchema{{{"x", Shape(std::move(extents)), DType::i16}, {"y", Shape{4}, DType::f32}}};
-}
-
-void expect_data_error(const std::function<void()>& call, const std::vector<std::string>& parts) {
-  try {
-    call();
-    ADD_FAILURE() << "no error was raised";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data) << error.what();
-    for (const std::string& part : parts)
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
-          << "'" << part << "' is not in: " << error.what();
-  }
 }
 
 Sample read_sample(SampleSource& source, const DataSchema& of, std::int64_t index) {

@@ -5,26 +5,13 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "trainmark/load.hpp"
+#include "unit/stage/scratch.hpp"
 
 namespace trainmark::testing {
-
-/// A folder of this test's own, removed with everything in it.
-class Scratch {
- public:
-  Scratch();
-  ~Scratch();
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// How a dataset is to be stored.
 struct Storing {
@@ -63,9 +50,6 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first = 0);
 
 /// x: extents with channels last, i16; y: 4 floats.
 DataSchema schema(std::vector<std::int64_t> extents);
-
-/// Expects the call to raise Error{data} whose text contains every one of `parts`.
-void expect_data_error(const std::function<void()>& call, const std::vector<std::string>& parts);
 
 /// One sample read into vectors.
 struct Sample {

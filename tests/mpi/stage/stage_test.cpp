@@ -1,0 +1,292 @@
+// Staging by several ranks of one node: what ends up where, what is kept, mended and refused.
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "support/mpi_main.hpp"
+#include "trainmark/stage.hpp"
+#include "unit/stage/scratch.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::contents_of;
+using testing::expect_data_error;
+using testing::expect_error;
+using testing::write_file;
+
+/// A source with seven files and an empty target, made by rank 0 and known to all.
+class Staging : public ::testing::Test {
+ protected:
+  Staging() {
+    std::string path;
+    if (leads()) {
+      folder_ = std::make_unique<testing::Scratch>();
+      path = folder_->path().string();
+      for (int i = 0; i < 7; ++i)
+        write_file(fs::path(path) / "source" / name_of(i), text_of(i));
+    }
+    root_ = test_world().all().broadcast(path);
+    source_ = root_ / "source";
+    options_.strategy = "replicate";
+    options_.target = (root_ / "target").string();
+    options_.reserve_percent = 0.0;
+    scan();
+  }
+  ~Staging() override { test_world().all().barrier(); }
+
+  static bool leads() { return test_world().all().rank() == 0; }
+  static std::string name_of(int i) { return (i % 2 == 0 ? "sub/f" : "f") + std::to_string(i); }
+  static std::string text_of(int i) {
+    return std::string(static_cast<std::size_t>(1000 * i + 1), static_cast<char>('a' + i));
+  }
+  [[nodiscard]] fs::path target(int i) const { return fs::path(options_.target) / name_of(i); }
+
+  /// Changes something on rank 0 alone, seen by all afterwards.
+  template <class Change>
+  void on_one_rank(Change&& change) {
+    if (leads()) change();
+    test_world().all().barrier();
+  }
+
+  void scan() {
+    manifest_.entries.clear();
+    for (int i = 0; i < 7; ++i) {
+      const auto time = fs::last_write_time(source_ / name_of(i));
+      const auto unix_time = std::chrono::file_clock::to_sys(time).time_since_epoch();
+      manifest_.entries.push_back({name_of(i), static_cast<std::int64_t>(fs::file_size(source_ / name_of(i))), 1,
+                                   std::chrono::duration_cast<std::chrono::nanoseconds>(unix_time).count(), ""});
+    }
+    std::sort(manifest_.entries.begin(), manifest_.entries.end(),
+              [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
+    test_world().all().barrier();
+  }
+
+  Staged run() {
+    const StagingPlan plan = plan_staging(manifest_, options_, test_world().nodes());
+    Staged staged =
+        stage(test_world(), manifest_, plan, source_, options_, [&](std::int64_t bytes) { heard_ += bytes; });
+    test_world().all().barrier();
+    return staged;
+  }
+
+  void expect_complete() const {
+    for (int i = 0; i < 7; ++i)
+      EXPECT_EQ(contents_of(target(i)), text_of(i)) << i;
+    for (const auto& entry : fs::recursive_directory_iterator(options_.target))
+      EXPECT_FALSE(entry.path().filename().string().starts_with(".trainmark")) << entry.path();
+    test_world().all().barrier();
+  }
+
+  std::unique_ptr<testing::Scratch> folder_;
+  fs::path root_, source_;
+  StageOptions options_;
+  Manifest manifest_;
+  std::int64_t heard_ = 0;
+};
+
+TEST_F(Staging, CopiesEverythingAndCountsIt) {
+  const Staged staged = run();
+  expect_complete();
+  EXPECT_EQ(staged.root, options_.target);
+  EXPECT_EQ(staged.entries.size(), 7U);
+  ASSERT_EQ(staged.nodes.size(), 1U);
+  EXPECT_EQ(staged.nodes[0].host, test_world().host());
+  EXPECT_EQ(staged.nodes[0].files_copied, 7);
+  EXPECT_EQ(staged.nodes[0].bytes_copied, 21007);
+  EXPECT_EQ(staged.nodes[0].files_reused, 0);
+  EXPECT_GT(staged.nodes[0].copy_seconds, 0.0);
+  EXPECT_GE(staged.seconds, staged.nodes[0].copy_seconds);
+  std::array<std::int64_t, 1> heard = {heard_};
+  test_world().all().sum(heard);
+  EXPECT_EQ(heard[0], 21007);
+}
+
+TEST_F(Staging, TellsAllRanksTheHashesAndPublishesThem) {
+  (void)run();
+  const Manifest published = read_manifest(options_.target).value();
+  ASSERT_EQ(published.entries.size(), 7U);
+  for (std::size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(manifest_.entries[i].xxh3, hash_file(source_ / manifest_.entries[i].name));
+    EXPECT_EQ(published.entries[i].xxh3, manifest_.entries[i].xxh3);
+    EXPECT_EQ(published.entries[i].name, manifest_.entries[i].name);
+  }
+}
+
+TEST_F(Staging, ReusesWhatIsThereAndRight) {
+  (void)run();
+  for (const bool verify : {true, false}) {
+    scan();  // without hashes: the target's own manifest knows them
+    options_.verify = verify;
+    const Staged again = run();
+    EXPECT_EQ(again.nodes[0].files_reused, 7);
+    EXPECT_EQ(again.nodes[0].bytes_reused, 21007);
+    EXPECT_EQ(again.nodes[0].files_copied, 0);
+    EXPECT_EQ(read_manifest(options_.target).value().entries[3].xxh3.size(), 32U);
+  }
+  expect_complete();
+}
+
+TEST_F(Staging, CopiesAllAgainWhereReuseIsOff) {
+  (void)run();
+  options_.reuse = false;
+  EXPECT_EQ(run().nodes[0].files_copied, 7);
+  expect_complete();
+}
+
+TEST_F(Staging, MendsAFileThatWasCorruptedInTheTarget) {
+  (void)run();
+  scan();
+  on_one_rank([&] {
+    const auto time = fs::last_write_time(target(3));
+    std::string text = text_of(3);
+    text[1500] = '!';
+    write_file(target(3), text);  // the same size and time
+    fs::last_write_time(target(3), time);
+    fs::resize_file(target(4), 10);
+    fs::remove(target(5));
+  });
+  const Staged mended = run();
+  EXPECT_EQ(mended.nodes[0].files_copied, 3);
+  EXPECT_EQ(mended.nodes[0].files_reused, 4);
+  expect_complete();
+}
+
+TEST_F(Staging, CopiesAFileAgainThatChangedAtTheSource) {
+  (void)run();
+  for (const bool verify : {true, false}) {
+    options_.verify = verify;
+    on_one_rank([&] { write_file(source_ / name_of(2), text_of(2)); });  // a later time, the same content
+    scan();
+    EXPECT_EQ(run().nodes[0].files_copied, 1);
+  }
+  expect_complete();
+}
+
+TEST_F(Staging, GoesOnWhereAKilledRunStopped) {
+  (void)run();
+  scan();
+  // As a kill leaves it: no manifest yet, a journal of what was published, one partial file.
+  on_one_rank([&] {
+    const fs::path folder = options_.target;
+    std::string text = contents_of(folder / manifest_name);
+    text = text.substr(text.find('\n') + 1);
+    write_file(folder / ".trainmark.journal.0", text.substr(0, text.find("end ")));
+    fs::remove(folder / manifest_name);
+    fs::remove(target(1));
+    fs::remove(target(6));
+    write_file(folder / ".trainmark-elsewhere-1-1", "half a file");
+    write_file(folder / "sub" / ".trainmark-elsewhere-1-2", "half a file");
+  });
+  const Staged resumed = run();
+  EXPECT_EQ(resumed.nodes[0].files_copied, 2);
+  EXPECT_EQ(resumed.nodes[0].files_reused, 5);
+  expect_complete();
+}
+
+TEST_F(Staging, LeavesFilesAloneThatAreNotInThePlan) {
+  (void)run();
+  on_one_rank([&] { write_file(fs::path(options_.target) / "mine.txt", "kept"); });
+  scan();
+  manifest_.entries.pop_back();
+  (void)run();
+  EXPECT_EQ(contents_of(fs::path(options_.target) / "mine.txt"), "kept");
+  expect_complete();
+  EXPECT_EQ(read_manifest(options_.target).value().entries.size(), 7U) << "what is known of other files stays known";
+}
+
+TEST_F(Staging, TakesHashesFromAManifestBesideTheSource) {
+  Manifest known = manifest_;
+  for (ManifestEntry& entry : known.entries)
+    entry.xxh3 = hash_file(source_ / entry.name);
+  on_one_rank([&] { write_manifest(source_, known); });
+  (void)run();
+  expect_complete();
+  // A file whose content is not what that manifest says is refused, though size and time agree.
+  on_one_rank([&] {
+    const auto time = fs::last_write_time(source_ / name_of(3));
+    std::string text = text_of(3);
+    text[7] = '!';
+    write_file(source_ / name_of(3), text);
+    fs::last_write_time(source_ / name_of(3), time);
+    fs::remove(target(3));
+  });
+  scan();
+  expect_data_error([&] { (void)run(); }, {"f3", "its manifest says"});
+}
+
+TEST_F(Staging, StopsOnAllRanksWhereTheSourceChangedAfterTheScan) {
+  on_one_rank([&] { write_file(source_ / name_of(6), "shorter"); });
+  expect_data_error([&] { (void)run(); }, {"f6", "changed since it was scanned", "6001 bytes then, 7 now"});
+  EXPECT_FALSE(fs::exists(target(6)));
+}
+
+TEST_F(Staging, StopsOnAllRanksWhereTheTargetCannotBeWritten) {
+  on_one_rank([&] { write_file(root_ / "file", "in the way"); });
+  options_.target = (root_ / "file" / "target").string();
+  expect_data_error([&] { (void)run(); }, {test_world().host(), "file/target"});
+}
+
+TEST_F(Staging, StopsBeforeTheFirstByteWhereTheTargetIsTooSmall) {
+  const fs::path small = root_ / "small";
+  std::string mounted;
+  if (leads()) {
+    fs::create_directories(small);
+    mounted = mount("tmpfs", small.c_str(), "tmpfs", 0, "size=16k") == 0 ? "yes" : "";
+  }
+  if (test_world().all().broadcast(mounted).empty()) GTEST_SKIP() << "mounting a file system needs more rights";
+  options_.target = (small / "target").string();
+  expect_data_error([&] { (void)run(); }, {test_world().host(), "free, staging needs 36.0 KiB", "nothing was copied"});
+  EXPECT_FALSE(fs::exists(small / "target" / name_of(1)));
+  EXPECT_FALSE(durable(small));
+  test_world().all().barrier();
+  on_one_rank([&] { umount(small.c_str()); });
+}
+
+TEST_F(Staging, RefusesToStageOntoTheSource) {
+  options_.target = (root_ / "source" / ".").string();
+  expect_error(ExitCode::usage, [&] { (void)run(); }, {"is the source itself"});
+  options_.target = "";
+  expect_error(ExitCode::usage, [&] { (void)run(); }, {"stage.target: is empty"});
+}
+
+TEST_F(Staging, RefusesNamesThatEscapeTheTarget) {
+  manifest_.entries[0].name = "../escaped";
+  expect_data_error([&] { (void)run(); }, {"'../escaped' is refused"});
+  EXPECT_FALSE(fs::exists(root_ / "escaped"));
+}
+
+TEST_F(Staging, ReplacesASymbolicLinkInsteadOfWritingThroughIt) {
+  on_one_rank([&] {
+    fs::create_directories(target(1).parent_path());
+    write_file(root_ / "elsewhere", text_of(1));
+    fs::create_symlink(root_ / "elsewhere", target(1));
+  });
+  (void)run();
+  expect_complete();
+  EXPECT_FALSE(fs::is_symlink(target(1)));
+  EXPECT_EQ(contents_of(root_ / "elsewhere"), text_of(1));
+}
+
+TEST_F(Staging, ReadsFromTheSourceWithStrategyNone) {
+  options_ = {};
+  const Staged staged = run();
+  EXPECT_EQ(staged.root, source_);
+  EXPECT_EQ(staged.entries.size(), 7U);
+  ASSERT_EQ(staged.nodes.size(), 1U);
+  EXPECT_EQ(staged.nodes[0].host, test_world().host());
+  EXPECT_EQ(staged.nodes[0].bytes_copied, 0);
+}
+
+TEST_F(Staging, CopiesWithoutHashingWhereVerifyIsOff) {
+  options_.verify = false;
+  EXPECT_EQ(run().nodes[0].files_copied, 7);
+  expect_complete();
+  EXPECT_EQ(manifest_.entries[0].xxh3, "");
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,273 @@
+// The parts of staging that one process can show: manifests, plans, partial files, single copies.
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <numeric>
+
+#include "stage/files.hpp"
+#include "stage/journal.hpp"
+#include "stage/manifest.hpp"
+#include "unit/stage/scratch.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::contents_of;
+using testing::expect_data_error;
+using testing::Scratch;
+using testing::write_file;
+
+Manifest manifest_of(std::vector<std::int64_t> samples) {
+  Manifest manifest;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    ManifestEntry entry;
+    entry.name = "f" + std::to_string(1000 + i);
+    entry.bytes = 100;
+    entry.samples = samples[i];
+    manifest.entries.push_back(entry);
+  }
+  return manifest;
+}
+
+StageOptions strategy(const char* name) {
+  StageOptions options;
+  options.strategy = name;
+  return options;
+}
+
+ManifestEntry entry_of(const std::filesystem::path& root, const std::string& name) {
+  const FileFacts facts = facts_of(root / name).value();
+  return {name, facts.bytes, 1, facts.modified_ns, ""};
+}
+
+TEST(Manifest, ReadsWhatItWrote) {
+  const Scratch folder;
+  EXPECT_FALSE(read_manifest(folder.path()).has_value());
+  Manifest manifest = manifest_of({3, 4});
+  manifest.entries[0].name = "a folder/ä name.hdf5";
+  manifest.entries[0].xxh3 = "0123456789abcdef0123456789abcdef";
+  manifest.entries[1].modified_ns = 1'700'000'000'123'456'789;
+  write_manifest(folder.path(), manifest);
+  const Manifest read = read_manifest(folder.path()).value();
+  ASSERT_EQ(read.entries.size(), 2U);
+  EXPECT_EQ(read.entries[0].name, manifest.entries[0].name);
+  EXPECT_EQ(read.entries[0].xxh3, manifest.entries[0].xxh3);
+  EXPECT_EQ(read.entries[1].xxh3, "");
+  EXPECT_EQ(read.entries[1].modified_ns, manifest.entries[1].modified_ns);
+  EXPECT_EQ(read.samples(), 7);
+  EXPECT_EQ(read.bytes(), 200);
+}
+
+TEST(Manifest, RefusesANameThatEscapesItsFolder) {
+  const Scratch folder;
+  for (const std::string name : {"../a", "/a", "a/../../b", "a//b", "./a", "", "a\tb", "..", "a/.."}) {
+    Manifest manifest = manifest_of({1});
+    manifest.entries[0].name = name;
+    expect_data_error([&] { write_manifest(folder.path(), manifest); }, {"is refused"});
+    write_file(folder.path() / manifest_name, "trainmark manifest 1\n-\t1\t1\t1\t" + name + "\nend 1\n");
+    expect_data_error([&] { (void)read_manifest(folder.path()); }, {"trainmark.manifest:2"});
+  }
+}
+
+TEST(Manifest, RefusesTextThatIsCutShortOutOfOrderOrNoManifest) {
+  const Scratch folder;
+  const auto read = [&](const std::string& text) {
+    write_file(folder.path() / manifest_name, text);
+    return [&] { (void)read_manifest(folder.path()); };
+  };
+  expect_data_error(read("hello\n"), {"trainmark.manifest:1", "does not begin with"});
+  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\n"), {"is cut short after 1 entries"});
+  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\nend 2\n"), {"trainmark.manifest:3"});
+  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\tb\n-\t1\t1\t1\ta\nend 2\n"), {"out of order"});
+  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\n-\t1\t1\t1\ta\nend 2\n"), {"there twice"});
+  expect_data_error(read("trainmark manifest 1\nxyz\t1\t1\t1\ta\nend 1\n"), {"trainmark.manifest:2", "hash"});
+  expect_data_error(read("trainmark manifest 1\n-\t-1\t1\t1\ta\nend 1\n"), {"trainmark.manifest:2"});
+}
+
+TEST(Journal, LeavesOutATornLineAndNamesThatEscape) {
+  const Scratch folder;
+  const Manifest manifest = manifest_of({1, 2});
+  {
+    Journal first(folder.path(), 0), second(folder.path(), 1);
+    first.note(manifest.entries[1]);
+    second.note(manifest.entries[0]);
+  }
+  std::ofstream(folder.path() / ".trainmark.journal.0", std::ios::app) << "-\t1\t1\t1\t../x\n-\t1\t1\t1\ttorn";
+  Manifest known;
+  read_journals(folder.path(), known);
+  ASSERT_EQ(known.entries.size(), 2U);
+  EXPECT_EQ(known.entries[0].name, "f1000");
+  EXPECT_EQ(known.entries[1].samples, 2);
+  remove_journals(folder.path());
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Plan, GivesEveryNodeEverythingToReplicate) {
+  const StagingPlan plan = plan_staging(manifest_of({1, 2, 3}), strategy("replicate"), 2);
+  EXPECT_EQ(plan.entries_of_node, (std::vector<std::vector<std::size_t>>{{0, 1, 2}, {0, 1, 2}}));
+}
+
+TEST(Plan, SharesFilesOutByTheirSamples) {
+  const Manifest manifest = manifest_of({4, 1, 1, 2, 3, 1});
+  const StagingPlan plan = plan_staging(manifest, strategy("shard"), 3);
+  std::vector<std::size_t> seen;
+  for (const auto& part : plan.entries_of_node) {
+    std::int64_t sum = 0;
+    for (const std::size_t entry : part) {
+      sum += manifest.entries[entry].samples;
+      seen.push_back(entry);
+    }
+    EXPECT_EQ(sum, 4);
+    EXPECT_TRUE(std::is_sorted(part.begin(), part.end()));
+  }
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(seen, (std::vector<std::size_t>{0, 1, 2, 3, 4, 5}));
+}
+
+TEST(Plan, SharesForFourThousandNodes) {
+  const StagingPlan plan = plan_staging(manifest_of(std::vector<std::int64_t>(8192, 64)), strategy("shard"), 4096);
+  for (const auto& part : plan.entries_of_node)
+    ASSERT_EQ(part.size(), 2U);
+}
+
+TEST(Plan, NamesTheRemediesWhereFilesCannotBeShared) {
+  const StageOptions shard = strategy("shard");
+  expect_data_error(
+      [&] {
+        (void)plan_staging(manifest_of({1, 1}), shard, 3);
+      },
+      {"2 file(s) for 3 nodes", "at least 3 files", "replicate"});
+  expect_data_error(
+      [&] {
+        (void)plan_staging(manifest_of({2, 2, 2}), shard, 2);
+      },
+      {"6 samples in 3 files do not part equally over 2 nodes (between 2 and 4 each)", "replicate"});
+}
+
+TEST(Plan, RefusesAStrategyItDoesNotKnow) {
+  try {
+    (void)plan_staging(manifest_of({1}), strategy("copy"), 1);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+  }
+}
+
+TEST(PartialFile, IsThereUnderItsNameOnlyWhenPublished) {
+  const Scratch folder;
+  {
+    const PartialFile dropped(folder.path() / "a");
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "a"));
+    EXPECT_TRUE(std::filesystem::exists(dropped.path()));
+    EXPECT_TRUE(dropped.path().filename().string().starts_with(".trainmark-"));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  PartialFile kept(folder.path() / "a");
+  write_all(kept.descriptor(), std::as_bytes(std::span("text", 4)), kept.path());
+  kept.publish();
+  EXPECT_EQ(contents_of(folder.path() / "a"), "text");
+  EXPECT_FALSE(std::filesystem::exists(kept.path()));
+}
+
+TEST(PartialFile, IsRemovedWhenASignalEndsTheProcess) {
+  const Scratch folder;
+  const PartialFile first(folder.path() / "a"), second(folder.path() / "b");
+  PartialFile published(folder.path() / "c");
+  published.publish();
+  remove_temporaries();
+  EXPECT_FALSE(std::filesystem::exists(first.path()));
+  EXPECT_FALSE(std::filesystem::exists(second.path()));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "c"));
+}
+
+TEST(PartialFile, OfADeadProcessIsALeftoverOfALivingOneIsNot) {
+  const Scratch folder;
+  write_file(folder.path() / ".trainmark-host-1-0", "left by a killed run");
+  write_file(folder.path() / "data.hdf5", "not ours to judge");
+  const PartialFile living(folder.path() / "a");
+  remove_leftovers(folder.path());
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / ".trainmark-host-1-0"));
+  EXPECT_TRUE(std::filesystem::exists(living.path()));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "data.hdf5"));
+}
+
+TEST(PartialFile, NamesATargetThatCannotBeWritten) {
+  const Scratch folder;
+  write_file(folder.path() / "file", "x");
+  expect_data_error([&] { const PartialFile file(folder.path() / "file" / "below"); },
+                    {"file/below", "cannot be written", "a part of the path is a file"});
+}
+
+TEST(Copy, CopiesContentAndTimeAndReturnsTheHash) {
+  const Scratch folder;
+  for (const std::size_t bytes : {0UL, 1UL, (4UL << 20) + 5}) {
+    std::string text(bytes, '\0');
+    std::iota(text.begin(), text.end(), '\1');
+    write_file(folder.path() / "from", text);
+    const ManifestEntry entry = entry_of(folder.path(), "from");
+    std::int64_t heard = 0;
+    const std::string hash = copy_entry(entry, folder.path() / "from", folder.path() / "to", true,
+                                        [&](std::int64_t more) { heard += more; });
+    EXPECT_EQ(contents_of(folder.path() / "to"), text);
+    EXPECT_EQ(hash, hash_file(folder.path() / "to"));
+    EXPECT_EQ(heard, static_cast<std::int64_t>(bytes));
+    EXPECT_EQ(facts_of(folder.path() / "to")->modified_ns, entry.modified_ns);
+    EXPECT_EQ(copy_entry(entry, folder.path() / "from", folder.path() / "unhashed", false, {}), "");
+    EXPECT_EQ(contents_of(folder.path() / "unhashed"), text);
+  }
+}
+
+TEST(Copy, HashesAsXxh128Does) {
+  // XXH3-128 of no bytes with seed 0, from the algorithm's specification.
+  const Scratch folder;
+  write_file(folder.path() / "empty", "");
+  EXPECT_EQ(hash_file(folder.path() / "empty"), "99aa06d3014798d86001c324468d497f");
+}
+
+TEST(Copy, NoticesThatTheSourceChanged) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "first content");
+  const ManifestEntry entry = entry_of(folder.path(), "from");
+  write_file(folder.path() / "from", "longer second content");
+  const auto copy = [&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", true, {}); };
+  expect_data_error(copy, {"from", "13 bytes then, 21 now"});
+  write_file(folder.path() / "from", "other content");
+  const timespec times[2] = {{1, 0}, {1, 0}};
+  utimensat(AT_FDCWD, (folder.path() / "from").c_str(), times, 0);
+  expect_data_error(copy, {"from", "modification time"});
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
+}
+
+TEST(Copy, NoticesThatTheContentIsNotTheManifests) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "content");
+  ManifestEntry entry = entry_of(folder.path(), "from");
+  entry.xxh3 = "00000000000000000000000000000000";
+  expect_data_error([&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", true, {}); },
+                    {"its manifest says 00000000"});
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
+}
+
+TEST(Space, IsRefusedBeforeTheFirstByteWithTheNumbers) {
+  const Scratch folder;
+  const std::int64_t huge = std::int64_t{1} << 60;
+  expect_data_error([&] { require_space(folder.path(), {.bytes = huge}, 1.0, "node n3"); },
+                    {"node n3", "free, staging needs 1048576.00 TiB", "nothing was copied"});
+  require_space(folder.path(), {.bytes = 4096}, 0.0, "node n3");
+  require_space(folder.path(), {.bytes = huge, .reclaimed = huge}, 0.0, "node n3");
+  expect_data_error([&] { require_space(folder.path(), {.bytes = 4096}, 100.0, "node n3"); }, {"in reserve"});
+}
+
+TEST(Durable, IsFalseOfMemoryAndTrueOfDisks) {
+  if (!std::filesystem::exists("/dev/shm")) GTEST_SKIP() << "no /dev/shm here";
+  EXPECT_FALSE(durable("/dev/shm"));
+  EXPECT_FALSE(durable("/dev/shm/not/there/yet"));
+  EXPECT_TRUE(durable("/usr/bin"));
+}
+
+}  // namespace
+}  // namespace trainmark
