@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <span>
@@ -24,8 +25,9 @@ struct FormatOptions {
   bool operator==(const FormatOptions&) const = default;
 };
 
-/// Names, sizes and sample counts of all *.hdf5 and *.h5 files below `root`, sorted by name. Reads HDF5 headers only.
-/// Raises Error{data}: empty folder, not HDF5, truncated, dataset missing, wrong rank, extent or type.
+/// Names, sizes and sample counts of all *.hdf5 and *.h5 files below `root`, sorted by name. Reads HDF5 headers only,
+/// and not those of files that did not change since a manifest was written beside the data (hashes come from there,
+/// too). Raises Error{data}: empty folder, not HDF5, truncated, dataset missing, wrong rank, extent or type.
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                     const DataSchema& schema);
 
@@ -122,15 +124,33 @@ struct DatasetField {
 struct Inspection {
   std::vector<DatasetField> fields;  ///< of the first file
   Manifest manifest;
-  std::string layout;                                                           ///< as detected
+  std::string layout;  ///< as detected
+  DataSchema schema;   ///< of a sample: the one asked for, or as found
   double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;  ///< of the inputs read
-  std::vector<std::int64_t> histogram;                                          ///< of log2 bins: 0, 1, 2-3, 4-7, ...
+  std::vector<std::int64_t> histogram;                 ///< of magnitudes, log2 bins: 0, 1, 2-3, 4-7, ...
+  std::vector<double> target_minimum, target_maximum;  ///< of each target, over the samples read
   std::int64_t samples_read = 0;
   double read_amplification = 1.0;      ///< bytes that must be read (and inflated) per byte of a sample wanted
   double compression = 1.0;             ///< logical bytes over stored bytes
-  std::vector<std::string> attributes;  ///< "name = value" of the first file
+  std::vector<std::string> attributes;  ///< "name = value" of the first file, "dataset.name = value" of its datasets
 };
+/// Reads headers, and up to `max_samples` samples spread over all of them. A schema without fields means: as found.
 [[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
                                          const DataSchema& schema, std::int64_t max_samples);
+
+/// What `data verify` found.
+struct Verification {
+  bool manifest_found = false;
+  bool manifest_written = false;
+  std::int64_t files = 0, samples = 0, bytes = 0;
+  double seconds = 0.0;
+  std::vector<std::string> differences;  ///< one line each; empty: all is well
+};
+/// Reads every byte below `root`: each file must open, each sample must be readable with targets in range, and size,
+/// sample count and hash must be what the manifest beside the data says, if there is one. With `write`, and if every
+/// file is sound, a manifest is written from what is there; an old one is not looked at.
+[[nodiscard]] Verification verify_dataset(const std::filesystem::path& root, const FormatOptions& format,
+                                          const DataSchema& schema, bool write,
+                                          const std::function<void(std::int64_t bytes)>& progress = {});
 
 }  // namespace trainmark

@@ -100,7 +100,8 @@ void describe_chunked(hid_t dataset, hid_t creation, Stored& stored) {
     stored.grid[axis] = (stored.dims[axis] + stored.chunk[axis] - 1) / stored.chunk[axis];
   }
   const bool own_filters = describe_filters(creation, stored);
-  if (own_filters && fills_with_zero(creation) && !has_user_block(dataset)) stored.storage = Storage::chunked;
+  if (stored.readable && own_filters && fills_with_zero(creation) && !has_user_block(dataset))
+    stored.storage = Storage::chunked;
 }
 
 }  // namespace
@@ -124,7 +125,7 @@ Stored describe(hid_t dataset, const std::string& name, const std::filesystem::p
 
   const PropertyHandle creation(H5Dget_create_plist(dataset));
   const H5D_layout_t layout = H5Pget_layout(creation.get());
-  if (layout == H5D_CHUNKED && stored.readable) {
+  if (layout == H5D_CHUNKED) {
     describe_chunked(dataset, creation.get(), stored);
   } else if (layout == H5D_CONTIGUOUS && stored.readable && H5Pget_external_count(creation.get()) == 0) {
     const haddr_t offset = H5Dget_offset(dataset);

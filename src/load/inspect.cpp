@@ -1,0 +1,179 @@
+// A look at a dataset: what is in its files, what its values are like, and what reading it costs.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "load/layout.hpp"
+#include "load/region_reader.hpp"
+#include "load/scan.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string value_of(hid_t attribute) {
+  const TypeHandle type(H5Aget_type(attribute));
+  const SpaceHandle space(H5Aget_space(attribute));
+  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  if (count < 1) return "(empty)";
+  if (count > 64) return fmt::format("({} values)", count);
+  const auto values = static_cast<std::size_t>(count);
+  if (H5Tget_class(type.get()) == H5T_STRING) {
+    if (H5Tis_variable_str(type.get()) > 0) {
+      std::vector<char*> texts(values);
+      if (H5Aread(attribute, type.get(), texts.data()) < 0) return "(unreadable)";
+      const std::string text = texts[0] == nullptr ? "" : texts[0];
+      H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, texts.data());
+      return text;
+    }
+    std::string text(H5Tget_size(type.get()) * values, '\0');
+    if (H5Aread(attribute, type.get(), text.data()) < 0) return "(unreadable)";
+    return text.substr(0, text.find('\0'));
+  }
+  std::vector<double> numbers(values);
+  if (H5Aread(attribute, H5T_NATIVE_DOUBLE, numbers.data()) < 0) return "(unreadable)";
+  return fmt::format("{}", fmt::join(numbers, ", "));
+}
+
+struct Attributes {
+  std::string prefix;
+  std::vector<std::string>* lines;
+};
+
+herr_t add_attribute(hid_t object, const char* name, const H5A_info_t*, void* data) {
+  const auto& attributes = *static_cast<Attributes*>(data);
+  const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+  if (attribute < 0) return 0;
+  attributes.lines->push_back(fmt::format("{}{} = {}", attributes.prefix, name, value_of(attribute)));
+  H5Aclose(attribute);
+  return 0;
+}
+
+void list_attributes(hid_t object, const std::string& prefix, std::vector<std::string>& lines) {
+  Attributes attributes{prefix, &lines};
+  H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, nullptr, add_attribute, &attributes);
+}
+
+/// Bytes read for each byte wanted, over all samples of a file.
+double amplification_of(const FileLayout& layout, const Field& input) {
+  double touched = 0.0;
+  for (std::int64_t i = 0; i < layout.samples; ++i)
+    touched += static_cast<double>(bytes_touched(layout.input, input_box(layout, input, i)));
+  return touched / (static_cast<double>(layout.samples) * static_cast<double>(input.bytes()));
+}
+
+void describe_file(const fs::path& path, const FormatOptions& format, Inspection& found) {
+  const Hdf5Lock lock;
+  const FileHandle file = open_file(path);
+  list_attributes(file.get(), "", found.attributes);
+  double logical = 0.0, stored_bytes = 0.0;
+  for (const std::string& name : dataset_names(file.get())) {
+    const DatasetHandle dataset(H5Dopen2(file.get(), name.c_str(), H5P_DEFAULT));
+    const Stored stored = describe(dataset.get(), name, path);
+    const auto rank = static_cast<std::ptrdiff_t>(stored.rank);
+    DatasetField field{name, stored.shape().extents(), {}, stored.type, stored.filters, stored.stored_bytes};
+    if (stored.is_chunked()) field.chunk.assign(stored.chunk.begin(), stored.chunk.begin() + rank);
+    found.fields.push_back(std::move(field));
+    list_attributes(dataset.get(), name + ".", found.attributes);
+    const TypeHandle type(H5Dget_type(dataset.get()));
+    logical += static_cast<double>(stored.shape().elements()) * static_cast<double>(H5Tget_size(type.get()));
+    stored_bytes += static_cast<double>(stored.stored_bytes);
+  }
+  if (stored_bytes > 0.0) found.compression = logical / stored_bytes;
+  const FileLayout layout = resolve_layout(file.get(), path, format, found.schema);
+  found.layout = name_of(layout.layout);
+  found.read_amplification = amplification_of(layout, found.schema.fields[0]);
+}
+
+/// Sums over input values as they come by.
+class Statistics {
+ public:
+  void add(double value) {
+    ++count_;
+    sum_ += value;
+    squares_ += value * value;
+    minimum_ = std::min(minimum_, value);
+    maximum_ = std::max(maximum_, value);
+    const double magnitude = std::abs(value);
+    const std::size_t bin = magnitude < 1.0 ? 0 : static_cast<std::size_t>(std::ilogb(magnitude)) + 1;
+    if (bin >= bins_.size()) bins_.resize(bin + 1);
+    ++bins_[bin];
+    if (value == 0.0) ++zeros_;
+  }
+  void store(Inspection& found) const {
+    if (count_ == 0) return;
+    const auto count = static_cast<double>(count_);
+    found.minimum = minimum_;
+    found.maximum = maximum_;
+    found.mean = sum_ / count;
+    found.deviation = std::sqrt(std::max(0.0, squares_ / count - found.mean * found.mean));
+    found.zero_fraction = static_cast<double>(zeros_) / count;
+    found.histogram = bins_;
+  }
+
+ private:
+  std::int64_t count_ = 0, zeros_ = 0;
+  double sum_ = 0.0, squares_ = 0.0;
+  double minimum_ = std::numeric_limits<double>::infinity(), maximum_ = -minimum_;
+  std::vector<std::int64_t> bins_;
+};
+
+template <class T>
+T element(std::span<const std::byte> bytes, std::size_t index) {
+  T value{};
+  std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+void add_input(const Field& field, std::span<const std::byte> bytes, Statistics& statistics) {
+  const std::size_t count = bytes.size() / size_of(field.dtype);
+  for (std::size_t i = 0; i < count; ++i)
+    statistics.add(field.dtype == DType::i16 ? element<std::int16_t>(bytes, i) : element<float>(bytes, i));
+}
+
+void read_values(const fs::path& root, const FormatOptions& format, std::int64_t max_samples, Inspection& found) {
+  const auto source = open_hdf5(root, found.manifest, format, found.schema);
+  const std::int64_t wanted = std::min(max_samples, source->size());
+  std::vector<std::byte> input(found.schema.fields[0].bytes()), target(found.schema.fields[1].bytes());
+  const std::size_t targets = target.size() / sizeof(float);
+  found.target_minimum.assign(targets, std::numeric_limits<double>::infinity());
+  found.target_maximum.assign(targets, -std::numeric_limits<double>::infinity());
+  Statistics statistics;
+  for (std::int64_t i = 0; i < wanted; ++i) {
+    source->read(i * source->size() / wanted, {std::span(input), std::span(target)});
+    add_input(found.schema.fields[0], input, statistics);
+    for (std::size_t k = 0; k < targets; ++k) {
+      const double value = element<float>(target, k);
+      found.target_minimum[k] = std::min(found.target_minimum[k], value);
+      found.target_maximum[k] = std::max(found.target_maximum[k], value);
+    }
+    ++found.samples_read;
+  }
+  statistics.store(found);
+}
+
+}  // namespace
+
+Inspection inspect_dataset(const fs::path& path, const FormatOptions& format, const DataSchema& schema,
+                           std::int64_t max_samples) {
+  Inspection found;
+  const bool one_file = fs::is_regular_file(path);
+  const fs::path root = one_file ? (path.has_parent_path() ? path.parent_path() : fs::path(".")) : path;
+  const fs::path first = one_file ? path : root / data_files(root).front();
+  found.schema = schema.fields.empty() ? schema_of_file(first, format) : schema;
+  if (one_file) {
+    found.manifest.entries.push_back(stat_entry(root, path.filename().string()));
+    found.manifest.entries.back().samples = resolve_layout(path, format, found.schema).samples;
+  } else {
+    found.manifest = scan_dataset(root, format, found.schema);
+  }
+  describe_file(first, format, found);
+  read_values(root, format, max_samples, found);
+  return found;
+}
+
+}  // namespace trainmark

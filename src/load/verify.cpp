@@ -1,0 +1,88 @@
+// Every byte of a dataset read and compared with what its manifest says.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "load/layout.hpp"
+#include "load/scan.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Opens the file and reads all its samples; raises Error{data} at the first that is wrong.
+void read_all_samples(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+                      ManifestEntry& entry) {
+  entry.samples = resolve_layout(root / entry.name, format, schema).samples;
+  const auto source = open_hdf5(root, Manifest{{entry}}, format, schema);
+  std::vector<std::vector<std::byte>> memory;
+  SampleView view;
+  for (const Field& field : schema.fields)
+    memory.emplace_back(field.bytes());
+  for (auto& bytes : memory)
+    view.emplace_back(bytes);
+  for (std::int64_t i = 0; i < source->size(); ++i)
+    source->read(i, view);
+}
+
+void compare(const ManifestEntry& found, const ManifestEntry& listed, std::vector<std::string>& differences) {
+  const auto differs = [&](std::string_view what, const auto& is, const auto& was) {
+    differences.push_back(fmt::format("{}: {} {}, the manifest says {}", found.name, what, is, was));
+  };
+  if (found.bytes != listed.bytes) return differs("bytes", found.bytes, listed.bytes);
+  if (!listed.xxh3.empty() && found.xxh3 != listed.xxh3) return differs("XXH3", found.xxh3, listed.xxh3);
+  if (found.samples != listed.samples) differs("samples", found.samples, listed.samples);
+}
+
+void compare(const Manifest& found, const Manifest& listed, std::vector<std::string>& differences) {
+  auto at = found.entries.begin();
+  for (const ManifestEntry& entry : listed.entries) {
+    for (; at != found.entries.end() && at->name < entry.name; ++at)
+      differences.push_back(fmt::format("{}: is not in the manifest", at->name));
+    if (at == found.entries.end() || at->name != entry.name) {
+      differences.push_back(fmt::format("{}: is missing, the manifest lists it", entry.name));
+    } else {
+      compare(*at++, entry, differences);
+    }
+  }
+  for (; at != found.entries.end(); ++at)
+    differences.push_back(fmt::format("{}: is not in the manifest", at->name));
+}
+
+}  // namespace
+
+Verification verify_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema, bool write,
+                            const std::function<void(std::int64_t bytes)>& progress) {
+  const Clock clock;
+  Verification result;
+  const std::vector<std::string> names = data_files(root);
+  const DataSchema wanted = schema.fields.empty() ? schema_of_file(root / names.front(), format) : schema;
+  const std::optional<Manifest> listed = write ? std::nullopt : read_manifest(root);
+  result.manifest_found = listed.has_value();
+  Manifest found;
+  bool sound = true;
+  for (const std::string& name : names) {
+    ManifestEntry entry = stat_entry(root, name);
+    try {
+      entry.xxh3 = hash_file(root / name, progress);
+      read_all_samples(root, format, wanted, entry);
+    } catch (const Error& error) {
+      sound = false;
+      result.differences.emplace_back(error.what());
+    }
+    found.entries.push_back(std::move(entry));
+  }
+  result.files = std::ssize(found.entries);
+  result.samples = found.samples();
+  result.bytes = found.bytes();
+  if (listed) compare(found, *listed, result.differences);
+  if (write && sound) {
+    write_manifest(root, found);
+    result.manifest_written = true;
+  }
+  result.seconds = clock.seconds();
+  return result;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,149 @@
+// What `data inspect` and `data verify` find out.
+#include <gtest/gtest.h>
+
+#include "unit/load/make_hdf5.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::counting;
+using testing::expect_data_error;
+using testing::File;
+using testing::Scratch;
+using testing::write_file;
+
+const DataSchema small = testing::schema({2, 2, 2, 4});
+
+void put_packed(const std::filesystem::path& path, std::int16_t value, float target) {
+  File file(path);
+  std::vector<std::int16_t> x(64, value);
+  x[0] = 0;
+  file.put("x", {2, 2, 2, 2, 4}, x);
+  file.put("y", {2, 4}, std::vector<float>(8, target));
+  file.attribute("units", "counts");
+}
+
+TEST(Inspect, TellsShapesTypesAndValues) {
+  const Scratch folder;
+  put_packed(folder.path() / "a.hdf5", 5, 0.25F);
+  put_packed(folder.path() / "b.hdf5", 8, -0.5F);
+  const Inspection found = inspect_dataset(folder.path(), {}, {}, 100);
+  EXPECT_EQ(found.layout, "packed");
+  EXPECT_EQ(found.schema.fields[0].shape, (Shape{2, 2, 2, 4}));
+  ASSERT_EQ(found.fields.size(), 2U);
+  EXPECT_EQ(found.fields[0].name, "x");
+  EXPECT_EQ(found.fields[0].type, "int16");
+  EXPECT_EQ(found.fields[0].shape, (std::vector<std::int64_t>{2, 2, 2, 2, 4}));
+  EXPECT_TRUE(found.fields[0].chunk.empty());
+  EXPECT_EQ(found.samples_read, 4);
+  EXPECT_EQ(found.manifest.samples(), 4);
+  EXPECT_EQ(found.minimum, 0.0);
+  EXPECT_EQ(found.maximum, 8.0);
+  EXPECT_DOUBLE_EQ(found.mean, 63.0 * 13.0 / 128.0);
+  EXPECT_DOUBLE_EQ(found.zero_fraction, 2.0 / 128.0);
+  EXPECT_EQ(found.histogram, (std::vector<std::int64_t>{2, 0, 0, 63, 63}));
+  EXPECT_EQ(found.target_minimum, std::vector<double>(4, -0.5));
+  EXPECT_EQ(found.target_maximum, std::vector<double>(4, 0.25));
+  EXPECT_EQ(found.attributes, (std::vector<std::string>{"units = counts"}));
+  EXPECT_DOUBLE_EQ(found.compression, 1.0);
+  EXPECT_DOUBLE_EQ(found.read_amplification, 1.0);
+}
+
+TEST(Inspect, TellsWhatChunkingCosts) {
+  const Scratch folder;
+  {
+    File packed(folder.path() / "packed.hdf5");
+    packed.put("x", {4, 2, 2, 2, 4}, std::vector<std::int16_t>(128, 1),
+               {.chunk = {4, 2, 2, 2, 4}, .shuffle = true, .gzip = 4});
+    packed.put("y", {4, 4}, std::vector<float>(16));
+    // Blocks of 2 touch chunks of 3 once or twice along each axis.
+    File universe(folder.path() / "universe.hdf5");
+    universe.put("full", {6, 6, 6, 4}, counting(864), {.chunk = {3, 3, 3, 4}});
+    universe.put("unitPar", {4}, std::vector<float>(4));
+  }
+  const Inspection packed = inspect_dataset(folder.path() / "packed.hdf5", {}, small, 1);
+  EXPECT_DOUBLE_EQ(packed.read_amplification, 4.0);
+  EXPECT_EQ(packed.fields[0].filters, "shuffle, deflate 4");
+  EXPECT_EQ(packed.fields[0].chunk, (std::vector<std::int64_t>{4, 2, 2, 2, 4}));
+  EXPECT_GT(packed.compression, 3.0);
+  EXPECT_EQ(packed.samples_read, 1);
+  const Inspection universe = inspect_dataset(folder.path() / "universe.hdf5", {}, small, 100);
+  EXPECT_EQ(universe.layout, "universe");
+  EXPECT_EQ(universe.manifest.samples(), 27);
+  const double along_an_axis = (1.0 + 2.0 + 1.0) / 3.0 * 3.0 / 2.0;
+  EXPECT_NEAR(universe.read_amplification, along_an_axis * along_an_axis * along_an_axis, 1e-9);
+}
+
+TEST(Verify, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
+  const Scratch folder;
+  put_packed(folder.path() / "a.hdf5", 5, 0.25F);
+  put_packed(folder.path() / "sub" / "b.hdf5", 8, -0.5F);
+  const Verification written = verify_dataset(folder.path(), {}, small, true);
+  EXPECT_TRUE(written.manifest_written);
+  EXPECT_TRUE(written.differences.empty());
+  const Verification found = verify_dataset(folder.path(), {}, {}, false);
+  EXPECT_TRUE(found.manifest_found);
+  EXPECT_TRUE(found.differences.empty());
+  EXPECT_EQ(found.files, 2);
+  EXPECT_EQ(found.samples, 4);
+}
+
+TEST(Verify, NamesEveryFileThatDiffers) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5", "c.hdf5"})
+    put_packed(folder.path() / name, 5, 0.25F);
+  (void)verify_dataset(folder.path(), {}, small, true);
+  put_packed(folder.path() / "a.hdf5", 6, 0.25F);
+  std::filesystem::remove(folder.path() / "b.hdf5");
+  put_packed(folder.path() / "d.hdf5", 5, 0.25F);
+  const Verification found = verify_dataset(folder.path(), {}, small, false);
+  ASSERT_EQ(found.differences.size(), 3U);
+  EXPECT_TRUE(found.differences[0].starts_with("a.hdf5: XXH3")) << found.differences[0];
+  EXPECT_EQ(found.differences[1], "b.hdf5: is missing, the manifest lists it");
+  EXPECT_EQ(found.differences[2], "d.hdf5: is not in the manifest");
+}
+
+TEST(Verify, WritesNoManifestOfADatasetThatCannotBeRead) {
+  const Scratch folder;
+  put_packed(folder.path() / "a.hdf5", 5, 0.25F);
+  put_packed(folder.path() / "b.hdf5", 5, 7.0F);
+  write_file(folder.path() / "c.hdf5", "nothing");
+  const Verification found = verify_dataset(folder.path(), {}, small, true);
+  EXPECT_FALSE(found.manifest_written);
+  ASSERT_EQ(found.differences.size(), 2U);
+  EXPECT_NE(found.differences[0].find("b.hdf5: sample 0"), std::string::npos);
+  EXPECT_NE(found.differences[1].find("c.hdf5: is not an HDF5 file"), std::string::npos);
+}
+
+TEST(Scan, BelievesAManifestOfFilesThatDidNotChange) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5", "c.hdf5"})
+    put_packed(folder.path() / name, 5, 0.25F);
+  (void)verify_dataset(folder.path(), {}, small, true);
+  // What cannot be read any more, with size and time as they were: only the header of the first file is looked at.
+  const auto time = std::filesystem::last_write_time(folder.path() / "b.hdf5");
+  const auto size = std::filesystem::file_size(folder.path() / "b.hdf5");
+  write_file(folder.path() / "b.hdf5", std::string(size, 'x'));
+  std::filesystem::last_write_time(folder.path() / "b.hdf5", time);
+  const Manifest manifest = scan_dataset(folder.path(), {}, small);
+  EXPECT_EQ(manifest.samples(), 6);
+  EXPECT_EQ(manifest.entries[2].xxh3, hash_file(folder.path() / "c.hdf5"));
+  // A file that changed since is looked at.
+  write_file(folder.path() / "b.hdf5", std::string(size, 'y'));
+  expect_data_error([&] { (void)scan_dataset(folder.path(), {}, small); }, {"b.hdf5", "is not an HDF5 file"});
+}
+
+TEST(Scan, DoesNotBelieveAManifestMadeForAnotherExtent) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5"}) {
+    File universe(folder.path() / name);
+    universe.put("full", {4, 4, 4, 4}, counting(256));
+    universe.put("unitPar", {4}, std::vector<float>(4));
+  }
+  (void)verify_dataset(folder.path(), {}, small, true);
+  EXPECT_EQ(scan_dataset(folder.path(), {}, small).samples(), 16);
+  EXPECT_EQ(scan_dataset(folder.path(), {}, testing::schema({4, 4, 4, 4})).samples(), 2);
+}
+
+}  // namespace
+}  // namespace trainmark
