@@ -19,7 +19,8 @@ using Rule = std::variant<SgdMomentum>;
 }
 
 /// One element's update, in fp32. Host and device.
-constexpr void update(const SgdMomentum& rule, float rate, float decay, float gradient, float& velocity, float& weight) {
+constexpr void update(const SgdMomentum& rule, float rate, float decay, float gradient, float& velocity,
+                      float& weight) {
   velocity = rule.momentum * velocity - rate * (gradient + decay * weight);
   weight += velocity;
 }
