@@ -1,0 +1,101 @@
+// What needs ranks or the dataset is checked by the run itself (check_options); here is what the config alone tells.
+#include "config/checks.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace trainmark::config {
+namespace {
+
+class Checker {
+ public:
+  Checker(const RunOptions& options, const std::set<std::string>& wrong) : options_(options), wrong_(wrong) {}
+
+  std::vector<Conflict> all() {
+    staging();
+    schedule();
+    counts();
+    division();
+    return std::move(found_);
+  }
+
+ private:
+  void add(std::string pointer, std::string text) {
+    if (!wrong_.contains(pointer)) found_.push_back({std::move(pointer), std::move(text)});
+  }
+
+  void staging() {
+    if (options_.stage.strategy == "none") return;
+    if (options_.stage.target.empty()) {
+      add("/stage/target", fmt::format("is missing, /stage/strategy {} needs it; name a folder on node-local storage",
+                                       options_.stage.strategy));
+      return;
+    }
+    const auto clean = [](const std::string& path) { return std::filesystem::path(path).lexically_normal() / ""; };
+    for (const std::string& source : {options_.data.train, options_.data.validation}) {
+      if (!source.empty() && clean(source) == clean(options_.stage.target))
+        add("/stage/target",
+            fmt::format("\"{}\" is the source itself (staging would overwrite it); name another folder", source));
+    }
+  }
+
+  void schedule() {
+    const auto& decay = options_.schedule.decay;
+    for (std::size_t i = 1; i < decay.size(); ++i) {
+      if (decay[i].epoch > decay[i - 1].epoch) continue;
+      add(fmt::format("/schedule/decay/{}/epoch", i),
+          fmt::format("{} does not come after the boundary {} before it; write boundaries in ascending order",
+                      decay[i].epoch, decay[i - 1].epoch));
+    }
+  }
+
+  void counts() {
+    const std::int64_t batch = options_.train.global_batch;
+    const std::int64_t samples = options_.data.train_samples;
+    if (samples == 0 || samples % batch == 0 || wrong_.contains("/train/global_batch")) return;
+    const std::int64_t fewer = samples / batch * batch;
+    add("/data/train_samples",
+        fmt::format(
+            "{} is not a multiple of /train/global_batch {} (each sample is visited exactly once an epoch, in whole "
+            "batches); use {}",
+            samples, batch, fewer > 0 ? fewer : batch));
+  }
+
+  void division() {
+    if (options_.submission.division != "closed") return;
+    const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
+                             options_.submission.generated_data};
+    for (const RuleBreach& breach : closed_breaches(options_.model, facts)) {
+      // 0 means all that are there: only the dataset can tell.
+      if (breach.found == "0" && breach.subject.starts_with("/data/")) continue;
+      add(breach.subject,
+          fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
+                      breach.found, breach.required));
+    }
+    if (options_.optimizer.momentum != 0.9) {
+      add("/optimizer/momentum",
+          fmt::format("{} is not what the closed division asks for: 0.9; set /submission/division to "
+                      "\"open\"",
+                      options_.optimizer.momentum));
+    }
+    if (options_.train.until == "target" && options_.train.target != target_of(options_.model).value) {
+      add("/train/target",
+          fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
+                      options_.train.target, target_of(options_.model).value));
+    }
+  }
+
+  const RunOptions& options_;
+  const std::set<std::string>& wrong_;
+  std::vector<Conflict> found_;
+};
+
+}  // namespace
+
+std::vector<Conflict> conflicts(const RunOptions& options, const std::set<std::string>& wrong) {
+  return Checker(options, wrong).all();
+}
+
+}  // namespace trainmark::config

@@ -1,0 +1,277 @@
+// Every key a config may hold, section by section. Defaults are those of the structs, so they do not stand here.
+#include "config/description.hpp"
+
+namespace trainmark::config {
+namespace {
+
+class DecayList final : public List {
+ public:
+  explicit DecayList(std::vector<PiecewiseSchedule::Decay>& values) : values_(values) {}
+  [[nodiscard]] std::size_t size() const override { return values_.size(); }
+  void resize(std::size_t count) override { values_.assign(count, {}); }
+  void describe(std::size_t index, Visitor& visitor) override { fields(values_.at(index), visitor); }
+  void describe_default(Visitor& visitor) override {
+    PiecewiseSchedule::Decay element;
+    fields(element, visitor);
+  }
+
+ private:
+  static void fields(PiecewiseSchedule::Decay& decay, Visitor& visitor) {
+    visitor.field({.name = "epoch",
+                   .doc = "Boundary: the factor holds in epochs (counted from 0) strictly after this one.",
+                   .unit = "epochs",
+                   .minimum = 0,
+                   .required = true},
+                  &decay.epoch);
+    visitor.field({.name = "factor",
+                   .doc = "What the peak rate is multiplied by; absolute, not cumulative.",
+                   .above = 0,
+                   .below = 1,
+                   .required = true},
+                  &decay.factor);
+  }
+  std::vector<PiecewiseSchedule::Decay>& values_;
+};
+
+void describe_data(Visitor& visitor, DataOptions& data) {
+  visitor.open("data", "Where the samples are and how many of them are used.");
+  visitor.field({.name = "train",
+                 .doc = "Folder of the training files (*.hdf5, *.h5, at any depth).",
+                 .path = true,
+                 .required = true},
+                &data.train);
+  visitor.field({.name = "validation", .doc = "Folder of the validation files.", .path = true, .required = true},
+                &data.validation);
+  visitor.field({.name = "train_samples",
+                 .doc = "Training samples to use, the first in file order; 0 takes all that are there.",
+                 .unit = "samples",
+                 .minimum = 0},
+                &data.train_samples);
+  visitor.field({.name = "validation_samples",
+                 .doc = "Validation samples to use; 0 takes all that are there.",
+                 .unit = "samples",
+                 .minimum = 0},
+                &data.validation_samples);
+  visitor.open("format", "How a dataset lies in its HDF5 files.");
+  visitor.field({.name = "layout",
+                 .doc = "universe: a large cube a file, cut into blocks while reading; block: one sample a file; "
+                        "packed: many samples a file ([N, ...]); auto: found out from the first file.",
+                 .words = {"auto", "universe", "block", "packed"}},
+                &data.format.layout);
+  visitor.field(
+      {.name = "input", .doc = "Name of the HDF5 dataset of the samples; auto tries x, then full.", .required = true},
+      &data.format.input);
+  visitor.field({.name = "target",
+                 .doc = "Name of the HDF5 dataset of the regression targets; auto tries y, then unitPar.",
+                 .required = true},
+                &data.format.target);
+  visitor.close();
+  visitor.close();
+}
+
+void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) {
+  visitor.open("stage", "Copying the dataset to node-local storage before training.");
+  visitor.field({.name = "strategy",
+                 .doc = "none: read where the data are; replicate: every node gets the whole set; shard: each node "
+                        "gets its part, in whole files.",
+                 .words = {"none", "replicate", "shard"}},
+                &stage.strategy);
+  visitor.field(
+      {.name = "target", .doc = "Folder on node-local storage; required unless the strategy is none.", .path = true},
+      &stage.target);
+  visitor.field({.name = "reuse", .doc = "Keep files that are already in the target and right."}, &stage.reuse);
+  visitor.field({.name = "verify", .doc = "Hash what is copied and what is reused, and compare with what is known."},
+                &stage.verify);
+  visitor.field({.name = "reserve_percent",
+                 .doc = "Free space to leave on the target's file system.",
+                 .unit = "percent",
+                 .minimum = 0,
+                 .below = 100},
+                &stage.reserve_percent);
+  visitor.close();
+  visitor.open("load", "Reading samples ahead of need.");
+  visitor.field({.name = "threads", .doc = "Reader threads per rank.", .minimum = 1, .maximum = 1024}, &load.threads);
+  visitor.field(
+      {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},
+      &load.prefetch);
+  visitor.close();
+}
+
+void describe_model(Visitor& visitor, CosmoflowOptions& model) {
+  visitor.open("model", "The network. Defaults are the reference's, dropout aside.");
+  visitor.field({.name = "extent",
+                 .doc = "Voxels along each axis of a sample; five poolings need a multiple of 32.",
+                 .unit = "voxels",
+                 .minimum = 32,
+                 .maximum = 1024,
+                 .multiple_of = 32},
+                &model.extent);
+  visitor.field({.name = "width",
+                 .doc = "Factor on the channels 32, 64, 128, 256, 512 of the convolutions.",
+                 .maximum = 16,
+                 .above = 0},
+                &model.width);
+  visitor.field({.name = "kernel",
+                 .doc = "Extent of the convolutions: 3, or 2 with asymmetric padding (the network of round 0.7).",
+                 .choices = {2, 3}},
+                &model.kernel);
+  visitor.field({.name = "dropout",
+                 .doc = "Dropout after the two hidden dense layers (0.5 in the reference).",
+                 .minimum = 0,
+                 .below = 1},
+                &model.dropout);
+  visitor.field(
+      {.name = "l2",
+       .doc = "L2 on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to the loss.",
+       .minimum = 0},
+      &model.l2);
+  visitor.field({.name = "log_transform", .doc = "Feed log(1 + x) to the network; false divides by the sample's mean."},
+                &model.log_transform);
+  visitor.close();
+}
+
+void describe_optimizer(Visitor& visitor, OptimizerOptions& optimizer, PiecewiseSchedule& schedule) {
+  visitor.open("optimizer", "The update rule.");
+  visitor.field({.name = "name",
+                 .doc = "sgd: stochastic gradient descent with momentum, the rate inside the velocity (Keras form).",
+                 .words = {"sgd"}},
+                &optimizer.name);
+  visitor.field({.name = "momentum", .doc = "Share of the velocity that a step keeps.", .minimum = 0, .below = 1},
+                &optimizer.momentum);
+  visitor.close();
+  visitor.open("schedule", "The learning rate, constant within an epoch.");
+  visitor.field({.name = "base_rate", .doc = "Rate of epoch 0 where there is a warm-up.", .minimum = 0},
+                &schedule.base_rate);
+  visitor.field({.name = "peak_rate", .doc = "Rate after the warm-up, before any decay.", .above = 0},
+                &schedule.peak_rate);
+  visitor.field({.name = "warmup_epochs",
+                 .doc = "Epochs in which the rate rises in equal steps from base to peak; 0 starts at the peak.",
+                 .unit = "epochs",
+                 .minimum = 0},
+                &schedule.warmup_epochs);
+  DecayList decay(schedule.decay);
+  visitor.list("decay", "Boundaries in ascending order; the last one before an epoch gives its factor.", decay);
+  visitor.close();
+}
+
+void describe_train(Visitor& visitor, TrainOptions& train) {
+  visitor.open("train", "How training proceeds and when it ends.");
+  visitor.field({.name = "global_batch",
+                 .doc = "Samples of one step over all ranks; divisible by the number of ranks.",
+                 .unit = "samples",
+                 .minimum = 1},
+                &train.global_batch);
+  visitor.field({.name = "until",
+                 .doc = "target: the validation error is reached (a time to train); epochs, steps, seconds: fixed "
+                        "work, which reports rates only.",
+                 .words = {"target", "epochs", "steps", "seconds"}},
+                &train.until);
+  visitor.field({.name = "epochs",
+                 .doc = "With until epochs: how many; with until target: at most so many.",
+                 .unit = "epochs",
+                 .minimum = 1},
+                &train.epochs);
+  visitor.field({.name = "steps", .doc = "With until steps: how many.", .unit = "steps", .minimum = 1}, &train.steps);
+  visitor.field({.name = "seconds", .doc = "With until seconds: for how long.", .unit = "s", .above = 0},
+                &train.seconds);
+  visitor.field({.name = "target", .doc = "Mean absolute validation error to reach.", .above = 0}, &train.target);
+  visitor.field({.name = "precision",
+                 .doc = "Element type of activations; weights, gradients and updates are always fp32.",
+                 .words = {"fp32", "bf16"}},
+                &train.precision);
+  visitor.field({.name = "bucket_mib",
+                 .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
+                 .unit = "MiB",
+                 .maximum = 1048576,
+                 .above = 0},
+                &train.bucket_mib);
+  visitor.close();
+}
+
+void describe_backend(Visitor& visitor, BackendOptions& backend) {
+  visitor.open("backend", "What computes.");
+  visitor.field({.name = "device", .doc = "auto takes a GPU where one is usable.", .words = {"auto", "cpu", "cuda"}},
+                &backend.device);
+  visitor.field({.name = "threads",
+                 .doc = "Compute threads per rank; 0: the rank's usable cores less the communication thread.",
+                 .minimum = 0,
+                 .maximum = 4096},
+                &backend.threads);
+  visitor.field({.name = "overlap",
+                 .doc = "All-reduce beside the backward pass; auto: where each rank has a core to spare.",
+                 .words = {"auto", "on", "off"}},
+                &backend.overlap);
+  visitor.close();
+}
+
+void describe_submission(Visitor& visitor, SubmissionOptions& submission) {
+  visitor.open("submission", "Who runs, as the header of the MLPerf log says it.");
+  visitor.field({.name = "division",
+                 .doc = "closed is refused unless data, extent, width, kernel and sample counts are the reference's.",
+                 .words = {"closed", "open"}},
+                &submission.division);
+  visitor.field({.name = "org", .doc = "Submitting organisation.", .required = true}, &submission.org);
+  visitor.field({.name = "platform", .doc = "Name of the system.", .required = true}, &submission.platform);
+  visitor.field(
+      {.name = "status", .doc = "Availability of the system.", .words = {"onprem", "cloud", "preview", "research"}},
+      &submission.status);
+  visitor.field({.name = "ruleset",
+                 .doc = "Rules the log is judged by; 3.0.0 lets staging to durable storage stand before the clock.",
+                 .words = {"1.0.0", "2.0.0", "3.0.0"}},
+                &submission.ruleset);
+  visitor.field({.name = "generated_data",
+                 .doc = "The data are generated: the run is no MLPerf result whatever the verdict, and says so."},
+                &submission.generated_data);
+  visitor.close();
+}
+
+void describe_outputs(Visitor& visitor, ResultsOptions& results, WatchdogOptions& watchdog) {
+  visitor.open("results", "What a run leaves behind.");
+  visitor.field(
+      {.name = "folder", .doc = "Results go to <folder>/<name>/<job or time>/.", .path = true, .required = true},
+      &results.folder);
+  visitor.field({.name = "progress_seconds",
+                 .doc = "Interval of progress lines where there is no terminal.",
+                 .unit = "s",
+                 .minimum = 1},
+                &results.progress_seconds);
+  visitor.close();
+  visitor.open("watchdog", "A phase without progress for this long ends the job with exit code 124.");
+  visitor.field({.name = "init_seconds", .doc = "Limit of initialisation.", .unit = "s", .above = 0},
+                &watchdog.init_seconds);
+  visitor.field({.name = "stage_seconds", .doc = "Limit of staging.", .unit = "s", .above = 0},
+                &watchdog.stage_seconds);
+  visitor.field({.name = "step_seconds", .doc = "Limit of one training or evaluation step.", .unit = "s", .above = 0},
+                &watchdog.step_seconds);
+  visitor.close();
+}
+
+}  // namespace
+
+void describe(Visitor& visitor, RunOptions& options) {
+  visitor.open("", "A trainmark run.");
+  visitor.field({.name = "name",
+                 .doc = "Name of the results folder.",
+                 .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+                 .pattern_text = "letters, digits, '.', '_' and '-', not starting with '.'"},
+                &options.name);
+  visitor.field({.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow"}}, &options.workload);
+  visitor.field({.name = "seed",
+                 .doc = "Of initial weights, sample order and dropout; 0: drawn from the system's entropy and logged.",
+                 .minimum = 0},
+                &options.seed);
+  visitor.field({.name = "clear_cache",
+                 .doc = "Drop each node's page cache before init_start (needs root); logged only if it was done."},
+                &options.clear_cache);
+  describe_data(visitor, options.data);
+  describe_staging(visitor, options.stage, options.load);
+  describe_model(visitor, options.model);
+  describe_optimizer(visitor, options.optimizer, options.schedule);
+  describe_train(visitor, options.train);
+  describe_backend(visitor, options.backend);
+  describe_submission(visitor, options.submission);
+  describe_outputs(visitor, options.results, options.watchdog);
+  visitor.close();
+}
+
+}  // namespace trainmark::config

@@ -1,0 +1,147 @@
+// A visitor that walks description and document side by side. Nothing stops at the first mistake.
+#include "config/reader.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "config/nearest.hpp"
+#include "config/values.hpp"
+
+namespace trainmark::config {
+namespace {
+
+/// Pointers of all keys that a config may hold, for finding the home of a key in the wrong section.
+class KeyCollector final : public Visitor {
+ public:
+  void open(std::string_view name, std::string_view) override {
+    if (!name.empty()) keys.push_back(path_.empty() ? "/" + std::string(name) : append_pointer(path_.back(), name));
+    path_.push_back(name.empty() ? std::string() : keys.back());
+  }
+  void close() override { path_.pop_back(); }
+  void field(const Field& field, Member) override { keys.push_back(append_pointer(path_.back(), field.name)); }
+  void list(std::string_view name, std::string_view, List&) override {
+    keys.push_back(append_pointer(path_.back(), name));
+  }
+  std::vector<std::string> keys;
+
+ private:
+  std::vector<std::string> path_;
+};
+
+std::string_view last_of(std::string_view pointer) { return pointer.substr(pointer.rfind('/') + 1); }
+
+}  // namespace
+
+Reader::Reader(Node& root, const Lookup& lookup, std::vector<Remark>& remarks)
+    : root_(root), lookup_(lookup), remarks_(remarks) {
+  KeyCollector collector;
+  RunOptions defaults;
+  describe(collector, defaults);
+  all_keys_ = std::move(collector.keys);
+}
+
+void Reader::open(std::string_view name, std::string_view) {
+  if (levels_.empty()) {
+    enter(&root_, {});
+    levels_.back().known.emplace_back("$schema");  // editors want it; it changes nothing
+    return;
+  }
+  std::string pointer;
+  Node* node = take(name, &pointer);
+  enter(node, std::move(pointer));
+}
+
+void Reader::enter(Node* node, std::string pointer, bool list_element) {
+  if (node != nullptr && !std::holds_alternative<Object>(node->value)) {
+    remark(node->place, pointer, fmt::format("must be an object {{...}}, not {}", describe_value(*node)));
+    node = nullptr;
+  }
+  levels_.push_back({node, std::move(pointer), {}, list_element});
+}
+
+void Reader::close() { leave(); }
+
+void Reader::leave() {
+  if (levels_.back().node != nullptr) complain_of_unknown(levels_.back());
+  levels_.pop_back();
+}
+
+void Reader::field(const Field& field, Member member) {
+  std::string pointer;
+  const Node* node = take(field.name, &pointer);
+  if (node != nullptr) {
+    if (std::string wrong = store(*node, field, member, lookup_); !wrong.empty())
+      remark(node->place, pointer, std::move(wrong));
+    return;
+  }
+  // A default that is not empty makes a required key optional; elements of a list have no such default.
+  const auto* text = std::get_if<std::string*>(&member);
+  const bool missing = field.required && (levels_.back().list_element || (text != nullptr && (*text)->empty()));
+  if (missing) remark(place_of(pointer), pointer, fmt::format("is missing. {}", field.doc));
+}
+
+void Reader::list(std::string_view name, std::string_view, List& list) {
+  std::string pointer;
+  Node* node = take(name, &pointer);
+  if (node == nullptr) return;
+  auto* array = std::get_if<Array>(&node->value);
+  if (array == nullptr) {
+    remark(node->place, pointer, fmt::format("must be an array [...], not {}", describe_value(*node)));
+    return;
+  }
+  list.resize(array->size());
+  for (std::size_t i = 0; i < array->size(); ++i) {
+    const std::string element = append_pointer(pointer, std::to_string(i));
+    places_[element] = array->at(i).place;
+    enter(&array->at(i), element, true);
+    if (levels_.back().node != nullptr) list.describe(i, *this);
+    leave();
+  }
+}
+
+Node* Reader::take(std::string_view name, std::string* pointer) {
+  Level& level = levels_.back();
+  level.known.emplace_back(name);
+  *pointer = append_pointer(level.pointer, name);
+  Node* node = level.node != nullptr ? level.node->find(name) : nullptr;
+  if (node != nullptr) places_[*pointer] = node->place;
+  return node;
+}
+
+void Reader::complain_of_unknown(const Level& level) {
+  for (const Entry& entry : std::get<Object>(level.node->value)) {
+    if (std::find(level.known.begin(), level.known.end(), entry.key) != level.known.end()) continue;
+    std::string meant;
+    for (const std::string& key : all_keys_) {
+      if (last_of(key) == entry.key) meant = key;  // right key, wrong section
+    }
+    if (meant.empty()) {
+      if (const std::string near = nearest(entry.key, level.known); !near.empty())
+        meant = append_pointer(level.pointer, near);
+    }
+    std::string text = "unknown key (it would have no effect)";
+    if (!meant.empty()) {
+      text += fmt::format("; did you mean {}?", meant);
+    } else {
+      std::string known;
+      for (const std::string& key : level.known)
+        if (key != "$schema") known += (known.empty() ? "" : ", ") + key;
+      text += fmt::format("; allowed here: {}", known);
+    }
+    remark(entry.place, append_pointer(level.pointer, entry.key), std::move(text));
+  }
+}
+
+Place Reader::place_of(std::string_view pointer) const {
+  for (; !pointer.empty(); pointer = pointer.substr(0, pointer.rfind('/'))) {
+    if (const auto found = places_.find(pointer); found != places_.end()) return found->second;
+  }
+  return root_.place;
+}
+
+void Reader::remark(const Place& place, std::string pointer, std::string text) {
+  remarks_.push_back({place, std::move(pointer), std::move(text)});
+}
+
+}  // namespace trainmark::config

@@ -1,0 +1,115 @@
+// The config as a JSON Schema, for editors and for checking configs without this program.
+#include <nlohmann/json.hpp>
+
+#include "config/description.hpp"
+#include "trainmark/config.hpp"
+
+namespace trainmark {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// 16.0 is printed as 16, so that a limit reads as a person would write it.
+Json number(double value) {
+  const auto whole = static_cast<std::int64_t>(value);
+  return static_cast<double>(whole) == value ? Json(whole) : Json(value);
+}
+
+class SchemaWriter final : public config::Visitor {
+ public:
+  void open(std::string_view name, std::string_view doc) override {
+    Json object = {{"type", "object"}, {"description", std::string(doc)}, {"properties", Json::object()}};
+    if (name.empty()) {
+      object = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                {"$id", "https://trainmark.dev/schema/config.json"},
+                {"title", "trainmark run"},
+                {"type", "object"},
+                {"description", std::string(doc)},
+                {"properties", {{"$schema", {{"type", "string"}, {"description", "For editors; ignored."}}}}}};
+    }
+    stack_.push_back({std::string(name), std::move(object), Json::array()});
+  }
+  void close() override {
+    Json object = finished();
+    const std::string name = std::move(last_name_);
+    if (stack_.empty()) {
+      result = std::move(object);
+      return;
+    }
+    if (object.contains("required")) stack_.back().required.push_back(name);
+    stack_.back().object["properties"][name] = std::move(object);
+  }
+  void field(const config::Field& field, config::Member member) override {
+    Json entry = std::visit([&](const auto* value) { return described(field, *value); }, member);
+    const auto* text = std::get_if<std::string*>(&member);
+    const bool no_default = in_list_ || (text != nullptr && (*text)->empty());
+    if (field.required && no_default) {
+      entry.erase("default");
+      stack_.back().required.push_back(std::string(field.name));
+    }
+    stack_.back().object["properties"][std::string(field.name)] = std::move(entry);
+  }
+  void list(std::string_view name, std::string_view doc, config::List& list) override {
+    Json defaults = Json::array();
+    stack_.push_back({"", {{"type", "object"}, {"properties", Json::object()}}, Json::array()});
+    in_list_ = true;
+    list.describe_default(*this);
+    in_list_ = false;
+    Json element = finished();
+    stack_.back().object["properties"][std::string(name)] = {
+        {"type", "array"}, {"description", std::string(doc)}, {"items", std::move(element)}};
+  }
+  Json result;
+
+ private:
+  struct Level {
+    std::string name;
+    Json object;
+    Json required;
+  };
+  Json finished() {
+    Level level = std::move(stack_.back());
+    stack_.pop_back();
+    last_name_ = level.name;
+    level.object["additionalProperties"] = false;
+    if (!level.required.empty()) level.object["required"] = level.required;
+    return std::move(level.object);
+  }
+
+  static std::string type_of(bool) { return "boolean"; }
+  static std::string type_of(int) { return "integer"; }
+  static std::string type_of(std::int64_t) { return "integer"; }
+  static std::string type_of(double) { return "number"; }
+  static std::string type_of(const std::string&) { return "string"; }
+
+  template <class Value>
+  static Json described(const config::Field& field, const Value& value) {
+    Json entry = {{"type", type_of(value)}, {"description", std::string(field.doc)}, {"default", value}};
+    if (!field.unit.empty()) entry["description"] = std::string(field.doc) + " [" + std::string(field.unit) + "]";
+    if (!field.words.empty()) entry["enum"] = field.words;
+    if (!field.choices.empty()) entry["enum"] = field.choices;
+    if (field.minimum) entry["minimum"] = number(*field.minimum);
+    if (field.maximum) entry["maximum"] = number(*field.maximum);
+    if (field.above) entry["exclusiveMinimum"] = number(*field.above);
+    if (field.below) entry["exclusiveMaximum"] = number(*field.below);
+    if (field.multiple_of > 0) entry["multipleOf"] = field.multiple_of;
+    if (!field.pattern.empty()) entry["pattern"] = std::string(field.pattern);
+    if (field.required && std::is_same_v<Value, std::string>) entry["minLength"] = 1;
+    return entry;
+  }
+
+  std::vector<Level> stack_;
+  std::string last_name_;
+  bool in_list_ = false;
+};
+
+}  // namespace
+
+std::string config_schema() {
+  RunOptions defaults;
+  SchemaWriter writer;
+  config::describe(writer, defaults);
+  return writer.result.dump(2) + "\n";
+}
+
+}  // namespace trainmark

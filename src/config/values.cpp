@@ -1,0 +1,144 @@
+// Numbers are compared with their limits as doubles: every limit that a config has is exact there.
+#include "config/values.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <regex>
+
+#include "config/expand.hpp"
+#include "config/nearest.hpp"
+#include "config/reader.hpp"
+
+namespace trainmark::config {
+namespace {
+
+std::string with_allowed(std::string what, const Field& field, const std::string& meant = {}) {
+  const std::string allowed = allowed_text(field);
+  if (!allowed.empty() || !meant.empty()) {
+    what += fmt::format(" ({}{}{})", allowed, !allowed.empty() && !meant.empty() ? "; " : "",
+                        meant.empty() ? "" : fmt::format("did you mean \"{}\"?", meant));
+  }
+  return what;
+}
+
+std::string wrong_type(const Node& node, std::string_view wanted, const Field& field) {
+  std::string what = fmt::format("must be {}, not {}", wanted, describe_value(node));
+  if (std::holds_alternative<std::string>(node.value) && wanted != "a string") what += " (a string)";
+  return with_allowed(std::move(what), field);
+}
+
+bool within(double value, const Field& field) {
+  return !(field.minimum && value < *field.minimum) && !(field.maximum && value > *field.maximum) &&
+         !(field.above && value <= *field.above) && !(field.below && value >= *field.below);
+}
+
+struct Store {
+  const Node& node;
+  const Field& field;
+  const Lookup& lookup;
+
+  std::string operator()(bool* member) const {
+    const bool* value = std::get_if<bool>(&node.value);
+    if (value == nullptr) return wrong_type(node, "true or false", field);
+    *member = *value;
+    return {};
+  }
+  std::string operator()(double* member) const {
+    double value = 0;
+    if (const auto* real = std::get_if<double>(&node.value)) {
+      value = *real;
+    } else if (const auto* whole = std::get_if<std::int64_t>(&node.value)) {
+      value = static_cast<double>(*whole);
+    } else {
+      return wrong_type(node, "a number", field);
+    }
+    if (!within(value, field)) return with_allowed(fmt::format("{} is out of range", describe_value(node)), field);
+    *member = value;
+    return {};
+  }
+  std::string operator()(int* member) const {
+    std::int64_t value = *member;
+    if (std::string wrong = whole(value, std::numeric_limits<int>::max()); !wrong.empty()) return wrong;
+    *member = static_cast<int>(value);
+    return {};
+  }
+  std::string operator()(std::int64_t* member) const {
+    return whole(*member, std::numeric_limits<std::int64_t>::max());
+  }
+
+  std::string operator()(std::string* member) const {
+    std::string value;
+    if (const auto* text = std::get_if<std::string>(&node.value)) {
+      value = *text;
+    } else if (!node.text.empty()) {
+      value = node.text;  // --set name=42: the shell's user cannot see a type
+    } else {
+      return wrong_type(node, "a string", field);
+    }
+    if (value.find('\0') != std::string::npos) return "holds a NUL character";
+    if (field.path) {
+      Expansion expansion = expand(value, lookup);
+      if (!expansion.complaint.empty()) return expansion.complaint;
+      value = std::move(expansion.text);
+    }
+    if (field.required && value.empty()) return "must not be empty";
+    if (!field.words.empty() && std::find(field.words.begin(), field.words.end(), value) == field.words.end()) {
+      const std::vector<std::string> known(field.words.begin(), field.words.end());
+      return with_allowed(fmt::format("{} is not known", describe_value(node)), field, nearest(value, known));
+    }
+    if (!field.pattern.empty() && !std::regex_match(value, std::regex(std::string(field.pattern))))
+      return with_allowed(fmt::format("{} does not fit", describe_value(node)), field);
+    *member = value;
+    return {};
+  }
+
+ private:
+  std::string whole(std::int64_t& member, std::int64_t most) const {
+    std::int64_t value = 0;
+    if (const auto* integer = std::get_if<std::int64_t>(&node.value)) {
+      value = *integer;
+    } else if (const auto* real = std::get_if<double>(&node.value)) {
+      if (*real != std::floor(*real)) return wrong_type(node, "a whole number", field);
+      if (std::abs(*real) >= 9.2e18) return with_allowed(fmt::format("{} is out of range", *real), field);
+      value = static_cast<std::int64_t>(*real);  // 1e3, 16.0
+    } else {
+      return wrong_type(node, "a whole number", field);
+    }
+    const bool chosen =
+        field.choices.empty() || std::find(field.choices.begin(), field.choices.end(), value) != field.choices.end();
+    if (value > most || value < -most || !chosen || !within(static_cast<double>(value), field))
+      return with_allowed(fmt::format("{} is out of range", value), field);
+    if (field.multiple_of > 0 && value % field.multiple_of != 0)
+      return with_allowed(fmt::format("{} is not a multiple of {}", value, field.multiple_of), field);
+    member = value;
+    return {};
+  }
+};
+
+}  // namespace
+
+std::string store(const Node& node, const Field& field, Member member, const Lookup& lookup) {
+  return std::visit(Store{node, field, lookup}, member);
+}
+
+std::string allowed_text(const Field& field) {
+  if (!field.words.empty()) return fmt::format("allowed: {}", fmt::join(field.words, ", "));
+  if (!field.choices.empty()) return fmt::format("allowed: {}", fmt::join(field.choices, ", "));
+  if (!field.pattern_text.empty()) return fmt::format("allowed: {}", field.pattern_text);
+  std::vector<std::string> parts;
+  if (field.multiple_of > 0) parts.push_back(fmt::format("multiples of {}", field.multiple_of));
+  if (field.minimum && field.maximum) {
+    parts.push_back(fmt::format("{} to {}", *field.minimum, *field.maximum));
+  } else {
+    if (field.minimum) parts.push_back(fmt::format("at least {}", *field.minimum));
+    if (field.above) parts.push_back(fmt::format("greater than {}", *field.above));
+    if (field.maximum) parts.push_back(fmt::format("at most {}", *field.maximum));
+  }
+  if (field.below) parts.push_back(fmt::format("less than {}", *field.below));
+  return parts.empty() ? std::string() : fmt::format("allowed: {}", fmt::join(parts, ", "));
+}
+
+}  // namespace trainmark::config

@@ -1,0 +1,174 @@
+// What is said of a wrong document: where it stands, what is wrong, what was probably meant, and all of it at once.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "support.hpp"
+
+namespace trainmark {
+namespace {
+
+/// Expects exactly this one complaint.
+void expect_only(const std::string& message, const std::string& expected) { EXPECT_EQ(message, expected); }
+void expect_part(const std::string& message, const std::string& part) {
+  EXPECT_NE(message.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << message;
+}
+std::ptrdiff_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n') + 1; }
+
+TEST(ConfigComplaints, NameTheLineOfASyntaxError) {
+  const std::string message = complaints("{\n  \"seed\": 1\n  \"name\": \"x\"\n}");
+  expect_part(message, "c.json:3: not JSON: ");
+  EXPECT_EQ(lines(message), 1);
+}
+
+TEST(ConfigComplaints, SayThatAFileIsCutShort) {
+  expect_part(complaints("{\n\"seed\": 1"), "is the file cut short?");
+  expect_part(complaints(""), "c.json:1: not JSON");
+}
+
+TEST(ConfigComplaints, SuggestTheNearestKey) {
+  expect_only(complaints("{" + data_section + ",\n\"train\": {\n\"global_bach\": 4}}"),
+              "c.json:3: /train/global_bach: unknown key (it would have no effect); did you mean /train/global_batch?");
+  expect_part(complaints(with(R"("shcedule": {})")), "did you mean /schedule?");
+}
+
+TEST(ConfigComplaints, FindTheHomeOfAKeyInTheWrongSection) {
+  expect_part(complaints(with(R"("global_batch": 4)")),
+              "/global_batch: unknown key (it would have no effect); did you mean "
+              "/train/global_batch?");
+}
+
+TEST(ConfigComplaints, ListTheKeysWhereNoneIsNear) {
+  expect_part(complaints(with(R"("load": {"qqqqqq": 4})")), "allowed here: threads, prefetch");
+}
+
+TEST(ConfigComplaints, NameBothLinesOfADuplicateKey) {
+  expect_only(complaints("{\n\"seed\": 1,\n" + data_section + ",\n\n\"seed\": 2}"),
+              "c.json:5: /seed: duplicate key, first written in line 2 (one of the two would be ignored); remove one");
+  expect_part(complaints("{" + data_section + R"(, "schedule": {"decay": [{"epoch": 1, "epoch": 2, "factor": 0.1}]}})"),
+              "/schedule/decay/0/epoch: duplicate key");
+}
+
+TEST(ConfigComplaints, NameWrongTypesWithTheirLine) {
+  expect_only(complaints("{" + data_section + ",\n\"seed\":\n\n\"7\"}"),
+              "c.json:4: /seed: must be a whole number, not \"7\" (a string) (allowed: at least 0)");
+  expect_part(complaints(with(R"("clear_cache": 1)")), "/clear_cache: must be true or false, not 1");
+  expect_part(complaints(with(R"("name": null)")), "/name: must be a string, not null");
+  expect_part(complaints(with(R"("model": {"width": "a"})")), "/model/width: must be a number, not \"a\"");
+  expect_part(complaints(with(R"("model": 3)")), "/model: must be an object {...}, not 3");
+  expect_part(complaints(with(R"("schedule": {"decay": {}})")),
+              "/schedule/decay: must be an array [...], not an object");
+  expect_part(complaints(with(R"("schedule": {"decay": [1]})")), "/schedule/decay/0: must be an object {...}, not 1");
+  expect_part(complaints(with(R"("seed": 1.5)")), "/seed: must be a whole number, not 1.5");
+  expect_part(complaints("[]"), "must be an object {...}, not an array");
+}
+
+TEST(ConfigComplaints, CountTheLineOfANumberAtTheEndOfItsLine) {
+  expect_part(complaints("{" + data_section + ",\n\"seed\": -1\n}"), "c.json:2: /seed: -1 is out of range");
+}
+
+TEST(ConfigComplaints, NameWhatIsAllowedWhereANumberIsOutOfRange) {
+  expect_only(complaints(with(R"("train": {"global_batch": -4})")),
+              "c.json:1: /train/global_batch: -4 is out of range (allowed: at least 1)");
+  expect_part(complaints(with(R"("model": {"extent": 100})")), "/model/extent: 100 is not a multiple of 32");
+  expect_part(complaints(with(R"("model": {"kernel": 4})")), "/model/kernel: 4 is out of range (allowed: 2, 3)");
+  expect_part(complaints(with(R"("model": {"dropout": 1})")),
+              "/model/dropout: 1 is out of range (allowed: at least 0, less than 1)");
+  expect_part(complaints(with(R"("load": {"threads": 99999999999})")), "/load/threads: 99999999999 is out of range");
+  expect_part(complaints(with(R"("seed": 9223372036854775808)")), "/seed: 9.2");
+  expect_part(complaints(with(R"("model": {"width": 1e999})")), "not JSON");
+}
+
+TEST(ConfigComplaints, SuggestTheNearestWord) {
+  expect_only(complaints(with(R"("train": {"until": "epoch"})")),
+              "c.json:1: /train/until: \"epoch\" is not known (allowed: target, epochs, steps, seconds; did you mean "
+              "\"epochs\"?)");
+  expect_part(complaints(with(R"("submission": {"ruleset": "4.0.0"})")), "allowed: 1.0.0, 2.0.0, 3.0.0");
+}
+
+TEST(ConfigComplaints, RefuseNamesThatAreNoFolder) {
+  for (const char* name : {"a/b", "", "..", ".hidden", "a b"})
+    expect_part(complaints(with("\"name\": \"" + std::string(name) + "\"")), "/name: ");
+}
+
+TEST(ConfigComplaints, NameWhatIsMissing) {
+  const std::string message = complaints("{\n\"data\": {\n\"train_samples\": 0}}");
+  expect_part(message, "c.json:2: /data/train: is missing");
+  expect_part(message, "c.json:2: /data/validation: is missing");
+  expect_part(complaints("{}"), "c.json:1: /data/train: is missing");
+  expect_part(complaints(R"({"data": {"train": "", "validation": "v"}})"), "/data/train: must not be empty");
+  expect_part(complaints(with(R"("schedule": {"decay": [{"epoch": 1}]})")), "/schedule/decay/0/factor: is missing");
+}
+
+TEST(ConfigComplaints, TellHowToSetAVariable) {
+  expect_part(
+      complaints(R"({"data": {"train": "${NOT_SET}/t", "validation": "v"}})"),
+      "/data/train: the environment variable NOT_SET is not set and ${NOT_SET} has no default; export NOT_SET, or "
+      "write ${NOT_SET:-default}");
+  expect_part(complaints(R"({"data": {"train": "${A", "validation": "v"}})"), "no closing brace");
+  expect_part(complaints(R"({"data": {"train": "${1-}", "validation": "v"}})"), "does not name a variable");
+}
+
+TEST(ConfigComplaints, SeeImpossibleCombinations) {
+  expect_part(complaints(with(R"("stage": {"strategy": "shard"})")),
+              "/stage/target: is missing, /stage/strategy shard needs it");
+  expect_part(complaints(with(R"("stage": {"strategy": "replicate", "target": "x/../t/"})")), "is the source itself");
+  expect_part(complaints(with(R"("schedule": {"decay": [{"epoch": 5, "factor": 0.5},
+      {"epoch": 5, "factor": 0.25}]})")),
+              "c.json:2: /schedule/decay/1/epoch: 5 does not come after the boundary 5");
+  expect_part(complaints(with(R"("schedule": {"decay": [{"epoch": 5, "factor": 1}]})")), "greater than 0, less than 1");
+  expect_part(
+      complaints(R"({"data": {"train": "t", "validation": "v", "train_samples": 100}, "train": {"global_batch": 64}})"),
+      "/data/train_samples: 100 is not a multiple of /train/global_batch 64");
+}
+
+TEST(ConfigComplaints, RefuseTheClosedDivisionToWhatIsNotTheReference) {
+  const std::string message = complaints(with(R"("submission": {"division": "closed", "generated_data": true},
+      "model": {"extent": 64})"));
+  expect_part(message, "/model/extent: 64 is not what the closed division asks for: 128");
+  expect_part(message, "/submission/generated_data");
+  EXPECT_EQ(complaints(with(R"("submission": {"division": "closed"})")), "no error");
+}
+
+TEST(ConfigComplaints, NameTheOverrideThatIsWrong) {
+  const std::string right = "{" + data_section + "}";
+  expect_only(complaints(right, {"seed=1", "train.global_batch=-1"}),
+              "--set train.global_batch=-1: /train/global_batch: -1 is out of range (allowed: at least 1)");
+  expect_part(complaints(right, {"trian.epochs=1"}), "--set trian.epochs=1: /trian: unknown key");
+  expect_part(complaints(right, {"seed"}), "--set seed: is not of the form");
+  expect_part(complaints(right, {"=3"}), "--set =3: is not of the form");
+  expect_part(complaints(right, {"data.train.x=3"}), "/data/train: is \"t\" and has no \"x\"");
+  expect_part(complaints(right, {"train={\"epochs\": 1, \"epochs\": 2}"}), "/train: must be an object");
+  expect_part(complaints(with(R"("schedule": {"decay": []})"), {"schedule.decay.0.epoch=1"}), "has 0 elements");
+}
+
+TEST(ConfigComplaints, ReportEverythingAtOnceInTheOrderOfTheFile) {
+  const std::string message = complaints(
+      "{\n\"watchdog\": {\"step_seconds\": 0},\n\"typo\": 1,\n\"seed\": \"x\",\n\"train\": {\"until\": \"never\"},\n"
+      "\"seed\": 2\n}",
+      {"name=/"});
+  EXPECT_EQ(lines(message), 8) << message;  // the six below and the two missing folders
+  std::size_t at = 0;
+  for (const char* line : {"c.json:2: /watchdog/step_seconds", "c.json:3: /typo", "c.json:4: /seed",
+                           "c.json:5: /train/until", "c.json:6: /seed: duplicate", "--set name=/: /name"}) {
+    const std::size_t found = message.find(line);
+    if (std::string(line).starts_with("--set")) {
+      EXPECT_NE(found, std::string::npos) << message;
+      continue;
+    }
+    ASSERT_NE(found, std::string::npos) << line << "\n" << message;
+    EXPECT_GE(found, at) << message;
+    at = found;
+  }
+}
+
+TEST(ConfigComplaints, SurviveHostileDocuments) {
+  expect_part(complaints(std::string(100000, '[')), "levels of nesting");
+  expect_part(complaints("{\"\\u0000\": 1}"), "unknown key");
+  expect_part(complaints(std::string("\x00\x01", 2)), "not JSON");
+  expect_part(complaints("{\"a\": \"\xff\"}"), "not JSON");
+  expect_part(complaints(with("\"" + std::string(5000, 'x') + "\": 1")), "unknown key");
+}
+
+}  // namespace
+}  // namespace trainmark

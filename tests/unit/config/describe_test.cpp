@@ -1,0 +1,67 @@
+// Schema and manual page come from the same description as the parser: they hold every key.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "support.hpp"
+
+namespace trainmark {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Every property of `schema` is also a key of `config`, and the reverse.
+void expect_same_keys(const Json& schema, const Json& config, const std::string& where) {
+  EXPECT_EQ(schema.at("additionalProperties"), false) << where;
+  for (const auto& [key, value] : config.items()) {
+    ASSERT_TRUE(schema.at("properties").contains(key)) << where << "/" << key;
+    const Json& property = schema.at("properties").at(key);
+    EXPECT_FALSE(property.at("description").get<std::string>().empty()) << where << "/" << key;
+    if (value.is_object()) expect_same_keys(property, value, where + "/" + key);
+  }
+  const std::size_t extra = schema.at("properties").contains("$schema") ? 1 : 0;
+  EXPECT_EQ(schema.at("properties").size(), config.size() + extra) << where;
+}
+
+TEST(ConfigSchema, HoldsExactlyTheKeysOfAConfig) {
+  const Json schema = Json::parse(config_schema());
+  const Json config = Json::parse(to_json(parse("{" + data_section + "}")));
+  expect_same_keys(schema, config, "");
+  EXPECT_EQ(schema.at("$schema"), "https://json-schema.org/draft/2020-12/schema");
+  EXPECT_EQ(schema.at("required"), Json({"data"}));
+}
+
+TEST(ConfigSchema, SaysWhatTheParserDemands) {
+  const Json properties = Json::parse(config_schema()).at("properties");
+  EXPECT_EQ(properties.at("train").at("properties").at("global_batch").at("minimum"), 1);
+  EXPECT_EQ(properties.at("train").at("properties").at("until").at("enum").size(), 4U);
+  EXPECT_EQ(properties.at("model").at("properties").at("extent").at("multipleOf"), 32);
+  EXPECT_EQ(properties.at("model").at("properties").at("kernel").at("enum"), Json({2, 3}));
+  EXPECT_EQ(properties.at("data").at("required"), Json({"train", "validation"}));
+  const Json& decay = properties.at("schedule").at("properties").at("decay").at("items");
+  EXPECT_EQ(decay.at("required"), Json({"epoch", "factor"}));
+  EXPECT_EQ(decay.at("additionalProperties"), false);
+}
+
+TEST(ConfigSchema, DefaultsAreThoseOfTheStructs) {
+  const Json properties = Json::parse(config_schema()).at("properties");
+  EXPECT_EQ(properties.at("train").at("properties").at("target").at("default"), TrainOptions{}.target);
+  EXPECT_EQ(properties.at("watchdog").at("properties").at("step_seconds").at("default"),
+            WatchdogOptions{}.step_seconds);
+}
+
+TEST(ConfigReference, NamesEveryKeyOfEverySection) {
+  const std::string page = config_reference();
+  const Json config = Json::parse(to_json(parse("{" + data_section + "}")));
+  for (const auto& [section, value] : config.items()) {
+    EXPECT_NE(page.find("`" + section + "`"), std::string::npos) << section;
+    if (!value.is_object()) continue;
+    const std::string part = page.substr(page.find("## `" + section + "`"));
+    for (const auto& [key, unused] : value.items())
+      EXPECT_TRUE(part.find("`" + key + "`") != std::string::npos || part.find("." + key + "`") != std::string::npos)
+          << section << "." << key;
+  }
+}
+
+}  // namespace
+}  // namespace trainmark
