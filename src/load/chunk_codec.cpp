@@ -5,6 +5,7 @@
 #include <libdeflate.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 
@@ -62,12 +63,18 @@ void unshuffle(std::span<const std::byte> from, std::span<std::byte> to, std::si
 }
 
 void swap_bytes(std::span<std::byte> elements, std::size_t element) {
+  std::size_t done = 0;
   if (element == 2) {
-    for (std::size_t i = 0; i + 2 <= elements.size(); i += 2)
-      std::swap(elements[i], elements[i + 1]);
-    return;
+    constexpr std::size_t block = 32;  // fixed, as above
+    std::array<std::uint16_t, block> pairs{};
+    for (; done + sizeof pairs <= elements.size(); done += sizeof pairs) {
+      std::memcpy(pairs.data(), elements.data() + done, sizeof pairs);
+      for (std::size_t i = 0; i < block; ++i)
+        pairs[i] = static_cast<std::uint16_t>(pairs[i] << 8 | pairs[i] >> 8);
+      std::memcpy(elements.data() + done, pairs.data(), sizeof pairs);
+    }
   }
-  for (std::size_t i = 0; i + element <= elements.size(); i += element)
+  for (std::size_t i = done; i + element <= elements.size(); i += element)
     std::reverse(elements.data() + i, elements.data() + i + element);
 }
 

@@ -51,7 +51,8 @@ struct Stored {
 
 /// Describes an open dataset without its chunks' places. `path` is for messages.
 [[nodiscard]] Stored describe(hid_t dataset, const std::string& name, const std::filesystem::path& path);
-/// Fills in where the chunks are. Reads the whole index: for datasets that will be read.
+/// Fills in where the chunks are. Reads the whole index: for datasets that will be read. Leaves a dataset to the
+/// library whose index it would take too long to list.
 void locate_chunks(hid_t dataset, Stored& stored, const std::filesystem::path& path);
 
 }  // namespace trainmark

@@ -41,7 +41,7 @@ class CountingSource final : public SampleSource {
   }
 
   std::atomic<std::int64_t> reads{0};
-  std::int64_t bad = -1;
+  std::atomic<std::int64_t> bad{-1};
   std::chrono::milliseconds delay{0};
   std::mutex mutex;
   std::set<std::thread::id> threads;

@@ -145,6 +145,20 @@ TEST(Source, CutsChunkedUniversesInNestedOrder) {
   expect_nested_block_order({.chunk = {2, 2, 2, 4}, .shuffle = true, .gzip = 5, .big_endian = true});
 }
 
+TEST(Source, ReadsADatasetOfVeryManyChunks) {
+  const Scratch folder;
+  const std::vector<std::int16_t> x = counting(9000 * 4);
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("x", {9000, 4}, x, {.chunk = {1, 4}});
+    file.put("y", {9000, 4}, std::vector<float>(36000));
+  }
+  const DataSchema tiny = testing::schema({4});
+  const Manifest manifest = scan_dataset(folder.path(), {}, tiny);
+  const auto source = open_hdf5(folder.path(), manifest, {}, tiny);
+  EXPECT_EQ(read_sample(*source, tiny, 17).x, std::vector<std::int16_t>(x.begin() + 68, x.begin() + 72));
+}
+
 TEST(Source, ReadsAUniverseWhoseRowsAreFarApart) {
   // Gaps of more than what one gathered read drops, and more rows than one system call takes.
   constexpr std::int64_t wide = 4096;
