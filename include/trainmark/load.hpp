@@ -66,6 +66,8 @@ class Sampler {
   [[nodiscard]] const Sampling& sampling() const noexcept { return sampling_; }
   /// Not thread-safe: keeps the permutation of the epoch last asked for.
   [[nodiscard]] std::vector<std::int64_t> batch(std::int64_t epoch, std::int64_t step);
+  /// The same into a vector that is reused.
+  void batch(std::int64_t epoch, std::int64_t step, std::vector<std::int64_t>& ids);
 
  private:
   Sampling sampling_;

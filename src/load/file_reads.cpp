@@ -42,7 +42,15 @@ std::byte* nowhere() {
   return dropped.data();
 }
 
+std::vector<iovec>& kept_pieces() {
+  thread_local std::vector<iovec> pieces;
+  pieces.clear();
+  return pieces;
+}
+
 }  // namespace
+
+GatheredRead::GatheredRead(const OpenFile& file) : file_(file), pieces_(kept_pieces()) {}
 
 void read_fully(const OpenFile& file, std::uint64_t offset, std::span<std::byte> to) {
   while (!to.empty()) {

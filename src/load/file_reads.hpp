@@ -20,13 +20,13 @@ void read_fully(const OpenFile& file, std::uint64_t offset, std::span<std::byte>
 class GatheredRead {
  public:
   static constexpr std::uint64_t largest_gap = 16 * 1024;
-  explicit GatheredRead(const OpenFile& file) : file_(file) {}
+  explicit GatheredRead(const OpenFile& file);
   void add(std::uint64_t offset, std::span<std::byte> to);
   void finish();
 
  private:
   const OpenFile& file_;
-  std::vector<iovec> pieces_;
+  std::vector<iovec>& pieces_;  // the thread's own, kept for its next read
   std::uint64_t begin_ = 0;
   std::uint64_t end_ = 0;
 };

@@ -55,7 +55,7 @@ struct Loader::Impl {
 
   void run();
   bool prepare(std::unique_lock<std::mutex>& lock);
-  bool read_one(std::unique_lock<std::mutex>& lock);
+  bool read_one(std::unique_lock<std::mutex>& lock, SampleView& view);
   void quiesce(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] Slot& slot_of(std::uint64_t sequence) { return slots[sequence % slots.size()]; }
 
@@ -129,9 +129,10 @@ Loader::Impl::~Impl() {
 }
 
 void Loader::Impl::run() {
+  SampleView view(schema.fields.size());  // of this thread, so that a sample costs no allocation
   std::unique_lock lock(mutex);
   while (!stopping) {
-    const bool moved = started && !paused && (read_one(lock) || prepare(lock));
+    const bool moved = started && !paused && (read_one(lock, view) || prepare(lock));
     if (!moved && !stopping) work.wait(lock);
   }
 }
@@ -146,13 +147,13 @@ bool Loader::Impl::prepare(std::unique_lock<std::mutex>& lock) {
   slot.batch.step = step;
   lock.unlock();
   std::exception_ptr failure;
-  std::vector<std::int64_t> ids;
   try {
-    ids = sampler.batch(slot.batch.epoch, slot.batch.step);
+    sampler.batch(slot.batch.epoch, slot.batch.step, slot.ids);
   } catch (...) {
     failure = std::current_exception();
+    slot.ids.clear();
   }
-  slot.ids.assign(ids.begin(), ids.end());
+  const auto& ids = slot.ids;
   const std::size_t local = static_cast<std::size_t>(sampler.sampling().local_batch());
   for (std::size_t i = 0; i < slot.fields.size(); ++i) {
     const std::size_t used = schema.fields[i].bytes() * ids.size();
@@ -175,7 +176,7 @@ bool Loader::Impl::prepare(std::unique_lock<std::mutex>& lock) {
 }
 
 /// Reads one sample of the oldest batch that has unclaimed ones.
-bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock) {
+bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view) {
   std::uint64_t sequence = released;
   while (sequence < prepared && slot_of(sequence).claimed == slot_of(sequence).batch.valid)
     ++sequence;
@@ -187,10 +188,9 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock) {
   const Clock clock;
   std::exception_ptr failure;
   try {
-    SampleView view;
     for (std::size_t i = 0; i < slot.fields.size(); ++i) {
       const std::size_t bytes = schema.fields[i].bytes();
-      view.push_back(slot.fields[i].subspan(place * bytes, bytes));
+      view[i] = slot.fields[i].subspan(place * bytes, bytes);
     }
     source.read(slot.ids[place], view);
   } catch (...) {

@@ -58,6 +58,12 @@ Sampler::Sampler(Sampling sampling) : sampling_(std::move(sampling)), order_(sam
 }
 
 std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) {
+  std::vector<std::int64_t> ids;
+  batch(epoch, step, ids);
+  return ids;
+}
+
+void Sampler::batch(std::int64_t epoch, std::int64_t step, std::vector<std::int64_t>& ids) {
   TRAINMARK_CHECK(epoch >= 0 && step >= 0 && step < sampling_.steps_per_epoch(), fmt::format("step {}", step));
   if (epoch != epoch_) {
     for (auto& order : order_)
@@ -79,8 +85,7 @@ std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) 
     mine = slice_of(valid, group, sampling_.rank % group);
     mine = {mine.begin + shard * valid, mine.end + shard * valid};
   }
-  std::vector<std::int64_t> ids;
-  ids.reserve(static_cast<std::size_t>(mine.size()));
+  ids.clear();
   for (std::int64_t at = mine.begin; at < mine.end; ++at) {
     const auto shard = static_cast<std::size_t>(at / valid);
     auto& order = order_[shard];
@@ -93,7 +98,6 @@ std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) 
     }
     ids.push_back(order[static_cast<std::size_t>(begin + at % valid)]);
   }
-  return ids;
 }
 
 }  // namespace trainmark

@@ -1,0 +1,61 @@
+// Counts every allocation of the process while batches are read: a step must cost none.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "unit/load/make_hdf5.hpp"
+
+namespace {
+std::atomic<bool> counting_on{false};
+std::atomic<std::int64_t> allocations{0};
+
+void* count_and_allocate(std::size_t bytes) {
+  if (counting_on) ++allocations;
+  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return count_and_allocate(bytes); }
+void* operator new[](std::size_t bytes) { return count_and_allocate(bytes); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace trainmark {
+namespace {
+
+using testing::File;
+using testing::Scratch;
+
+TEST(Loader, AllocatesNothingOnceEveryFileWasTouched) {
+  const Scratch folder;
+  {
+    File contiguous(folder.path() / "a.hdf5"), chunked(folder.path() / "b.hdf5");
+    contiguous.put("x", {8, 8, 8, 8, 4}, testing::counting(8 * 2048));
+    contiguous.put("y", {8, 4}, std::vector<float>(32));
+    chunked.put("x", {8, 8, 8, 8, 4}, testing::counting(8 * 2048),
+                {.chunk = {2, 3, 8, 8, 4}, .shuffle = true, .gzip = 3});
+    chunked.put("y", {8, 4}, std::vector<float>(32));
+  }
+  const DataSchema schema = testing::schema({8, 8, 8, 4});
+  const auto source = open_hdf5(folder.path(), scan_dataset(folder.path(), {}, schema), {}, schema);
+  Sampling sampling;
+  sampling.shards = {{{0, 16}}};
+  sampling.global_batch = 4;
+  Loader loader(*source, schema, sampling, *std::pmr::get_default_resource(), {2, 2});
+  loader.start(0);
+  for (int step = 0; step < 100; ++step)
+    (void)loader.next();
+  counting_on = true;
+  for (int step = 0; step < 200; ++step)
+    (void)loader.next();
+  counting_on = false;
+  EXPECT_EQ(allocations, 0);
+}
+
+}  // namespace
+}  // namespace trainmark
