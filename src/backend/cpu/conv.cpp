@@ -2,6 +2,7 @@
 // layout and type that the primitive prefers; their gradients go back the same way.
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
+#include "backend/math.hpp"
 
 namespace trainmark::cpu {
 namespace {
@@ -77,11 +78,12 @@ Planned plan_conv_backward_data(const Conv& conv, const Operands& operands) {
   return builder.finish(dnnl::convolution_backward_data(primitive), primitive.scratchpad_desc(), {diff_src});
 }
 
-/// oneDNN 3.2's bf16 weight gradient reads memory that nobody wrote where the volume is two wide (seen with AVX-512
-/// bf16; widths 1, 3, 4 and 8 are right). Such tensors are tiny: they are brought to fp32 and cost nothing there.
+/// oneDNN 3.2's bf16 weight gradient reads memory that nobody wrote where a volume is two deep (seen with AVX-512 bf16;
+/// depths 1, 3, 4 and 8 are right). Such thin tensors are small: they are brought to fp32 and cost little there.
 [[nodiscard]] static DType weight_gradient_type(const TensorDesc& src) {
-  const std::int64_t width = src.shape[src.shape.rank() - 1];
-  return width <= 2 ? DType::f32 : src.dtype;
+  const Extents extents = extents_of(src.shape);
+  const bool thin = src.shape.rank() > 2 && (extents.d == 2 || extents.h == 2 || extents.w == 2);
+  return thin ? DType::f32 : src.dtype;
 }
 
 Planned plan_conv_backward_weights(const Conv& conv, const Operands& operands) {

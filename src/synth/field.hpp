@@ -1,0 +1,41 @@
+// A clustered field from four parameters: a Gaussian random field of given power spectrum, its exponential, and counts.
+// Bulk arithmetic calls none of the C library's transcendental functions, whose last bits differ between versions and
+// CPUs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace trainmark::synth {
+
+/// Makes fields of one extent, again and again, in memory taken once. Not thread-safe.
+class FieldMaker {
+ public:
+  /// `unit` is the extent (voxels) whose fundamental mode is wave number 1: a sample's, also within a larger universe.
+  FieldMaker(int extent, int unit);
+  ~FieldMaker();
+  FieldMaker(const FieldMaker&) = delete;
+  FieldMaker& operator=(const FieldMaker&) = delete;
+
+  /// counts[D][H][W][4] with mean 1 a channel. (seed, stream, index) key everything random.
+  void make(const std::array<float, 4>& parameters, std::uint64_t seed, std::uint32_t stream, std::uint64_t index,
+            std::span<std::int16_t> counts);
+
+ private:
+  void gaussian(float tilt, float scale, std::uint64_t seed, std::uint32_t stream, std::uint64_t index);
+  void poisson(float sigma, int channel, std::uint64_t seed, std::uint32_t stream, std::uint64_t index,
+               std::span<std::int16_t> counts);
+
+  struct Transform;
+  int extent_, unit_;
+  std::unique_ptr<Transform> transform_;
+  std::vector<float> delta_;      // the Gaussian field, unit variance
+  std::vector<float> mean_;       // of the Poisson distribution, one channel
+  std::vector<float> nothing_;    // exp(-mean): the probability of no particle
+  std::vector<float> amplitude_;  // by squared wave number
+};
+
+}  // namespace trainmark::synth

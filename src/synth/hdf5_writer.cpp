@@ -1,0 +1,147 @@
+#include "synth/hdf5_writer.hpp"
+
+#include <fmt/core.h>
+
+namespace trainmark::synth {
+namespace {
+
+void check(herr_t status, const char* what) {
+  if (status >= 0) return;
+  throw Error(ExitCode::data,
+              Complaint{"HDF5", fmt::format("cannot {}: {}", what, last_complaint()), "the dataset would be incomplete",
+                        "check free space and permissions of the target"});
+}
+
+SpaceHandle space_of(const std::vector<hsize_t>& extents) {
+  return SpaceHandle(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
+}
+
+PropertyHandle without_times() {
+  PropertyHandle properties(H5Pcreate(H5P_DATASET_CREATE));
+  check(H5Pset_obj_track_times(properties.get(), false), "switch off object times");
+  return properties;
+}
+
+TypeHandle fixed_string(std::size_t length) {
+  TypeHandle type(H5Tcopy(H5T_C_S1));
+  check(H5Tset_size(type.get(), length > 0 ? length : 1), "make a string type");
+  return type;
+}
+
+void write_attribute(hid_t object, const std::string& name, hid_t type, const void* value) {
+  const SpaceHandle space(H5Screate(H5S_SCALAR));
+  using AttributeHandle = Handle<HidTraits<H5Aclose>>;
+  const AttributeHandle attribute(H5Acreate2(object, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT));
+  check(H5Awrite(attribute.get(), type, value), "write an attribute");
+}
+
+}  // namespace
+
+Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) {
+  const Hdf5Lock lock;
+  const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
+  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "fix the format's version");
+  // The partial file holds a lock of its own, and some parallel file systems have none.
+  check(H5Pset_file_locking(access.get(), false, true), "leave out file locking");
+  const PropertyHandle creation(H5Pcreate(H5P_FILE_CREATE));
+  check(H5Pset_obj_track_times(creation.get(), false), "switch off object times");
+  file_ = FileHandle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()));
+  check(file_ ? 0 : -1, fmt::format("create {}", path.string()).c_str());
+}
+
+void Hdf5Writer::counts(const std::string& name, const std::vector<hsize_t>& extents, const Storage& storage) {
+  const Hdf5Lock lock;
+  const PropertyHandle properties = without_times();
+  if (!storage.chunk.empty()) {
+    check(H5Pset_chunk(properties.get(), static_cast<int>(storage.chunk.size()), storage.chunk.data()), "set chunks");
+    if (storage.gzip > 0) {
+      check(H5Pset_shuffle(properties.get()), "set the shuffle filter");
+      check(H5Pset_deflate(properties.get(), static_cast<unsigned>(storage.gzip)), "set the deflate filter");
+    }
+  } else {
+    check(H5Pset_alloc_time(properties.get(), H5D_ALLOC_TIME_EARLY), "allocate early");
+    check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "leave out filling");
+  }
+  const SpaceHandle space = space_of(extents);
+  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), storage.big_endian ? H5T_STD_I16BE : H5T_STD_I16LE,
+                                         space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
+  check(dataset ? 0 : -1, "create a dataset");
+}
+
+void Hdf5Writer::write_counts(const std::string& name, hsize_t first, hsize_t rows,
+                              std::span<const std::int16_t> values) {
+  const Hdf5Lock lock;
+  const DatasetHandle dataset(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT));
+  const SpaceHandle space(H5Dget_space(dataset.get()));
+  std::vector<hsize_t> count(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space.get())));
+  H5Sget_simple_extent_dims(space.get(), count.data(), nullptr);
+  std::vector<hsize_t> start(count.size(), 0);
+  start[0] = first;
+  count[0] = rows;
+  check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), "select");
+  const SpaceHandle memory = space_of(count);
+  check(H5Dwrite(dataset.get(), H5T_NATIVE_INT16, memory.get(), space.get(), H5P_DEFAULT, values.data()),
+        "write counts");
+}
+
+void Hdf5Writer::floats(const std::string& name, const std::vector<hsize_t>& extents, std::span<const float> values,
+                        bool big_endian) {
+  const Hdf5Lock lock;
+  const SpaceHandle space = space_of(extents);
+  const PropertyHandle properties = without_times();
+  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE,
+                                         space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
+  check(H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write numbers");
+}
+
+void Hdf5Writer::strings(const std::string& name, const std::vector<std::string>& values) {
+  const Hdf5Lock lock;
+  std::size_t length = 1;
+  for (const std::string& value : values)
+    length = std::max(length, value.size());
+  std::string packed;
+  for (const std::string& value : values)
+    packed += value + std::string(length - value.size(), '\0');
+  const TypeHandle type = fixed_string(length);
+  const SpaceHandle space = space_of({values.size()});
+  const PropertyHandle properties = without_times();
+  const DatasetHandle dataset(
+      H5Dcreate2(file_.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
+  check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, packed.data()), "write names");
+}
+
+void Hdf5Writer::attribute(const std::string& name, const std::string& value) {
+  const Hdf5Lock lock;
+  write_attribute(file_.get(), name, fixed_string(value.size()).get(), value.data());
+}
+void Hdf5Writer::attribute(const std::string& name, std::int64_t value) {
+  const Hdf5Lock lock;
+  write_attribute(file_.get(), name, H5T_NATIVE_INT64, &value);
+}
+void Hdf5Writer::unit(const std::string& dataset, const std::string& value) {
+  const Hdf5Lock lock;
+  const DatasetHandle handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT));
+  write_attribute(handle.get(), "units", fixed_string(value.size()).get(), value.data());
+}
+
+void Hdf5Writer::close() {
+  const Hdf5Lock lock;
+  check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush");
+  file_.reset();
+}
+
+std::string read_attribute(const std::filesystem::path& path, const std::string& name) {
+  const Hdf5Lock lock;
+  if (H5Fis_hdf5(path.c_str()) <= 0) return {};
+  const FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT));
+  if (!file || H5Aexists(file.get(), name.c_str()) <= 0) return {};
+  using AttributeHandle = Handle<HidTraits<H5Aclose>>;
+  const AttributeHandle attribute(H5Aopen(file.get(), name.c_str(), H5P_DEFAULT));
+  const TypeHandle type(H5Aget_type(attribute.get()));
+  if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0) return {};
+  std::string value(H5Tget_size(type.get()), '\0');
+  if (H5Aread(attribute.get(), type.get(), value.data()) < 0) return {};
+  return value.substr(0, value.find('\0'));
+}
+
+}  // namespace trainmark::synth
