@@ -5,16 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <set>
-#include <sstream>
 
-#include "stage/files.hpp"
 #include "stage/journal.hpp"
 #include "stage/manifest.hpp"
+#include "stage/stager.hpp"
 
 namespace trainmark {
-namespace {
-
 namespace fs = std::filesystem;
+
+namespace {
 
 /// This rank's part of its node's entries: each goes to the rank that has least to copy so far.
 std::vector<std::size_t> share_of(const Manifest& manifest, const std::vector<std::size_t>& entries,
@@ -43,59 +42,7 @@ Manifest staged_by_earlier_runs(const fs::path& target) {
   return known;
 }
 
-/// Every node's host name, by node index, on every rank.
-std::vector<std::string> node_hosts(const World& world) {
-  const bool leads = world.node().rank() == 0;
-  const std::vector<std::string> told = world.all().gather(leads ? world.host() : std::string());
-  std::string lines;
-  for (const std::string& host : told) {
-    if (!host.empty()) lines += host + '\n';  // in the order of their lowest ranks, which is the nodes' order
-  }
-  std::istringstream text(world.all().broadcast(std::move(lines)));
-  std::vector<std::string> hosts;
-  for (std::string host; std::getline(text, host);)
-    hosts.push_back(host);
-  hosts.resize(static_cast<std::size_t>(world.nodes()), "unknown");
-  return hosts;
-}
-
-class Stager {
- public:
-  Stager(const World& world, Manifest& manifest, const StagingPlan& plan, fs::path source, const StageOptions& options,
-         const ByteProgress& progress)
-      : world_(world),
-        manifest_(manifest),
-        entries_(plan.entries_of_node.at(static_cast<std::size_t>(world.node_index()))),
-        source_(std::move(source)),
-        target_(options.target),
-        options_(options),
-        progress_(progress) {}
-
-  Staged run();
-
- private:
-  void adopt_known_hashes();
-  void prepare_target();
-  void examine();
-  [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
-  void require_space_on_node() const;
-  void copy();
-  void share_hashes();
-  void publish() const;
-  [[nodiscard]] std::vector<NodeStaging> report() const;
-  [[nodiscard]] std::string where() const { return fmt::format("node {}", world_.host()); }
-
-  const World& world_;
-  Manifest& manifest_;
-  const std::vector<std::size_t>& entries_;
-  fs::path source_, target_;
-  const StageOptions& options_;
-  const ByteProgress& progress_;
-  Manifest staged_before_;            // the target's own manifest, as found
-  std::vector<std::size_t> missing_;  // of this rank's share, to be copied
-  std::vector<std::size_t> hashed_;   // entries whose hash this rank found out
-  NodeStaging mine_;                  // this rank's part of the node's figures
-};
+}  // namespace
 
 Staged Stager::run() {
   const Clock clock;
@@ -237,74 +184,6 @@ void Stager::copy() {
   });
   mine_.copy_seconds = clock.seconds();
 }
-
-/// All ranks learn all hashes. Nodes that copied the same file must have read the same content.
-void Stager::share_hashes() {
-  std::string text;
-  for (const std::size_t index : hashed_)
-    text += fmt::format("{} {}\n", index, manifest_.entries[index].xxh3);
-  const std::vector<std::string> all = world_.all().gather(text);
-  std::string merged;
-  agree_on(world_.all(), [&] {
-    for (const std::string& part : all) {
-      std::istringstream lines(part);
-      std::size_t index = 0;
-      for (std::string hash; lines >> index >> hash;) {
-        ManifestEntry& entry = manifest_.entries.at(index);
-        if (entry.xxh3.empty()) entry.xxh3 = hash;
-        if (entry.xxh3 == hash) continue;
-        throw Error(ExitCode::data,
-                    Complaint{(source_ / entry.name).string(),
-                              fmt::format("nodes read different contents: XXH3 {} and {}", entry.xxh3, hash),
-                              "it changed while it was copied, or a node's memory or network fails",
-                              "run again; if it repeats, stage on each node alone to find the bad one"});
-      }
-    }
-    if (world_.all().rank() == 0) merged = to_text(manifest_);
-  });
-  manifest_ = parse_manifest(world_.all().broadcast(std::move(merged)), source_);
-}
-
-/// The target's manifest: what was staged now, and what it said of files that are not part of this.
-void Stager::publish() const {
-  agree_on(world_.all(), [&] {
-    if (world_.node().rank() != 0) return;
-    Manifest merged;
-    for (const std::size_t index : entries_)
-      merged.entries.push_back(manifest_.entries[index]);
-    const Manifest fresh = merged;
-    for (const ManifestEntry& entry : staged_before_.entries) {
-      if (find_entry(fresh, entry.name) == nullptr && facts_of(target_ / entry.name)) merged.entries.push_back(entry);
-    }
-    std::sort(merged.entries.begin(), merged.entries.end(),
-              [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-    write_manifest(target_, merged);
-    remove_journals(target_);
-  });
-}
-
-std::vector<NodeStaging> Stager::report() const {
-  const auto nodes = static_cast<std::size_t>(world_.nodes());
-  const auto mine = static_cast<std::size_t>(world_.node_index());
-  std::vector<std::int64_t> counts(nodes * 4);
-  std::vector<double> seconds(nodes * 2);
-  const std::array<std::int64_t, 4> own = {mine_.files_copied, mine_.files_reused, mine_.bytes_copied,
-                                           mine_.bytes_reused};
-  std::copy(own.begin(), own.end(), counts.begin() + static_cast<std::ptrdiff_t>(mine * 4));
-  seconds[mine * 2] = mine_.copy_seconds;
-  seconds[mine * 2 + 1] = mine_.verify_seconds;
-  world_.all().sum(counts);
-  world_.all().max(seconds);
-  const std::vector<std::string> hosts = node_hosts(world_);
-  std::vector<NodeStaging> all(nodes);
-  for (std::size_t node = 0; node < nodes; ++node) {
-    const std::int64_t* count = &counts[node * 4];
-    all[node] = {hosts[node], count[0], count[1], count[2], count[3], seconds[node * 2], seconds[node * 2 + 1]};
-  }
-  return all;
-}
-
-}  // namespace
 
 Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan, const fs::path& source,
              const StageOptions& options, const std::function<void(std::int64_t bytes)>& progress) {

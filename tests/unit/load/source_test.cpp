@@ -228,6 +228,23 @@ TEST(Source, NamesAFileThatWasCutShortAfterTheScan) {
   expect_data_error([&] { (void)read_sample(*source, small, 1); }, {"a.hdf5", "is cut short"});
 }
 
+TEST(Source, NamesAFileThatWentAwayOrHoldsAnotherCountAfterTheScan) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5"}) {
+    File file(folder.path() / name);
+    file.put("x", {2, 4, 2, 6, 4}, counting(2 * sample_elements));
+    file.put("y", {2, 4}, targets_of(2));
+  }
+  Manifest manifest = scan_dataset(folder.path(), {}, small);
+  std::filesystem::remove(folder.path() / "a.hdf5");
+  manifest.entries[1].samples = 3;
+  const auto source = open_hdf5(folder.path(), manifest, {}, small);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    expect_data_error([&] { (void)read_sample(*source, small, 1); }, {"a.hdf5", "cannot be opened: No such file"});
+    expect_data_error([&] { (void)read_sample(*source, small, 2); }, {"b.hdf5", "holds 2 samples, not 3"});
+  }
+}
+
 TEST(Source, NamesAChunkThatDoesNotInflate) {
   const Scratch folder;
   {
