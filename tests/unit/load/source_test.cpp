@@ -72,22 +72,47 @@ TEST(Source, ReadsFilesWithAUserBlock) {
   expect_packed_round_trip({.chunk = {1, 4, 2, 6, 4}, .gzip = 4}, {}, 512);
 }
 
-TEST(Source, GivesZerosWhereAChunkWasNeverWritten) {
-  const Scratch folder;
-  {
-    File file(folder.path() / "a.hdf5");
-    file.put("y", {2, 4}, targets_of(2));
-    const std::vector<hsize_t> dims = {2, 4, 2, 6, 4}, chunk = {1, 4, 2, 6, 4};
-    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_chunk(creation, 5, chunk.data());
-    const hid_t space = H5Screate_simple(5, dims.data(), nullptr);
-    H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
-    H5Sclose(space);
-    H5Pclose(creation);
+TEST(Source, ReadsChunksThatDeflateCouldNotShrink) {
+  // HDF5 stores such a chunk as it is and marks the filter as skipped.
+  Rng random(1, Purpose::test);
+  std::vector<std::int16_t> noise;
+  for (std::int64_t i = 0; i < 2 * sample_elements; ++i)
+    noise.push_back(static_cast<std::int16_t>(random.bits()));
+  for (const bool shuffle : {false, true}) {
+    const Scratch folder;
+    {
+      File file(folder.path() / "a.hdf5");
+      file.put("x", {2, 4, 2, 6, 4}, noise, {.chunk = {1, 4, 2, 6, 4}, .shuffle = shuffle, .gzip = 9});
+      file.put("y", {2, 4}, targets_of(2));
+    }
+    const Manifest manifest = scan_dataset(folder.path(), {}, small);
+    const Sample sample = read_sample(*open_hdf5(folder.path(), manifest, {}, small), small, 1);
+    EXPECT_TRUE(std::equal(sample.x.begin(), sample.x.end(), noise.begin() + sample_elements));
   }
-  const Manifest manifest = scan_dataset(folder.path(), {}, small);
-  const Sample sample = read_sample(*open_hdf5(folder.path(), manifest, {}, small), small, 1);
-  EXPECT_EQ(sample.x, std::vector<std::int16_t>(sample_elements, 0));
+}
+
+/// A packed file of two samples whose chunks were never written.
+void put_unwritten(const std::filesystem::path& path, std::int16_t fill) {
+  File file(path);
+  file.put("y", {2, 4}, targets_of(2));
+  const std::vector<hsize_t> dims = {2, 4, 2, 6, 4}, chunk = {1, 4, 2, 6, 4};
+  const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(creation, 5, chunk.data());
+  H5Pset_fill_value(creation, H5T_NATIVE_INT16, &fill);
+  const hid_t space = H5Screate_simple(5, dims.data(), nullptr);
+  H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+  H5Sclose(space);
+  H5Pclose(creation);
+}
+
+TEST(Source, GivesTheFillValueWhereAChunkWasNeverWritten) {
+  for (const std::int16_t fill : {0, 7}) {
+    const Scratch folder;
+    put_unwritten(folder.path() / "a.hdf5", fill);
+    const Manifest manifest = scan_dataset(folder.path(), {}, small);
+    const Sample sample = read_sample(*open_hdf5(folder.path(), manifest, {}, small), small, 1);
+    EXPECT_EQ(sample.x, std::vector<std::int16_t>(sample_elements, fill));
+  }
 }
 
 TEST(Source, NarrowsDoublePrecisionTargets) {

@@ -242,6 +242,24 @@ TEST(Copy, NoticesThatTheSourceChanged) {
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
 }
 
+TEST(Copy, NoticesThatTheSourceChangesWhileItIsCopied) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "content");
+  const ManifestEntry entry = entry_of(folder.path(), "from");
+  const auto touch = [&](std::int64_t) {
+    const timespec times[2] = {{1, 0}, {1, 0}};
+    utimensat(AT_FDCWD, (folder.path() / "from").c_str(), times, 0);
+  };
+  for (const bool hashed : {true, false}) {
+    expect_data_error([&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", hashed, touch); },
+                      {"from", "changed since it was scanned"});
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
+    const timespec before = {entry.modified_ns / 1'000'000'000, entry.modified_ns % 1'000'000'000};
+    const timespec times[2] = {before, before};
+    utimensat(AT_FDCWD, (folder.path() / "from").c_str(), times, 0);
+  }
+}
+
 TEST(Copy, NoticesThatTheContentIsNotTheManifests) {
   const Scratch folder;
   write_file(folder.path() / "from", "content");
