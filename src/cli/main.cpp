@@ -1,1 +1,78 @@
-int main() { return 0; }
+// The program's entry: parses the command line, does what it asks for, and turns errors into messages and exit codes.
+#include <fmt/core.h>
+
+#include <chrono>
+#include <exception>
+#include <thread>
+
+#include "cli/command.hpp"
+#include "cli/environment.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+constexpr const char* overview =
+    "trainmark stages HDF5 science datasets to the nodes, trains CosmoFlow with MPI, and writes an MLPerf log that it\n"
+    "judges itself. Every subcommand has a --help that teaches.";
+
+constexpr const char* footer =
+    "Examples:\n"
+    "  trainmark data generate data/cosmoflow-tiny\n"
+    "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json\n"
+    "  trainmark check results/tiny/*/mlperf.log\n\n"
+    "Exit codes:\n"
+    "  0    target met, or the fixed work was done       6    the run completed, the target was not reached\n"
+    "  2    usage or config                              7    the log is not compliant\n"
+    "  3    dataset or staging                           75   checkpointed, please requeue (reserved)\n"
+    "  4    environment or launch mismatch               124  watchdog: a phase made no progress\n"
+    "  5    communication or device                      128+n  ended by signal n";
+
+/// Many ranks may have the same typo: rank 0 speaks; others only if they outlive it, since then they were alone.
+void wait_for_first_rank() {
+  if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+}
+
+int refuse(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* chosen = &app;
+  std::string path = "trainmark";
+  while (!chosen->get_subcommands().empty()) {
+    chosen = chosen->get_subcommands().front();
+    path += " " + chosen->get_name();
+  }
+  wait_for_first_rank();
+  print_error(fmt::format("{}; {} --help tells what is allowed", error.what(), path));
+  return to_int(ExitCode::usage);
+}
+
+int main_of(int argc, char** argv) {
+  CLI::App app(overview, "trainmark");
+  Action action;
+  app.require_subcommand(1);
+  app.footer(footer);
+  app.set_version_flag(
+      "--version", [] { return version_text(); }, "Show version, build features and libraries");
+  for (const auto add : {add_run, add_validate, add_plan, add_data, add_check, add_schema, add_env, add_completion})
+    add(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {  // --help, --version
+    return launcher_rank() == 0 ? app.exit(request) : 0;
+  } catch (const CLI::ParseError& error) {
+    return refuse(app, error);
+  }
+  Process process{argc, argv};
+  try {
+    return action(process);
+  } catch (const Error& error) {
+    print_error(error.what());
+    return to_int(error.code());
+  } catch (const std::exception& error) {
+    print_error(error.what());
+    return to_int(ExitCode::environment);
+  }
+}
+
+}  // namespace
+}  // namespace trainmark::cli
+
+int main(int argc, char** argv) { return trainmark::cli::main_of(argc, argv); }

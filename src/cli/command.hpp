@@ -1,0 +1,42 @@
+// What every subcommand shares: how it is added to the program, what it is given, and how it speaks to its user.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark::cli {
+
+/// The process as it was started.
+struct Process {
+  int argc = 0;
+  char** argv = nullptr;
+  [[nodiscard]] std::vector<std::string> arguments() const { return {argv + 1, argv + argc}; }
+  [[nodiscard]] std::string command_line() const;  ///< with quotes where a shell wants them
+};
+
+/// What the chosen subcommand does; its result is the process's exit code. Raises Error.
+using Action = std::function<int(Process&)>;
+
+// Each adds its subcommand to `app`; choosing it sets `action`.
+void add_run(CLI::App& app, Action& action);
+void add_validate(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
+void add_data(CLI::App& app, Action& action);
+void add_check(CLI::App& app, Action& action);
+void add_schema(CLI::App& app, Action& action);
+void add_env(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
+
+/// "trainmark: error: ..." on stderr, further lines indented.
+void print_error(std::string_view message);
+/// The whole file. Raises Error{usage}: missing, a folder, not readable.
+[[nodiscard]] std::string read_file(const std::string& path);
+[[nodiscard]] inline int to_int(ExitCode code) noexcept { return static_cast<int>(code); }
+
+}  // namespace trainmark::cli

@@ -1,0 +1,23 @@
+// What this build and this machine are: the one place that reads environment variables.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace trainmark::cli {
+
+[[nodiscard]] std::optional<std::string> environment_variable(std::string_view name);
+/// The batch system's name of this job, fit for a folder's name; empty outside of one.
+[[nodiscard]] std::string job_id();
+/// This process's rank as the launcher tells it before MPI is up; 0 where it does not.
+[[nodiscard]] int launcher_rank();
+/// Version, build, libraries, machine and selected variables as one JSON object. `mpi` is the library's own text, where
+/// MPI is up; else only the file of the library is known.
+[[nodiscard]] std::string environment_json(const std::string& mpi);
+/// The same for people, one fact a line.
+[[nodiscard]] std::string environment_text();
+/// "trainmark 0.1.0 ..." with build features and library versions.
+[[nodiscard]] std::string version_text();
+
+}  // namespace trainmark::cli

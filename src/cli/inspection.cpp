@@ -1,0 +1,127 @@
+#include "cli/inspection.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace trainmark::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double mib(std::int64_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
+
+/// "0", "1", "2-3", "4-7" ...
+std::string bin_name(std::size_t bin) {
+  if (bin < 2) return fmt::format("{}", bin);
+  return fmt::format("{}-{}", std::int64_t{1} << (bin - 1), (std::int64_t{1} << bin) - 1);
+}
+
+std::string histogram_text(const std::vector<std::int64_t>& histogram) {
+  constexpr double widest = 50;
+  std::int64_t total = 0;
+  for (const std::int64_t count : histogram)
+    total += count;
+  std::string text;
+  for (std::size_t bin = 0; bin < histogram.size(); ++bin) {
+    const double share = total > 0 ? static_cast<double>(histogram[bin]) / static_cast<double>(total) : 0.0;
+    const auto length = static_cast<std::size_t>(share * widest + (histogram[bin] > 0 ? 1 : 0));
+    text += fmt::format("  {:>13} {:>7.3f} % {}\n", bin_name(bin), 100.0 * share, std::string(length, '#'));
+  }
+  return text;
+}
+
+std::string field_text(const DatasetField& field) {
+  return fmt::format("  {:<10} {} {}, {}{}, {:.1f} MiB stored\n", field.name, fmt::join(field.shape, "x"), field.type,
+                     field.chunk.empty() ? "contiguous" : fmt::format("chunks {}", fmt::join(field.chunk, "x")),
+                     field.filters.empty() ? "" : ", " + field.filters, mib(field.stored_bytes));
+}
+
+}  // namespace
+
+std::string inspection_text(const Inspection& seen) {
+  std::string text = fmt::format("layout {}; {} samples in {} file(s), {:.1f} MiB\n", seen.layout,
+                                 seen.manifest.samples(), seen.manifest.entries.size(), mib(seen.manifest.bytes()));
+  for (const Field& field : seen.schema.fields)
+    text += fmt::format("sample {}: {} {}\n", field.name, to_string(field.shape), name_of(field.dtype));
+  text += "datasets of the first file:\n";
+  for (const DatasetField& field : seen.fields)
+    text += field_text(field);
+  for (const std::string& attribute : seen.attributes)
+    text += fmt::format("  {}\n", attribute);
+  text += fmt::format("compression {:.2f}x, read amplification {:.2f}x\n", seen.compression, seen.read_amplification);
+  if (seen.samples_read == 0) return text;
+  text +=
+      fmt::format("inputs of {} samples: min {}, max {}, mean {:.4f}, deviation {:.4f}, zero {:.1f} %\n",
+                  seen.samples_read, seen.minimum, seen.maximum, seen.mean, seen.deviation, 100.0 * seen.zero_fraction);
+  text += histogram_text(seen.histogram);
+  for (std::size_t i = 0; i < std::min(seen.target_minimum.size(), seen.target_maximum.size()); ++i)
+    text += fmt::format("target {}: {:.4f} to {:.4f}\n", i, seen.target_minimum[i], seen.target_maximum[i]);
+  return text;
+}
+
+std::string inspection_json(const Inspection& seen) {
+  Json fields = Json::array();
+  for (const DatasetField& field : seen.fields) {
+    fields.push_back({{"name", field.name},
+                      {"shape", field.shape},
+                      {"chunk", field.chunk},
+                      {"type", field.type},
+                      {"filters", field.filters},
+                      {"stored_bytes", field.stored_bytes}});
+  }
+  Json sample = Json::array();
+  for (const Field& field : seen.schema.fields)
+    sample.push_back(
+        {{"name", field.name}, {"shape", field.shape.extents()}, {"type", std::string(name_of(field.dtype))}});
+  const Json document = {{"layout", seen.layout},
+                         {"files", seen.manifest.entries.size()},
+                         {"samples", seen.manifest.samples()},
+                         {"bytes", seen.manifest.bytes()},
+                         {"sample", std::move(sample)},
+                         {"datasets", std::move(fields)},
+                         {"attributes", seen.attributes},
+                         {"compression", seen.compression},
+                         {"read_amplification", seen.read_amplification},
+                         {"samples_read", seen.samples_read},
+                         {"minimum", seen.minimum},
+                         {"maximum", seen.maximum},
+                         {"mean", seen.mean},
+                         {"deviation", seen.deviation},
+                         {"zero_fraction", seen.zero_fraction},
+                         {"histogram_log2", seen.histogram},
+                         {"target_minimum", seen.target_minimum},
+                         {"target_maximum", seen.target_maximum}};
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string verification_text(const Verification& found, const std::string& path, bool quiet) {
+  std::string text;
+  for (const std::string& difference : found.differences)
+    text += difference + "\n";
+  if (quiet) return text;
+  text +=
+      fmt::format("{}: {} files, {} samples, {:.1f} MiB read in {:.1f} s; {}; manifest {}\n", path, found.files,
+                  found.samples, mib(found.bytes), found.seconds,
+                  found.differences.empty() ? "all is well" : fmt::format("{} difference(s)", found.differences.size()),
+                  found.manifest_written ? "written"
+                  : found.manifest_found ? "compared"
+                                         : "absent");
+  return text;
+}
+
+std::string verification_json(const Verification& found) {
+  const Json document = {{"sound", found.differences.empty()},
+                         {"files", found.files},
+                         {"samples", found.samples},
+                         {"bytes", found.bytes},
+                         {"verify_s", found.seconds},
+                         {"manifest_found", found.manifest_found},
+                         {"manifest_written", found.manifest_written},
+                         {"differences", found.differences}};
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace trainmark::cli

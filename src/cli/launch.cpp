@@ -1,0 +1,135 @@
+// How a launch tells an agreed failure from a lonely one: every rank that failed joins a farewell, an all-gather of
+// what it would say, in a communicator that nothing else uses. Where all arrive, all know the same: rank 0 prints it
+// and everybody leaves in the ordinary way, MPI_Finalize included. A rank whose farewell is not joined within a few
+// seconds is alone (the others work on, or wait in a collective that this rank will never enter): it prints for itself
+// and ends the job with MPI_Abort. Nobody enters MPI_Finalize after a failure that was not agreed upon, so nothing can
+// hang there.
+#include "cli/launch.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "trainmark/stage.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+constexpr std::chrono::seconds patience{3};
+
+struct Failure {
+  ExitCode code = ExitCode::environment;
+  std::string message;
+};
+
+[[noreturn]] void end_alone(const World& world, const Failure& failure) {
+  print_error(world.all().size() == 1
+                  ? failure.message
+                  : fmt::format("rank {} on {}: {}", world.all().rank(), world.host(), failure.message));
+  // MPI_Abort may itself wait for a network that is gone.
+  std::thread([code = failure.code] {
+    std::this_thread::sleep_for(patience);
+    _exit(to_int(code));
+  }).detach();
+  world.abort(failure.code);
+}
+
+/// Calls `expired` unless it is destroyed before `patience` is over.
+class Timer {
+ public:
+  explicit Timer(std::function<void()> expired)
+      : thread_([this, expired = std::move(expired)] {
+          std::unique_lock lock(mutex_);
+          if (!ended_.wait_for(lock, patience, [this] { return done_; })) expired();
+        }) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() {
+    {
+      const std::scoped_lock lock(mutex_);
+      done_ = true;
+    }
+    ended_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+/// Returns where every rank failed in the same way. Collective in the case that it serves, and safe where it is not.
+void bid_farewell(const World& world, const Group& farewell, const Failure& failure) {
+  if (world.all().size() == 1) return print_error(failure.message);
+  std::vector<std::string> said;
+  try {
+    const Timer timer([&] { end_alone(world, failure); });
+    said = farewell.all_gather(fmt::format("{} {}", to_int(failure.code), failure.message));
+  } catch (const std::exception&) {
+    end_alone(world, failure);
+  }
+  const bool agreed =
+      std::all_of(said.begin(), said.end(), [&](const std::string& text) { return text == said.front(); });
+  if (!agreed) end_alone(world, failure);
+  if (world.all().rank() == 0) print_error(failure.message);
+}
+
+void require_same_launch(const World& world, const Process& process) {
+  const Group& all = world.all();
+  if (all.size() == 1) return;
+  std::uint64_t binary = 0;
+  agree_on(all, [&] { binary = std::stoull(hash_file("/proc/self/exe").substr(0, 16), nullptr, 16); });
+  require_equal(all, "the trainmark binary", binary,
+                "install the same build on every node, or start it from a shared folder");
+  std::string mine;
+  for (const std::string& argument : process.arguments())
+    mine += argument + '\n';
+  std::vector<std::string> arguments = all.all_gather(mine);
+  const auto odd =
+      std::find_if(arguments.begin(), arguments.end(), [&](const auto& other) { return other != arguments.front(); });
+  if (odd == arguments.end()) return;
+  const auto in_one_line = [](std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+  };
+  throw Error(ExitCode::environment,
+              Complaint{"launch",
+                        fmt::format("rank {} was started with \"{}\", rank 0 with \"{}\"", odd - arguments.begin(),
+                                    in_one_line(*odd), in_one_line(arguments.front())),
+                        "ranks that disagree would train different models", "give every rank the same arguments"});
+}
+
+}  // namespace
+
+int with_world(Process& process, const std::function<int(const World&, Interrupts&)>& work) {
+  Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
+  const World world(process.argc, process.argv);
+  const Group farewell = world.all().duplicate();
+  Failure failure;
+  try {
+    require_same_launch(world, process);
+    return work(world, interrupts);
+  } catch (const Error& error) {
+    failure = {error.code(), error.what()};
+  } catch (const std::logic_error& error) {
+    failure = {ExitCode::environment, fmt::format("internal error, please report it: {}", error.what())};
+  } catch (const std::bad_alloc&) {
+    failure = {ExitCode::environment,
+               "out of memory; use a smaller /train/global_batch, fewer /load/prefetch batches, or "
+               "more nodes"};
+  } catch (const std::exception& error) {
+    failure = {ExitCode::environment, error.what()};
+  }
+  bid_farewell(world, farewell, failure);
+  return to_int(failure.code);
+}
+
+}  // namespace trainmark::cli

@@ -1,0 +1,187 @@
+// trainmark plan: what a step computes, moves and keeps, from the graph alone; no machine is needed.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/config_file.hpp"
+#include "trainmark/exec.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Flags {
+  ConfigSource config;
+  int ranks = 1;
+  bool json = false;
+};
+
+struct Row {
+  std::string node, op, shape;
+  Cost cost;
+};
+struct Bucket {
+  std::string name;
+  std::int64_t bytes = 0;
+};
+/// All figures are of one rank but those that say "sample".
+struct StepPlan {
+  std::int64_t local_batch = 1;
+  std::vector<Row> rows;
+  std::vector<Bucket> buckets;
+  Cost total;
+  std::int64_t parameters = 0, tensors = 0;
+  std::int64_t forward_macs_per_sample = 0, training_macs_per_sample = 0;
+  MemoryPlan memory;
+  double reduce_bytes = 0.0;
+};
+
+std::string shape_of(const Graph& graph, const Node& node) {
+  if (node.outputs.empty()) return "";
+  return to_string(graph.tensors.at(static_cast<std::size_t>(node.outputs.front())).shape);
+}
+
+/// Activations of the unfused graph; an activation function works in place, everything else in memory of its own.
+MemoryPlan pool_of(const Graph& graph) {
+  std::vector<std::size_t> bytes;
+  for (const Tensor& tensor : graph.tensors)
+    bytes.push_back(static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype));
+  std::vector<Alias> in_place;
+  for (const Node& node : graph.nodes) {
+    if (std::holds_alternative<Activation>(node.op)) in_place.push_back({node.outputs.front(), node.inputs.front()});
+    if (std::holds_alternative<ActivationBackward>(node.op))
+      in_place.push_back({node.outputs.front(), node.inputs.at(1)});
+  }
+  return plan_memory(graph, bytes, in_place);
+}
+
+StepPlan plan_step(const RunOptions& options, int ranks) {
+  if (options.train.global_batch % ranks != 0) {
+    throw Error(ExitCode::usage,
+                Complaint{"/train/global_batch",
+                          fmt::format("{} is not divisible by {} ranks", options.train.global_batch, ranks),
+                          "every rank takes the same share", "choose other --ranks or another batch"});
+  }
+  StepPlan plan;
+  plan.local_batch = options.train.global_batch / ranks;
+  const GraphOptions graph_options{plan.local_batch, options.train.global_batch,
+                                   options.train.precision == "bf16" ? DType::bf16 : DType::f32,
+                                   static_cast<std::uint64_t>(options.seed)};
+  const Graph forward = training_graph(options.model, graph_options);
+  plan.forward_macs_per_sample = cost(forward).macs / plan.local_batch;
+  plan.parameters = forward.parameter_elements();
+  plan.tensors = std::count_if(forward.tensors.begin(), forward.tensors.end(),
+                               [](const Tensor& tensor) { return tensor.role == Role::parameter; });
+  const Graph step =
+      reduce_and_update(differentiate(forward), static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
+                        SgdMomentum{static_cast<float>(options.optimizer.momentum)}, decay_rule(options.model));
+  for (const Node& node : step.nodes) {
+    const Cost each = cost(step, node);
+    plan.rows.push_back({node.name, std::string(name_of(node.op)), shape_of(step, node), each});
+    plan.total += each;
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+      plan.buckets.push_back({node.name, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
+      // A ring sends and receives 2 (n - 1) / n of a bucket.
+      plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
+    }
+  }
+  plan.training_macs_per_sample = plan.total.macs / plan.local_batch;
+  plan.memory = pool_of(step);
+  return plan;
+}
+
+double mib(double bytes) { return bytes / 1048576.0; }
+
+void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
+  fmt::print("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11} {:>10}\n", "node", "op", "output", "parameters", "MACs",
+             "GFLOP", "MiB");
+  for (const Row& row : plan.rows) {
+    fmt::print("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11.4f} {:>10.2f}\n", row.node, row.op, row.shape,
+               row.cost.parameters, row.cost.macs, static_cast<double>(row.cost.flops) * 1e-9,
+               mib(static_cast<double>(row.cost.bytes)));
+  }
+  fmt::print("\n{} rank(s), {} sample(s) each of a global batch of {}, {}\n", ranks, plan.local_batch,
+             options.train.global_batch, options.train.precision);
+  fmt::print("parameters       {} in {} tensors\n", plan.parameters, plan.tensors);
+  fmt::print("forward          {} MACs a sample\n", plan.forward_macs_per_sample);
+  fmt::print("training         {:.1f} GFLOP a sample (2 per MAC, dense count)\n",
+             2e-9 * static_cast<double>(plan.training_macs_per_sample));
+  fmt::print("step             {:.1f} GFLOP, {:.1f} MiB moved once (modelled, unfused)\n",
+             static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
+  fmt::print("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
+             mib(static_cast<double>(plan.memory.pool_bytes)), mib(static_cast<double>(plan.memory.unshared_bytes)));
+  fmt::print("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
+             plan.buckets.size(), mib(plan.reduce_bytes));
+  for (const Bucket& bucket : plan.buckets)
+    fmt::print("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
+}
+
+void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
+  Json nodes = Json::array();
+  for (const Row& row : plan.rows) {
+    nodes.push_back({{"node", row.node},
+                     {"op", row.op},
+                     {"output", row.shape},
+                     {"parameters", row.cost.parameters},
+                     {"macs", row.cost.macs},
+                     {"flops", row.cost.flops},
+                     {"bytes", row.cost.bytes}});
+  }
+  Json buckets = Json::array();
+  for (const Bucket& bucket : plan.buckets)
+    buckets.push_back({{"name", bucket.name}, {"bytes", bucket.bytes}});
+  const Json document = {{"ranks", ranks},
+                         {"global_batch", options.train.global_batch},
+                         {"local_batch", plan.local_batch},
+                         {"precision", options.train.precision},
+                         {"parameters", plan.parameters},
+                         {"parameter_tensors", plan.tensors},
+                         {"forward_macs_per_sample", plan.forward_macs_per_sample},
+                         {"training_macs_per_sample", plan.training_macs_per_sample},
+                         {"training_gflop_per_sample", 2e-9 * static_cast<double>(plan.training_macs_per_sample)},
+                         {"step_flops_per_rank", plan.total.flops},
+                         {"step_bytes_per_rank", plan.total.bytes},
+                         {"activation_pool_bytes", plan.memory.pool_bytes},
+                         {"activation_unshared_bytes", plan.memory.unshared_bytes},
+                         {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
+                         {"buckets", std::move(buckets)},
+                         {"nodes", std::move(nodes)}};
+  fmt::print("{}\n", document.dump(2));
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("plan", "Show what a training step computes, moves and keeps, layer by layer");
+  add_config_options(*command, flags->config);
+  command->add_option("--ranks", flags->ranks, "For a launch of so many ranks")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "Print JSON");
+  command->footer(
+      "Nothing runs and no data are read: figures come from the graph of the step (forward, backward, all-reduce, "
+      "update).\n"
+      "MACs are the dense count: taps in the padding count too. GFLOP has element-wise work besides 2 per MAC.\n\n"
+      "Examples:\n  trainmark plan configs/cosmoflow/node.json\n"
+      "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n  trainmark plan my.json --set model.width=0.5 "
+      "--json\n\n"
+      "Exit codes: 0; 2 config, or a batch that the ranks do not divide");
+  command->callback([flags, &action] {
+    action = [flags](Process&) {
+      const RunOptions options = load_config(flags->config);
+      const StepPlan plan = plan_step(options, flags->ranks);
+      if (flags->json) {
+        print_json(plan, options, flags->ranks);
+      } else {
+        print_text(plan, options, flags->ranks);
+      }
+      return 0;
+    };
+  });
+}
+
+}  // namespace trainmark::cli

@@ -1,0 +1,109 @@
+// trainmark run: a config becomes a run, and its outcome the last lines and the exit code.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/config_file.hpp"
+#include "cli/environment.hpp"
+#include "cli/launch.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+struct Flags {
+  ConfigSource config;
+  bool dry_run = false, quiet = false, json = false;
+};
+
+std::string label_of(const RunOptions& options) {
+  return options.submission.generated_data ? "generated data: this is not an MLPerf result"
+                                           : "Result not verified by MLCommons Association";
+}
+
+void print_json(const RunOptions& options, const RunOutcome& outcome) {
+  nlohmann::ordered_json document = {{"exit_code", to_int(outcome.code)}, {"results", outcome.results.string()}};
+  if (outcome.time_to_train_s > 0.0) document["time_to_train_s"] = outcome.time_to_train_s;
+  document["staging_s"] = outcome.staging_s;
+  document["epochs"] = outcome.epochs;
+  document["steps"] = outcome.steps;
+  document["samples_per_s"] = outcome.samples_per_s;
+  if (outcome.epochs > 0) document["final_metric"] = outcome.final_metric;
+  document["target_met"] = outcome.target_met;
+  document["verdict"] = outcome.verdict;
+  document["label"] = label_of(options);
+  fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void print_summary(const RunOptions& options, const RunOutcome& outcome) {
+  const bool wants_target = options.train.until == "target";
+  std::string time = "none (fixed work)";
+  if (wants_target) {
+    time = outcome.target_met
+               ? fmt::format("{:.1f} s", outcome.time_to_train_s)
+               : fmt::format("none (target {} not reached, last {:.4f})", options.train.target, outcome.final_metric);
+  }
+  fmt::print("\nresults          {}\n", outcome.results.string());
+  fmt::print("time to train    {}\n", time);
+  fmt::print("staging          {}\n",
+             options.stage.strategy == "none" ? "none" : fmt::format("{:.1f} s", outcome.staging_s));
+  fmt::print("epochs           {} ({} steps)\n", outcome.epochs, outcome.steps);
+  fmt::print("samples/s        {:.1f}\n", outcome.samples_per_s);
+  fmt::print("verdict          {}\n", outcome.verdict);
+  fmt::print("{}\n", label_of(options));
+}
+
+int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
+  const RunOptions options = load_config(world, flags.config);
+  RunContext context;
+  context.resolved_config = to_json(options);
+  context.command_line = process.command_line();
+  context.job_id = job_id();
+  if (world.all().rank() == 0) context.environment_json = environment_json(world.library_version());
+  context.interrupts = &interrupts;
+  context.quiet = flags.quiet;
+  context.terminal = isatty(STDERR_FILENO) == 1;
+  context.dry_run = flags.dry_run;
+  const RunOutcome outcome = run(world, options, context);
+  if (world.all().rank() == 0 && !flags.dry_run) {
+    if (flags.json) {
+      print_json(options, outcome);
+    } else {
+      print_summary(options, outcome);
+    }
+    std::fflush(stdout);
+  }
+  return to_int(outcome.code);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("run", "Stage, train, evaluate and write a judged MLPerf log");
+  add_config_options(*command, flags->config);
+  command->add_flag("--dry-run", flags->dry_run, "Plan everything on this launch, then stop before staging");
+  command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
+  command->add_flag("--json", flags->json, "Print the outcome as JSON");
+  command->footer(
+      "Start it by itself (one rank) or with the launcher of your system. Rank 0 reads the config for all ranks. "
+      "Results go\n"
+      "to <results.folder>/<name>/<job or time>/: mlperf.log, run.json, epochs.csv, steps.csv and more.\n\n"
+      "Examples:\n"
+      "  trainmark run configs/cosmoflow/tiny.json\n"
+      "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json --set train.until=steps --set train.steps=20\n"
+      "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n\n"
+      "Exit codes (run.json's exit_code is the authority, launchers change codes):\n"
+      "  0 target met or fixed work done; 2 usage or config; 3 dataset or staging; 4 environment or launch mismatch;\n"
+      "  5 communication or device; 6 target not reached; 7 the log is not compliant; 124 watchdog; 128+n signal n");
+  command->callback([flags, &action] {
+    action = [flags](Process& process) {
+      return with_world(process, [&](const World& world, Interrupts& interrupts) {
+        return run_all(process, *flags, world, interrupts);
+      });
+    };
+  });
+}
+
+}  // namespace trainmark::cli

@@ -1,0 +1,105 @@
+// trainmark validate: everything that can be said of a config without training it.
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/config_file.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+struct Flags {
+  ConfigSource config;
+  int ranks = 0, nodes = 1;
+  bool json = false, quiet = false, print = false;
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+/// Counts of the dataset where it is there; else of the config, if it names them.
+DatasetFacts facts_of(const RunOptions& options, std::string& note) {
+  DatasetFacts facts{options.data.train_samples, options.data.validation_samples, options.submission.generated_data};
+  if (std::filesystem::exists(options.data.train) && std::filesystem::exists(options.data.validation)) {
+    const DataSchema schema = data_schema(options.model);
+    facts.train_samples = scan_dataset(options.data.train, options.data.format, schema).samples();
+    facts.validation_samples = scan_dataset(options.data.validation, options.data.format, schema).samples();
+    note = fmt::format("{} training and {} validation samples found", facts.train_samples, facts.validation_samples);
+  } else {
+    note = "the dataset is not here, so only the config's own counts were checked";
+  }
+  return facts;
+}
+
+int validate(const Flags& flags) {
+  std::vector<std::string> complaints;
+  std::string note;
+  ExitCode code = ExitCode::success;
+  RunOptions options;
+  try {
+    options = load_config(flags.config);
+    if (flags.ranks > 0) {
+      const DatasetFacts facts = facts_of(options, note);
+      const bool known = facts.train_samples > 0 && facts.validation_samples > 0;
+      if (known) complaints = check_options(options, flags.ranks, flags.nodes, facts);
+      if (!known && options.train.global_batch % flags.ranks != 0) {
+        complaints.push_back(fmt::format("/train/global_batch: {} is not divisible by {} ranks",
+                                         options.train.global_batch, flags.ranks));
+      }
+    }
+    if (!complaints.empty()) code = ExitCode::usage;
+  } catch (const Error& error) {
+    complaints = lines_of(error.what());
+    code = error.code();
+  }
+  if (flags.json) {
+    const nlohmann::ordered_json report = {
+        {"config", flags.config.path}, {"valid", complaints.empty()}, {"complaints", complaints}, {"note", note}};
+    fmt::print("{}\n", report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  } else if (!complaints.empty()) {
+    std::string message;
+    for (const std::string& complaint : complaints)
+      message += (message.empty() ? "" : "\n") + complaint;
+    print_error(message);
+  } else if (flags.print) {
+    fmt::print("{}\n", to_json(options));
+  } else if (!flags.quiet) {
+    fmt::print("{}: valid{}{}\n", flags.config.path, note.empty() ? "" : "; ", note);
+  }
+  return to_int(code);
+}
+
+}  // namespace
+
+void add_validate(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("validate", "Check a config without running it");
+  add_config_options(*command, flags->config);
+  command
+      ->add_option("--ranks", flags->ranks, "Check against a launch of so many ranks, and the dataset if it is there")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--nodes", flags->nodes, "Nodes of that launch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--print", flags->print, "Print the resolved config: every key, variables expanded");
+  command->add_flag("--quiet", flags->quiet, "Say nothing of a valid config");
+  command->add_flag("--json", flags->json, "Print JSON");
+  command->footer(
+      "All complaints come at once, each with its line, the key as a JSON pointer, what is allowed and the nearest "
+      "key.\n\n"
+      "Examples:\n  trainmark validate configs/cosmoflow/tiny.json\n"
+      "  trainmark validate my.json --ranks 64 --nodes 16\n  trainmark validate my.json --set model.width=0.5 "
+      "--print\n\n"
+      "Exit codes: 0 valid; 2 complaints, or the file cannot be read; 3 the dataset is there but wrong");
+  command->callback([flags, &action] { action = [flags](Process&) { return validate(*flags); }; });
+}
+
+}  // namespace trainmark::cli
