@@ -103,17 +103,6 @@ void require_target_shape(const FileLayout& found, const Shape& target, const st
          "name the right dataset in data.format.target");
 }
 
-/// A header may promise more than the file has: HDF5 itself looks only when it reads.
-void require_whole(const Stored& stored, const std::filesystem::path& path) {
-  if (stored.storage != Storage::contiguous) return;
-  const auto needed = stored.offset + static_cast<std::uint64_t>(stored.stored_bytes);
-  const auto size = std::filesystem::file_size(path);
-  if (needed > size) {
-    refuse(path, fmt::format("is cut short: dataset '{}' ends at byte {}, the file at {}", stored.name, needed, size),
-           "", "copy or generate it again");
-  }
-}
-
 Box whole_box(const Stored& stored) { return {stored.rank, {}, stored.dims}; }
 
 Box packed_box(const Stored& stored, std::int64_t index) {
@@ -161,8 +150,6 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   require_target_shape(found, target.shape, path);
   require_type(found.input, input, path);
   require_type(found.target, target, path);
-  require_whole(found.input, path);
-  require_whole(found.target, path);
   return found;
 }
 

@@ -155,6 +155,17 @@ TEST_F(Staging, MendsAFileThatWasCorruptedInTheTarget) {
   expect_complete();
 }
 
+TEST_F(Staging, MendsWhatHasAnotherSizeWithoutHashing) {
+  options_.verify = false;
+  (void)run();
+  on_one_rank([&] {
+    fs::resize_file(target(4), 10);
+    fs::remove(target(5));
+  });
+  EXPECT_EQ(run().nodes[0].files_copied, 2);
+  expect_complete();
+}
+
 TEST_F(Staging, CopiesAFileAgainThatChangedAtTheSource) {
   (void)run();
   for (const bool verify : {true, false}) {

@@ -126,17 +126,19 @@ TEST(Loader, DeliversEveryBatchInOrderOverEpochs) {
 }
 
 TEST(Loader, FillsAShortBatchUpWithZeros) {
-  CountingSource source(5);
-  CountingMemory memory;
-  Loader loader(source, schema, sampling_of(5, 4), memory, {1, 1});
-  loader.start(0);
-  for (int epoch = 0; epoch < 3; ++epoch) {
-    EXPECT_EQ(loader.next().valid, 4);
-    const Batch& batch = loader.next();
-    EXPECT_EQ(batch.valid, 1);
-    for (std::size_t i = 1; i < 4; ++i) {
-      EXPECT_EQ(x_of(batch, 3 * i), 0);
-      EXPECT_EQ(y_of(batch, i), 0.0F);
+  for (const std::int64_t last : {1, 2, 3}) {
+    CountingSource source(4 + last);
+    CountingMemory memory;
+    Loader loader(source, schema, sampling_of(4 + last, 4), memory, {1, 1});
+    loader.start(0);
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      EXPECT_EQ(loader.next().valid, 4);
+      const Batch& batch = loader.next();
+      EXPECT_EQ(batch.valid, last);
+      for (auto i = static_cast<std::size_t>(last); i < 4; ++i) {
+        EXPECT_EQ(x_of(batch, 3 * i), 0);
+        EXPECT_EQ(y_of(batch, i), 0.0F);
+      }
     }
   }
 }

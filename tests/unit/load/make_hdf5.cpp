@@ -19,6 +19,7 @@ void File::write(const std::string& name, const std::vector<hsize_t>& dims, hid_
                  const void* values, const Storing& storing) {
   const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   if (!storing.chunk.empty()) H5Pset_chunk(creation, static_cast<int>(storing.chunk.size()), storing.chunk.data());
+  if (storing.deflate_first) H5Pset_deflate(creation, 4);
   if (storing.shuffle) H5Pset_shuffle(creation);
   if (storing.gzip > 0) H5Pset_deflate(creation, static_cast<unsigned>(storing.gzip));
   if (storing.checksum) H5Pset_fletcher32(creation);

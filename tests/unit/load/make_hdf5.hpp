@@ -18,7 +18,8 @@ struct Storing {
   std::vector<hsize_t> chunk = {};  ///< empty: contiguous
   bool shuffle = false;
   int gzip = 0;
-  bool checksum = false;  ///< fletcher32, which this project leaves to the library
+  bool deflate_first = false;  ///< before the shuffle: of no use, but allowed
+  bool checksum = false;       ///< fletcher32, which this project leaves to the library
   bool big_endian = false;
   bool compact = false;
 };
