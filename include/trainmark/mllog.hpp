@@ -15,6 +15,9 @@
 
 namespace trainmark {
 
+/// What makes a line a record; everything before it is ignored by readers.
+inline constexpr std::string_view log_token = ":::MLLOG ";
+
 enum class EventType : std::uint8_t { interval_start, interval_end, point_in_time };
 /// Null, or what a record may hold. Doubles are printed as the shortest text that reads back equal; NaN and Infinity as
 /// the official parser takes them.
@@ -78,6 +81,18 @@ class [[nodiscard]] LogScope {
 };
 
 // --- Reading and judging ----------------------------------------------------------------------------------------------
+
+/// A record of anybody's log, as far as its types fit ours (nested values are left out).
+struct LogRecord {
+  int line = 0;  ///< 1-based, of the file
+  double time_ms = 0.0;
+  std::string event_type;
+  std::string key;
+  EventValue value;
+  Metadata metadata;
+};
+/// All records that can be read; what cannot is judge_log's to complain about.
+[[nodiscard]] std::vector<LogRecord> read_log(std::string_view text);
 
 struct Finding {
   int line = 0;         ///< 1-based; 0: the file as a whole

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Our `official` verdict against the official checker itself, over the sample logs and thousands of mutations of them."""
+import contextlib
+import io
+import json
+import logging
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from mlperf_logging.compliance_checker import mlp_compliance
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+LOGS = sorted((ROOT / "tests/golden/logs").glob("*.txt"))
+TOKEN = ":::MLLOG "
+RULESETS = {"training": "4.0.0", "hpc": "3.0.0"}
+VALUES = [None, True, False, 0, 1, -1, 2, 0.5, "", "text", "512", "closed", "open", "cosmoflow", "LAMB", "lars", [], [1, 2], {}, {"a": 1},
+          float("nan"), float("inf"), 0.124, 0.12400000542402267, 0.1240000001, 0.82, 0.8199999928474426, 0.759, 1.0, 1e-6,
+          9.999999974752427e-07, 0.0001, 5e-05, 1e-05, 121266, 15158]
+
+
+class Official:
+    """The official checker, in this process."""
+
+    def __init__(self):
+        logging.disable(logging.CRITICAL)
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "log.txt")
+
+    def passes(self, text: str, usage: str, ruleset: str) -> bool:
+        with open(self.path, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        mlp_compliance.enqueued_configs.clear()
+        checker = mlp_compliance.make_checker(usage, ruleset, quiet=False, werror=True)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                return bool(mlp_compliance.main(self.path, f"{usage}_{ruleset}/common.yaml", checker)[0])
+        except Exception:  # the command line would end in a traceback, which counts as failed
+            return False
+
+
+class Ours:
+    def __init__(self):
+        self.process = subprocess.Popen([os.environ["JUDGE_STREAM"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def verdict(self, text: str, usage: str, ruleset: str) -> str:
+        data = text.encode()
+        self.process.stdin.write(f"{usage} {ruleset} {len(data)}\n".encode() + data)
+        self.process.stdin.flush()
+        return self.process.stdout.readline().decode(errors="replace").strip()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def record_of(line: str) -> dict:
+    return json.loads(line.split(TOKEN, 1)[1])
+
+
+def line_of(record: dict) -> str:
+    return TOKEN + json.dumps(record)
+
+
+def changed(lines: list, index: int, **fields) -> list:
+    record = {**record_of(lines[index]), **fields}
+    return lines[:index] + [line_of(record)] + lines[index + 1:]
+
+
+def mutations(lines: list):
+    """(what was done, lines) for every record of a log."""
+    for index, line in enumerate(lines):
+        key = record_of(line)["key"]
+        yield f"drop {index} {key}", lines[:index] + lines[index + 1:]
+        yield f"double {index} {key}", lines[:index + 1] + lines[index:]
+        rest = lines[:index] + lines[index + 1:]
+        for place in (0, len(rest) // 2, len(rest)):
+            yield f"move {index} {key} to {place}", rest[:place] + [line] + rest[place:]
+        yield f"misspell {index} {key}", changed(lines, index, key=key + "x")
+        for metadata in ({}, None, [], "status epoch_num", {"epoch_num": "one"}):
+            yield f"metadata {index} {key} {metadata!r}", changed(lines, index, metadata=metadata)
+        for value in VALUES:
+            yield f"value {index} {key} {value!r}", changed(lines, index, value=value)
+        for time in (None, "1.5", "x", [], record_of(line)["time_ms"] + 1800000, record_of(line)["time_ms"] - 1800000):
+            yield f"time {index} {key} {time!r}", changed(lines, index, time_ms=time)
+        for field in ("time_ms", "key", "value", "metadata", "namespace", "event_type"):
+            record = record_of(line)
+            del record[field]
+            yield f"without {field} {index} {key}", lines[:index] + [line_of(record)] + lines[index + 1:]
+        yield f"cut {index} {key}", lines[:index] + [line[:-3]] + lines[index + 1:]
+        yield f"tag {index} {key}", lines[:index] + ["[1,0]<stdout>: " + line] + lines[index + 1:]
+        yield f"glued {index} {key}", lines[:index] + ["".join(lines[index:index + 2])] + lines[index + 2:]
+        yield f"trailing {index} {key}", lines[:index] + [line + " \t"] + lines[index + 1:]
+        yield f"number words {index} {key}", lines[:index] + [line.replace("null", "nan")] + lines[index + 1:]
+
+
+class Compliance(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.official, cls.ours = Official(), Ours()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.ours.close()
+
+    def usage_of(self, path: pathlib.Path) -> tuple:
+        usage = "training" if path.name.startswith("training") else "hpc"
+        return usage, RULESETS[usage]
+
+    def compare(self, what: str, text: str, usage: str, ruleset: str):
+        official = self.official.passes(text, usage, ruleset)
+        ours = self.ours.verdict(text, usage, ruleset)
+        if official != ours.startswith("PASS"):
+            self.disagreements.append(f"{what}: official {'PASS' if official else 'FAIL'}, ours {ours}")
+
+    def test_verdicts_agree_on_all_mutations(self):
+        self.disagreements, count = [], 0
+        for path in LOGS:
+            usage, ruleset = self.usage_of(path)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = [line for line in lines if TOKEN in line]
+            # Every record of a log in full would take long: a seventh of the mutations of each, all kinds in turn.
+            for number, (what, mutated) in enumerate(mutations(lines)):
+                if number % 7 == len(path.name) % 7:
+                    count += 1
+                    self.compare(f"{path.name}: {what}", "\n".join(mutated) + "\n", usage, ruleset)
+        self.assertGreater(count, 1000)
+        self.assertEqual(self.disagreements, [], f"{len(self.disagreements)} of {count} verdicts differ")
+        print(f"{count} mutations of {len(LOGS)} logs, all verdicts equal")
+
+    def test_verdicts_agree_on_the_samples_under_every_ruleset(self):
+        self.disagreements = []
+        for path in LOGS:
+            usage, ruleset = self.usage_of(path)
+            text = path.read_text(encoding="utf-8")
+            self.assertTrue(self.official.passes(text, usage, ruleset), path.name)
+            for other in ("1.0.0", "2.0.0", "3.0.0") if usage == "hpc" else ("4.0.0",):
+                self.compare(f"{path.name} under {other}", text, usage, other)
+        for text in ("", "no record\n", TOKEN + "\n", TOKEN + "{}\n", TOKEN + "[]\n"):
+            self.compare(repr(text), text, "hpc", "3.0.0")
+        self.assertEqual(self.disagreements, [])
+
+    def test_the_official_checker_accepts_what_our_writer_writes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "closed.log")
+            subprocess.run([os.environ["WRITE_CLOSED_LOG"], path], check=True)
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+        self.assertTrue(self.official.passes(text, "hpc", "3.0.0"), text)
+        self.assertEqual(self.ours.verdict(text, "hpc", "3.0.0"), "PASS")
+        records = [record_of(line) for line in text.splitlines()]
+        values = {record["key"]: record["value"] for record in records}
+        self.assertEqual(values["submission_org"], "Zürich \"lab\" \\ \t\x01 :::MLLOG {}")
+        self.assertEqual(values["seed"], 9007199254740991)
+        self.assertEqual(values["opt_base_learning_rate"], 0.024)
+        self.assertEqual([record["value"] for record in records if record["key"] == "train_loss"][1], float("inf"))
+        self.assertTrue(all(record["metadata"]["file"] == "write_closed_log.cpp" and record["metadata"]["lineno"] > 0
+                            for record in records))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

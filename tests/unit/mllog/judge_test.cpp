@@ -1,0 +1,133 @@
+// Judging logs: the samples pass, and each rule of ours speaks when it should, with the line.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "trainmark/mllog.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string text_of(const std::string& name) {
+  std::ostringstream text;
+  text << std::ifstream(fs::path(TRAINMARK_SOURCE_DIR) / "tests/golden/logs" / name).rdbuf();
+  return text.str();
+}
+const std::string open_log = text_of("hpc_cosmoflow_open_v3.0.txt");
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+/// Without the first line that holds `words`.
+std::string without(const std::string& text, const std::string& words) {
+  const std::size_t at = text.find(words);
+  EXPECT_NE(at, std::string::npos) << words;
+  const std::size_t begin = text.rfind('\n', at) + 1;
+  return text.substr(0, begin) + text.substr(text.find('\n', at) + 1);
+}
+
+bool says(const std::vector<Finding>& findings, const std::string& rule, int line = -1) {
+  return std::ranges::any_of(findings,
+                             [&](const Finding& each) { return each.rule == rule && (line < 0 || each.line == line); });
+}
+
+TEST(JudgeLog, FindsNothingWrongWithTheSamples) {
+  for (const auto& entry : fs::directory_iterator(fs::path(TRAINMARK_SOURCE_DIR) / "tests/golden/logs")) {
+    const Verdict verdict = judge_file(entry.path());
+    EXPECT_TRUE(verdict.compliant()) << entry.path() << ": " << verdict.official.front().message;
+    EXPECT_TRUE(verdict.sound()) << entry.path() << ":" << verdict.semantic.front().line << ": "
+                                 << verdict.semantic.front().message;
+  }
+}
+
+TEST(JudgeLog, NamesTheLineOfAValueThatBreaksARule) {
+  const Verdict verdict = judge_log(replaced(open_log, "\"onprem\"", "\"at home\""));
+  EXPECT_TRUE(says(verdict.official, "check", 4));
+}
+
+TEST(JudgeLog, WantsTheTargetReached) {
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "0.1235", "0.1240000001")).official, "target"));
+  EXPECT_TRUE(judge_log(replaced(open_log, "0.1235", "0.124")).compliant());
+}
+
+TEST(JudgeLog, TakesATracebackOfTheOfficialCheckerForAFailure) {
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "0.1235", "null")).official, "traceback"));
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "\"cosmoflow\"", "\"mnist\"")).official, "traceback"));
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "\"value\": true, ", "")).official, "traceback"));
+}
+
+TEST(JudgeLog, ReadsLinesAsTheOfficialParserDoes) {
+  EXPECT_TRUE(judge_log(replaced(open_log, ":::MLLOG ", "[1,0]<stdout>: :::MLLOG ")).compliant());
+  EXPECT_TRUE(judge_log("some other output\n" + open_log).compliant());
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "}}\n", "}} trailing\n")).official, "parse", 1));
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "0.1235", "nan")).official, "parse"));
+  EXPECT_FALSE(says(judge_log(replaced(open_log, "0.31", "NaN")).official, "parse"));
+  EXPECT_TRUE(says(judge_log("").official, "empty"));
+}
+
+TEST(JudgeLog, MissesRunStop) {
+  const Verdict verdict = judge_log(without(open_log, "run_stop"));
+  EXPECT_TRUE(says(verdict.semantic, "run_stop"));
+  EXPECT_FALSE(verdict.compliant());
+}
+
+TEST(JudgeLog, WantsStatusAndMetricToTellOneStory) {
+  EXPECT_TRUE(
+      says(judge_log(replaced(open_log, "\"status\": \"success\"", "\"status\": \"aborted\"")).semantic, "status", 32));
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "0.1235", "0.2")).semantic, "status"));
+  EXPECT_TRUE(
+      says(judge_log(replaced(open_log, "\"status\": \"success\"", "\"status\": \"done\"")).semantic, "status"));
+}
+
+TEST(JudgeLog, PairsStartsAndStops) {
+  EXPECT_TRUE(says(judge_log(without(open_log, "eval_stop")).semantic, "pairing"));
+  EXPECT_TRUE(says(judge_log(without(open_log, "eval_start")).semantic, "pairing"));
+  EXPECT_TRUE(says(judge_log(without(open_log, "staging_stop")).semantic, "pairing"));
+}
+
+TEST(JudgeLog, CountsEpochsFromOne) {
+  std::string text = replaced(open_log, "\"epoch_num\": 1}", "\"epoch_num\": 0}");
+  EXPECT_TRUE(says(judge_log(text).semantic, "epoch_sequence", 17));
+}
+
+TEST(JudgeLog, NoticesTimeThatGoesBack) {
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "1700000000012", "1600000000000")).semantic, "time_order"));
+}
+
+TEST(JudgeLog, NoticesAStopMarkedAsAStart) {
+  EXPECT_TRUE(says(judge_log(replaced(open_log, "\"INTERVAL_END\", \"key\": \"eval_stop\"",
+                                      "\"INTERVAL_START\", \"key\": \"eval_stop\""))
+                       .semantic,
+                   "event_type"));
+}
+
+TEST(JudgeLog, NoticesATargetReachedOnlyAfterTheEnd) {
+  const std::string late =
+      ":::MLLOG {\"namespace\": \"\", \"time_ms\": 1900000000000, \"event_type\": \"POINT_IN_TIME\", \"key\": "
+      "\"eval_error\", \"value\": 0.1, \"metadata\": {\"file\": \"x\", \"lineno\": 1, \"epoch_num\": 4}}\n";
+  const Verdict verdict = judge_log(replaced(open_log, "0.1235", "0.2") + late);
+  EXPECT_TRUE(says(verdict.semantic, "target_after_stop"));
+  EXPECT_TRUE(verdict.compliant()) << "the official checker does not mind";
+}
+
+TEST(JudgeLog, RefusesRulesItDoesNotKnow) {
+  EXPECT_THROW((void)judge_log(open_log, "hpc", "9.9.9"), Error);
+  EXPECT_THROW((void)judge_file("/nonexistent.log"), Error);
+}
+
+TEST(ReadLog, GivesRecordsWithTheirLines) {
+  const auto records = read_log("noise\n" + open_log);
+  ASSERT_EQ(records.size(), 32U);
+  EXPECT_EQ(records[0].line, 2);
+  EXPECT_EQ(std::get<std::string>(records[0].value), "cosmoflow");
+  EXPECT_EQ(records.back().metadata[2].first, "status");
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,101 @@
+// Records, character by character: what readers stumble over must not be written.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "trainmark/mllog.hpp"
+
+namespace trainmark {
+namespace {
+
+std::string value_text(EventValue value) {
+  const std::string line =
+      to_line({7, EventType::point_in_time, "k", std::move(value), {}, std::source_location::current()});
+  const std::size_t from = line.find("\"value\": ") + 9;
+  return line.substr(from, line.find(", \"metadata\"") - from);
+}
+
+TEST(ToLine, HasTheFieldsOfTheReferenceLoggerInItsOrder) {
+  const std::string line = to_line({1700000000012,
+                                    EventType::interval_start,
+                                    "epoch_start",
+                                    {},
+                                    {{"epoch_num", std::int64_t{3}}},
+                                    std::source_location::current()});
+  EXPECT_TRUE(line.starts_with(
+      ":::MLLOG {\"namespace\": \"\", \"time_ms\": 1700000000012, \"event_type\": \"INTERVAL_START\", "
+      "\"key\": \"epoch_start\", \"value\": null, \"metadata\": {\"file\": \"writer_test.cpp\", \"lineno\": "))
+      << line;
+  EXPECT_TRUE(line.ends_with(", \"epoch_num\": 3}}")) << line;
+}
+
+TEST(ToLine, PrintsTheShortestTextThatReadsBackEqual) {
+  EXPECT_EQ(value_text(0.1), "0.1");
+  EXPECT_EQ(value_text(1e-6), "1e-06");
+  EXPECT_EQ(value_text(0.124), "0.124");
+  EXPECT_EQ(value_text(static_cast<double>(0.124F)), "0.12399999797344208");
+  EXPECT_EQ(value_text(2.0), "2.0");
+  EXPECT_EQ(value_text(-0.0), "-0.0");
+  EXPECT_EQ(std::stod(value_text(1.0 / 3.0)), 1.0 / 3.0);
+}
+
+TEST(ToLine, PrintsWhatIsNoNumberAsTheOfficialParserTakesIt) {
+  EXPECT_EQ(value_text(std::nan("")), "NaN");
+  EXPECT_EQ(value_text(std::numeric_limits<double>::infinity()), "Infinity");
+  EXPECT_EQ(value_text(-std::numeric_limits<double>::infinity()), "-Infinity");
+}
+
+TEST(ToLine, PrintsListsBooleansAndBigIntegers) {
+  EXPECT_EQ(value_text(std::vector<std::int64_t>{32, 64}), "[32, 64]");
+  EXPECT_EQ(value_text(std::vector<double>{0.25, 1.0}), "[0.25, 1.0]");
+  EXPECT_EQ(value_text(true), "true");
+  EXPECT_EQ(value_text(std::int64_t{9223372036854775807}), "9223372036854775807");
+}
+
+TEST(ToLine, EscapesWhatWouldBreakTheLine) {
+  EXPECT_EQ(value_text(std::string("a\"b\\c\td\ne")), "\"a\\\"b\\\\c\\u0009d\\u000ae\"");
+  const std::string hidden = value_text(std::string("see :::MLLOG {}"));
+  EXPECT_EQ(hidden.find(":::MLLOG "), std::string::npos) << hidden;
+}
+
+TEST(LogFile, AppendsOneLineARecordAndSurvivesReopening) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("trainmark-log-" + std::to_string(getpid()));
+  for (int i = 0; i < 2; ++i)
+    LogFile(path).write({i, EventType::point_in_time, "seed", std::int64_t{i}, {}, std::source_location::current()});
+  std::ifstream file(path);
+  std::string line;
+  int lines = 0;
+  while (std::getline(file, line))
+    lines += line.starts_with(log_token) ? 1 : 0;
+  EXPECT_EQ(lines, 2);
+  std::filesystem::remove(path);
+}
+
+TEST(LogFile, SaysWhereItCannotWrite) {
+  try {
+    const LogFile log("/nonexistent/folder/mlperf.log");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("/nonexistent/folder"), std::string::npos);
+  }
+}
+
+TEST(LogScope, EmitsBothEndsWithTheirMetadata) {
+  EventMemory memory;
+  const Clock clock;
+  {
+    LogScope run(memory, clock, "run", {{"instance", std::int64_t{0}}});
+    run.add("status", std::string("success"));
+  }
+  ASSERT_EQ(memory.events.size(), 2U);
+  EXPECT_EQ(memory.events[0].key, "run_start");
+  EXPECT_EQ(memory.events[1].key, "run_stop");
+  EXPECT_EQ(memory.events[1].type, EventType::interval_end);
+  EXPECT_EQ(memory.events[1].metadata.back().first, "status");
+}
+
+}  // namespace
+}  // namespace trainmark
