@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +18,8 @@
 namespace trainmark {
 
 struct DataOptions {
-  std::string train;             ///< folder of the training files
-  std::string validation;        ///< folder of the validation files
+  std::string train;                    ///< folder of the training files
+  std::string validation;               ///< folder of the validation files
   std::int64_t train_samples = 0;       ///< 0: all that are there
   std::int64_t validation_samples = 0;  ///< 0: all that are there
   FormatOptions format;
@@ -26,13 +28,13 @@ struct DataOptions {
 
 struct TrainOptions {
   std::int64_t global_batch = 64;
-  std::string until = "target";  ///< target, epochs, steps, seconds
-  std::int64_t epochs = 128;     ///< until=epochs: how many; until=target: at most
-  std::int64_t steps = 100;      ///< until=steps
-  double seconds = 60.0;         ///< until=seconds
-  double target = 0.124;         ///< validation MAE to reach
+  std::string until = "target";    ///< target, epochs, steps, seconds
+  std::int64_t epochs = 128;       ///< until=epochs: how many; until=target: at most
+  std::int64_t steps = 100;        ///< until=steps
+  double seconds = 60.0;           ///< until=seconds
+  double target = 0.124;           ///< validation MAE to reach
   std::string precision = "fp32";  ///< fp32, bf16
-  double bucket_mib = 4.0;       ///< least size of an all-reduce bucket
+  double bucket_mib = 4.0;         ///< least size of an all-reduce bucket
   bool operator==(const TrainOptions&) const = default;
 };
 
@@ -44,12 +46,12 @@ struct OptimizerOptions {
 
 /// Who runs, as the log's header says it.
 struct SubmissionOptions {
-  std::string division = "open";       ///< closed, open
+  std::string division = "open";  ///< closed, open
   std::string org = "none";
   std::string platform = "unnamed";
-  std::string status = "research";     ///< onprem, cloud, preview, research
-  std::string ruleset = "3.0.0";       ///< 1.0.0, 2.0.0, 3.0.0
-  bool generated_data = false;         ///< the data are generated: no result of MLPerf whatever the verdict
+  std::string status = "research";  ///< onprem, cloud, preview, research
+  std::string ruleset = "3.0.0";    ///< 1.0.0, 2.0.0, 3.0.0
+  bool generated_data = false;      ///< the data are generated: no result of MLPerf whatever the verdict
   bool operator==(const SubmissionOptions&) const = default;
 };
 
@@ -68,10 +70,10 @@ struct WatchdogOptions {
 };
 
 struct RunOptions {
-  std::string name = "run";            ///< of the results folder: letters, digits, '.', '_', '-'
+  std::string name = "run";  ///< of the results folder: letters, digits, '.', '_', '-'
   std::string workload = "cosmoflow";
-  std::int64_t seed = 0;               ///< 0: drawn from the operating system's entropy and logged
-  bool clear_cache = false;            ///< drop this node's page cache before init_start (needs root); logged only if done
+  std::int64_t seed = 0;     ///< 0: drawn from the operating system's entropy and logged
+  bool clear_cache = false;  ///< drop this node's page cache before init_start (needs root); logged only if done
   DataOptions data;
   StageOptions stage;
   LoadOptions load;
@@ -85,15 +87,48 @@ struct RunOptions {
   WatchdogOptions watchdog;
 };
 
+/// Ctrl-C and termination, taken by one thread instead of by whatever happened to run. Make it first in main, before
+/// MPI and any other thread: SIGINT and SIGTERM are blocked from then on in every thread.
+class Interrupts {
+ public:
+  Interrupts();   ///< blocks the signals and starts the thread that waits for them
+  ~Interrupts();  ///< stops it
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+
+  /// While the returned guard lives, a signal runs `closer(128 + signal)` before the process leaves with that code.
+  /// Closers run newest first, in the waiting thread, and must neither call MPI nor take longer than half a second.
+  class Guard;
+  [[nodiscard]] Guard on_signal(std::function<void(int code)> closer);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+class [[nodiscard]] Interrupts::Guard {
+ public:
+  Guard() = default;
+  Guard(std::weak_ptr<Impl> impl, int id) noexcept : impl_(std::move(impl)), id_(id) {}
+  Guard(Guard&& other) noexcept : impl_(std::move(other.impl_)), id_(other.id_) {}
+  Guard& operator=(Guard&&) = delete;
+  Guard(const Guard&) = delete;
+  ~Guard();
+
+ private:
+  std::weak_ptr<Impl> impl_;
+  int id_ = 0;
+};
+
 /// What the caller knows and the run must not ask the environment for.
 struct RunContext {
-  std::string resolved_config;    ///< JSON text, goes into the results as it is
+  std::string resolved_config;  ///< JSON text, goes into the results as it is
   std::string command_line;
-  std::string job_id;             ///< of the batch system; empty: none
-  std::string environment_json;   ///< env.json's content from cli (build features, versions, selected variables)
+  std::string job_id;                ///< of the batch system; empty: none
+  std::string environment_json;      ///< env.json's content from cli (build features, versions, selected variables)
+  Interrupts* interrupts = nullptr;  ///< may be null (tests): then signals keep their default meaning
   bool quiet = false;
-  bool terminal = false;          ///< stderr is one
-  bool dry_run = false;           ///< stops before staging, after everything was planned
+  bool terminal = false;  ///< stderr is one
+  bool dry_run = false;   ///< stops before staging, after everything was planned
 };
 
 struct RunOutcome {
@@ -103,14 +138,14 @@ struct RunOutcome {
   double staging_s = 0.0;
   std::int64_t epochs = 0;
   std::int64_t steps = 0;
-  double samples_per_s = 0.0;    ///< training steps only, evaluation excluded
+  double samples_per_s = 0.0;  ///< training steps only, evaluation excluded
   double final_metric = 0.0;
   bool target_met = false;
-  std::string verdict;           ///< of the run's own log
+  std::string verdict;  ///< of the run's own log
 };
 
-/// Cross-field checks that need the world or the dataset's counts: batch against ranks, samples against batch and shards,
-/// closed division. All complaints at once, one line each, with the JSON pointer of the key.
+/// Cross-field checks that need the world or the dataset's counts: batch against ranks, samples against batch and
+/// shards, closed division. All complaints at once, one line each, with the JSON pointer of the key.
 [[nodiscard]] std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes,
                                                      const DatasetFacts& facts);
 

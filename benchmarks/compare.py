@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Runs programs of ours and of a peer by turns and compares the medians; writes one JSON under benchmarks/results/.
+
+    python3 benchmarks/compare.py step --torch-python VENV/bin/python [--precision fp32] [--rounds 5]
+    python3 benchmarks/compare.py load --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def machine() -> dict:
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
+
+
+def one_run(command: list) -> dict:
+    done = subprocess.run(command, capture_output=True, text=True, check=True,
+                          env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")})
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def alternate(commands: dict, rounds: int, figure: str) -> dict:
+    runs = {name: [] for name in commands}
+    for number in range(rounds):
+        for name, command in commands.items():
+            run = one_run(command)
+            runs[name].append(run)
+            print(f"round {number + 1} {name}: {figure} {run[figure]:.4g}", flush=True)
+    return runs
+
+
+def median(runs: list, figure: str) -> float:
+    return statistics.median(run[figure] for run in runs)
+
+
+def compare_step(arguments) -> dict:
+    common = ["--extent", str(arguments.extent), "--batch", str(arguments.batch), "--threads", str(arguments.threads),
+              "--precision", arguments.precision]
+    peer = [arguments.torch_python, str(ROOT / "benchmarks/peers/cosmoflow_torch.py")]
+    commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_step"), *common]}
+    commands.update({f"torch {form}": [*peer, *common, "--form", form] for form in arguments.forms.split(",")})
+    runs = alternate(commands, arguments.rounds, "step_median_s")
+    best = min((name for name in runs if name != "trainmark"), key=lambda name: median(runs[name], "step_median_s"))
+    ours = median(runs["trainmark"], "step_median_s")
+    return {"what": f"CosmoFlow {arguments.extent}^3 batch {arguments.batch} training step, {arguments.threads} threads, "
+                    f"{arguments.precision}",
+            "best_peer": best,
+            "step_ratio": ours / median(runs[best], "step_median_s"),
+            "memory_ratio": median(runs["trainmark"], "peak_memory_mib") / median(runs[best], "peak_memory_mib"),
+            "step_median_s": {name: median(each, "step_median_s") for name, each in runs.items()},
+            "peak_memory_mib": {name: median(each, "peak_memory_mib") for name, each in runs.items()},
+            "layers": runs["trainmark"][-1].get("layers"), "ceilings": runs["trainmark"][-1].get("ceilings")}
+
+
+def compare_load(arguments) -> dict:
+    commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_load"), arguments.data, "--threads",
+                              str(arguments.threads), "--extent", str(arguments.extent)],
+                "h5py + DataLoader": [arguments.torch_python, str(ROOT / "benchmarks/peers/load_torch.py"), arguments.data,
+                                      "--workers", str(arguments.threads)]}
+    runs = alternate(commands, arguments.rounds, "samples_per_s")
+    rates = {name: median(each, "samples_per_s") for name, each in runs.items()}
+    return {"what": f"reading {arguments.data}, {arguments.threads} threads or workers", "samples_per_s": rates,
+            "rate_ratio": rates["trainmark"] / rates["h5py + DataLoader"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["step", "load"])
+    parser.add_argument("--torch-python", default="python3", help="a Python that has torch (and h5py)")
+    parser.add_argument("--build", default=str(ROOT / "build/bench"))
+    parser.add_argument("--extent", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--forms", default="eager,channels_last,compile")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data")
+    parser.add_argument("--output", help="file name under benchmarks/results; default from what and date")
+    arguments = parser.parse_args()
+    result = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": arguments.rounds}
+    result.update(compare_step(arguments) if arguments.what == "step" else compare_load(arguments))
+    name = arguments.output or f"{result['date']}_{arguments.what}_{arguments.precision}.json"
+    path = ROOT / "benchmarks/results" / name
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({key: value for key, value in result.items() if key not in ("layers",)}, indent=2))
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

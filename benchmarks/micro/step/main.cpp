@@ -1,0 +1,166 @@
+// Times CosmoFlow's training step on one rank of the CPU backend and sets each launch beside what its bytes and FLOPs
+// would allow on this machine's measured copy bandwidth and matrix rate. Prints one JSON line.
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <numeric>
+
+#include "trainmark/exec.hpp"
+#include "trainmark/models.hpp"
+
+namespace {
+
+using namespace trainmark;
+
+struct Arguments {
+  int extent = 64, batch = 2, threads = 2, steps = 8;
+  std::string precision = "fp32";
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments arguments;
+  const std::map<std::string, int*> numbers = {{"--extent", &arguments.extent},
+                                               {"--batch", &arguments.batch},
+                                               {"--threads", &arguments.threads},
+                                               {"--steps", &arguments.steps}};
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::string(argv[i]) == "--precision") {
+      arguments.precision = argv[i + 1];
+    } else {
+      *numbers.at(argv[i]) = std::stoi(argv[i + 1]);
+    }
+  }
+  return arguments;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// The best of a few repetitions: what the machine can do, not what it did on average.
+template <class Work>
+double best_seconds(int repetitions, Work&& work) {
+  double best = 1e9;
+  for (int i = 0; i < repetitions; ++i) {
+    const Clock clock;
+    work();
+    best = std::min(best, clock.seconds());
+  }
+  return best;
+}
+
+/// FLOP/s of a large dense layer, of the element type that the step computes in.
+double matrix_rate(Backend& backend, DType type) {
+  const std::int64_t n = 1024, k = 2048, m = 2048;
+  Operands operands;
+  operands.inputs = {{Shape{n, k}, type}, {Shape{m, k}, DType::f32}, {Shape{m}, DType::f32}};
+  operands.outputs = {{Shape{n, m}, type}};
+  Planned planned = backend.plan(Dense{}, operands);
+  std::vector<std::vector<std::byte>> memory;
+  std::vector<void*> args;
+  for (const auto& desc : {operands.inputs[0], operands.inputs[1], operands.inputs[2], planned.outputs[0]}) {
+    memory.emplace_back(backend.bytes_of(desc));
+    args.push_back(memory.back().data());
+  }
+  memory.emplace_back(planned.scratch_bytes);
+  args.push_back(memory.back().data());
+  Stream& stream = backend.stream(Lane::compute);
+  planned.plan->execute(stream, args);
+  const double seconds = best_seconds(10, [&] { planned.plan->execute(stream, args); });
+  return 2.0 * static_cast<double>(n * k * m) / seconds;
+}
+
+/// Bytes read and written per second by threads copying memory that no cache holds.
+double copy_bandwidth(Backend& backend, int threads) {
+  const std::size_t bytes = std::size_t{256} << 20;
+  std::vector<std::byte> from(bytes, std::byte{1}), to(bytes);
+  (void)backend;
+  const double seconds = best_seconds(5, [&] {
+#pragma omp parallel for num_threads(threads)
+    for (int part = 0; part < threads; ++part) {
+      const Range range = slice_of(static_cast<std::int64_t>(bytes), threads, part);
+      std::memcpy(to.data() + range.begin, from.data() + range.begin, static_cast<std::size_t>(range.size()));
+    }
+  });
+  return 2.0 * static_cast<double>(bytes) / seconds;
+}
+
+std::string layer_table(Program& program, double bandwidth, double rate) {
+  std::map<std::string, Cost> costs;
+  for (const Node& node : program.graph().nodes)
+    costs[node.name] = cost(program.graph(), node);
+  std::map<std::string, std::vector<double>> times;
+  std::vector<std::string> order;
+  for (int repetition = 0; repetition < 3; ++repetition) {
+    for (const auto& [name, seconds] : program.profile(0)) {
+      if (!times.contains(name)) order.push_back(name);
+      times[name].push_back(seconds);
+    }
+  }
+  std::string table;
+  for (const std::string& name : order) {
+    const Cost& each = costs[name];
+    const double bound = std::max(static_cast<double>(each.bytes) / bandwidth, static_cast<double>(each.flops) / rate);
+    table += fmt::format(
+        "{}{{\"name\": \"{}\", \"measured_ms\": {:.3f}, \"bound_ms\": {:.3f}, \"gflop\": {:.3f}, \"mib\": {:.2f}}}",
+        table.empty() ? "" : ", ", name, 1e3 * median(times[name]), 1e3 * bound, 1e-9 * static_cast<double>(each.flops),
+        static_cast<double>(each.bytes) / 1048576.0);
+  }
+  return table;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments arguments = parse(argc, argv);
+  const World world(argc, argv);
+  const auto backend = make_cpu_backend(arguments.threads, false);
+  CosmoflowOptions model;
+  model.extent = arguments.extent;
+  GraphOptions options;
+  options.local_batch = options.global_batch = arguments.batch;
+  options.compute = arguments.precision == "bf16" ? DType::bf16 : DType::f32;
+  const Rule rule = SgdMomentum{0.9F};
+  Graph graph = reduce_and_update(differentiate(training_graph(model, options)), 4 << 20, rule, decay_rule(model));
+  ModelState state(*backend, graph, slots_of(rule));
+  state.initialise(1);
+  const auto collective = backend->make_collective(world.all());
+  Program program(*backend, std::move(graph), state, *collective, make_input_slots(*backend), {});
+
+  std::vector<std::byte> x(data_schema(model).fields[0].bytes() * static_cast<std::size_t>(arguments.batch));
+  auto* counts = reinterpret_cast<std::int16_t*>(x.data());
+  Rng rng(1, Purpose::warm_up);
+  for (std::size_t i = 0; i < x.size() / 2; ++i)
+    counts[i] = static_cast<std::int16_t>(rng.bits() % 4);
+  std::vector<std::byte> y(static_cast<std::size_t>(arguments.batch) * 16),
+      step_state(step_state_bytes(arguments.batch));
+  StepState header;
+  header.rate = 0.001F;
+  header.valid = arguments.batch;
+  std::memcpy(step_state.data(), &header, sizeof(header));
+  const std::vector<std::span<const std::byte>> inputs = {x, y, step_state};
+
+  std::vector<double> seconds;
+  for (int step = 0; step < 3 + arguments.steps; ++step) {
+    const Clock clock;
+    program.upload(step & 1, inputs);
+    program.step(step & 1);
+    if (step >= 3) seconds.push_back(clock.seconds());
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);  // before the ceilings take memory of their own
+  const double bandwidth = copy_bandwidth(*backend, arguments.threads);
+  const double rate = matrix_rate(*backend, options.compute);
+  const std::string layers = layer_table(program, bandwidth, rate);
+  fmt::print(
+      "{{\"program\": \"trainmark {}\", \"precision\": \"{}\", \"step_median_s\": {:.6f}, \"step_min_s\": {:.6f}, "
+      "\"peak_memory_mib\": {:.1f}, \"ceilings\": {{\"copy_gb_per_s\": {:.2f}, \"matrix_gflop_per_s\": {:.1f}}}, "
+      "\"layers\": [{}]}}\n",
+      backend->description(), arguments.precision, median(seconds), *std::min_element(seconds.begin(), seconds.end()),
+      static_cast<double>(usage.ru_maxrss) / 1024.0, bandwidth * 1e-9, rate * 1e-9, layers);
+  return 0;
+}

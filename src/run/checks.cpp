@@ -1,0 +1,82 @@
+// What can only be said of a config once the world and the dataset's counts are known.
+#include <fmt/core.h>
+
+#include "trainmark/run.hpp"
+
+namespace trainmark {
+namespace {
+
+using Complaints = std::vector<std::string>;
+
+void check_counts(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
+  const auto wanted = [&](const char* key, std::int64_t asked, std::int64_t there) {
+    if (asked > there) {
+      complaints.push_back(
+          fmt::format("/data/{}: {} samples asked for, {} are there (an epoch would be shorter than logged); "
+                      "lower the number or 0 for all",
+                      key, asked, there));
+    }
+  };
+  wanted("train_samples", options.data.train_samples, facts.train_samples);
+  wanted("validation_samples", options.data.validation_samples, facts.validation_samples);
+}
+
+void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Complaints& complaints) {
+  const std::int64_t batch = options.train.global_batch;
+  if (batch % ranks != 0) {
+    complaints.push_back(
+        fmt::format("/train/global_batch: {} is not divisible by the {} ranks of this launch (every rank takes the "
+                    "same share); use {} or {}, "
+                    "or another number of ranks",
+                    batch, ranks, std::max<std::int64_t>(1, batch / ranks) * ranks, (batch / ranks + 1) * ranks));
+  }
+  if (samples < ranks) {
+    complaints.push_back(
+        fmt::format("/data/train: {} samples for {} ranks (some would have nothing to train on); start at most {} "
+                    "ranks or add data",
+                    samples, ranks, samples));
+  } else if (samples % batch != 0) {
+    complaints.push_back(
+        fmt::format("/train/global_batch: {} training samples are not a multiple of {} (each sample is visited exactly "
+                    "once an epoch, in whole "
+                    "batches); set /data/train_samples to {} or choose a batch that divides {}",
+                    samples, batch, samples / batch * batch, samples));
+  }
+}
+
+void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
+  if (options.submission.division != "closed") return;
+  for (const RuleBreach& breach : closed_breaches(options.model, facts)) {
+    complaints.push_back(
+        fmt::format("{}: {} is not what the closed division asks for: {} (a log that says closed would claim a "
+                    "comparison that does not hold); set /submission/division to \"open\" or use the reference's",
+                    breach.subject, breach.found, breach.required));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes, const DatasetFacts& facts) {
+  Complaints complaints;
+  check_counts(options, facts, complaints);
+  const std::int64_t samples = options.data.train_samples > 0 ? options.data.train_samples : facts.train_samples;
+  check_batch(options, ranks, samples, complaints);
+  if (options.stage.strategy == "shard") {
+    if (options.train.global_batch % nodes != 0) {
+      complaints.push_back(
+          fmt::format("/train/global_batch: {} is not divisible by the {} shards of the nodes (each global batch "
+                      "takes the same number of samples from each); use a multiple of {}",
+                      options.train.global_batch, nodes, nodes));
+    }
+    if (ranks % nodes != 0) {
+      complaints.push_back(
+          fmt::format("/stage/strategy: shard needs the same number of ranks on each node, {} ranks run on {} "
+                      "nodes; start a multiple of {} ranks",
+                      ranks, nodes, nodes));
+    }
+  }
+  check_closed(options, facts, complaints);
+  return complaints;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,220 @@
+#include "run/conclusion.hpp"
+
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace trainmark {
+namespace {
+
+double peak_memory_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+}
+
+double median_of(std::vector<double> values) {
+  if (values.empty()) return 0.0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+ExitCode code_of(const std::exception& error) {
+  const auto* known = dynamic_cast<const Error*>(&error);
+  return known != nullptr ? known->code() : ExitCode::environment;
+}
+
+}  // namespace
+
+void leave(const World& world, ExitCode code) noexcept {
+  // MPI_Abort may itself wait for a network that is gone.
+  std::thread([code] {
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    _exit(static_cast<int>(code));
+  }).detach();
+  world.abort(code);
+}
+
+std::string one_line(const std::string& json) {
+  return nlohmann::ordered_json::parse(json.empty() ? "{}" : json).dump();
+}
+
+Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
+  if (context.interrupts == nullptr) return {};
+  return context.interrupts->on_signal([&timeline, &results](int code) {
+    timeline.abort();
+    results.conclude(
+        {static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}});
+    remove_temporaries();
+  });
+}
+
+Conclusion::Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline,
+                       Progress& progress)
+    : world_(world), options_(options), results_(results), timeline_(timeline), progress_(progress) {
+  if (options.submission.generated_data) record_.labels.emplace_back("generated data: not an MLPerf result");
+  record_.labels.push_back(options.submission.division);
+  record_.labels.emplace_back("Result not verified by MLCommons Association");
+  record_.texts["precision"] = options.train.precision;
+  record_.texts["until"] = options.train.until;
+  record_.texts["metric"] = target_of(options.model).key;
+  record_.figures["seed"] = static_cast<double>(options.seed);
+  record_.figures["ranks"] = world.all().size();
+  record_.figures["nodes"] = world.nodes();
+  record_.figures["global_batch_samples"] = static_cast<double>(options.train.global_batch);
+  record_.figures["mpi_init_s"] = world.init_seconds();
+}
+
+void Conclusion::launch(const Backend& backend, const RunContext& context) {
+  record_.texts["backend"] = backend.description();
+  const Placement placement = placement_of(world_);
+  results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
+  const std::string warning =
+      oversubscription(world_, placement, backend.threads(), 2 * options_.load.threads, backend.overlaps());
+  for (const std::string& each : world_.all().gather(world_.node().rank() == 0 ? warning : std::string())) {
+    if (!each.empty()) progress_.line("warning: " + each);
+  }
+  progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
+                             options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
+                             world_.nodes(), world_.nodes() == 1 ? "" : "s", options_.train.global_batch,
+                             options_.train.precision, backend.description()));
+  results_.conclude(record_);  // status "running": a job that is killed leaves at least this
+}
+
+void Conclusion::initialised(const Compiled& compiled) {
+  record_.figures["planning_s"] = compiled.planning_seconds;
+  record_.figures["warm_up_s"] = compiled.warm_up_seconds;
+  record_.figures["parameters"] = static_cast<double>(compiled.state->parameter_elements());
+  record_.figures["activation_pool_mib"] = static_cast<double>(compiled.train->memory().pool_bytes) / 1048576.0;
+  const Cost total = cost(compiled.train->graph());
+  record_.figures["training_step_gflop_per_rank"] = static_cast<double>(total.flops) * 1e-9;
+}
+
+void Conclusion::staged(const Dataset& dataset, bool before_clock) {
+  if (options_.stage.strategy == "none") return;
+  results_.staging({{"train", dataset.train.staged}, {"validation", dataset.validation.staged}}, !before_clock);
+  double bytes = 0.0;
+  for (const Split* split : {&dataset.train, &dataset.validation}) {
+    for (const NodeStaging& node : split->staged.nodes)
+      bytes += static_cast<double>(node.bytes_copied);
+  }
+  const double seconds = dataset.train.staged.seconds + dataset.validation.staged.seconds;
+  record_.figures["staging_s"] = seconds;
+  record_.figures["staging_inside_clock"] = before_clock ? 0.0 : 1.0;
+  record_.figures["staged_mib"] = bytes / 1048576.0;
+  progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock)", bytes / 1048576.0, options_.stage.target,
+                             duration_text(seconds), before_clock ? "before" : "inside"));
+}
+
+RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats& input) {
+  RunOutcome outcome;
+  outcome.results = results_.folder();
+  outcome.target_met = trained.target_met;
+  outcome.epochs = trained.epochs;
+  outcome.steps = trained.steps;
+  outcome.final_metric = trained.metric;
+  outcome.staging_s = record_.figures.contains("staging_s") ? record_.figures["staging_s"] : 0.0;
+  outcome.samples_per_s =
+      trained.train_seconds > 0.0 ? static_cast<double>(trained.samples) / trained.train_seconds : 0.0;
+  const bool wants_target = options_.train.until == "target";
+  if (wants_target) {
+    outcome.time_to_train_s = trained.target_met ? timeline_.run_seconds() : 0.0;
+    outcome.code = trained.target_met ? ExitCode::success : ExitCode::target_missed;
+  }
+  auto& figures = record_.figures;
+  if (outcome.time_to_train_s > 0.0) {
+    figures["time_to_train_s"] = outcome.time_to_train_s;
+    const bool inside = figures["staging_inside_clock"] > 0.0;
+    figures["time_to_train_with_staging_s"] = outcome.time_to_train_s + (inside ? 0.0 : outcome.staging_s);
+    figures["time_to_train_without_staging_s"] = outcome.time_to_train_s - (inside ? outcome.staging_s : 0.0);
+  }
+  figures["run_s"] = timeline_.run_seconds();
+  figures["epochs"] = static_cast<double>(trained.epochs);
+  figures["steps"] = static_cast<double>(trained.steps);
+  figures["train_s"] = trained.train_seconds;
+  figures["evaluation_s"] = trained.eval_seconds;
+  figures["first_step_s"] = trained.first_step_seconds;
+  figures["step_median_s"] = median_of(trained.step_seconds);
+  figures["wait_for_input_s"] = trained.wait_seconds;
+  figures["read_s"] = input.read_seconds;
+  figures["read_mib"] = static_cast<double>(input.bytes) / 1048576.0;
+  figures["samples_per_s"] = outcome.samples_per_s;
+  figures["target_metric"] = options_.train.target;
+  if (trained.epochs > 0) {
+    figures["final_metric"] = trained.metric;
+    figures["best_metric"] = trained.best_metric;
+  }
+  figures["peak_memory_rank0_mib"] = peak_memory_mib();
+  record_.code = outcome.code;
+  record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
+  if (trained.diverged)
+    record_.message = "the metric was not finite: the run diverged; lower the learning rate or warm up longer";
+  judge(outcome);
+  record_.texts["verdict"] = outcome.verdict;
+  results_.conclude(record_);
+  return outcome;
+}
+
+void Conclusion::judge(RunOutcome& outcome) {
+  // Fixed work is not asked to reach the target, so the official rule for it cannot hold.
+  if (options_.train.until != "target" && !outcome.target_met) {
+    outcome.verdict = "not judged (fixed work)";
+    return;
+  }
+  std::string verdict;
+  int failed = 0;
+  if (results_.writes()) {
+    const Verdict own = judge_file(results_.log(), "hpc", options_.submission.ruleset);
+    for (const auto* findings : {&own.official, &own.semantic}) {
+      for (const Finding& finding : *findings) {
+        progress_.line(fmt::format("mlperf.log:{}: {}: {}", finding.line, finding.rule, finding.message));
+      }
+    }
+    verdict = own.sound() ? "compliant"
+                          : fmt::format("not compliant ({} findings)", own.official.size() + own.semantic.size());
+    failed = own.sound() ? 0 : 1;
+  }
+  std::array<double, 1> any = {static_cast<double>(failed)};
+  world_.all().max(any);
+  outcome.verdict = world_.all().broadcast(verdict);
+  // A missed target is the more useful code, and makes the log fail by itself.
+  if (any[0] != 0.0 && outcome.code == ExitCode::success) outcome.code = ExitCode::compliance;
+  record_.code = outcome.code;
+}
+
+void Conclusion::failed(const std::exception& error) {
+  record_.code = code_of(error);
+  record_.status = "failed";
+  record_.message = error.what();
+  try {
+    results_.conclude(record_);
+  } catch (const std::exception& second) {
+    progress_.line(fmt::format("warning: run.json could not be written: {}", second.what()));
+  }
+}
+
+RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
+                   Progress& progress) {
+  const Compiled compiled = compile(world, backend, options, static_cast<std::uint64_t>(options.seed));
+  const StagingPlan plan = plan_staging(dataset.train.manifest, options.stage, world.nodes());
+  progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
+                            dataset.validation.samples, dataset.train.manifest.entries.size(),
+                            dataset.validation.manifest.entries.size()));
+  progress.line(
+      fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", plan.strategy,
+                  static_cast<double>(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()) / 1048576.0,
+                  world.nodes(), stages_before_clock(world, options) ? "before" : "inside"));
+  progress.line(fmt::format(
+      "dry run: {} parameters, activation pool {:.1f} MiB, planned in {}", compiled.state->parameter_elements(),
+      static_cast<double>(compiled.train->memory().pool_bytes) / 1048576.0, duration_text(compiled.planning_seconds)));
+  RunOutcome outcome;
+  outcome.verdict = "dry run";
+  return outcome;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,56 @@
+// What is made of a run as it goes and when it has ended: its record, its last lines, its exit code.
+#pragma once
+
+#include <memory>
+
+#include "run/session.hpp"
+#include "run/trainer.hpp"
+
+namespace trainmark {
+
+/// The two loaders of a run with what they read from.
+struct Input {
+  std::unique_ptr<SampleSource> train_source, validation_source;
+  std::unique_ptr<Loader> train, validation;
+  Sampling train_sampling, validation_sampling;
+};
+[[nodiscard]] Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset);
+[[nodiscard]] Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const Input& input);
+[[nodiscard]] TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options,
+                                     const Dataset& dataset);
+
+/// Plans everything, trains nothing, leaves nothing behind; says what a run would do.
+[[nodiscard]] RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options,
+                                 const Dataset& dataset, Progress& progress);
+
+/// Closes log and results as aborted when a signal ends the process.
+[[nodiscard]] Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results);
+
+/// Leaves the process and takes all ranks along, even where MPI_Abort hangs.
+[[noreturn]] void leave(const World& world, ExitCode code) noexcept;
+
+/// JSON text without its line breaks and indentation.
+[[nodiscard]] std::string one_line(const std::string& json);
+
+class Conclusion {
+ public:
+  Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline, Progress& progress);
+  void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
+  void initialised(const Compiled& compiled);
+  void staged(const Dataset& dataset, bool before_clock);
+  [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
+  void failed(const std::exception& error);
+
+ private:
+  void judge(RunOutcome& outcome);
+
+  const World& world_;
+  const RunOptions& options_;
+  Results& results_;
+  Timeline& timeline_;
+  Progress& progress_;
+  RunRecord record_;
+  Clock clock_;
+};
+
+}  // namespace trainmark

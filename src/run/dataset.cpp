@@ -1,0 +1,124 @@
+#include "run/dataset.hpp"
+
+#include <fmt/core.h>
+
+#include <sstream>
+
+namespace trainmark {
+namespace {
+
+/// A manifest as text, for telling it to the other ranks: one entry a line.
+std::string pack(const Manifest& manifest) {
+  std::string text;
+  for (const ManifestEntry& entry : manifest.entries) {
+    text += fmt::format("{}\t{}\t{}\t{}\n", entry.bytes, entry.samples, entry.modified_ns, entry.name);
+  }
+  return text;
+}
+
+Manifest unpack(const std::string& text) {
+  Manifest manifest;
+  std::istringstream lines(text);
+  ManifestEntry entry;
+  while (lines >> entry.bytes >> entry.samples >> entry.modified_ns && lines.get() == '\t' &&
+         std::getline(lines, entry.name)) {
+    manifest.entries.push_back(entry);
+  }
+  return manifest;
+}
+
+Split find_split(const World& world, const std::string& name, const std::string& source, const FormatOptions& format,
+                 const DataSchema& schema) {
+  Split split;
+  split.name = name;
+  split.source = source;
+  // One rank reads the headers: thousands of ranks opening the same files would be an attack on the file system.
+  agree_on(world.all(), [&] {
+    if (world.all().rank() == 0) split.manifest = scan_dataset(source, format, schema);
+  });
+  split.manifest = unpack(world.all().broadcast(pack(split.manifest)));
+  return split;
+}
+
+/// Keeps the files that hold the first `wanted` samples (0: all).
+void limit(Split& split, std::int64_t wanted) {
+  split.samples = wanted > 0 ? std::min(wanted, split.manifest.samples()) : split.manifest.samples();
+  std::int64_t covered = 0;
+  std::size_t files = 0;
+  while (files < split.manifest.entries.size() && covered < split.samples)
+    covered += split.manifest.entries[files++].samples;
+  split.manifest.entries.resize(files);
+}
+
+void stage_split(const World& world, const RunOptions& options, Split& split) {
+  StageOptions stage_options = options.stage;
+  if (!stage_options.target.empty())
+    stage_options.target = (std::filesystem::path(options.stage.target) / split.name).string();
+  const StagingPlan plan = plan_staging(split.manifest, stage_options, world.nodes());
+  split.staged = stage(world, split.manifest, plan, split.source, stage_options);
+}
+
+}  // namespace
+
+Dataset find_dataset(const World& world, const RunOptions& options) {
+  Dataset dataset;
+  dataset.schema = data_schema(options.model);
+  dataset.train = find_split(world, "train", options.data.train, options.data.format, dataset.schema);
+  dataset.validation = find_split(world, "validation", options.data.validation, options.data.format, dataset.schema);
+  dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
+                   options.submission.generated_data};
+  limit(dataset.train, options.data.train_samples);
+  limit(dataset.validation, options.data.validation_samples);
+  dataset.shards = options.stage.strategy == "shard" ? world.nodes() : 1;
+  return dataset;
+}
+
+bool stages_before_clock(const World& world, const RunOptions& options) {
+  if (options.stage.strategy == "none" || options.submission.ruleset < "3.0.0") return false;
+  std::array<double, 1> volatile_nodes = {durable(options.stage.target) ? 0.0 : 1.0};
+  world.all().max(volatile_nodes);
+  return volatile_nodes[0] == 0.0;
+}
+
+void stage_dataset(const World& world, const RunOptions& options, Dataset& dataset, Timeline& timeline,
+                   Watchdog& watchdog) {
+  watchdog.phase("staging", options.watchdog.stage_seconds);
+  if (options.stage.strategy == "none") {
+    stage_split(world, options, dataset.train);
+    stage_split(world, options, dataset.validation);
+    return;
+  }
+  const LogScope scope = timeline.staging();
+  stage_split(world, options, dataset.train);
+  watchdog.beat();
+  stage_split(world, options, dataset.validation);
+}
+
+Sampling sampling_of(const World& world, const RunOptions& options, const Dataset& dataset, const Split& split,
+                     std::uint64_t seed) {
+  Sampling sampling;
+  sampling.seed = seed;
+  sampling.shuffle = split.name == "train";
+  sampling.global_batch = options.train.global_batch;
+  sampling.ranks = world.all().size();
+  sampling.rank = world.all().rank();
+  const StagingPlan plan = plan_staging(split.manifest, options.stage, world.nodes());
+  if (dataset.shards == 1) {
+    sampling.shards = {{{0, split.samples}}};
+    return sampling;
+  }
+  std::vector<Range> ids;  // of each entry
+  std::int64_t next = 0;
+  for (const ManifestEntry& entry : split.manifest.entries) {
+    ids.push_back({next, next + entry.samples});
+    next += entry.samples;
+  }
+  for (const auto& entries : plan.entries_of_node) {
+    auto& shard = sampling.shards.emplace_back();
+    for (const std::size_t entry : entries)
+      shard.push_back(ids[entry]);
+  }
+  return sampling;
+}
+
+}  // namespace trainmark

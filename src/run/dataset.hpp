@@ -1,0 +1,44 @@
+// The two splits of a dataset: found, counted, staged, and opened for reading.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "run/timeline.hpp"
+#include "run/watchdog.hpp"
+#include "trainmark/load.hpp"
+#include "trainmark/run.hpp"
+
+namespace trainmark {
+
+struct Split {
+  std::string name;  ///< "train", "validation"
+  std::filesystem::path source;
+  std::int64_t samples = 0;  ///< that the run uses: the first of the sorted files
+  Manifest manifest;         ///< of the files that hold them
+  Staged staged;
+};
+
+struct Dataset {
+  DataSchema schema;
+  Split train, validation;
+  DatasetFacts facts;
+  int shards = 1;  ///< virtual shards of the sample order (staging plan)
+};
+
+/// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know.
+[[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options);
+
+/// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
+[[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);
+
+/// Collective: brings both splits to the node (strategy none: leaves them where they are).
+void stage_dataset(const World& world, const RunOptions& options, Dataset& dataset, Timeline& timeline,
+                   Watchdog& watchdog);
+
+/// The order in which this rank visits a split.
+[[nodiscard]] Sampling sampling_of(const World& world, const RunOptions& options, const Dataset& dataset,
+                                   const Split& split, std::uint64_t seed);
+
+}  // namespace trainmark

@@ -1,0 +1,72 @@
+#include "run/files.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
+  throw Error(ExitCode::environment, Complaint{path.string(), fmt::format("cannot {}: {}", what, std::strerror(errno)),
+                                               "the results of the run would be lost",
+                                               "free space or set /results/folder to another file system"});
+}
+
+void write_all(int descriptor, std::string_view text, const std::filesystem::path& path) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail(path, "write");
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+void write_atomically(const std::filesystem::path& path, std::string_view content) {
+  const std::filesystem::path temporary =
+      path.parent_path() / fmt::format(".trainmark-{}-{}", getpid(), path.filename().string());
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor < 0) fail(temporary, "create");
+  try {
+    write_all(descriptor, content, path);
+    if (::fsync(descriptor) != 0) fail(path, "flush");
+  } catch (...) {
+    ::close(descriptor);
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  ::close(descriptor);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    ::unlink(temporary.c_str());
+    fail(path, "rename");
+  }
+}
+
+CsvFile::CsvFile(const std::filesystem::path& path, std::string_view header)
+    : descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+  if (descriptor_ < 0) fail(path, "create");
+  rows(fmt::format("{}\n", header));
+}
+
+CsvFile::~CsvFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+CsvFile::CsvFile(CsvFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+CsvFile& CsvFile::operator=(CsvFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+void CsvFile::rows(std::string_view text) {
+  if (descriptor_ >= 0) write_all(descriptor_, text, "a results table");
+}
+
+}  // namespace trainmark

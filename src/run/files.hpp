@@ -1,0 +1,29 @@
+// Files of the results folder: whole or not at all.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace trainmark {
+
+/// Writes under a temporary name, fsyncs and renames. Raises Error{environment}.
+void write_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// A table that grows row by row; each row is one write.
+class CsvFile {
+ public:
+  CsvFile() = default;
+  CsvFile(const std::filesystem::path& path, std::string_view header);
+  ~CsvFile();
+  CsvFile(CsvFile&& other) noexcept;
+  CsvFile& operator=(CsvFile&& other) noexcept;
+  CsvFile(const CsvFile&) = delete;
+  CsvFile& operator=(const CsvFile&) = delete;
+  void rows(std::string_view text);  ///< one or more complete lines; no-op where there is no file (ranks other than 0)
+
+ private:
+  int descriptor_ = -1;
+};
+
+}  // namespace trainmark

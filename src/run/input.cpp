@@ -1,0 +1,48 @@
+// The input side of a run, and the plan of its loop.
+#include "run/conclusion.hpp"
+
+namespace trainmark {
+
+Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset) {
+  Input input;
+  const auto seed = static_cast<std::uint64_t>(options.seed);
+  input.train_sampling = sampling_of(world, options, dataset, dataset.train, seed);
+  input.validation_sampling = sampling_of(world, options, dataset, dataset.validation, seed);
+  agree_on(world.all(), [&] {
+    const auto open = [&](const Split& split) {
+      return open_hdf5(split.staged.root, split.manifest, options.data.format, dataset.schema);
+    };
+    input.train_source = open(dataset.train);
+    input.validation_source = open(dataset.validation);
+    input.train = std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling,
+                                           backend.pinned_memory(), options.load);
+    input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,
+                                                backend.pinned_memory(), options.load);
+  });
+  return input;
+}
+
+Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const Input& input) {
+  Trainer::Plan plan;
+  plan.options = options.train;
+  plan.schedule = options.schedule;
+  plan.target = target_of(options.model);
+  plan.target.value = options.train.target;
+  plan.steps_per_epoch = input.train_sampling.steps_per_epoch();
+  plan.validation_steps = input.validation_sampling.steps_per_epoch();
+  plan.local_batch = options.train.global_batch / world.all().size();
+  plan.step_limit_seconds = options.watchdog.step_seconds;
+  return plan;
+}
+
+TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options, const Dataset& dataset) {
+  TimelineFacts facts;
+  facts.ranks = world.all().size();
+  facts.nodes = world.nodes();
+  facts.accelerators_per_node = backend.name() == "cpu" ? 0 : world.node().size();
+  facts.seed = options.seed;
+  facts.data = {dataset.train.samples, dataset.validation.samples, dataset.facts.generated};
+  return facts;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,44 @@
+#include "run/progress.hpp"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace trainmark {
+
+void Progress::line(const std::string& text) {
+  if (!style_.speaks) return;
+  clear();
+  fmt::print(stderr, "{}\n", text);
+}
+
+bool Progress::due() const noexcept {
+  return style_.speaks && clock_.seconds() - last_ >= (style_.terminal ? 0.2 : style_.interval_s);
+}
+
+void Progress::status(const std::string& text) {
+  if (!due()) return;
+  last_ = clock_.seconds();
+  if (style_.terminal) {
+    fmt::print(stderr, "\r\033[K{}", text);
+    std::fflush(stderr);
+    dirty_ = true;
+  } else {
+    fmt::print(stderr, "{}\n", text);
+  }
+}
+
+void Progress::clear() {
+  if (dirty_) fmt::print(stderr, "\r\033[K");
+  dirty_ = false;
+}
+
+std::string duration_text(double seconds) {
+  if (seconds < 60.0) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<std::int64_t>(std::llround(seconds));
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+}  // namespace trainmark

@@ -1,0 +1,40 @@
+// What a person sees while a run goes on: one line that renews itself on a terminal, plain lines at an interval
+// elsewhere.
+#pragma once
+
+#include <string>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+class Progress {
+ public:
+  struct Style {
+    bool speaks = true;  ///< rank 0, and not --quiet
+    bool terminal = false;
+    double interval_s = 10;  ///< between plain lines
+  };
+  explicit Progress(Style style) : style_(style) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void line(const std::string& text);    ///< stays
+  void status(const std::string& text);  ///< is replaced by the next on a terminal; elsewhere at most one an interval
+  /// Whether a status would be shown now: building its text may cost more than a step.
+  [[nodiscard]] bool due() const noexcept;
+
+ private:
+  void clear();
+
+  Style style_;
+  Clock clock_;
+  double last_ = -1e9;
+  bool dirty_ = false;
+};
+
+/// "1 h 02 min", "3 min 20 s", "12.3 s"
+[[nodiscard]] std::string duration_text(double seconds);
+
+}  // namespace trainmark

@@ -1,0 +1,113 @@
+#include "run/results.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+
+namespace trainmark {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::filesystem::path create_folder(const RunOptions& options, const RunContext& context) {
+  const std::filesystem::path parent = std::filesystem::path(options.results.folder) / options.name;
+  const std::string base = context.job_id.empty() ? utc_stamp() : context.job_id;
+  std::error_code error;
+  std::filesystem::create_directories(parent, error);
+  for (int attempt = 1; !error && attempt < 1000; ++attempt) {
+    const std::filesystem::path folder = parent / (attempt == 1 ? base : fmt::format("{}-{}", base, attempt));
+    // False without an error: it exists, and belongs to another run.
+    if (std::filesystem::create_directory(folder, error)) return folder;
+  }
+  throw Error(ExitCode::environment,
+              Complaint{parent.string(), fmt::format("cannot create a results folder: {}", error.message()),
+                        "a run without results is lost work", "set /results/folder to a place you may write to"});
+}
+
+}  // namespace
+
+std::string utc_stamp() {
+  return fmt::format("{:%Y-%m-%dT%H-%M-%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
+}
+
+std::string to_json_text(const Placement& placement) {
+  return Json{{"rank", placement.rank},
+              {"host", placement.host},
+              {"rank_on_node", placement.node_rank},
+              {"cpus", placement.cores},
+              {"numa_nodes", placement.numa_nodes}}
+      .dump();
+}
+
+Results::Results(const World& world, const RunOptions& options, const RunContext& context)
+    : name_(options.name),
+      workload_(options.workload),
+      job_(context.job_id),
+      command_line_(context.command_line),
+      writes_(world.all().rank() == 0) {
+  agree_on(world.all(), [&] {
+    if (!writes_) return;
+    folder_ = create_folder(options, context);
+    write_atomically(folder_ / "config.resolved.json", context.resolved_config + "\n");
+    epochs_ = CsvFile(folder_ / "epochs.csv",
+                      "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash");
+    steps_ = CsvFile(folder_ / "steps.csv", "step,epoch,loss,step_s,wait_for_input_s");
+  });
+  folder_ = world.all().broadcast(folder_.string());
+}
+
+std::filesystem::path Results::log() const { return writes_ ? folder_ / "mlperf.log" : std::filesystem::path(); }
+
+void Results::environment(const std::string& json, const std::vector<std::string>& placements,
+                          const std::string& backend) {
+  if (!writes_) return;
+  Json document = json.empty() ? Json::object() : Json::parse(json, nullptr, false);
+  if (document.is_discarded()) document = Json::object();
+  document["backend"] = backend;
+  document["ranks"] = Json::array();
+  for (const std::string& placement : placements)
+    document["ranks"].push_back(Json::parse(placement));
+  write_atomically(folder_ / "env.json", document.dump(2) + "\n");
+}
+
+void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits, bool inside_clock) {
+  if (!writes_) return;
+  Json document = {{"inside_the_clock", inside_clock}, {"splits", Json::object()}};
+  for (const auto& [split, staged] : splits) {
+    Json nodes = Json::array();
+    for (const NodeStaging& node : staged.nodes) {
+      nodes.push_back({{"host", node.host},
+                       {"files_copied", node.files_copied},
+                       {"files_reused", node.files_reused},
+                       {"copied_bytes", node.bytes_copied},
+                       {"reused_bytes", node.bytes_reused},
+                       {"copy_s", node.copy_seconds},
+                       {"verify_s", node.verify_seconds}});
+    }
+    document["splits"][split] = {
+        {"root", staged.root.string()}, {"total_s", staged.seconds}, {"nodes", std::move(nodes)}};
+  }
+  write_atomically(folder_ / "staging.json", document.dump(2) + "\n");
+}
+
+void Results::conclude(const RunRecord& record) {
+  if (!writes_) return;
+  const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));
+  if (!lock || concluded_) return;
+  concluded_ = record.status != "running";
+  Json document = {{"name", name_},
+                   {"workload", workload_},
+                   {"exit_code", static_cast<int>(record.code)},
+                   {"status", record.status},
+                   {"labels", record.labels}};
+  if (!record.message.empty()) document["message"] = record.message;
+  if (!job_.empty()) document["job"] = job_;
+  document["command_line"] = command_line_;
+  document["texts"] = record.texts;
+  document["figures"] = record.figures;
+  write_atomically(folder_ / "run.json", document.dump(2) + "\n");
+}
+
+}  // namespace trainmark

@@ -1,0 +1,55 @@
+// The results folder: what a run leaves behind besides its log. Rank 0 makes it; the other ranks know its name.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "run/files.hpp"
+#include "run/placement.hpp"
+#include "trainmark/run.hpp"
+
+namespace trainmark {
+
+/// Everything run.json holds. Units are in the names; a figure that a run has no value for stays out.
+struct RunRecord {
+  ExitCode code = ExitCode::success;
+  std::string status = "running";  ///< success, target_missed, fixed_work_done, aborted, failed
+  std::string message;             ///< of the error that ended the run
+  std::map<std::string, double> figures;
+  std::map<std::string, std::string> texts;
+  std::vector<std::string> labels;
+};
+
+class Results {
+ public:
+  /// Collective. <folder>/<name>/<job or UTC time>[-n]; never an existing one.
+  Results(const World& world, const RunOptions& options, const RunContext& context);
+
+  [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+  [[nodiscard]] std::filesystem::path log() const;  ///< empty but on rank 0
+  [[nodiscard]] bool writes() const noexcept { return writes_; }
+
+  void environment(const std::string& json, const std::vector<std::string>& placements, const std::string& backend);
+  void staging(const std::vector<std::pair<std::string, Staged>>& splits, bool inside_clock);
+  CsvFile& epochs() noexcept { return epochs_; }
+  CsvFile& steps() noexcept { return steps_; }
+  /// Writes run.json; the first call with a status other than "running" wins (a signal may come between).
+  void conclude(const RunRecord& record);
+
+ private:
+  std::filesystem::path folder_;
+  std::string name_, workload_, job_, command_line_;
+  bool writes_ = false;
+  bool concluded_ = false;
+  std::timed_mutex mutex_;
+  CsvFile epochs_, steps_;
+};
+
+/// "2026-05-17T08-30-12Z"
+[[nodiscard]] std::string utc_stamp();
+[[nodiscard]] std::string to_json_text(const Placement& placement);
+
+}  // namespace trainmark

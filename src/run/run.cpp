@@ -1,0 +1,85 @@
+// A run from start to end, in the order of the benchmark's rules. Each value is made from earlier ones.
+#include "trainmark/run.hpp"
+
+#include <fmt/core.h>
+
+#include "run/conclusion.hpp"
+#include "run/session.hpp"
+#include "run/trainer.hpp"
+
+namespace trainmark {
+namespace {
+
+/// Ends the job from the watchdog's thread: the log closed, the results concluded, every rank gone.
+std::function<void(const std::string&)> expiry(const World& world, Timeline*& timeline, Results*& results) {
+  return [&world, &timeline, &results](const std::string& message) {
+    fmt::print(stderr, "trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message);
+    if (timeline != nullptr) timeline->abort();
+    if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}});
+    remove_temporaries();
+    leave(world, ExitCode::watchdog);
+  };
+}
+
+}  // namespace
+
+RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
+  Timeline* open_timeline = nullptr;
+  Results* open_results = nullptr;
+  Watchdog watchdog(expiry(world, open_timeline, open_results));
+  watchdog.phase("initialisation", wanted.watchdog.init_seconds);
+  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
+                     static_cast<double>(wanted.results.progress_seconds)});
+
+  RunOptions options = wanted;
+  options.seed = chosen_seed(world, wanted.seed);
+  Dataset dataset = find_dataset(world, options);
+  require_options(world, options, dataset);
+  const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
+  if (context.dry_run) return dry_run(world, *backend, options, dataset, progress);
+
+  Results results(world, options, context);
+  open_results = &results;
+  Timeline timeline(results.log());
+  open_timeline = &timeline;
+  const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
+  Conclusion conclusion(world, options, results, timeline, progress);
+  try {
+    conclusion.launch(*backend, context);
+    timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
+    const bool before_clock = stages_before_clock(world, options);
+    if (before_clock) stage_dataset(world, options, dataset, timeline, watchdog);
+
+    Compiled compiled;
+    {
+      const LogScope init = timeline.init();
+      watchdog.phase("initialisation", options.watchdog.init_seconds);
+      timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
+      compiled = compile(world, *backend, options, static_cast<std::uint64_t>(options.seed));
+      warm_up(compiled, options, dataset.schema, options.train.global_batch / world.all().size());
+      require_equal(world.all(), "the initial parameters", compiled.state->hash(),
+                    "start the same binary on the same kind of CPU everywhere");
+      conclusion.initialised(compiled);
+    }
+
+    world.all().barrier();
+    timeline.run_start();
+    if (!before_clock) stage_dataset(world, options, dataset, timeline, watchdog);
+    conclusion.staged(dataset, before_clock);
+    Input input = open_input(world, *backend, options, dataset);
+    Trainer trainer({world, *compiled.state, *compiled.train, *compiled.evaluate, *input.train, *input.validation,
+                     timeline, watchdog, results, progress},
+                    trainer_plan(world, options, input));
+    const TrainOutcome outcome = trainer.run();
+    world.all().barrier();
+    timeline.run_stop(outcome.target_met);
+    watchdog.phase("conclusion", options.watchdog.step_seconds);
+    return conclusion.completed(outcome, input.train->stats());
+  } catch (const std::exception& error) {
+    timeline.abort();
+    conclusion.failed(error);
+    throw;
+  }
+}
+
+}  // namespace trainmark

@@ -1,0 +1,38 @@
+// Making the parts of a run ready: what stands between the options and the first step.
+#pragma once
+
+#include <memory>
+
+#include "run/dataset.hpp"
+#include "run/progress.hpp"
+#include "run/results.hpp"
+#include "run/timeline.hpp"
+#include "run/watchdog.hpp"
+#include "trainmark/exec.hpp"
+#include "trainmark/run.hpp"
+
+namespace trainmark {
+
+/// The seed of the config, or one drawn from the operating system's entropy by rank 0. Never 0. Collective.
+[[nodiscard]] std::int64_t chosen_seed(const World& world, std::int64_t wanted);
+
+/// Drops the page cache of every node, if that is asked for. True only if done everywhere. Collective.
+[[nodiscard]] bool clear_caches(const World& world, bool wanted);
+
+/// Raises Error{usage} with all complaints of check_options at once.
+void require_options(const World& world, const RunOptions& options, const Dataset& dataset);
+
+/// The compiled model on this rank: state and two programs.
+struct Compiled {
+  std::unique_ptr<Collective> collective;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Program> train, evaluate;
+  double planning_seconds = 0.0;
+  double warm_up_seconds = 0.0;
+};
+[[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed);
+
+/// Runs a step and an evaluation on synthetic data, then puts the state back as it was.
+void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch);
+
+}  // namespace trainmark

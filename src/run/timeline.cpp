@@ -1,0 +1,125 @@
+#include "run/timeline.hpp"
+
+#include <algorithm>
+
+namespace trainmark {
+namespace {
+
+/// What ranks other than 0 write to.
+class NoSink final : public EventSink {
+ public:
+  void write(const Event&) override {}
+};
+
+std::unique_ptr<EventSink> open_sink(const std::filesystem::path& log) {
+  if (log.empty()) return std::make_unique<NoSink>();
+  return std::make_unique<LogFile>(log);
+}
+
+}  // namespace
+
+void ClosingSink::write(const Event& event) {
+  const std::scoped_lock lock(mutex_);
+  if (closed_) return;
+  if (event.type == EventType::interval_start) {
+    open_.push_back({event.key.substr(0, event.key.rfind("_start")), event.metadata});
+  } else if (event.type == EventType::interval_end && !open_.empty()) {
+    open_.pop_back();
+  }
+  inner_->write(event);
+}
+
+void ClosingSink::abort(const Clock& clock) {
+  const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));
+  if (!lock || closed_) return;
+  closed_ = true;
+  for (auto open = open_.rbegin(); open != open_.rend(); ++open) {
+    Metadata metadata = open->metadata;
+    if (open->name == "run") metadata.emplace_back("status", std::string("aborted"));
+    inner_->write({clock.unix_ms(),
+                   EventType::interval_end,
+                   open->name + "_stop",
+                   {},
+                   std::move(metadata),
+                   std::source_location::current()});
+  }
+  open_.clear();
+}
+
+Timeline::Timeline(const std::filesystem::path& log) : sink_(open_sink(log)) {}
+Timeline::~Timeline() { abort(); }  // nothing is left to close after run_stop
+
+void Timeline::point(const std::string& key, EventValue value, Metadata metadata) {
+  sink_.write({clock_.unix_ms(), EventType::point_in_time, key, std::move(value), std::move(metadata),
+               std::source_location::current()});
+}
+
+void Timeline::header(const RunOptions& options, bool cache_cleared, const std::string& config) {
+  point("submission_benchmark", options.workload);
+  point("submission_org", options.submission.org);
+  point("submission_division", options.submission.division);
+  point("submission_status", options.submission.status);
+  point("submission_platform", options.submission.platform);
+  if (options.submission.generated_data) {
+    point("trainmark_note", std::string("generated data: this is not an MLPerf result"));
+  }
+  point("trainmark_config", config);
+  point("cache_clear", cache_cleared);
+}
+
+void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& facts) {
+  const PiecewiseSchedule& schedule = options.schedule;
+  point("number_of_ranks", std::int64_t{facts.ranks});
+  point("number_of_nodes", std::int64_t{facts.nodes});
+  point("accelerators_per_node", std::int64_t{facts.accelerators_per_node});
+  point("seed", facts.seed);
+  point("global_batch_size", options.train.global_batch);
+  point("opt_name", options.optimizer.name);
+  point("opt_base_learning_rate", schedule.peak_rate);
+  point("opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs});
+  point("opt_learning_rate_warmup_factor", schedule.base_rate > 0.0 ? schedule.peak_rate / schedule.base_rate : 1.0);
+  std::vector<std::int64_t> boundaries;
+  std::vector<double> factors;
+  for (const auto& decay : schedule.decay) {
+    boundaries.push_back(decay.epoch);
+    factors.push_back(decay.factor);
+  }
+  point("opt_learning_rate_decay_boundary_epochs", std::move(boundaries));
+  point("opt_learning_rate_decay_factor", std::move(factors));
+  point("dropout", options.model.dropout);
+  point("opt_weight_decay", options.model.l2);
+  point("train_samples", facts.data.train_samples);
+  point("eval_samples", facts.data.validation_samples);
+  point("precision", options.train.precision);
+}
+
+void Timeline::metric(const std::string& key, double value, std::int64_t epoch) {
+  point(key, value, {{"epoch_num", epoch}});
+}
+
+void Timeline::throughput(double samples_per_s, std::int64_t epoch) {
+  point("throughput", samples_per_s, {{"epoch_num", epoch}});
+}
+
+void Timeline::run_start() {
+  started_ms_ = clock_.unix_ms();
+  sink_.write({started_ms_, EventType::interval_start, "run_start", {}, {}, std::source_location::current()});
+}
+
+void Timeline::run_stop(bool success) {
+  stopped_ms_ = clock_.unix_ms();
+  sink_.write({stopped_ms_,
+               EventType::interval_end,
+               "run_stop",
+               {},
+               {{"status", std::string(success ? "success" : "aborted")}},
+               std::source_location::current()});
+}
+
+double Timeline::run_seconds() const noexcept {
+  if (started_ms_ == 0) return 0.0;
+  const std::int64_t end = stopped_ms_ != 0 ? stopped_ms_ : clock_.unix_ms();
+  return static_cast<double>(end - started_ms_) * 1e-3;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,79 @@
+// The phases of a run and the records of its log are the same objects: what is open in the code is open in the log, and
+// however the run ends, the log ends in exactly one of success and aborted.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "trainmark/mllog.hpp"
+#include "trainmark/run.hpp"
+
+namespace trainmark {
+
+/// Passes events on and remembers which intervals are open, so that an abort can close them all.
+class ClosingSink final : public EventSink {
+ public:
+  explicit ClosingSink(std::unique_ptr<EventSink> inner) : inner_(std::move(inner)) {}
+  void write(const Event& event) override;
+  /// Closes what is open, newest first; run_stop gets status "aborted". Later events are dropped. For signal and
+  /// watchdog threads too; gives up after 200 ms where another thread holds the sink.
+  void abort(const Clock& clock);
+
+ private:
+  std::timed_mutex mutex_;
+  std::unique_ptr<EventSink> inner_;
+  struct Open {
+    std::string name;
+    Metadata metadata;
+  };
+  std::vector<Open> open_;
+  bool closed_ = false;
+};
+
+/// What the header says, beyond the options.
+struct TimelineFacts {
+  int ranks = 1;
+  int nodes = 1;
+  int accelerators_per_node = 0;
+  std::int64_t seed = 0;
+  DatasetFacts data;
+};
+
+class Timeline {
+ public:
+  /// Rank 0 writes to `log`; other ranks pass an empty path and write nothing.
+  explicit Timeline(const std::filesystem::path& log);
+  ~Timeline();
+  Timeline(const Timeline&) = delete;
+  Timeline& operator=(const Timeline&) = delete;
+
+  /// `config` is the resolved config as one line of JSON.
+  void header(const RunOptions& options, bool cache_cleared, const std::string& config);
+  void hyperparameters(const RunOptions& options, const TimelineFacts& facts);
+  LogScope init() { return LogScope(sink_, clock_, "init"); }
+  LogScope staging() { return LogScope(sink_, clock_, "staging"); }
+  LogScope epoch(std::int64_t number) { return LogScope(sink_, clock_, "epoch", {{"epoch_num", number}}); }
+  LogScope evaluation(std::int64_t number) { return LogScope(sink_, clock_, "eval", {{"epoch_num", number}}); }
+  void metric(const std::string& key, double value, std::int64_t epoch);
+  void throughput(double samples_per_s, std::int64_t epoch);
+  void run_start();
+  void run_stop(bool success);
+  void abort() { sink_.abort(clock_); }
+
+  [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
+  /// run_start to run_stop (or to now), by the clock of the log.
+  [[nodiscard]] double run_seconds() const noexcept;
+
+ private:
+  void point(const std::string& key, EventValue value, Metadata metadata = {});
+
+  Clock clock_;
+  ClosingSink sink_;
+  std::int64_t started_ms_ = 0;
+  std::int64_t stopped_ms_ = 0;
+};
+
+}  // namespace trainmark

@@ -1,0 +1,171 @@
+#include "run/trainer.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace trainmark {
+
+Trainer::Trainer(Parts parts, Plan plan)
+    : parts_(parts), plan_(std::move(plan)), step_state_(step_state_bytes(plan_.local_batch)) {
+  outcome_.best_metric =
+      plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
+  outcome_.step_seconds.reserve(1 << 16);
+  step_rows_.reserve(1 << 16);
+}
+
+TrainOutcome Trainer::run() {
+  parts_.watchdog.phase("training", plan_.step_limit_seconds);
+  parts_.train_input.start(0);
+  parts_.validation_input.start(0);
+  clock_ = Clock();
+  const std::int64_t most = plan_.options.until == "epochs" || plan_.options.until == "target"
+                                ? plan_.options.epochs
+                                : std::numeric_limits<std::int64_t>::max();
+  for (std::int64_t epoch = 0; epoch < most; ++epoch) {
+    LogScope scope = parts_.timeline.epoch(epoch + 1);
+    const EpochFigures figures = train_epoch(epoch);
+    if (figures.steps < plan_.steps_per_epoch) break;  // the fixed work ended within the epoch
+
+    const Clock evaluation;
+    outcome_.metric = evaluate(epoch);
+    outcome_.eval_seconds += evaluation.seconds();
+    ++outcome_.epochs;
+    report_epoch(epoch, figures, evaluation.seconds());
+    outcome_.diverged = !std::isfinite(outcome_.metric);
+    const bool better =
+        plan_.target.lower_is_better ? outcome_.metric < outcome_.best_metric : outcome_.metric > outcome_.best_metric;
+    if (better) outcome_.best_metric = outcome_.metric;
+    // The very number that was logged decides.
+    outcome_.target_met |= plan_.target.lower_is_better ? outcome_.metric <= plan_.target.value && outcome_.metric > 0.0
+                                                        : outcome_.metric >= plan_.target.value;
+    if (plan_.options.until == "target" && (outcome_.target_met || outcome_.diverged)) break;
+    if (fixed_work_done()) break;
+  }
+  parts_.results.steps().rows(step_rows_);
+  return outcome_;
+}
+
+Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
+  EpochFigures figures;
+  const Clock clock;
+  while (figures.steps < plan_.steps_per_epoch && !fixed_work_done()) {
+    step(epoch, figures);
+    report_step(epoch, figures);
+  }
+  figures.seconds = clock.seconds();
+  outcome_.train_seconds += figures.seconds;
+  parts_.results.steps().rows(step_rows_);
+  step_rows_.clear();
+  return figures;
+}
+
+void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
+  const Clock clock;
+  const Batch& batch = parts_.train_input.next();
+  const double waited = clock.seconds();
+  // --- the step: batch and state go up, one launch -----------------------------------------------------------------
+  upload(parts_.train, batch, epoch, static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch))));
+  parts_.train.step(slot_);
+  // --- everything below is diagnostics -------------------------------------------------------------------------------
+  slot_ ^= 1;
+  parts_.watchdog.beat();
+  const double loss = parts_.state.loss();
+  const double seconds = clock.seconds();
+  if (outcome_.steps == 0) outcome_.first_step_seconds = seconds;
+  figures.loss_sum += loss;
+  figures.wait_seconds += waited;
+  ++figures.steps;
+  outcome_.wait_seconds += waited;
+  outcome_.samples += plan_.options.global_batch;
+  if (outcome_.step_seconds.size() < outcome_.step_seconds.capacity()) outcome_.step_seconds.push_back(seconds);
+  if (parts_.results.writes()) {
+    fmt::format_to(std::back_inserter(step_rows_), "{},{},{:.9g},{:.6f},{:.6f}\n", outcome_.steps + 1, epoch + 1, loss,
+                   seconds, waited);
+  }
+  ++outcome_.steps;
+}
+
+void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {
+  StepState state;
+  state.rate = rate;
+  state.valid = static_cast<std::int32_t>(batch.valid);
+  state.step = outcome_.steps;
+  state.epoch = epoch;
+  std::memcpy(step_state_.data(), &state, sizeof(state));
+  std::memcpy(step_state_.data() + sizeof(state), batch.ids.data(), batch.ids.size_bytes());
+  inputs_.assign(batch.fields.begin(), batch.fields.end());
+  inputs_.emplace_back(step_state_);
+  program.upload(slot_, inputs_);
+}
+
+double Trainer::evaluate(std::int64_t epoch) {
+  const LogScope scope = parts_.timeline.evaluation(epoch + 1);
+  prove_equal(epoch);
+  parts_.state.clear_metrics();
+  for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
+    upload(parts_.evaluate, parts_.validation_input.next(), epoch, 0.0F);
+    parts_.evaluate.step(slot_);
+    slot_ ^= 1;
+    parts_.watchdog.beat();
+    if (parts_.progress.due()) {
+      parts_.progress.status(
+          fmt::format("epoch {}: evaluating, {} of {}", epoch + 1, step + 1, plan_.validation_steps));
+    }
+  }
+  std::array<double, 3> sums = parts_.state.metric_sums();
+  parts_.world.all().sum(sums);
+  const double metric = sums[0] / sums[2];  // mean absolute error, weighted by what was really counted
+  parts_.timeline.metric(plan_.target.key, metric, epoch + 1);
+  return metric;
+}
+
+void Trainer::prove_equal(std::int64_t epoch) const {
+  require_equal(parts_.world.all(), fmt::format("the parameters after epoch {}", epoch + 1), parts_.state.hash(),
+                "the named nodes compute or communicate wrongly; run `trainmark run --check cpu` there, take them out "
+                "of the job");
+}
+
+bool Trainer::fixed_work_done() {
+  if (plan_.options.until == "steps") return outcome_.steps >= plan_.options.steps;
+  if (plan_.options.until != "seconds") return false;
+  // Clocks differ by rank: rank 0's decides for all.
+  std::array<std::byte, 1> done = {clock_.seconds() >= plan_.options.seconds ? std::byte{1} : std::byte{0}};
+  parts_.world.all().broadcast(done);
+  return done[0] == std::byte{1};
+}
+
+void Trainer::report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds) {
+  const double samples_per_s = static_cast<double>(figures.steps * plan_.options.global_batch) / figures.seconds;
+  const double rate = rate_at(plan_.schedule, static_cast<int>(epoch));
+  const double loss = figures.loss_sum / static_cast<double>(figures.steps);
+  parts_.timeline.throughput(samples_per_s, epoch + 1);
+  parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x}\n", epoch + 1, rate,
+                                           loss, outcome_.metric, figures.seconds, eval_seconds, figures.wait_seconds,
+                                           samples_per_s, parts_.state.hash()));
+  parts_.progress.line(
+      fmt::format("epoch {:3}  loss {:.5f}  {} {:.5f} (target {})  {:.1f} samples/s  train {}  eval {}", epoch + 1,
+                  loss, plan_.target.key, outcome_.metric, plan_.target.value, samples_per_s,
+                  duration_text(figures.seconds), duration_text(eval_seconds)));
+}
+
+void Trainer::report_step(std::int64_t epoch, const EpochFigures& figures) {
+  if (!parts_.progress.due()) return;
+  const double per_step = clock_.seconds() / static_cast<double>(std::max<std::int64_t>(1, outcome_.steps));
+  const auto left = static_cast<double>(plan_.steps_per_epoch - figures.steps);
+  std::string eta = fmt::format("{} left in epoch", duration_text(left * per_step));
+  if (plan_.options.until == "steps") {
+    eta = fmt::format("{} left", duration_text(static_cast<double>(plan_.options.steps - outcome_.steps) * per_step));
+  } else if (plan_.options.until == "seconds") {
+    eta = fmt::format("{} left", duration_text(std::max(0.0, plan_.options.seconds - clock_.seconds())));
+  }
+  parts_.progress.status(fmt::format("epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}", epoch + 1,
+                                     figures.steps, plan_.steps_per_epoch,
+                                     figures.loss_sum / static_cast<double>(figures.steps),
+                                     static_cast<double>(plan_.options.global_batch) / per_step, eta));
+}
+
+}  // namespace trainmark

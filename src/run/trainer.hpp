@@ -1,0 +1,86 @@
+// The loop: epochs of steps, each followed by an evaluation of the whole validation set, until what was asked for is
+// met.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "run/progress.hpp"
+#include "run/results.hpp"
+#include "run/timeline.hpp"
+#include "run/watchdog.hpp"
+#include "trainmark/exec.hpp"
+#include "trainmark/load.hpp"
+
+namespace trainmark {
+
+/// What the loop came to.
+struct TrainOutcome {
+  bool target_met = false;
+  bool diverged = false;    ///< the metric was not finite
+  std::int64_t epochs = 0;  ///< completed, evaluation included
+  std::int64_t steps = 0;
+  std::int64_t samples = 0;
+  double train_seconds = 0.0;  ///< in training steps, input waits included
+  double eval_seconds = 0.0;
+  double wait_seconds = 0.0;  ///< for input, this rank
+  double first_step_seconds = 0.0;
+  double metric = 0.0;  ///< last
+  double best_metric = 0.0;
+  std::vector<double> step_seconds;
+};
+
+class Trainer {
+ public:
+  struct Parts {  // all of them outlive the trainer
+    const World& world;
+    ModelState& state;
+    Program& train;
+    Program& evaluate;
+    Loader& train_input;
+    Loader& validation_input;
+    Timeline& timeline;
+    Watchdog& watchdog;
+    Results& results;
+    Progress& progress;
+  };
+  struct Plan {
+    TrainOptions options;
+    PiecewiseSchedule schedule;
+    Target target;
+    std::int64_t steps_per_epoch = 1;
+    std::int64_t validation_steps = 1;
+    std::int64_t local_batch = 1;
+    double step_limit_seconds = 300;
+  };
+  Trainer(Parts parts, Plan plan);
+
+  [[nodiscard]] TrainOutcome run();
+
+ private:
+  struct EpochFigures {
+    double loss_sum = 0.0;
+    std::int64_t steps = 0;
+    double seconds = 0.0;
+    double wait_seconds = 0.0;
+  };
+  [[nodiscard]] EpochFigures train_epoch(std::int64_t epoch);
+  void step(std::int64_t epoch, EpochFigures& figures);
+  [[nodiscard]] double evaluate(std::int64_t epoch);
+  void prove_equal(std::int64_t epoch) const;
+  [[nodiscard]] bool fixed_work_done();
+  void upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
+  void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
+  void report_step(std::int64_t epoch, const EpochFigures& figures);
+
+  Parts parts_;
+  Plan plan_;
+  TrainOutcome outcome_;
+  std::vector<std::byte> step_state_;
+  std::vector<std::span<const std::byte>> inputs_;
+  std::string step_rows_;
+  Clock clock_;
+  int slot_ = 0;
+};
+
+}  // namespace trainmark

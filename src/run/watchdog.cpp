@@ -1,0 +1,39 @@
+#include "run/watchdog.hpp"
+
+#include <fmt/core.h>
+
+namespace trainmark {
+
+Watchdog::Watchdog(std::function<void(const std::string&)> expired)
+    : expired_(std::move(expired)), thread_([this] { watch(); }) {}
+
+Watchdog::~Watchdog() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  thread_.join();
+}
+
+void Watchdog::phase(const char* phase, double limit_seconds) noexcept {
+  phase_ = phase;
+  beat();
+  limit_ = limit_seconds;
+}
+
+void Watchdog::watch() {
+  using std::chrono::milliseconds;
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, milliseconds(100), [this] { return stopping_; })) {
+    const double silent = clock_.seconds() - last_beat_.load(std::memory_order_relaxed);
+    if (silent < limit_) continue;
+    expired_(fmt::format(
+        "no progress for {:.1f} s in phase '{}' (limit {:.1f} s); a rank or its storage hangs: look for the "
+        "rank that does not complain; if the phase is only slow, raise /watchdog in the config",
+        silent, phase_.load(), limit_.load()));
+    return;
+  }
+}
+
+}  // namespace trainmark

@@ -1,0 +1,41 @@
+// Ends the job when a phase makes no progress: a peer that hangs without an error is found by nobody else.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+class Watchdog {
+ public:
+  /// `expired(message)` is called once, from the watchdog's thread, and is not expected to return.
+  explicit Watchdog(std::function<void(const std::string&)> expired);
+  ~Watchdog();
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+  /// From now on, `limit_seconds` may pass between heartbeats. Counts as one. `phase` must outlive the phase.
+  void phase(const char* phase, double limit_seconds) noexcept;
+  void beat() noexcept { last_beat_.store(clock_.seconds(), std::memory_order_relaxed); }
+
+ private:
+  void watch();
+
+  Clock clock_;
+  std::function<void(const std::string&)> expired_;
+  std::atomic<double> last_beat_{0.0};
+  std::atomic<double> limit_{1e300};
+  std::atomic<const char*> phase_{"start"};
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace trainmark

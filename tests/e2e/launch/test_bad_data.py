@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Datasets and staging targets that are wrong: one clear error, exit code 3 (or 2), nothing half-written."""
+import os
+import pathlib
+import shutil
+import subprocess
+import unittest
+
+import h5py
+import numpy
+
+from harness import EndToEnd
+
+
+class BadData(EndToEnd):
+    def refuse(self, *words, expect=3, ranks=0, **changes):
+        run = self.run_small(expect=expect, ranks=ranks, **changes)
+        for word in words:
+            self.assertIn(word, run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+        return run
+
+    def folder_with(self, write) -> dict:
+        folder = self.folder / "bad"
+        folder.mkdir()
+        write(folder)
+        return {"train": str(folder)}
+
+    def hdf5(self, **datasets) -> dict:
+        def write(folder):
+            with h5py.File(folder / "one.hdf5", "w") as file:
+                for name, values in datasets.items():
+                    file[name] = values
+        return self.folder_with(write)
+
+    def volumes(self, count=8, dtype="i2", extent=32):
+        return numpy.ones((count, extent, extent, extent, 4), dtype=dtype)
+
+    def test_an_empty_folder(self):
+        self.refuse("bad", data=self.folder_with(lambda folder: None))
+
+    def test_a_folder_that_is_not_there(self):
+        self.refuse("nowhere", data={"train": str(self.folder / "nowhere")})
+
+    def test_a_missing_dataset_names_those_that_are_there(self):
+        self.refuse("one.hdf5", "inputs", data=self.hdf5(inputs=self.volumes(), y=numpy.zeros((8, 4), "f4")))
+
+    def test_a_wrong_rank(self):
+        self.refuse("one.hdf5", data=self.hdf5(x=numpy.ones((8, 32, 32), "i2"), y=numpy.zeros((8, 4), "f4")))
+
+    def test_a_wrong_extent(self):
+        self.refuse("one.hdf5", "32", data=self.hdf5(x=self.volumes(extent=16), y=numpy.zeros((8, 4), "f4")))
+
+    def test_a_wrong_type(self):
+        self.refuse("one.hdf5", data=self.hdf5(x=self.volumes(dtype="f8"), y=numpy.zeros((8, 4), "f4")))
+
+    def test_a_truncated_file(self):
+        def write(folder):
+            source = sorted((self.data / "train").glob("*.hdf5"))[0]
+            data = source.read_bytes()
+            (folder / "cut.hdf5").write_bytes(data[:len(data) // 2])
+        self.refuse("cut.hdf5", data=self.folder_with(write))
+
+    def test_a_file_that_is_not_hdf5(self):
+        self.refuse("text.hdf5", "HDF5", data=self.folder_with(lambda folder: (folder / "text.hdf5").write_text("hello")))
+
+    def test_targets_that_are_not_numbers(self):
+        y = numpy.zeros((8, 4), "f4")
+        y[5, 2] = numpy.nan
+        run = self.run_small(expect=3, data=self.hdf5(x=self.volumes(), y=y))
+        self.assertIn("one.hdf5", run.output)
+        self.assertEqual(run.json()["exit_code"], 3)
+        self.assertIn("aborted", run.log())
+
+    def test_more_ranks_than_samples(self):
+        self.refuse("ranks", expect=2, ranks=4, data={**self.hdf5(x=self.volumes(2), y=numpy.zeros((2, 4), "f4"))},
+                    train={"global_batch": 4})
+
+    def test_a_target_that_cannot_be_written(self):
+        blocker = self.folder / "file"
+        blocker.write_text("in the way")
+        self.refuse("file", ranks=2, stage={"strategy": "replicate", "target": str(blocker / "local")})
+
+    def test_a_target_that_is_too_small_is_refused_before_the_first_byte(self):
+        small = self.folder / "small"
+        small.mkdir()
+        if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]).returncode != 0:
+            self.skipTest("needs the right to mount a tmpfs")
+        try:
+            self.refuse("small", ranks=2, stage={"strategy": "replicate", "target": str(small / "local")})
+            self.assertEqual([path for path in small.rglob("*") if path.is_file()], [])
+        finally:
+            subprocess.run(["umount", str(small)], check=True)
+
+    def test_a_corrupted_copy_is_found_and_mended_by_restaging(self):
+        staging = {"strategy": "replicate", "target": str(self.folder / "local")}
+        self.run_small(stage=staging)
+        victim = sorted((self.folder / "local" / "train").rglob("*.hdf5"))[0]
+        data = bytearray(victim.read_bytes())
+        data[-1] ^= 255
+        victim.write_bytes(data)
+        verify = self.trainmark("data", "verify", str(self.folder / "local" / "train"))
+        self.assertEqual(verify.code, 3, verify.output)
+        self.assertIn(victim.name, verify.output)
+        again = self.run_small(stage=staging)
+        self.assertEqual(again.json("staging.json")["splits"]["train"]["nodes"][0]["files_copied"], 1)
+        self.assertEqual(self.trainmark("data", "verify", str(self.folder / "local" / "train")).code, 0)
+
+    def test_results_on_a_full_disk_end_the_run_with_an_error(self):
+        small = self.folder / "full"
+        small.mkdir()
+        if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]).returncode != 0:
+            self.skipTest("needs the right to mount a tmpfs")
+        try:
+            run = self.run_small(expect=4, results={"folder": str(small)})
+            self.assertIn("full", run.output)
+        finally:
+            subprocess.run(["umount", str(small)], check=True)
+
+    def test_sharding_fewer_files_than_nodes_is_no_problem_on_one_node(self):
+        self.run_small(ranks=2, stage={"strategy": "shard", "target": str(self.folder / "local")})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

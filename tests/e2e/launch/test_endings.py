@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""However a run ends, it ends on all ranks, with a non-zero code and a log that says so."""
+import os
+import shutil
+import signal
+import subprocess
+import unittest
+
+from harness import BINARY, MPIRUN, EndToEnd
+
+
+class Endings(EndToEnd):
+    def assert_aborted(self, run):
+        self.assertNotEqual(run.code, 0, run.output)
+        stops = [event for event in run.events() if event["key"] == "run_stop"]
+        self.assertEqual([stop["metadata"]["status"] for stop in stops], ["aborted"], run.output)
+        keys = run.keys()
+        self.assertEqual(keys.count("epoch_start"), keys.count("epoch_stop"))
+        self.assertEqual(list(run.folder.glob(".trainmark-*")), [])
+
+    def test_a_killed_rank_takes_the_others_along(self):
+        process = self.start_small(2)
+        os.kill(self.rank_pids(process)[1], signal.SIGKILL)
+        self.assert_aborted(self.finish(process, timeout=60))
+
+    def test_a_killed_rank_0_leaves_a_log_whose_missing_end_is_named(self):
+        process = self.start_small(2)
+        os.kill(self.rank_pids(process)[0], signal.SIGKILL)
+        run = self.finish(process, timeout=60)
+        self.assertNotEqual(run.code, 0)
+        check = self.trainmark("check", str(run.folder / "mlperf.log"))
+        self.assertEqual(check.code, 7, check.output)
+        self.assertIn("run_stop", check.output)
+
+    def test_a_rank_that_hangs_is_found_by_the_watchdog(self):
+        process = self.start_small(2, watchdog={"step_seconds": 3})
+        stopped = self.rank_pids(process)[1]
+        os.kill(stopped, signal.SIGSTOP)
+        run = self.finish(process, timeout=60)
+        self.assert_aborted(run)
+        self.assertIn("no progress", run.output)
+        self.assertEqual(run.json()["exit_code"], 124)
+
+    def test_ctrl_c_closes_the_log(self):
+        process = self.start_small(2)
+        os.killpg(process.pid, signal.SIGINT)
+        self.assert_aborted(self.finish(process, timeout=60))
+
+    def test_termination_of_the_launcher_closes_the_log(self):
+        process = self.start_small(2)
+        process.terminate()
+        self.assert_aborted(self.finish(process, timeout=60))
+
+    def test_a_signal_to_a_run_without_launcher_gives_128_plus_its_number(self):
+        command = [BINARY, "run", str(self.write_config(train={"until": "seconds", "seconds": 100}))]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(process.kill)
+        for line in process.stdout:
+            if "epoch" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        run = self.finish(process, timeout=30)
+        self.assertEqual(run.code, 128 + signal.SIGTERM, run.output)
+        self.assertEqual(run.json()["exit_code"], 128 + signal.SIGTERM)
+        self.assert_aborted(run)
+
+    def test_ranks_of_different_binaries_refuse_to_start(self):
+        other = self.folder / "trainmark"
+        shutil.copy2(BINARY, other)
+        with other.open("ab") as file:
+            file.write(b"another build")
+        config = str(self.write_config())
+        done = subprocess.run([*MPIRUN, "-n", "1", BINARY, "run", config, ":", "-n", "1", str(other), "run", config],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.returncode, 4, done.stdout)
+        self.assertIn("rank 1", done.stdout)
+
+    def test_ranks_of_different_commands_refuse_to_start(self):
+        config = str(self.write_config())
+        done = subprocess.run([*MPIRUN, "-n", "1", BINARY, "run", config, ":", "-n", "1", BINARY, "run", config, "--set", "seed=5"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.returncode, 4, done.stdout)
+        self.assertIn("rank 1", done.stdout)
+
+    def test_more_threads_than_cores_are_warned_about_with_the_cure(self):
+        run = self.run_small(ranks=2, backend={"threads": os.cpu_count()}, train={"until": "steps", "steps": 1})
+        self.assertIn("warning", run.output)
+        self.assertIn("/backend/threads", run.output)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Whole runs: what they leave behind, and that ranks, overlap and staging do not change what is trained."""
+import json
+import unittest
+
+from harness import EndToEnd
+
+
+class Runs(EndToEnd):
+    def test_a_run_leaves_every_file_that_it_promises(self):
+        run = self.run_small()
+        for name in ("config.resolved.json", "env.json", "mlperf.log", "run.json", "epochs.csv", "steps.csv"):
+            self.assertTrue((run.folder / name).is_file(), name)
+        record = run.json()
+        self.assertEqual(record["exit_code"], 0)
+        self.assertEqual(record["status"], "fixed_work_done")
+        self.assertEqual(record["figures"]["epochs"], 2)
+        self.assertEqual(len(run.table("steps.csv")), 16)
+        self.assertEqual(len(run.table("epochs.csv")), 2)
+        self.assertIn("generated data: not an MLPerf result", record["labels"])
+        self.assertNotIn("time_to_train_s", record["figures"])
+        self.assertEqual(run.json("env.json")["ranks"][0]["rank"], 0)
+        self.assertEqual(list(run.folder.glob(".trainmark-*")), [])
+
+    def test_the_log_holds_its_keys_in_the_recommended_order(self):
+        keys = self.run_small().keys()
+        order = ["submission_benchmark", "submission_org", "submission_division", "submission_status", "submission_platform",
+                 "cache_clear", "init_start", "number_of_ranks", "seed", "global_batch_size", "train_samples", "init_stop",
+                 "run_start", "epoch_start", "eval_start", "eval_error", "eval_stop", "epoch_stop", "run_stop"]
+        self.assertEqual(sorted(order, key=keys.index), order)
+        self.assertEqual(keys.count("eval_error"), 2)
+
+    def test_one_two_and_four_ranks_train_the_same_run(self):
+        runs = [self.run_small(ranks=ranks, name=f"ranks{ranks}", model={"dropout": 0.5, "l2": 0.01},
+                               results={"folder": str(self.folder / f"results{ranks}")}) for ranks in (1, 2, 4)]
+        for ranks, run in zip((1, 2, 4), runs):
+            run.results = self.folder / f"results{ranks}"
+        losses = [[float(row["loss"]) for row in run.table("steps.csv")[:10]] for run in runs]
+        for other in losses[1:]:
+            for one, two in zip(losses[0], other):
+                self.assertLess(abs(one - two), 1e-5 * abs(one), losses)
+
+    def test_overlap_changes_no_bit(self):
+        hashes = []
+        for overlap in ("on", "off"):
+            run = self.run_small(ranks=2, backend={"overlap": overlap, "threads": 1}, train={"bucket_mib": 0.01},
+                                 results={"folder": str(self.folder / overlap)})
+            run.results = self.folder / overlap
+            hashes.append([row["parameter_hash"] for row in run.table("epochs.csv")])
+        self.assertEqual(hashes[0], hashes[1])
+
+    def test_the_same_run_twice_is_bit_equal_in_both_precisions(self):
+        for precision in ("fp32", "bf16"):
+            hashes = []
+            for attempt in (1, 2):
+                folder = self.folder / f"{precision}{attempt}"
+                run = self.run_small(train={"precision": precision, "epochs": 1}, results={"folder": str(folder)})
+                run.results = folder
+                hashes.append([row["parameter_hash"] for row in run.table("epochs.csv")])
+            self.assertEqual(hashes[0], hashes[1], precision)
+
+    def test_staging_copies_once_and_reuses_after(self):
+        staging = {"strategy": "replicate", "target": str(self.folder / "local")}
+        first = self.run_small(ranks=2, stage=staging)
+        node = first.json("staging.json")["splits"]["train"]["nodes"][0]
+        self.assertEqual(node["files_copied"], 8)
+        again = self.run_small(ranks=2, stage=staging)
+        node = again.json("staging.json")["splits"]["train"]["nodes"][0]
+        self.assertEqual((node["files_copied"], node["files_reused"]), (0, 8))
+        self.assertEqual(again.keys().count("staging_start"), 1)
+        self.assertLess(again.keys().index("staging_stop"), again.keys().index("init_start"))
+
+    def test_rules_of_earlier_rounds_put_staging_inside_the_clock(self):
+        run = self.run_small(stage={"strategy": "replicate", "target": str(self.folder / "local")}, submission={"ruleset": "2.0.0"})
+        self.assertLess(run.keys().index("run_start"), run.keys().index("staging_start"))
+
+    def test_a_fixed_number_of_steps_ends_where_it_should(self):
+        run = self.run_small(train={"until": "steps", "steps": 11})
+        self.assertEqual(len(run.table("steps.csv")), 11)
+        self.assertEqual(run.json()["figures"]["steps"], 11)
+
+    def test_a_missed_target_says_so_and_ends_with_6(self):
+        run = self.run_small(expect=6, train={"until": "target", "epochs": 1, "target": 0.0001})
+        self.assertEqual(run.json()["status"], "target_missed")
+        self.assertEqual(run.json()["exit_code"], 6)
+        stop = [event for event in run.events() if event["key"] == "run_stop"]
+        self.assertEqual(stop[0]["metadata"]["status"], "aborted")
+
+    def test_a_seed_of_zero_is_drawn_and_logged(self):
+        seeds = {event["value"] for attempt in (1, 2) for event in
+                 self.run_small(seed=0, train={"until": "steps", "steps": 1}, name=f"seed{attempt}").events()
+                 if event["key"] == "seed"}
+        self.assertEqual(len(seeds), 2)
+        self.assertTrue(all(seed > 0 for seed in seeds))
+
+    def test_two_runs_into_one_place_do_not_mix(self):
+        for _ in range(2):
+            self.run_small(train={"until": "steps", "steps": 1})
+        self.assertEqual(len(list((self.folder / "results" / "small").iterdir())), 2)
+
+    def test_a_dry_run_leaves_nothing(self):
+        run = self.run_small(options=["--dry-run"])
+        self.assertFalse((self.folder / "results").exists())
+        self.assertIn("parameters", run.output)
+
+    def test_the_resolved_config_reproduces_the_run(self):
+        first = self.run_small(train={"epochs": 1})
+        config = json.loads((first.folder / "config.resolved.json").read_text())
+        config["results"]["folder"] = str(self.folder / "again")
+        path = self.folder / "resolved.json"
+        path.write_text(json.dumps(config))
+        second = self.trainmark("run", str(path))
+        second.results = self.folder / "again"
+        self.assertEqual(second.code, 0, second.output)
+        self.assertEqual([row["parameter_hash"] for row in first.table("epochs.csv")],
+                         [row["parameter_hash"] for row in second.table("epochs.csv")])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,64 @@
+// Result files are whole or absent, and durations read well.
+#include "run/files.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "run/progress.hpp"
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string content_of(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+class FilesTest : public testing::Test {
+ protected:
+  fs::path folder = fs::path(testing::TempDir()) / ("trainmark-files-" + std::to_string(getpid()));
+  void SetUp() override { fs::create_directories(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+};
+
+TEST_F(FilesTest, AnAtomicWriteReplacesTheWholeFileAndLeavesNothingElse) {
+  write_atomically(folder / "run.json", "first, and longer");
+  write_atomically(folder / "run.json", "second");
+  EXPECT_EQ(content_of(folder / "run.json"), "second");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
+TEST_F(FilesTest, AFolderThatIsNotThereIsAnEnvironmentError) {
+  try {
+    write_atomically(folder / "missing" / "run.json", "x");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("missing"), std::string::npos);
+  }
+}
+
+TEST_F(FilesTest, ATableGrowsByWholeRows) {
+  CsvFile table(folder / "steps.csv", "a,b");
+  table.rows("1,2\n");
+  table.rows("3,4\n5,6\n");
+  EXPECT_EQ(content_of(folder / "steps.csv"), "a,b\n1,2\n3,4\n5,6\n");
+  CsvFile nowhere;
+  nowhere.rows("ignored\n");
+}
+
+TEST(DurationText, ChoosesUnitsAPersonWouldChoose) {
+  EXPECT_EQ(duration_text(0.04), "0.0 s");
+  EXPECT_EQ(duration_text(59.94), "59.9 s");
+  EXPECT_EQ(duration_text(200), "3 min 20 s");
+  EXPECT_EQ(duration_text(3720), "1 h 02 min");
+}
+
+}  // namespace
+}  // namespace trainmark
