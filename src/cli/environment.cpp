@@ -88,20 +88,26 @@ int numa_nodes() {
   return std::max(count, 1);
 }
 
-Json machine() {
-  utsname system{};
-  uname(&system);
+int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   sched_getaffinity(0, sizeof(set), &set);
+  return std::max(CPU_COUNT(&set), 1);
+}
+
+Json machine() {
+  utsname system{};
+  uname(&system);
   return {{"host", system.nodename},
           {"system", fmt::format("{} {} {}", system.sysname, system.release, system.machine)},
           {"cpu", table_entry("/proc/cpuinfo", "model name")},
           {"cores_online", sysconf(_SC_NPROCESSORS_ONLN)},
-          {"cores_usable", CPU_COUNT(&set)},
+          {"cores_usable", usable_cores()},
           {"numa_nodes", numa_nodes()},
           {"memory", table_entry("/proc/meminfo", "MemTotal")}};
 }
+
+std::string backend_text() { return make_cpu_backend(usable_cores(), false)->description(); }
 
 Json build() {
   return {{"version", TRAINMARK_VERSION},
@@ -113,7 +119,8 @@ Json build() {
 
 Json environment(const std::string& mpi) {
   Json document = {{"trainmark", build()}, {"machine", machine()}, {"libraries", Json::object()}};
-  document["backend"] = make_cpu_backend(1, false)->description();
+  // A run makes its own backend and describes that one.
+  if (mpi.empty()) document["backend"] = backend_text();
   for (const auto& [name, file] : loaded_libraries())
     document["libraries"][name] = file;
   if (!mpi.empty()) document["mpi"] = mpi;
@@ -166,9 +173,9 @@ std::string environment_text() {
 }
 
 std::string version_text() {
-  std::string text = fmt::format("trainmark {} ({}, compiler {})\nbackends: cpu\n", TRAINMARK_VERSION,
-                                 TRAINMARK_BUILD_TYPE, __VERSION__);
-  text += fmt::format("cpu: {}\n", make_cpu_backend(1, false)->description());
+  std::string text =
+      fmt::format("trainmark {} ({}, compiler {})\n", TRAINMARK_VERSION, TRAINMARK_BUILD_TYPE, __VERSION__);
+  text += fmt::format("backend: {}\n", backend_text());
   for (const auto& [name, file] : loaded_libraries())
     text += fmt::format("{}: {}\n", name, file);
   text.pop_back();

@@ -112,6 +112,7 @@ void require_same_launch(const World& world, const Process& process) {
 int with_world(Process& process, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const World world(process.argc, process.argv);
+  const Interrupts::Guard tidy = interrupts.on_signal([](int) { remove_temporaries(); });
   const Group farewell = world.all().duplicate();
   Failure failure;
   try {

@@ -1,6 +1,7 @@
 // The program's entry: parses the command line, does what it asks for, and turns errors into messages and exit codes.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <thread>
@@ -32,6 +33,17 @@ void wait_for_first_rank() {
   if (launcher_rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
 }
 
+std::string problem_with(const CLI::App& chosen, const CLI::ParseError& error) {
+  const auto subcommands = chosen.get_subcommands([](const CLI::App*) { return true; });
+  const std::vector<std::string> rest = chosen.remaining();
+  const auto word = std::find_if(rest.begin(), rest.end(), [](const auto& each) { return !each.starts_with('-'); });
+  if (subcommands.empty() || word == rest.end()) return error.what();
+  std::string known;
+  for (const CLI::App* each : subcommands)
+    known += (known.empty() ? "" : ", ") + each->get_name();
+  return fmt::format("\"{}\" is no subcommand (known: {})", *word, known);
+}
+
 int refuse(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* chosen = &app;
   std::string path = "trainmark";
@@ -40,7 +52,7 @@ int refuse(const CLI::App& app, const CLI::ParseError& error) {
     path += " " + chosen->get_name();
   }
   wait_for_first_rank();
-  print_error(fmt::format("{}; {} --help tells what is allowed", error.what(), path));
+  print_error(fmt::format("{}; {} --help tells what is allowed", problem_with(*chosen, error), path));
   return to_int(ExitCode::usage);
 }
 

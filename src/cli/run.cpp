@@ -66,10 +66,10 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
   const RunOutcome outcome = run(world, options, context);
-  if (world.all().rank() == 0 && !flags.dry_run) {
+  if (world.all().rank() == 0) {
     if (flags.json) {
       print_json(options, outcome);
-    } else {
+    } else if (!flags.dry_run) {
       print_summary(options, outcome);
     }
     std::fflush(stdout);

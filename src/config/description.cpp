@@ -36,7 +36,7 @@ class DecayList final : public List {
 void describe_data(Visitor& visitor, DataOptions& data) {
   visitor.open("data", "Where the samples are and how many of them are used.");
   visitor.field({.name = "train",
-                 .doc = "Folder of the training files (*.hdf5, *.h5, at any depth).",
+                 .doc = "Folder of the training files (.hdf5 and .h5 files, at any depth).",
                  .path = true,
                  .required = true},
                 &data.train);
@@ -253,7 +253,8 @@ void describe(Visitor& visitor, RunOptions& options) {
   visitor.field({.name = "name",
                  .doc = "Name of the results folder.",
                  .pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
-                 .pattern_text = "letters, digits, '.', '_' and '-', not starting with '.'"},
+                 .pattern_text = "up to 100 letters, digits, '.', '_' and '-', not starting with '.'",
+                 .longest = 100},
                 &options.name);
   visitor.field({.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow"}}, &options.workload);
   visitor.field({.name = "seed",

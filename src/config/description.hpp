@@ -28,6 +28,7 @@ struct Field {
   std::int64_t multiple_of = 0;
   std::string_view pattern = {};       ///< regular expression of a string
   std::string_view pattern_text = {};  ///< the same in words
+  std::size_t longest = 0;             ///< most characters of a string; 0: no limit
   bool path = false;                   ///< ${VAR:-default} is expanded
   bool required = false;               ///< must be there, and not empty
 };

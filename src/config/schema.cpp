@@ -94,6 +94,7 @@ class SchemaWriter final : public config::Visitor {
     if (field.below) entry["exclusiveMaximum"] = number(*field.below);
     if (field.multiple_of > 0) entry["multipleOf"] = field.multiple_of;
     if (!field.pattern.empty()) entry["pattern"] = std::string(field.pattern);
+    if (field.longest > 0) entry["maxLength"] = field.longest;
     if (field.required && std::is_same_v<Value, std::string>) entry["minLength"] = 1;
     return entry;
   }

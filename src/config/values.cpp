@@ -89,6 +89,8 @@ struct Store {
       const std::vector<std::string> known(field.words.begin(), field.words.end());
       return with_allowed(fmt::format("{} is not known", describe_value(node)), field, nearest(value, known));
     }
+    if (field.longest > 0 && value.size() > field.longest)
+      return with_allowed(fmt::format("{} has {} characters", describe_value(node), value.size()), field);
     if (!field.pattern.empty() && !std::regex_match(value, std::regex(std::string(field.pattern))))
       return with_allowed(fmt::format("{} does not fit", describe_value(node)), field);
     *member = value;

@@ -91,6 +91,11 @@ TEST(ConfigComplaints, RefuseNamesThatAreNoFolder) {
     expect_part(complaints(with("\"name\": \"" + std::string(name) + "\"")), "/name: ");
 }
 
+TEST(ConfigComplaints, RefuseNamesTooLongForAFolder) {
+  expect_part(complaints(with("\"name\": \"" + std::string(100000, 'a') + "\"")), "has 100000 characters");
+  EXPECT_EQ(complaints(with("\"name\": \"" + std::string(100, 'a') + "\"")), "no error");
+}
+
 TEST(ConfigComplaints, NameWhatIsMissing) {
   const std::string message = complaints("{\n\"data\": {\n\"train_samples\": 0}}");
   expect_part(message, "c.json:2: /data/train: is missing");
@@ -168,6 +173,25 @@ TEST(ConfigComplaints, SurviveHostileDocuments) {
   expect_part(complaints(std::string("\x00\x01", 2)), "not JSON");
   expect_part(complaints("{\"a\": \"\xff\"}"), "not JSON");
   expect_part(complaints(with("\"" + std::string(5000, 'x') + "\": 1")), "unknown key");
+}
+
+TEST(ConfigComplaints, ComeForEveryDamageOrThereIsNone) {
+  const std::string text = "{ // c\n\"seed\": 12, \"schedule\": {\"decay\": [{\"epoch\": 1, \"factor\": 0.5}]}, " +
+                           data_section + ", /* d */ \"model\": {\"width\": 1e-1}, \"clear_cache\": false}";
+  int refused = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    for (const char replacement : {'\0', '"', '{', ']', '1', '-', '\n', '\\', '\xc3'}) {
+      std::string damaged = text;
+      damaged[i] = replacement;
+      const std::string cut = text.substr(0, i) + (replacement == '1' ? text.substr(i + 1) : "");
+      for (const std::string& each : {damaged, cut}) {
+        const std::string message = complaints(each);
+        EXPECT_TRUE(message == "no error" || message.starts_with("c.json:")) << each << "\n" << message;
+        refused += message == "no error" ? 0 : 1;
+      }
+    }
+  }
+  EXPECT_GT(refused, 1000);
 }
 
 }  // namespace

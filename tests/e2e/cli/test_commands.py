@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Subcommands that need no MPI: what they print, their exit codes, and that their help teaches."""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from program import BINARY, ROOT, call
+
+COMMANDS = ["run", "validate", "plan", "data", "data generate", "data inspect", "data verify", "check", "schema", "env", "completion"]
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="trainmark-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def write(self, text: str) -> pathlib.Path:
+        path = self.folder / "config.json"
+        path.write_text(text)
+        return path
+
+    def expect(self, done, code: int, *words):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        for word in words:
+            self.assertIn(word, done.stdout + done.stderr)
+
+    def test_every_help_has_purpose_examples_and_exit_codes(self):
+        for command in COMMANDS:
+            with self.subTest(command):
+                done = call(*command.split(), "--help")
+                self.expect(done, 0, "Usage: trainmark " + command, "Examples:", "Exit codes")
+                self.assertEqual(done.stderr, "")
+                self.assertLessEqual(max(map(len, done.stdout.splitlines())), 130)
+
+    def test_examples_of_the_help_name_real_commands_and_options(self):
+        for command in ["", *COMMANDS]:
+            text = call(*command.split(), "--help").stdout
+            for example in re.findall(r"trainmark ((?:[a-z]+ ?)+)(?=[^a-z])", text.split("Examples:")[1].split("Exit codes")[0]):
+                words = example.split()
+                name = " ".join(words[:2]) if words[0] == "data" else words[0]
+                self.assertIn(name, COMMANDS, text)
+
+    def test_the_overview_lists_all_exit_codes(self):
+        self.expect(call("--help"), 0, "128+n", "124", "75", "requeue")
+
+    def test_the_version_names_build_and_libraries(self):
+        done = call("--version")
+        self.expect(done, 0, "trainmark 0.", "oneDNN", "libmpi", "libhdf5", "compiler")
+
+    def test_wrong_command_lines_end_with_2_and_point_to_the_help(self):
+        for line in ("", "rum", "data", "data make", "run", "run --nope", "check", "schema extra", "plan x --ranks 0",
+                     "data generate x --gzip 12", "data generate x --layout tar", "completion fish", "validate x --set"):
+            with self.subTest(line):
+                done = call(*line.split())
+                self.expect(done, 2, "trainmark: error: ", "--help")
+                self.assertEqual(done.stdout, "")
+
+    def test_an_unknown_subcommand_is_named_with_those_that_exist(self):
+        self.expect(call("rum"), 2, '"rum" is no subcommand', "run, validate")
+
+    def test_bad_configs_end_with_2(self):
+        cases = {"{": "not JSON", "": "not JSON", '{"sed": 1}': "did you mean /seed?", '{"seed": 1,\n"seed": 2}': "duplicate key",
+                 '{"seed": "a"}': "must be a whole number", '{"train": {"global_batch": -4}}': "-4 is out of range"}
+        for command in ("validate", "plan", "run"):
+            for text, words in cases.items():
+                with self.subTest(command=command, text=text):
+                    self.expect(call(command, self.write(text)), 2, "trainmark: error: ", "config.json:", words)
+            self.expect(call(command, self.folder / "missing.json"), 2, "missing.json", "No such file")
+            self.expect(call(command, self.folder), 2, "Is a directory")
+
+    def test_validate_reports_everything_at_once_also_as_json(self):
+        path = self.write('{"seed": -1, "nmae": "x",\n"train": {"until": "epoch"}}')
+        done = call("validate", path, "--json")
+        self.expect(done, 2)
+        report = json.loads(done.stdout)
+        self.assertFalse(report["valid"])
+        self.assertEqual(len(report["complaints"]), 5, report)
+
+    def test_validate_checks_a_launch(self):
+        path = self.write('{"data": {"train": "none", "validation": "none", "train_samples": 64, "validation_samples": 8}, '
+                          '"train": {"global_batch": 16}}')
+        self.expect(call("validate", path, "--ranks", 4), 0, "valid", "not here")
+        self.expect(call("validate", path, "--ranks", 3), 2, "/train/global_batch", "3 ranks")
+
+    def test_plan_counts_the_reference_network(self):
+        done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
+        self.expect(done, 0)
+        plan = json.loads(done.stdout)
+        self.assertEqual(plan["parameters"], 8907556)
+        self.assertEqual(plan["parameter_tensors"], 16)
+        self.assertEqual(plan["forward_macs_per_sample"], 34431049984)
+        self.assertAlmostEqual(plan["training_gflop_per_sample"], 192.1, places=1)
+        self.assertEqual(plan["local_batch"], 16)
+        self.assertEqual(sum(bucket["bytes"] for bucket in plan["buckets"]), 4 * (8907556 + 1))  # the loss travels along
+        self.assertGreater(plan["activation_unshared_bytes"], plan["activation_pool_bytes"])
+
+    def test_plan_of_thousands_of_ranks_needs_no_machine(self):
+        done = call("plan", ROOT / "configs/cosmoflow/node.json", "--ranks", 4096, "--set", "train.global_batch=8192")
+        self.expect(done, 0, "4096 rank(s), 2 sample(s) each", "8907556 in 16 tensors", "conv2.backward_weights")
+        self.expect(call("plan", ROOT / "configs/cosmoflow/node.json", "--ranks", 7), 2, "64 is not divisible by 7 ranks")
+
+    def test_plan_follows_overrides(self):
+        done = call("plan", ROOT / "configs/cosmoflow/node.json", "--set", "model.kernel=2", "--json")
+        self.assertEqual(json.loads(done.stdout)["parameters"], 5597604)
+
+    def test_check_of_a_missing_file_ends_with_2(self):
+        self.expect(call("check", self.folder / "none.log"), 2, "No such file")
+
+    def test_check_of_an_empty_log_ends_with_7(self):
+        (self.folder / "empty.log").write_text("")
+        self.expect(call("check", self.folder / "empty.log"), 7, "official", "FAILED")
+        done = call("check", "--json", self.folder / "empty.log")
+        self.assertEqual(done.returncode, 7)
+        self.assertFalse(json.loads(done.stdout)[0]["compliant"])
+
+    def test_inspect_and_verify_of_what_is_no_dataset_end_with_3(self):
+        for command in ("inspect", "verify"):
+            self.expect(call("data", command, self.folder / "none"), 3, "does not exist")
+            self.expect(call("data", command, self.folder), 3, "trainmark: error: ")
+
+    def test_env_never_shows_secrets(self):
+        variables = {"SLURM_JWT": "hush1", "TRAINMARK_API_TOKEN": "hush2", "OMPI_secret": "hush3", "SLURM_KEY": "hush4",
+                     "TRAINMARK_PASSWORD": "hush5", "OMP_PROC_BIND": "close", "TRAINMARK_DATA": "/d", "HOME_OF": "hush6"}
+        for arguments in (["env"], ["env", "--json"]):
+            done = call(*arguments, env=variables)
+            self.expect(done, 0, "close", "/d", "cores_usable", "libmpi")
+            self.assertNotIn("hush", done.stdout)
+        self.assertEqual(json.loads(call("env", "--json", env=variables).stdout)["variables"]["TRAINMARK_DATA"], "/d")
+
+    def test_completion_offers_every_subcommand_and_option(self):
+        script = call("completion", "bash").stdout
+        probe = script + """
+words_for() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _trainmark; echo "${COMPREPLY[@]}"; }
+words_for trainmark ""; words_for trainmark data gen; words_for trainmark data generate --sam; words_for trainmark run x --dry
+"""
+        done = subprocess.run(["bash", "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lines = done.stdout.splitlines()
+        for command in COMMANDS:
+            self.assertIn(command.split()[0], lines[0])
+        self.assertEqual(lines[1:], ["generate", "--samples-per-file", "--dry-run"])
+        self.expect(call("completion", "zsh"), 0, "bashcompinit")
+
+    def test_commands_for_login_nodes_start_no_mpi(self):
+        broken = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}  # MPI_Init fails with these
+        for line in (["schema"], ["env"], ["--version"], ["plan", str(ROOT / "configs/cosmoflow/node.json")],
+                     ["validate", str(ROOT / "configs/cosmoflow/node.json")], ["completion", "bash"]):
+            with self.subTest(line):
+                self.expect(call(*line, env=broken), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Commands of several ranks: one message for what all agree upon, one code, and no hang for what only one rank meets."""
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+import unittest
+
+from program import BINARY, MPIRUN, ROOT, call
+
+SMOKE = str(ROOT / "configs/cosmoflow/smoke.json")
+TWO = [*MPIRUN, "-n", "2"]
+
+
+class Launches(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="trainmark-launch-"))
+        cls.env = {"TRAINMARK_DATA": str(cls.folder / "data")}
+        done = call("data", "generate", cls.folder / "data", "--train-samples", 32, "--validation-samples", 16, "--samples-per-file", 8,
+                    launcher=TWO)
+        assert done.returncode == 0, done.stderr
+        cls.generated = done.stdout
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def smoke(self, *options, launcher=(), env=None):
+        return call("run", SMOKE, "--set", "train.steps=2", "--set", f"results.folder={self.folder}/results", *options,
+                    launcher=launcher, env={**self.env, **(env or {})})
+
+    def test_generated_data_are_named_as_such(self):
+        self.assertIn("6 files written", self.generated)
+        self.assertIn("no MLPerf results", self.generated)
+        again = call("data", "generate", self.folder / "data", "--train-samples", 32, "--validation-samples", 16, "--samples-per-file", 8)
+        self.assertIn("0 files written, 6 kept", again.stdout)
+
+    def test_the_last_lines_say_what_matters(self):
+        done = self.smoke(launcher=TWO)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for words in ("results          ", "time to train    none (fixed work)", "staging          none", "epochs           1 (2 steps)",
+                      "samples/s", "verdict", "generated data: this is not an MLPerf result"):
+            self.assertEqual(done.stdout.count(words), 1, done.stdout)
+
+    def test_json_is_all_that_stdout_holds(self):
+        done = self.smoke("--json", launcher=TWO)
+        outcome = json.loads(done.stdout)
+        self.assertEqual(outcome["exit_code"], 0)
+        self.assertEqual(outcome["steps"], 2)
+        self.assertNotIn("time_to_train_s", outcome)
+        self.assertTrue((pathlib.Path(outcome["results"]) / "run.json").is_file())
+        self.assertIn("not an MLPerf result", outcome["label"])
+
+    def test_quiet_leaves_the_last_lines_only(self):
+        done = self.smoke("--quiet")
+        self.assertEqual(done.stderr, "")
+        self.assertIn("verdict", done.stdout)
+
+    def test_a_job_of_a_batch_system_names_the_results(self):
+        done = self.smoke("--json", env={"SLURM_JOB_ID": "4711"})
+        self.assertTrue(json.loads(done.stdout)["results"].endswith("/4711"), done.stdout)
+
+    def test_a_bad_config_is_told_once_for_all_ranks(self):
+        done = self.smoke("--set", "trian.steps=1", launcher=TWO)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.count("/trian: unknown key"), 1, done.stderr)
+        self.assertIn("--set trian.steps=1", done.stderr)
+
+    def test_a_bad_command_line_is_told_once_for_all_ranks(self):
+        done = self.smoke("--nope", launcher=TWO)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.count("trainmark: error:"), 1, done.stderr)
+
+    def test_a_missing_dataset_ends_all_ranks_with_3(self):
+        done = self.smoke("--set", "data.train=/none/such", launcher=TWO)
+        self.assertEqual(done.returncode, 3)
+        self.assertEqual(done.stderr.count("/none/such"), 1, done.stderr)
+
+    def test_an_unset_variable_on_one_rank_names_the_rank(self):
+        config = self.folder / "nodefault.json"
+        config.write_text(pathlib.Path(SMOKE).read_text().replace(":-data/cosmoflow-tiny", ""))
+        done = call("run", config, launcher=[*MPIRUN, "-n", "1", BINARY, "run", str(config), ":", "-n", "1", "env", "-u", "TRAINMARK_DATA"],
+                    env=self.env)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("rank 1 of 2", done.stderr)
+        self.assertIn("export TRAINMARK_DATA", done.stderr)
+
+    def test_what_only_one_rank_meets_ends_the_others_soon(self):
+        begun = time.monotonic()
+        launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1", "env", "TRAINMARK_DATA=/none/such"]
+        done = call("run", SMOKE, launcher=launcher, env=self.env, cwd=self.folder)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("rank 1 on ", done.stderr)
+        self.assertLess(time.monotonic() - begun, 60)  # far below the watchdog's limits, which would be the other way out
+
+    def test_ranks_of_different_arguments_refuse_with_both_texts(self):
+        launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1"]
+        done = call("run", SMOKE, "--set", "seed=5", launcher=launcher, env=self.env)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        for words in ("rank 1 was started with", "seed=5", "give every rank the same arguments"):
+            self.assertIn(words, done.stderr)
+
+    @unittest.skipIf(os.geteuid() == 0 and not pathlib.Path("/proc").is_dir(), "needs a folder that root cannot write to")
+    def test_results_that_cannot_be_written_end_with_4(self):
+        done = call("run", SMOKE, "--set", "results.folder=/proc/none", env=self.env)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("/results/folder", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
