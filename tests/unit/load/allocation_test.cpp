@@ -1,29 +1,8 @@
-// Counts every allocation of the process while batches are read: a step must cost none.
+// Every allocation of the process is counted while batches are read: a step must cost none.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "unit/load/counting_new.hpp"
 #include "unit/load/make_hdf5.hpp"
-
-namespace {
-std::atomic<bool> counting_on{false};
-std::atomic<std::int64_t> allocations{0};
-
-void* count_and_allocate(std::size_t bytes) {
-  if (counting_on) ++allocations;
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return count_and_allocate(bytes); }
-void* operator new[](std::size_t bytes) { return count_and_allocate(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace trainmark {
 namespace {
@@ -50,11 +29,11 @@ TEST(Loader, AllocatesNothingOnceEveryFileWasTouched) {
   loader.start(0);
   for (int step = 0; step < 100; ++step)
     (void)loader.next();
-  counting_on = true;
+  testing::count_allocations(true);
   for (int step = 0; step < 200; ++step)
     (void)loader.next();
-  counting_on = false;
-  EXPECT_EQ(allocations, 0);
+  testing::count_allocations(false);
+  EXPECT_EQ(testing::allocations(), 0);
 }
 
 }  // namespace
