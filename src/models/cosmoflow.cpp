@@ -137,6 +137,6 @@ std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Dat
   return breaches;
 }
 
-Target target_of(const CosmoflowOptions&) { return {}; }
+Target target_of(const CosmoflowOptions&) { return {.key = "eval_error", .value = 0.124, .lower_is_better = true}; }
 
 }  // namespace trainmark

@@ -49,9 +49,8 @@ void ClosingSink::abort(const Clock& clock) {
 Timeline::Timeline(const std::filesystem::path& log) : sink_(open_sink(log)) {}
 Timeline::~Timeline() { abort(); }  // nothing is left to close after run_stop
 
-void Timeline::point(const std::string& key, EventValue value, Metadata metadata) {
-  sink_.write({clock_.unix_ms(), EventType::point_in_time, key, std::move(value), std::move(metadata),
-               std::source_location::current()});
+void Timeline::point(const std::string& key, EventValue value, Metadata metadata, std::source_location where) {
+  sink_.write({clock_.unix_ms(), EventType::point_in_time, key, std::move(value), std::move(metadata), where});
 }
 
 void Timeline::header(const RunOptions& options, bool cache_cleared, const std::string& config) {

@@ -68,7 +68,8 @@ class Timeline {
   [[nodiscard]] double run_seconds() const noexcept;
 
  private:
-  void point(const std::string& key, EventValue value, Metadata metadata = {});
+  void point(const std::string& key, EventValue value, Metadata metadata = {},
+             std::source_location where = std::source_location::current());
 
   Clock clock_;
   ClosingSink sink_;
