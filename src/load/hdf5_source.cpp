@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <mutex>
 
 #include "load/descriptors.hpp"
 #include "load/layout.hpp"
@@ -51,28 +52,36 @@ class Hdf5Source final : public SampleSource {
   struct File {
     std::filesystem::path path;
     std::int64_t samples = 0;
-    std::once_flag once;
+    std::mutex mutex;  // not call_once: some implementations hang after an exception
+    std::atomic<bool> known{false};
     FileLayout layout;
   };
 
   const FileLayout& layout_of(File& file) {
-    std::call_once(file.once, [&] {
-      const Hdf5Lock lock;
-      const FileHandle opened = open_file(file.path);
-      file.layout = resolve_layout(opened.get(), file.path, format_, schema_);
-      if (file.layout.samples != file.samples) {
-        throw Error(
-            ExitCode::data,
-            Complaint{file.path.string(), fmt::format("holds {} samples, not {}", file.layout.samples, file.samples),
-                      "it changed since the dataset was scanned", "run again"});
-      }
-      for (Stored* stored : {&file.layout.input, &file.layout.target}) {
-        if (stored->storage != Storage::chunked) continue;
-        const DatasetHandle dataset(H5Dopen2(opened.get(), stored->name.c_str(), H5P_DEFAULT));
-        locate_chunks(dataset.get(), *stored, file.path);
-      }
-    });
+    if (file.known.load(std::memory_order_acquire)) return file.layout;
+    const std::lock_guard one_reader(file.mutex);
+    if (!file.known.load(std::memory_order_relaxed)) {
+      file.layout = read_layout(file);
+      file.known.store(true, std::memory_order_release);
+    }
     return file.layout;
+  }
+
+  [[nodiscard]] FileLayout read_layout(const File& file) const {
+    const Hdf5Lock lock;
+    const FileHandle opened = open_file(file.path);
+    FileLayout layout = resolve_layout(opened.get(), file.path, format_, schema_);
+    if (layout.samples != file.samples) {
+      throw Error(ExitCode::data,
+                  Complaint{file.path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
+                            "it changed since the dataset was scanned", "run again"});
+    }
+    for (Stored* stored : {&layout.input, &layout.target}) {
+      if (stored->storage != Storage::chunked) continue;
+      const DatasetHandle dataset(H5Dopen2(opened.get(), stored->name.c_str(), H5P_DEFAULT));
+      locate_chunks(dataset.get(), *stored, file.path);
+    }
+    return layout;
   }
 
   void check_target(std::span<const std::byte> bytes, const File& file, std::int64_t within) const {
