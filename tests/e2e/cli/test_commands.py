@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from program import BINARY, ROOT, call
+from program import ROOT, call
 
 COMMANDS = ["run", "validate", "plan", "data", "data generate", "data inspect", "data verify", "check", "schema", "env", "completion"]
 
@@ -150,6 +150,7 @@ words_for trainmark ""; words_for trainmark data gen; words_for trainmark data g
                      ["validate", str(ROOT / "configs/cosmoflow/node.json")], ["completion", "bash"]):
             with self.subTest(line):
                 self.expect(call(*line, env=broken), 0)
+        self.assertNotEqual(call("data", "generate", self.folder / "data", env=broken).returncode, 0)  # the probe works
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Commands of several ranks: one message for what all agree upon, one code, and no hang for what only one rank meets."""
 import json
-import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import tempfile
 import time
 import unittest
@@ -37,6 +38,50 @@ class Launches(unittest.TestCase):
         self.assertIn("no MLPerf results", self.generated)
         again = call("data", "generate", self.folder / "data", "--train-samples", 32, "--validation-samples", 16, "--samples-per-file", 8)
         self.assertIn("0 files written, 6 kept", again.stdout)
+
+    def test_inspect_shows_what_was_generated(self):
+        done = call("data", "inspect", self.folder / "data/train", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        seen = json.loads(done.stdout)
+        self.assertEqual((seen["layout"], seen["files"], seen["samples"]), ("packed", 4, 32))
+        self.assertEqual(seen["sample"][0]["shape"], [32, 32, 32, 4])
+        self.assertAlmostEqual(seen["mean"], 1.0, delta=0.01)
+        self.assertEqual(sum(seen["histogram_log2"]), 32 * 4 * 32**3)
+        text = call("data", "inspect", self.folder / "data/train/packed_000000.hdf5").stdout
+        for words in ("layout packed", "contiguous", "read amplification 1.00x", "seed = ", "###", "target 3:"):
+            self.assertIn(words, text)
+        self.assertEqual(call("data", "inspect", self.folder / "data/train", "--extent", 64).returncode, 3)
+
+    def test_verify_finds_a_damaged_byte(self):
+        target = self.folder / "verified"
+        shutil.copytree(self.folder / "data/validation", target)
+        self.assertEqual(call("data", "verify", target, "--write").returncode, 0)
+        self.assertIn("all is well", call("data", "verify", target).stdout)
+        victim = sorted(target.glob("*.hdf5"))[0]
+        with victim.open("r+b") as file:
+            file.seek(victim.stat().st_size // 2)
+            byte = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([byte[0] ^ 1]))
+        done = call("data", "verify", target, "--json")
+        self.assertEqual(done.returncode, 3, done.stdout)
+        report = json.loads(done.stdout)
+        self.assertEqual(len(report["differences"]), 1)
+        self.assertIn(victim.name, report["differences"][0])
+
+    def test_an_interrupted_generation_leaves_no_partial_file_and_goes_on_later(self):
+        target = self.folder / "interrupted"
+        command = ["data", "generate", str(target), "--train-samples", "512", "--validation-samples", "16", "--samples-per-file", "16"]
+        process = subprocess.Popen([BINARY, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stderr.readline()  # the first line of progress: it is at work
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM)
+        names = [path.name for path in target.rglob("*") if path.is_file()]
+        self.assertEqual([name for name in names if name.startswith(".")], [])
+        self.assertLess(len(names), 33)
+        self.assertEqual(call(*command, "--quiet").returncode, 0)
+        self.assertEqual(call("data", "verify", target / "train").returncode, 0)
 
     def test_the_last_lines_say_what_matters(self):
         done = self.smoke(launcher=TWO)
@@ -103,7 +148,6 @@ class Launches(unittest.TestCase):
         for words in ("rank 1 was started with", "seed=5", "give every rank the same arguments"):
             self.assertIn(words, done.stderr)
 
-    @unittest.skipIf(os.geteuid() == 0 and not pathlib.Path("/proc").is_dir(), "needs a folder that root cannot write to")
     def test_results_that_cannot_be_written_end_with_4(self):
         done = call("run", SMOKE, "--set", "results.folder=/proc/none", env=self.env)
         self.assertEqual(done.returncode, 4, done.stderr)
