@@ -117,6 +117,31 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 7)
         self.assertFalse(json.loads(done.stdout)[0]["compliant"])
 
+    def log_without(self, key: str) -> pathlib.Path:
+        """A sound log without its last record of `key`."""
+        lines = (ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt").read_text().splitlines(keepends=True)
+        del lines[max(i for i, line in enumerate(lines) if f'"key": "{key}"' in line)]
+        path = self.folder / "mlperf.log"
+        path.write_text("".join(lines))
+        return path
+
+    def test_check_of_a_sound_log_ends_with_0(self):
+        self.expect(call("check", "--strict", *sorted((ROOT / "tests/golden/logs").glob("hpc_cosmoflow*"))), 0, "SUCCESS", "sound")
+
+    def test_what_the_official_checker_misses_fails_only_if_strict(self):
+        path = self.log_without("eval_stop")
+        self.expect(call("check", path), 0, "official SUCCESS", ": semantic: ")
+        self.expect(call("check", "--strict", path), 7)
+        report = json.loads(call("check", "--strict", "--json", path).stdout)[0]
+        self.assertEqual((report["compliant"], report["passed"], report["official"]), (True, False, []))
+        self.assertGreater(report["semantic"][0]["line"], 0)
+
+    def test_one_bad_log_among_good_ones_ends_with_7(self):
+        good = ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt"
+        done = call("check", good, self.log_without("run_start"), "--usage", "hpc", "--ruleset", "3.0.0")
+        self.expect(done, 7, "official SUCCESS", "official FAILED", "run_start")
+        self.expect(call("check", good, self.folder / "none.log"), 2, "official SUCCESS", "No such file")
+
     def test_inspect_and_verify_of_what_is_no_dataset_end_with_3(self):
         for command in ("inspect", "verify"):
             self.expect(call("data", command, self.folder / "none"), 3, "does not exist")
