@@ -49,7 +49,7 @@ Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline,
   return context.interrupts->on_signal([&timeline, &results](int code) {
     timeline.abort();
     results.conclude(
-        {static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}});
+        {static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}}, true);
     remove_temporaries();
   });
 }

@@ -30,14 +30,14 @@ void write_all(int descriptor, std::string_view text, const std::filesystem::pat
 
 }  // namespace
 
-void write_atomically(const std::filesystem::path& path, std::string_view content) {
+void write_atomically(const std::filesystem::path& path, std::string_view content, bool hurry) {
   const std::filesystem::path temporary =
       path.parent_path() / fmt::format(".trainmark-{}-{}", getpid(), path.filename().string());
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor < 0) fail(temporary, "create");
   try {
     write_all(descriptor, content, path);
-    if (::fsync(descriptor) != 0) fail(path, "flush");
+    if (!hurry && ::fsync(descriptor) != 0) fail(path, "flush");
   } catch (...) {
     ::close(descriptor);
     ::unlink(temporary.c_str());

@@ -92,7 +92,7 @@ void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits,
   write_atomically(folder_ / "staging.json", document.dump(2) + "\n");
 }
 
-void Results::conclude(const RunRecord& record) {
+void Results::conclude(const RunRecord& record, bool hurry) {
   if (!writes_) return;
   const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));
   if (!lock || concluded_) return;
@@ -107,7 +107,7 @@ void Results::conclude(const RunRecord& record) {
   document["command_line"] = command_line_;
   document["texts"] = record.texts;
   document["figures"] = record.figures;
-  write_atomically(folder_ / "run.json", document.dump(2) + "\n");
+  write_atomically(folder_ / "run.json", document.dump(2) + "\n", hurry);
 }
 
 }  // namespace trainmark

@@ -37,7 +37,7 @@ class Results {
   CsvFile& epochs() noexcept { return epochs_; }
   CsvFile& steps() noexcept { return steps_; }
   /// Writes run.json; the first call with a status other than "running" wins (a signal may come between).
-  void conclude(const RunRecord& record);
+  void conclude(const RunRecord& record, bool hurry = false);
 
  private:
   std::filesystem::path folder_;

@@ -15,7 +15,7 @@ std::function<void(const std::string&)> expiry(const World& world, Timeline*& ti
   return [&world, &timeline, &results](const std::string& message) {
     fmt::print(stderr, "trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message);
     if (timeline != nullptr) timeline->abort();
-    if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}});
+    if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}}, true);
     remove_temporaries();
     leave(world, ExitCode::watchdog);
   };

@@ -15,16 +15,16 @@ BINARY = os.environ.get("TRAINMARK_BINARY", str(ROOT / "build/default/bin/trainm
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 
 
-def small_config(data: pathlib.Path, results: pathlib.Path, **changes) -> dict:
+def small_config(data_folder: pathlib.Path, results_folder: pathlib.Path, changes: dict) -> dict:
     """Two epochs over 64 tiny samples: a few seconds. `changes` are merged in by section."""
     config = {
         "name": "small", "seed": 11,
-        "data": {"train": str(data / "train"), "validation": str(data / "validation")},
+        "data": {"train": str(data_folder / "train"), "validation": str(data_folder / "validation")},
         "model": {"extent": 32, "width": 0.0625},
         "schedule": {"base_rate": 0.01, "peak_rate": 0.01, "warmup_epochs": 0, "decay": []},
         "train": {"global_batch": 8, "until": "epochs", "epochs": 2},
         "submission": {"generated_data": True},
-        "results": {"folder": str(results)},
+        "results": {"folder": str(results_folder)},
         "watchdog": {"step_seconds": 60},
     }
     for section, values in changes.items():
@@ -91,7 +91,7 @@ class EndToEnd(unittest.TestCase):
 
     def write_config(self, **changes) -> pathlib.Path:
         path = self.folder / "config.json"
-        path.write_text(json.dumps(small_config(self.data, self.folder / "results", **changes), indent=1))
+        path.write_text(json.dumps(small_config(self.data, self.folder / "results", changes), indent=1))
         return path
 
     def run_small(self, ranks: int = 0, expect: int = 0, options=(), **changes) -> Run:
