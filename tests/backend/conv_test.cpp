@@ -1,0 +1,130 @@
+// Convolutions and their fused blocks against naive loops: odd extents and channels, both of the network's kernels with
+// their paddings, strides, images and volumes. Thin volumes are swept: they are where library kernels go astray.
+#include "backend/harness.hpp"
+
+namespace trainmark::test {
+namespace {
+
+class BackendConv : public BackendTest {
+ protected:
+  struct Problem {
+    Shape src;
+    std::int64_t outputs = 1;
+    Conv conv;
+  };
+
+  [[nodiscard]] static Conv same(int kernel, std::size_t axes) {
+    return {std::vector<int>(axes, kernel), std::vector<int>(axes, 1), std::vector<int>(axes, (kernel - 1) / 2),
+            std::vector<int>(axes, kernel / 2)};
+  }
+
+  [[nodiscard]] static std::vector<Problem> problems() {
+    return {
+        {{1, 1, 1, 5, 7}, 1, same(3, 3)},
+        {{2, 4, 2, 8, 8}, 8, same(3, 3)},
+        {{3, 3, 6, 6, 6}, 5, same(2, 3)},
+        {{2, 16, 2, 2, 2}, 17, same(3, 3)},
+        {{1, 17, 4, 4, 4}, 16, same(2, 3)},
+        {{2, 8, 1, 1, 1}, 16, same(3, 3)},
+        {{1, 2, 4, 16, 16}, 7, same(3, 3)},
+        {{2, 4, 8, 8, 8}, 16, same(2, 3)},
+        {{3, 5, 3, 4, 5}, 3, same(1, 3)},
+        {{2, 7, 5, 5, 5}, 4, {{3, 3, 3}, {2, 2, 2}, {0, 0, 0}, {1, 1, 1}}},
+        {{2, 3, 7, 6, 5}, 2, {{1, 2, 3}, {1, 2, 1}, {0, 0, 1}, {0, 1, 1}}},
+        {{1, 16, 6, 6, 6}, 16, {{2, 2, 2}, {2, 2, 2}, {0, 0, 0}, {0, 0, 0}}},
+        {{1, 2, 7, 9}, 5, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
+        {{3, 5, 6, 7}, 8, {{2, 3}, {1, 1}, {1, 0}, {0, 2}}},
+        {{2, 16, 5, 3}, 17, same(3, 2)},
+    };
+  }
+
+  void forward(const Problem& problem) {
+    const Array src = random(problem.src), weights = random(weights_shape(problem));
+    const Array bias = random(Shape{problem.outputs});
+    const Array expected = reference::conv(problem.conv, src, weights, bias);
+    const Array magnitudes = reference::conv(problem.conv, magnitude(src), magnitude(weights), magnitude(bias));
+    const auto inputs = list(activation(src), parameter(weights), parameter(bias));
+    expect_close(result(problem.conv, inputs, output(expected.shape)), expected, magnitudes);
+
+    const Activation leaky{.curve = Curve::leaky_relu, .slope = 0.3F};
+    const ConvBlock block{.conv = problem.conv, .activation = leaky, .has_pool = false, .pool = {}};
+    expect_close(result(block, inputs, output(expected.shape)), reference::activation(leaky, expected), magnitudes);
+  }
+
+  void backward_data(const Problem& problem) {
+    const Array weights = random(weights_shape(problem)), diff_dst = random(dst_shape(problem));
+    const Array expected = reference::conv_backward_data(problem.conv, diff_dst, weights, problem.src);
+    const Array magnitudes =
+        reference::conv_backward_data(problem.conv, magnitude(diff_dst), magnitude(weights), problem.src);
+    const ConvBackwardData op{problem.conv};
+    expect_close(result(op, list(activation(diff_dst), parameter(weights)), output(problem.src)), expected, magnitudes);
+  }
+
+  void backward_weights(const Problem& problem) {
+    const Array src = random(problem.src), diff_dst = random(dst_shape(problem));
+    const auto expected = reference::conv_backward_weights(problem.conv, src, diff_dst);
+    const auto magnitudes = reference::conv_backward_weights(problem.conv, magnitude(src), magnitude(diff_dst));
+    const auto results = execute(ConvBackwardWeights{problem.conv}, list(activation(src), activation(diff_dst)),
+                                 {gradient(expected.weights.shape), gradient(expected.bias.shape)});
+    expect_close(logical(results[0]), expected.weights, magnitudes.weights, DType::f32);
+    expect_close(logical(results[1]), expected.bias, magnitudes.bias, DType::f32);
+  }
+
+  [[nodiscard]] static Shape weights_shape(const Problem& problem) {
+    Shape shape = problem.src;
+    shape[0] = problem.outputs;
+    for (std::size_t axis = 0; axis < problem.conv.kernel.size(); ++axis)
+      shape[axis + 2] = problem.conv.kernel[axis];
+    return shape;
+  }
+  [[nodiscard]] static Shape dst_shape(const Problem& problem) {
+    const std::vector<Tensor> inputs = {
+        {"src", problem.src}, {"weights", weights_shape(problem)}, {"bias", Shape{problem.outputs}}};
+    return infer(problem.conv, inputs)[0].shape;
+  }
+  [[nodiscard]] static std::string text(const Problem& problem) {
+    return to_string(problem.src) + " with weights " + to_string(weights_shape(problem));
+  }
+};
+
+TEST_P(BackendConv, ForwardAndBlockAgreeWithNaiveLoops) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    forward(problem);
+  }
+}
+
+TEST_P(BackendConv, BackwardDataAgreesWithNaiveLoops) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    backward_data(problem);
+  }
+}
+
+TEST_P(BackendConv, BackwardWeightsAgreesWithNaiveLoops) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    backward_weights(problem);
+  }
+}
+
+TEST_P(BackendConv, ThinVolumesOfAllKindsAreRight) {
+  for (const int kernel : {2, 3}) {
+    for (std::int64_t depth = 1; depth <= 4; ++depth) {
+      for (std::int64_t height = 2; height <= 3; ++height) {
+        for (const std::int64_t channels : {4, 16, 17}) {
+          const Problem problem{{2, channels, depth, height, 3}, 16, same(kernel, 3)};
+          SCOPED_TRACE(text(problem));
+          backward_weights(problem);
+          backward_data(problem);
+          forward(problem);
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, BackendConv, testing::ValuesIn(cases()), name_of_case);
+
+}  // namespace
+}  // namespace trainmark::test
