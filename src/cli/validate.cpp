@@ -47,9 +47,13 @@ int validate(const Flags& flags) {
   try {
     options = load_config(flags.config);
     if (flags.ranks > 0) {
+      if (flags.nodes > flags.ranks)
+        complaints.push_back(
+            fmt::format("--nodes: {} nodes for {} ranks (each node runs one at least); name at most {}", flags.nodes,
+                        flags.ranks, flags.ranks));
       const DatasetFacts facts = facts_of(options, note);
       const bool known = facts.train_samples > 0 && facts.validation_samples > 0;
-      if (known) complaints = check_options(options, flags.ranks, flags.nodes, facts);
+      if (known && complaints.empty()) complaints = check_options(options, flags.ranks, flags.nodes, facts);
       if (!known && options.train.global_batch % flags.ranks != 0) {
         complaints.push_back(fmt::format("/train/global_batch: {} is not divisible by {} ranks",
                                          options.train.global_batch, flags.ranks));

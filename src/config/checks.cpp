@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <utility>
 
 namespace trainmark::config {
 namespace {
@@ -33,11 +35,24 @@ class Checker {
                                        options_.stage.strategy));
       return;
     }
-    const auto clean = [](const std::string& path) { return std::filesystem::path(path).lexically_normal() / ""; };
-    for (const std::string& source : {options_.data.train, options_.data.validation}) {
-      if (!source.empty() && clean(source) == clean(options_.stage.target))
+    // Splits are staged below the target under names of their own, and a source is read at any depth.
+    const auto clean = [](const std::filesystem::path& path) { return (path / "").lexically_normal(); };
+    const std::filesystem::path target(options_.stage.target);
+    const std::pair<const std::string&, const char*> splits[] = {{options_.data.train, "train"},
+                                                                 {options_.data.validation, "validation"}};
+    for (const auto& [source, name] : splits) {
+      if (source.empty()) continue;
+      const std::filesystem::path from = clean(source);
+      const std::filesystem::path to = clean(target);
+      const auto last = std::prev(from.end());  // the empty name behind the last slash
+      if (from == to || from == clean(target / name)) {
         add("/stage/target",
             fmt::format("\"{}\" is the source itself (staging would overwrite it); name another folder", source));
+      } else if (std::mismatch(from.begin(), last, to.begin(), to.end()).first == last) {
+        add("/stage/target", fmt::format("\"{}\" lies within \"{}\" (the copies would be taken for samples); name a "
+                                         "folder outside of it",
+                                         options_.stage.target, source));
+      }
     }
   }
 

@@ -133,10 +133,17 @@ class Launches(unittest.TestCase):
         self.assertIn("rank 1 of 2", done.stderr)
         self.assertIn("export TRAINMARK_DATA", done.stderr)
 
-    def test_what_only_one_rank_meets_ends_the_others_soon(self):
-        begun = time.monotonic()
+    def test_data_that_differ_between_ranks_refuse_with_both_paths(self):
         launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1", "env", "TRAINMARK_DATA=/none/such"]
         done = call("run", SMOKE, launcher=launcher, env=self.env, cwd=self.folder)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        for words in ("/data/train: is \"/none/such/train\" on rank 1", f"{self.folder}/data/train", "mpirun -x"):
+            self.assertEqual(done.stderr.count(words), 1, done.stderr)
+
+    def test_what_only_one_rank_meets_ends_the_others_soon(self):
+        begun = time.monotonic()  # a relative path, and a rank that starts in another folder
+        launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1", "-wdir", "/"]
+        done = call("run", SMOKE, launcher=launcher, env={"TRAINMARK_DATA": "data"}, cwd=self.folder)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("rank 1 on ", done.stderr)
         self.assertLess(time.monotonic() - begun, 60)  # far below the watchdog's limits, which would be the other way out

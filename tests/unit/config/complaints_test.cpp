@@ -127,6 +127,17 @@ TEST(ConfigComplaints, SeeImpossibleCombinations) {
       "/data/train_samples: 100 is not a multiple of /train/global_batch 64");
 }
 
+TEST(ConfigComplaints, RefuseToStageIntoTheSource) {
+  const auto staged = [](const std::string& train, const std::string& target) {
+    return complaints(R"({"data": {"train": ")" + train +
+                      R"(", "validation": "v"}, "stage": {"strategy": "replicate", "target": ")" + target + "\"}}");
+  };
+  expect_part(staged("data/train", "data"), "/stage/target: \"data/train\" is the source itself");
+  expect_part(staged("data/train", "data/./train/copy"), "lies within \"data/train\"");
+  EXPECT_EQ(staged("data/train", "data/training"), "no error");
+  EXPECT_EQ(staged("data/train", "/data/train"), "no error");
+}
+
 TEST(ConfigComplaints, RefuseTheClosedDivisionToWhatIsNotTheReference) {
   const std::string message = complaints(with(R"("submission": {"division": "closed", "generated_data": true},
       "model": {"extent": 64})"));
