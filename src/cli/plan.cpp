@@ -37,6 +37,10 @@ struct StepPlan {
   std::int64_t forward_macs_per_sample = 0, training_macs_per_sample = 0;
   MemoryPlan memory;
   double reduce_bytes = 0.0;
+  std::int64_t state_bytes = 0, input_bytes = 0;
+  [[nodiscard]] std::int64_t memory_bytes() const {
+    return state_bytes + input_bytes + static_cast<std::int64_t>(memory.pool_bytes);
+  }
 };
 
 std::string shape_of(const Graph& graph, const Node& node) {
@@ -90,6 +94,11 @@ StepPlan plan_step(const RunOptions& options, int ranks) {
   }
   plan.training_macs_per_sample = plan.total.macs / plan.local_batch;
   plan.memory = pool_of(step);
+  // Parameters, velocity, and gradients with the loss behind them, all fp32 whatever the precision.
+  plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + step.gradient_elements());
+  // Training and validation have a loader each, and one batch more than is read ahead is with the step.
+  plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
+                     static_cast<std::int64_t>(data_schema(options.model).sample_bytes());
   return plan;
 }
 
@@ -113,6 +122,12 @@ void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
              static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
   fmt::print("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
              mib(static_cast<double>(plan.memory.pool_bytes)), mib(static_cast<double>(plan.memory.unshared_bytes)));
+  fmt::print("model state      {:.1f} MiB (parameters, gradients, velocity)\n",
+             mib(static_cast<double>(plan.state_bytes)));
+  fmt::print("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
+             mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
+  fmt::print("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
+             mib(static_cast<double>(plan.memory_bytes())));
   fmt::print("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
              plan.buckets.size(), mib(plan.reduce_bytes));
   for (const Bucket& bucket : plan.buckets)
@@ -146,6 +161,9 @@ void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
                          {"step_bytes_per_rank", plan.total.bytes},
                          {"activation_pool_bytes", plan.memory.pool_bytes},
                          {"activation_unshared_bytes", plan.memory.unshared_bytes},
+                         {"state_bytes", plan.state_bytes},
+                         {"input_bytes", plan.input_bytes},
+                         {"memory_bytes_per_rank", plan.memory_bytes()},
                          {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
                          {"buckets", std::move(buckets)},
                          {"nodes", std::move(nodes)}};

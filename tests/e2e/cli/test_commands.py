@@ -85,6 +85,7 @@ class Commands(unittest.TestCase):
                           '"train": {"global_batch": 16}}')
         self.expect(call("validate", path, "--ranks", 4), 0, "valid", "not here")
         self.expect(call("validate", path, "--ranks", 3), 2, "/train/global_batch", "3 ranks")
+        self.expect(call("validate", path, "--ranks", 4, "--nodes", 8), 2, "--nodes: 8 nodes for 4 ranks")
 
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
@@ -96,6 +97,9 @@ class Commands(unittest.TestCase):
         self.assertAlmostEqual(plan["training_gflop_per_sample"], 192.1, places=1)
         self.assertEqual(plan["local_batch"], 16)
         self.assertEqual(sum(bucket["bytes"] for bucket in plan["buckets"]), 4 * (8907556 + 1))  # the loss travels along
+        self.assertEqual(plan["state_bytes"], 4 * (3 * 8907556 + 1))
+        self.assertEqual(plan["input_bytes"], 2 * 5 * 16 * (128**3 * 4 * 2 + 4 * 4))  # two loaders, four batches ahead and one in use
+        self.assertEqual(plan["memory_bytes_per_rank"], plan["state_bytes"] + plan["input_bytes"] + plan["activation_pool_bytes"])
         self.assertGreater(plan["activation_unshared_bytes"], plan["activation_pool_bytes"])
 
     def test_plan_of_thousands_of_ranks_needs_no_machine(self):
