@@ -47,6 +47,8 @@ class LogFile final : public EventSink {
  public:
   explicit LogFile(const std::filesystem::path& path);  ///< creates; Error{environment} where it cannot
   ~LogFile() override;
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
   void write(const Event& event) override;
   /// The descriptor, for closing the log from a signal thread.
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 
@@ -16,7 +17,8 @@ using mllog::Json;
 
 std::string text_of(const mllog::Parsed& parsed, const std::string& key) {
   for (const mllog::Record& record : parsed.records) {
-    if (record.key == key && record.value.is_string()) return record.value.get<std::string>();
+    if (record.key == key && record.value.is_string() && !mllog::is_number(record.value))
+      return record.value.get<std::string>();
   }
   return {};
 }
@@ -25,6 +27,8 @@ std::string text_of(const mllog::Parsed& parsed, const std::string& key) {
 std::optional<EventValue> value_of(const Json& value) {
   if (value.is_null()) return EventValue{};
   if (value.is_boolean()) return EventValue{value.get<bool>()};
+  constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > largest) return EventValue{value.get<double>()};
   if (value.is_number_integer()) return EventValue{value.get<std::int64_t>()};
   if (mllog::is_number(value)) return EventValue{mllog::number_of(value)};
   if (value.is_string()) return EventValue{value.get<std::string>()};

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -11,30 +14,100 @@ namespace {
 
 constexpr std::string_view special_prefix = "\x01number:";
 
-/// Python's readers take NaN, Infinity and -Infinity; nlohmann does not. Outside of strings they become marked strings.
-std::string with_special_numbers(std::string_view json) {
+/// The same number with an exponent that cannot overflow: to ask whether it is well formed.
+std::string with_small_exponent(std::string_view number) {
+  const std::size_t exponent = number.find_first_of("eE");
+  std::string text(number.substr(0, exponent));
+  // Long digits overflow too; all digits count the same for the form, except that a leading 0 stands alone.
+  const std::size_t point = std::min(text.find('.'), text.size());
+  if (point > 20) text.erase(10, point - 20);
+  if (exponent == std::string_view::npos) return text;
+  const std::string_view power = number.substr(exponent + 1);
+  const std::size_t digits = power.find_first_not_of("0123456789", power.starts_with('-') || power.starts_with('+'));
+  const bool formed = !power.empty() && power.back() >= '0' && power.back() <= '9' && digits == std::string_view::npos;
+  return text + (formed ? "e1" : "e");
+}
+
+/// An escape of a string, as nlohmann takes it; returns how much of the text it was.
+std::size_t append_escape(std::string_view json, std::string& to) {
+  const auto unit = [](std::string_view text) {
+    unsigned value = 0;
+    if (text.size() < 6 || !text.starts_with("\\u")) return 0U;
+    const auto read = std::from_chars(text.data() + 2, text.data() + 6, value, 16);
+    return read.ptr == text.data() + 6 ? value : 0U;
+  };
+  const unsigned first = unit(json);
+  if (first < 0xD800 || first > 0xDFFF) {
+    to += json.substr(0, 2);
+    return 2;
+  }
+  const unsigned second = unit(json.substr(6));
+  if (first < 0xDC00 && second >= 0xDC00 && second <= 0xDFFF) {
+    to += json.substr(0, 12);
+    return 12;
+  }
+  to += "\\ufffd";
+  return 6;
+}
+
+/// How far a number reaches from here; 0: there is none.
+std::size_t number_length(std::string_view json) {
+  return std::min(json.find_first_not_of("-+.0123456789eE"), json.size());
+}
+
+/// The marked text for what Python reads as a number and nlohmann does not; empty where both agree.
+std::string special_number(std::string_view json, std::size_t& length) {
   static constexpr std::array<std::string_view, 3> words = {"-Infinity", "Infinity", "NaN"};
+  for (const std::string_view word : words) {
+    if (!json.starts_with(word)) continue;
+    length = word.size();
+    return std::string(word);
+  }
+  length = number_length(json);
+  const std::string_view text = json.substr(0, length);
+  double number = 0.0;
+  // Only from here can a double overflow; well-formedness is for the JSON reader to judge, which sees the digits'
+  // shape.
+  if (length < 4 || !Json::accept(with_small_exponent(text))) return {};
+  if (std::from_chars(text.data(), text.data() + length, number).ec != std::errc::result_out_of_range) return {};
+  const bool integer = text.find_first_of(".eE") == std::string_view::npos;
+  const std::size_t exponent = text.find_first_of("eE");
+  if (exponent != std::string_view::npos && text.find("-", exponent) != std::string_view::npos) return {};  // underflow
+  return std::string(text.starts_with('-') ? "-" : "") + (integer ? "BigInteger" : "Infinity");
+}
+
+/// Python's readers take NaN, Infinity, -Infinity, numbers too large for a double and halves of surrogate pairs;
+/// nlohmann does not. The numbers become marked strings, the halves the replacement character.
+std::string with_special_numbers(std::string_view json) {
   std::string result;
   bool in_string = false;
   for (std::size_t i = 0; i < json.size(); ++i) {
     const char c = json[i];
+    if (in_string && json.substr(i).starts_with("\\u0001number:")) {  // nobody's text may pass for the mark
+      result += "\\u0002";
+      i += 5;
+      continue;
+    }
     if (in_string && c == '\\' && i + 1 < json.size()) {
-      result += json.substr(i++, 2);
+      i += append_escape(json.substr(i), result) - 1;
       continue;
     }
     if (c == '"') in_string = !in_string;
-    if (!in_string) {
-      bool found = false;
-      for (const std::string_view word : words) {
-        if (!json.substr(i).starts_with(word)) continue;
-        result += fmt::format("\"\\u0001number:{}\"", word);
-        i += word.size() - 1;
-        found = true;
-        break;
-      }
-      if (found) continue;
+    if (in_string || std::string_view("-IN0123456789").find(c) == std::string_view::npos) {
+      result += c;
+      continue;
     }
-    result += c;
+    std::size_t length = 1;
+    const std::string word = special_number(json.substr(i), length);
+    if (word.empty()) {
+      length = std::max<std::size_t>(length, 1);
+      result += json.substr(i, length);
+    } else {
+      const std::size_t next = json.find_first_not_of(" \t\r\n", i + length);
+      const bool as_key = next != std::string_view::npos && json[next] == ':';  // no reader takes that
+      result += as_key ? word : fmt::format("\"\\u0001number:{}\"", word);
+    }
+    i += length - 1;
   }
   return result;
 }
@@ -54,30 +127,55 @@ std::string latin1_as_utf8(std::string_view bytes) {
   return text;
 }
 
+constexpr std::string_view blanks = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0";  // of Latin-1, as Python strips
+
+/// What follows the token keeps its beginning: the official parser strips whole lines, and JSON knows fewer blanks.
+std::string_view without_end(std::string_view text) { return text.substr(0, text.find_last_not_of(blanks) + 1); }
+
 std::string_view stripped(std::string_view text) {
-  constexpr std::string_view blanks = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0";  // of Latin-1, as Python strips
-  const std::size_t first = text.find_first_not_of(blanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+  text = without_end(text);
+  return text.substr(std::min(text.find_first_not_of(blanks), text.size()));
 }
 
-/// A point in time as Python's float() would read it; nothing: a parse error. Throws Json::type_error where Python
-/// would.
-std::optional<double> time_of(const Json& value) {
-  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
-  if (value.is_number()) return value.get<double>();
-  if (is_number(value)) return number_of(value);
-  const std::string padded = value.get<std::string>();
-  const std::string text(stripped(padded));
-  if (text.empty() || text.find_first_of("xXpP") != std::string::npos) return {};
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  if (*end != '\0') return {};
+/// Python's float() of a text, without its digits of other scripts; the standard library's readers follow the locale.
+std::optional<double> float_of(std::string_view padded) {
+  std::string text;
+  const std::string_view trimmed = stripped(padded);
+  const auto digit = [&](std::size_t i) { return i < trimmed.size() && trimmed[i] >= '0' && trimmed[i] <= '9'; };
+  for (std::size_t i = 0; i < trimmed.size(); ++i) {
+    if (trimmed[i] == '_' && i > 0 && digit(i - 1) && digit(i + 1)) continue;
+    text += trimmed[i];
+  }
+  if (text.starts_with('+') && !text.starts_with("+-")) text.erase(0, 1);
+  if (text.find_first_of("(xXpP") != std::string::npos) return {};
+  double number = 0.0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || read.ptr != text.data() + text.size() || read.ec == std::errc::invalid_argument) return {};
+  if (read.ec == std::errc::result_out_of_range && text.find("e-") == std::string::npos)
+    number = std::numeric_limits<double>::infinity();
   return number;
 }
 
+/// A point in time as the official parser reads it; nothing: a parse error. Throws Json::type_error where Python would.
+std::optional<double> time_of(const Json& value) {
+  if (is_number(value)) {
+    const double number = number_of(value);
+    const bool too_large = value.is_string() && value.get_ref<const std::string&>().ends_with("BigInteger");
+    return too_large ? Json().get<double>() : number;  // an OverflowError in Python: the same end as a wrong type
+  }
+  return float_of(value.get<std::string>());
+}
+
+/// Reads UTF-8 as what it is; other bytes are Latin-1, as the official parser reads all of them.
+Json json_of(std::string_view body) {
+  if (body.find('\0') != std::string_view::npos || body.starts_with("\xEF\xBB\xBF")) return Json::value_t::discarded;
+  const std::string text = with_special_numbers(body);
+  Json json = Json::parse(text, nullptr, false);
+  return json.is_discarded() ? Json::parse(latin1_as_utf8(text), nullptr, false) : json;
+}
+
 void read_record(std::string_view body, int line, Parsed& parsed) {
-  const Json json = Json::parse(with_special_numbers(latin1_as_utf8(body)), nullptr, false);
+  const Json json = json_of(body);
   if (json.is_discarded()) {
     parsed.errors.push_back({line, "parse", "is not one line of JSON"});
     return;
@@ -121,7 +219,7 @@ Parsed parse(std::string_view text) {
     const std::string_view whole = text.substr(at, end - at);
     // Everything up to the last token is taken for a launcher's tag.
     const std::size_t token = whole.rfind(log_token);
-    if (token != std::string_view::npos) read_record(stripped(whole.substr(token + log_token.size())), line, parsed);
+    if (token != std::string_view::npos) read_record(without_end(whole.substr(token + log_token.size())), line, parsed);
     at = end + (text.substr(end).starts_with("\r\n") ? 2 : 1);
   }
   return parsed;
@@ -137,7 +235,7 @@ double number_of(const Json& value) {
   if (value.is_number()) return value.get<double>();
   const std::string word = value.get<std::string>().substr(special_prefix.size());
   if (word == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  return word == "Infinity" ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
+  return word.starts_with('-') ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace trainmark::mllog

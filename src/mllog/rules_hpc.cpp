@@ -125,7 +125,7 @@ std::vector<KeyRule> deepcam(const std::string& version) {
                      [](const Record& record, const State&) { return length_of(record.value) == 2.0; }};
   const Check epsilon = {"close to 1e-06 (relative 1e-09)", [](const Record& record, const State&) {
                            const double v = compared(record.value);
-                           return std::fabs(v - 1e-6) <= 1e-9 * std::max(std::fabs(v), 1e-6);
+                           return std::isfinite(v) && std::fabs(v - 1e-6) <= 1e-9 * std::max(std::fabs(v), 1e-6);
                          }};
   return {once("gradient_accumulation_frequency", {above(0)}),
           once("seed", {above(0)}),

@@ -112,6 +112,7 @@ class Reading {
   void metric(const Record& record) {
     if (!target_ || record.key != target_->key || !is_number(record.value)) return;
     if (run_start_ == 0) say(record.line, "phase_order", fmt::format("{} before run_start", record.key));
+    if (run_stop_ != nullptr) say(record.line, "phase_order", fmt::format("{} after run_stop", record.key));
     const double value = number_of(record.value);
     const bool reached =
         target_->lower_is_better ? value <= target_->value && value > 0.0 : value >= target_->value && value <= 1.0;

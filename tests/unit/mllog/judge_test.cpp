@@ -71,6 +71,26 @@ TEST(JudgeLog, ReadsLinesAsTheOfficialParserDoes) {
   EXPECT_TRUE(says(judge_log("").official, "empty"));
 }
 
+TEST(JudgeLog, ReadsNumbersAndTextsThatOnlyPythonTakes) {
+  for (const char* text : {"1e400", "-1e400", "\"\\ud800\"", "\"caf\xe9\"", "-Infinity"})
+    EXPECT_FALSE(says(judge_log(replaced(open_log, "0.31", text)).official, "parse")) << text;
+  for (const char* text : {"1e", "01e400", "-NaN", "{NaN: 1}", "1."})
+    EXPECT_TRUE(says(judge_log(replaced(open_log, "0.31", text)).official, "parse")) << text;
+}
+
+TEST(JudgeLog, RefusesARecordThatACrashLeftWithZeroBytes) {
+  std::string text = open_log;
+  text.insert(text.find('\n'), std::string(2, '\0'));
+  EXPECT_TRUE(says(judge_log(text).official, "parse", 1));
+}
+
+TEST(JudgeLog, NoticesAMetricAfterTheEndOfTheRun) {
+  const std::size_t metric = open_log.find(":::MLLOG ", open_log.rfind('\n', open_log.find("0.31")));
+  const std::string line = open_log.substr(metric, open_log.find('\n', metric) + 1 - metric);
+  EXPECT_FALSE(says(judge_log(open_log).semantic, "phase_order"));
+  EXPECT_TRUE(says(judge_log(open_log + line).semantic, "phase_order", 33));
+}
+
 TEST(JudgeLog, MissesRunStop) {
   const Verdict verdict = judge_log(without(open_log, "run_stop"));
   EXPECT_TRUE(says(verdict.semantic, "run_stop"));
@@ -127,6 +147,21 @@ TEST(ReadLog, GivesRecordsWithTheirLines) {
   EXPECT_EQ(records[0].line, 2);
   EXPECT_EQ(std::get<std::string>(records[0].value), "cosmoflow");
   EXPECT_EQ(records.back().metadata[2].first, "status");
+}
+
+TEST(ReadLog, KeepsTextAsItWasWritten) {
+  const Event event{1,  EventType::point_in_time,       "submission_org", std::string("Zürich :::MLLOG \x01"),
+                    {}, std::source_location::current()};
+  const auto records = read_log(to_line(event));
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(std::get<std::string>(records[0].value), "Zürich :::MLLOG \x01");
+}
+
+TEST(ReadLog, KeepsASeedOf64BitsPositive) {
+  const auto records =
+      read_log(R"(:::MLLOG {"time_ms": 1, "key": "seed", "value": 18446744073709551615, "metadata": {}})");
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(std::get<double>(records[0].value), 18446744073709551615.0);
 }
 
 }  // namespace
