@@ -80,7 +80,10 @@ class InlineReplay final : public Replay {
 /// it.
 class Progress {
  public:
-  void reset() noexcept { done_.store(-1, std::memory_order_relaxed); }
+  void reset() noexcept {
+    failed_ = false;  // or a launch after a failed one would skip its work and leave the other lane waiting
+    done_.store(-1, std::memory_order_relaxed);
+  }
   void finish(int index) noexcept {
     done_.store(index, std::memory_order_release);
     done_.notify_all();
