@@ -1,0 +1,91 @@
+// What a backend refuses, and that it says why before anything runs; and which operations it draws together, which must
+// never change what is computed.
+#include <algorithm>
+
+#include "backend/harness.hpp"
+
+namespace trainmark::test {
+namespace {
+
+class BackendRefusal : public BackendTest {};
+
+TEST_P(BackendRefusal, Fp16OnACpuIsRefusedWithTheTypesThatGo) {
+  const TensorDesc half{Shape{2, 4}, DType::f16, logical_layout};
+  const TensorDesc single{Shape{2, 4}, DType::f32, logical_layout};
+  const Op op = Activation{};
+  for (const auto& [src, dst] : {std::pair{half, half}, std::pair{single, half}, std::pair{half, single}}) {
+    const std::string reason = backend->refusal(op, {{src}, {dst}});
+    EXPECT_NE(reason.find("fp16"), std::string::npos) << reason;
+    EXPECT_NE(reason.find("fp32 or bf16"), std::string::npos) << reason;
+  }
+  EXPECT_EQ(backend->refusal(op, {{single}, {single}}), "");
+}
+
+TEST_P(BackendRefusal, BlocksThatAreNotThereAreRefused) {
+  const TensorDesc any = backend->activation(Shape{1, 4, 4, 4, 4}, GetParam().dtype);
+  ConvBlock block;
+  block.has_pool = true;
+  EXPECT_NE(backend->refusal(block, {{any}, {any}}), "");
+  EXPECT_NE(backend->refusal(ConvBlockBackwardWeights{block}, {{any}, {any}}), "");
+  block.has_pool = false;
+  EXPECT_EQ(backend->refusal(block, {{any}, {any}}), "");
+}
+
+/// A small network: convolution, curve, pool, dense, loss.
+class BackendFusion : public BackendTest {
+ protected:
+  [[nodiscard]] static Graph network(DType dtype, Curve curve, const Pool& pool, bool second_reader) {
+    GraphBuilder builder(dtype);
+    const TensorId raw = builder.input("raw", Shape{2, 4, 6, 6, 6}, DType::i16);
+    const TensorId target = builder.input("target", Shape{2, 3}, DType::f32);
+    const TensorId state = builder.input("step_state", Shape{step_state_extent(2)}, DType::u8);
+    const TensorId src = builder.apply("preprocess", Preprocess{}, {raw}, dtype);
+    const TensorId conv = builder.conv("conv", src, 8, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}});
+    const TensorId active = builder.apply("curve", Activation{.curve = curve, .slope = 0.3F}, {conv});
+    if (second_reader) (void)builder.apply("also", Activation{.curve = Curve::tanh}, {conv});
+    const TensorId pooled = builder.apply("pool", pool, {active});
+    const TensorId prediction = builder.dense("dense", pooled, 3, DType::f32);
+    (void)builder.apply("loss", Loss{.global_batch = 2}, {prediction, target, state});
+    return builder.take();
+  }
+  template <class Wanted>
+  [[nodiscard]] static std::ptrdiff_t count(const Graph& graph) {
+    return std::ranges::count_if(graph.nodes, [](const Node& node) { return std::holds_alternative<Wanted>(node.op); });
+  }
+};
+
+constexpr auto covering = [] { return Pool{{2, 2, 2}, {2, 2, 2}}; };
+constexpr auto overlapping = [] { return Pool{{3, 3, 3}, {2, 2, 2}}; };
+
+TEST_P(BackendFusion, ConvolutionAndCurveBecomeOneBlock) {
+  const Graph graph = network(GetParam().dtype, Curve::leaky_relu, covering(), false);
+  const Graph fused = backend->fuse(graph);
+  EXPECT_EQ(count<ConvBlock>(fused), 1);
+  EXPECT_EQ(count<Conv>(fused), 0);
+  EXPECT_EQ(count<Activation>(fused), 0);
+  EXPECT_EQ(fused.nodes.size(), graph.nodes.size() - 1);
+}
+
+TEST_P(BackendFusion, DerivativesOfPoolAndCurveBecomeOneBlockWhereWindowsCover) {
+  const Graph fused = backend->fuse(differentiate(network(GetParam().dtype, Curve::leaky_relu, covering(), false)));
+  EXPECT_EQ(count<PoolActivationBackward>(fused), 1);
+  EXPECT_EQ(count<PoolBackward>(fused), 0);
+  EXPECT_EQ(count<ActivationBackward>(fused), 0);
+  const Graph apart = backend->fuse(differentiate(network(GetParam().dtype, Curve::leaky_relu, overlapping(), false)));
+  EXPECT_EQ(count<PoolActivationBackward>(apart), 0);
+  EXPECT_EQ(count<PoolBackward>(apart), 1);
+}
+
+TEST_P(BackendFusion, WhatSomeoneElseReadsAndOtherCurvesStayApart) {
+  const Graph read_twice = backend->fuse(network(GetParam().dtype, Curve::leaky_relu, covering(), true));
+  EXPECT_EQ(count<ConvBlock>(read_twice), 0);
+  const Graph tanh = backend->fuse(network(GetParam().dtype, Curve::tanh, covering(), false));
+  EXPECT_EQ(count<ConvBlock>(tanh), 0);
+  EXPECT_EQ(count<Activation>(tanh), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, BackendRefusal, testing::ValuesIn(cases()), name_of_case);
+INSTANTIATE_TEST_SUITE_P(Backends, BackendFusion, testing::ValuesIn(cases()), name_of_case);
+
+}  // namespace
+}  // namespace trainmark::test
