@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -24,6 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::array backends = {"cpu"};  // of this build
 constexpr std::array prefixes = {"OMP_", "SLURM_", "OMPI_", "TRAINMARK_", "GOMP_", "DNNL_", "ONEDNN_", "UCX_", "HDF5_"};
 constexpr std::array secrets = {"TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "JWT"};
 
@@ -52,7 +54,7 @@ std::map<std::string, std::string> loaded_libraries() {
     const std::filesystem::path path(info->dlpi_name);
     const std::string file = path.filename().string();
     for (const char* name : {"libmpi", "libhdf5", "libdnnl", "libhwloc", "libxxhash", "libdeflate", "libkissfft",
-                             "libhwy", "libgomp", "libfmt", "libspdlog"}) {
+                             "libhwy", "libgomp", "libfmt"}) {
       const std::string_view rest = std::string_view(file).substr(std::min(file.size(), std::string_view(name).size()));
       if (!file.starts_with(name) || !(rest.starts_with('.') || rest.starts_with('_') || rest.starts_with('-')))
         continue;
@@ -114,7 +116,7 @@ Json build() {
           {"build_type", TRAINMARK_BUILD_TYPE},
           {"compiler", "GCC-compatible " __VERSION__},
           {"mpi", true},
-          {"backends", Json{"cpu"}}};
+          {"backends", backends}};
 }
 
 Json environment(const std::string& mpi) {
@@ -175,6 +177,8 @@ std::string environment_text() {
 std::string version_text() {
   std::string text =
       fmt::format("trainmark {} ({}, compiler {})\n", TRAINMARK_VERSION, TRAINMARK_BUILD_TYPE, __VERSION__);
+  const bool cuda = std::find(backends.begin(), backends.end(), std::string_view("cuda")) != backends.end();
+  text += fmt::format("features: MPI yes, CPU yes, CUDA {}\n", cuda ? "yes" : "no");
   text += fmt::format("backend: {}\n", backend_text());
   for (const auto& [name, file] : loaded_libraries())
     text += fmt::format("{}: {}\n", name, file);

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace trainmark {
@@ -50,12 +51,31 @@ void limit(Split& split, std::int64_t wanted) {
   split.manifest.entries.resize(files);
 }
 
-void stage_split(const World& world, const RunOptions& options, Split& split) {
+/// What a sharded set must be beyond the plan's equal sums: whole files, and the same number of ranks on every node.
+void require_shardable(const World& world, const Split& split) {
+  if (split.samples != split.manifest.samples()) {
+    throw Error(ExitCode::data,
+                Complaint{fmt::format("/data/{}_samples", split.name),
+                          fmt::format("{} samples end in the middle of a file ({} are in the files up to it)",
+                                      split.samples, split.manifest.samples()),
+                          "staging by shard gives each node whole files",
+                          fmt::format("set it to {} or 0", split.manifest.samples())});
+  }
+  const std::vector<std::uint64_t> sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
+  if (std::ranges::any_of(sizes, [&](std::uint64_t size) { return size != sizes.front(); })) {
+    throw Error(ExitCode::environment, Complaint{"/stage/strategy", "nodes have different numbers of ranks",
+                                                 "each node's ranks read its own shard only, and shards are equal",
+                                                 "start the same number of ranks on every node, or use \"replicate\""});
+  }
+}
+
+void stage_split(const World& world, const RunOptions& options, Split& split, Watchdog& watchdog) {
   StageOptions stage_options = options.stage;
   if (!stage_options.target.empty())
     stage_options.target = (std::filesystem::path(options.stage.target) / split.name).string();
   const StagingPlan plan = plan_staging(split.manifest, stage_options, world.nodes());
-  split.staged = stage(world, split.manifest, plan, split.source, stage_options);
+  split.staged =
+      stage(world, split.manifest, plan, split.source, stage_options, [&](std::int64_t) { watchdog.beat(); });
 }
 
 }  // namespace
@@ -69,7 +89,11 @@ Dataset find_dataset(const World& world, const RunOptions& options) {
                    options.submission.generated_data};
   limit(dataset.train, options.data.train_samples);
   limit(dataset.validation, options.data.validation_samples);
-  dataset.shards = options.stage.strategy == "shard" ? world.nodes() : 1;
+  if (options.stage.strategy == "shard") {
+    dataset.shards = world.nodes();
+    require_shardable(world, dataset.train);
+    require_shardable(world, dataset.validation);
+  }
   return dataset;
 }
 
@@ -84,14 +108,13 @@ void stage_dataset(const World& world, const RunOptions& options, Dataset& datas
                    Watchdog& watchdog) {
   watchdog.phase("staging", options.watchdog.stage_seconds);
   if (options.stage.strategy == "none") {
-    stage_split(world, options, dataset.train);
-    stage_split(world, options, dataset.validation);
+    stage_split(world, options, dataset.train, watchdog);
+    stage_split(world, options, dataset.validation, watchdog);
     return;
   }
   const LogScope scope = timeline.staging();
-  stage_split(world, options, dataset.train);
-  watchdog.beat();
-  stage_split(world, options, dataset.validation);
+  stage_split(world, options, dataset.train, watchdog);
+  stage_split(world, options, dataset.validation, watchdog);
 }
 
 Sampling sampling_of(const World& world, const RunOptions& options, const Dataset& dataset, const Split& split,

@@ -125,8 +125,7 @@ double Trainer::evaluate(std::int64_t epoch) {
 
 void Trainer::prove_equal(std::int64_t epoch) const {
   require_equal(parts_.world.all(), fmt::format("the parameters after epoch {}", epoch + 1), parts_.state.hash(),
-                "the named nodes compute or communicate wrongly; run `trainmark run --check cpu` there, take them out "
-                "of the job");
+                "the named ranks compute or communicate wrongly: run again without their nodes, and test their memory");
 }
 
 bool Trainer::fixed_work_done() {

@@ -1,0 +1,31 @@
+# Installs into a prefix, moves the prefix, runs the program from there and builds a program against the library.
+set(work ${BUILD}/Testing/install)
+file(REMOVE_RECURSE ${work})
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "failed (${result}): ${ARGV}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/first)
+file(RENAME ${work}/first "${work}/moved prefix")
+set(prefix "${work}/moved prefix")
+foreach(name bin/trainmark share/trainmark/config.schema.json share/trainmark/configs/cosmoflow/tiny.json
+        share/bash-completion/completions/trainmark share/zsh/site-functions/_trainmark)
+  if(NOT EXISTS "${prefix}/${name}")
+    message(FATAL_ERROR "not installed: ${name}")
+  endif()
+endforeach()
+run("${prefix}/bin/trainmark" --version)
+run("${prefix}/bin/trainmark" validate "${prefix}/share/trainmark/configs/cosmoflow/tiny.json")
+run("${prefix}/bin/trainmark" plan "${prefix}/share/trainmark/configs/cosmoflow/tiny.json")
+
+run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/consumer -B ${work}/consumer -G Ninja "-Dtrainmark_DIR=${prefix}/lib/cmake/trainmark"
+    -DCMAKE_PREFIX_PATH=${PREFIX_PATH})
+run(${CMAKE_COMMAND} --build ${work}/consumer)
+run(${work}/consumer/consumer)
+if(NOT output MATCHES "8907556 parameters")
+  message(FATAL_ERROR "the consumer printed: ${output}")
+endif()
