@@ -25,14 +25,20 @@ PropertyHandle without_times() {
 TypeHandle fixed_string(std::size_t length) {
   TypeHandle type(H5Tcopy(H5T_C_S1));
   check(H5Tset_size(type.get(), length > 0 ? length : 1), "make a string type");
+  check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "make a string type");
   return type;
 }
 
-void write_attribute(hid_t object, const std::string& name, hid_t type, const void* value) {
+void write_attribute(hid_t object, const std::string& name, hid_t stored, hid_t type, const void* value) {
   const SpaceHandle space(H5Screate(H5S_SCALAR));
   using AttributeHandle = Handle<HidTraits<H5Aclose>>;
-  const AttributeHandle attribute(H5Acreate2(object, name.c_str(), type, space.get(), H5P_DEFAULT, H5P_DEFAULT));
+  const AttributeHandle attribute(H5Acreate2(object, name.c_str(), stored, space.get(), H5P_DEFAULT, H5P_DEFAULT));
   check(H5Awrite(attribute.get(), type, value), "write an attribute");
+}
+
+void write_text(hid_t object, const std::string& name, const std::string& value) {
+  const TypeHandle type = fixed_string(value.size());
+  write_attribute(object, name, type.get(), type.get(), value.data());
 }
 
 }  // namespace
@@ -112,16 +118,16 @@ void Hdf5Writer::strings(const std::string& name, const std::vector<std::string>
 
 void Hdf5Writer::attribute(const std::string& name, const std::string& value) {
   const Hdf5Lock lock;
-  write_attribute(file_.get(), name, fixed_string(value.size()).get(), value.data());
+  write_text(file_.get(), name, value);
 }
-void Hdf5Writer::attribute(const std::string& name, std::int64_t value) {
+void Hdf5Writer::attribute(const std::string& name, std::uint64_t value) {
   const Hdf5Lock lock;
-  write_attribute(file_.get(), name, H5T_NATIVE_INT64, &value);
+  write_attribute(file_.get(), name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
 void Hdf5Writer::unit(const std::string& dataset, const std::string& value) {
   const Hdf5Lock lock;
   const DatasetHandle handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT));
-  write_attribute(handle.get(), "units", fixed_string(value.size()).get(), value.data());
+  write_text(handle.get(), "units", value);
 }
 
 void Hdf5Writer::close() {

@@ -29,7 +29,7 @@ class Hdf5Writer {
               bool big_endian);
   void strings(const std::string& name, const std::vector<std::string>& values);
   void attribute(const std::string& name, const std::string& value);
-  void attribute(const std::string& name, std::int64_t value);
+  void attribute(const std::string& name, std::uint64_t value);
   void unit(const std::string& dataset, const std::string& value);
   void close();
 

@@ -14,8 +14,8 @@
 
 #include "trainmark/core.hpp"
 
-// Plain loops, compiled once for each instruction set and chosen at run time. Without contraction to FMA (see CMake)
-// their bits are the same in all of them.
+// Compiled once for each instruction set and chosen at run time; mostly plain loops, which compilers vectorise. Without
+// contraction to FMA (see CMake) their bits are the same in all of them.
 HWY_BEFORE_NAMESPACE();
 namespace trainmark::synth::HWY_NAMESPACE {
 /// 2^k by exponent bits times a polynomial for the rest (Cephes' coefficients for expf).
@@ -81,16 +81,9 @@ void fill(std::uint64_t seed, std::uint32_t stream, std::uint64_t index, std::ui
   }
 }
 
-double scaled_exponentials(const float* x, float scale, float* result, std::size_t count) {
+void exponentials(const float* x, float scale, float* result, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i)
     result[i] = exponential(scale * x[i]);
-  std::array<double, 8> sums{};  // in a fixed order, whatever the vectors' width
-  for (std::size_t i = 0; i < count; ++i)
-    sums[i % 8] += static_cast<double>(result[i]);
-  double sum = 0.0;
-  for (const double part : sums)
-    sum += part;
-  return sum;
 }
 
 /// The 4 * batch normal deviates of one batch of counters: each counter gives two pairs of uniforms.
@@ -108,6 +101,35 @@ void normals_of(const Words& words, float* result) {
   }
 }
 
+/// Counts by inversion: a sequential search, a voxel a lane; a lane that has its count waits for the others. The search
+/// also ends where a count's probability is below what 24 bits of u resolve: the sum of rounded probabilities may stay
+/// below u for ever. Voxels with a mean of `large` or more get no count here.
+void small_counts(const std::uint32_t* words, const float* mean, std::int32_t* counts) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::ScalableTag<float> floats;
+  const hn::RebindToSigned<decltype(floats)> integers;
+  const auto resolved = hn::Set(floats, 0x1p-25F);
+  std::array<float, batch> start;
+  for (std::size_t i = 0; i < batch; ++i)
+    start[i] = mean[i] < large ? exponential(-mean[i]) : 2.0F;
+  for (std::size_t at = 0; at < batch; at += hn::Lanes(floats)) {
+    const auto lambda = hn::LoadU(floats, mean + at);
+    const auto word = hn::LoadU(integers, reinterpret_cast<const std::int32_t*>(words) + at);
+    const auto upper = hn::And(hn::ShiftRight<8>(word), hn::Set(integers, 0xFFFFFF));
+    auto u = hn::Mul(hn::ConvertTo(floats, upper), hn::Set(floats, 0x1p-24F));
+    auto p = hn::LoadU(floats, start.data() + at);
+    auto count = hn::Zero(integers);
+    for (int k = 1;; ++k) {
+      const auto more = hn::And(hn::Gt(u, p), hn::Gt(p, resolved));
+      if (hn::AllFalse(floats, more)) break;
+      u = hn::IfThenElse(more, hn::Sub(u, p), u);
+      p = hn::IfThenElse(more, hn::Mul(p, hn::Mul(lambda, hn::Set(floats, 1.0F / static_cast<float>(k)))), p);
+      count = hn::Sub(count, hn::VecFromMask(integers, hn::RebindMask(integers, more)));
+    }
+    hn::StoreU(count, integers, counts + at);
+  }
+}
+
 }  // namespace trainmark::synth::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -116,8 +138,9 @@ namespace trainmark::synth {
 namespace {
 
 HWY_EXPORT(fill);
-HWY_EXPORT(scaled_exponentials);
+HWY_EXPORT(exponentials);
 HWY_EXPORT(normals_of);
+HWY_EXPORT(small_counts);
 
 void fill_words(const Key& key, std::size_t first, Words& words) {
   const std::uint64_t seed =
@@ -125,29 +148,25 @@ void fill_words(const Key& key, std::size_t first, Words& words) {
   HWY_DYNAMIC_DISPATCH(fill)(seed, key.stream, key.index, static_cast<std::uint32_t>(first), words);
 }
 
-/// Inversion by sequential search; the reciprocals replace divisions.
-inline int small_poisson(float u, float mean, float nothing) {
-  static constexpr int most = 64;
-  static constexpr auto reciprocal = [] {
-    std::array<float, most + 1> table{};
-    for (int k = 1; k <= most; ++k)
-      table[static_cast<std::size_t>(k)] = 1.0F / static_cast<float>(k);
-    return table;
-  }();
-  int k = 0;
-  float p = nothing;
-  while (u > p && k < most) {
-    u -= p;
-    ++k;
-    p *= mean * reciprocal[static_cast<std::size_t>(k)];
-  }
-  return k;
-}
-
 }  // namespace
 
-double scaled_exponentials(std::span<const float> x, float scale, std::span<float> result) {
-  return HWY_DYNAMIC_DISPATCH(scaled_exponentials)(x.data(), scale, result.data(), x.size());
+double sum_of_exponentials(std::span<const float> x, float scale) {
+  std::array<float, batch> values;
+  std::array<double, 8> sums{};  // in a fixed order, whatever the vectors' width
+  for (std::size_t at = 0; at < x.size(); at += batch) {
+    const std::size_t count = std::min(batch, x.size() - at);
+    exponentials(x.subspan(at, count), scale, values);
+    for (std::size_t i = 0; i < count; ++i)
+      sums[i % 8] += static_cast<double>(values[i]);
+  }
+  double sum = 0.0;
+  for (const double part : sums)
+    sum += part;
+  return sum;
+}
+
+void exponentials(std::span<const float> x, float scale, std::span<float> result) {
+  HWY_DYNAMIC_DISPATCH(exponentials)(x.data(), scale, result.data(), x.size());
 }
 
 void normals(const Key& key, std::span<float> result) {
@@ -161,24 +180,27 @@ void normals(const Key& key, std::span<float> result) {
   }
 }
 
-void poisson_counts(const Key& key, std::span<const float> mean, std::span<const float> nothing,
-                    std::span<std::int16_t> counts, std::size_t stride) {
-  constexpr float large = 12.0F;
+void poisson_counts(const Key& key, std::span<const float> x, float scale, float norm, std::span<std::int16_t> counts,
+                    std::size_t stride) {
   Words words;
-  for (std::size_t at = 0; at < mean.size(); at += 4 * batch) {
-    fill_words(key, at / 4, words);
-    const std::size_t end = std::min(mean.size(), at + 4 * batch);
-    for (std::size_t voxel = at; voxel < end; ++voxel) {
-      std::int64_t value = 0;
-      if (mean[voxel] < large) {
-        value =
-            small_poisson(unit_float(words[(voxel - at) / batch][(voxel - at) % batch]), mean[voxel], nothing[voxel]);
-      } else {
+  std::array<float, batch> mean{};
+  std::array<std::int32_t, batch> small;
+  for (std::size_t at = 0; at < x.size(); at += batch) {
+    const std::size_t part = at / batch % 4;
+    if (part == 0) fill_words(key, at / 4, words);
+    const std::size_t here = std::min(batch, x.size() - at);
+    exponentials(x.subspan(at, here), scale, mean);
+    for (float& each : mean)
+      each *= norm;
+    HWY_DYNAMIC_DISPATCH(small_counts)(words[part].data(), mean.data(), small.data());
+    for (std::size_t i = 0; i < here; ++i) {
+      std::int64_t value = small[i];
+      if (mean[i] >= large) {
         // Rare: an exact sampler with a stream of its own.
-        Rng rng(key.seed + voxel * 0x9E3779B97F4A7C15ULL, Purpose::synthesise, key.index, key.stream ^ 0x80000000U);
-        value = rng.poisson(mean[voxel]);
+        const std::uint64_t seed = key.seed + (at + i) * 0x9E3779B97F4A7C15ULL;
+        value = Rng(seed, Purpose::synthesise, key.index, key.stream ^ 0x80000000U).poisson(mean[i]);
       }
-      counts[voxel * stride] = static_cast<std::int16_t>(std::min<std::int64_t>(value, 32767));
+      counts[(at + i) * stride] = static_cast<std::int16_t>(std::min<std::int64_t>(value, 32767));
     }
   }
 }
