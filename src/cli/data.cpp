@@ -31,7 +31,7 @@ class Percentage {
 struct GenerateFlags {
   std::string target;
   SynthOptions synth;
-  bool quiet = false;
+  bool quiet = false, json = false;
 };
 
 int generate(const GenerateFlags& flags, const World& world) {
@@ -40,12 +40,14 @@ int generate(const GenerateFlags& flags, const World& world) {
   const SynthReport report = generate_cosmoflow(world, flags.synth, flags.target, [&](double fraction) {
     if (speaks) percentage.show(fraction);
   });
-  if (speaks) {
+  if (world.all().rank() == 0 && flags.json) {
+    fmt::print("{}", generation_json(report, flags.target));
+  } else if (speaks) {
     fmt::print("{}: {} files written, {} kept, {:.1f} MiB in {:.1f} s\n", flags.target, report.files_written,
                report.files_kept, static_cast<double>(report.bytes) / 1048576.0, report.seconds);
     fmt::print("generated data: runs on them are no MLPerf results (set submission.generated_data)\n");
-    std::fflush(stdout);
   }
+  std::fflush(stdout);
   return 0;
 }
 
@@ -75,6 +77,7 @@ void add_generate(CLI::App& data, Action& action) {
   command->add_flag("--big-endian", synth.big_endian, "Write big-endian numbers");
   command->add_option("--seed", synth.seed, "Of everything random")->capture_default_str();
   command->add_flag("--quiet", flags->quiet, "Print nothing");
+  command->add_flag("--json", flags->json, "Print JSON; progress still goes to stderr");
   command->footer(
       "Bytes depend on these options alone, not on ranks or time. Files that are there already and fit are kept, so a\n"
       "second call is quick and an interrupted one goes on. Each rank writes whole files.\n\n"

@@ -97,6 +97,16 @@ std::string inspection_json(const Inspection& seen) {
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+std::string generation_json(const SynthReport& report, const std::string& target) {
+  const Json document = {{"target", target},
+                         {"files_written", report.files_written},
+                         {"files_kept", report.files_kept},
+                         {"bytes", report.bytes},
+                         {"generate_s", report.seconds},
+                         {"label", "generated data: not an MLPerf result"}};
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 std::string verification_text(const Verification& found, const std::string& path, bool quiet) {
   std::string text;
   for (const std::string& difference : found.differences)

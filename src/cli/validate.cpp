@@ -73,6 +73,7 @@ int validate(const Flags& flags) {
     for (const std::string& complaint : complaints)
       message += (message.empty() ? "" : "\n") + complaint;
     print_error(message);
+    if (complaints.size() > 1) fmt::print(stderr, "{}: {} complaints\n", flags.config.path, complaints.size());
   } else if (flags.print) {
     fmt::print("{}\n", to_json(options));
   } else if (!flags.quiet) {

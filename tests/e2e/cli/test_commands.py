@@ -49,7 +49,7 @@ class Commands(unittest.TestCase):
 
     def test_the_version_names_build_and_libraries(self):
         done = call("--version")
-        self.expect(done, 0, "trainmark 0.", "oneDNN", "libmpi", "libhdf5", "compiler")
+        self.expect(done, 0, "trainmark 0.", "MPI yes", "CUDA ", "oneDNN", "libmpi", "libhdf5", "compiler")
 
     def test_wrong_command_lines_end_with_2_and_point_to_the_help(self):
         for line in ("", "rum", "data", "data make", "run", "run --nope", "check", "schema extra", "plan x --ranks 0",
@@ -79,6 +79,10 @@ class Commands(unittest.TestCase):
         report = json.loads(done.stdout)
         self.assertFalse(report["valid"])
         self.assertEqual(len(report["complaints"]), 5, report)
+
+    def test_validate_counts_the_complaints(self):
+        done = call("validate", self.write('{"seed": -1, "nmae": "x", "data": {"train": "t", "validation": "v"}}'))
+        self.expect(done, 2, "/seed", "/nmae", "config.json: 2 complaints")
 
     def test_validate_checks_a_launch(self):
         path = self.write('{"data": {"train": "none", "validation": "none", "train_samples": 64, "validation_samples": 8}, '

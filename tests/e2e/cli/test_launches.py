@@ -39,6 +39,14 @@ class Launches(unittest.TestCase):
         again = call("data", "generate", self.folder / "data", "--train-samples", 32, "--validation-samples", 16, "--samples-per-file", 8)
         self.assertIn("0 files written, 6 kept", again.stdout)
 
+    def test_generation_tells_what_it_did_as_json_too(self):
+        done = call("data", "generate", self.folder / "json", "--train-samples", 2, "--validation-samples", 1, "--samples-per-file", 1, "--json",
+                    launcher=TWO)
+        report = json.loads(done.stdout)
+        self.assertEqual((report["files_written"], report["files_kept"]), (3, 0))
+        self.assertGreater(report["bytes"], 3 * 32**3 * 8)
+        self.assertIn("not an MLPerf result", report["label"])
+
     def test_inspect_shows_what_was_generated(self):
         done = call("data", "inspect", self.folder / "data/train", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
