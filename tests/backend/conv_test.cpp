@@ -124,6 +124,29 @@ TEST_P(BackendConv, ThinVolumesOfAllKindsAreRight) {
   }
 }
 
+/// Windows as long as an axis or longer: library kernels of both types were seen to read memory that nobody wrote.
+TEST_P(BackendConv, WindowsThatSpanAnAxisAreRight) {
+  const std::vector<Problem> spanning = {
+      {{1, 2, 4, 8, 8}, 15, {{4, 2, 1}, {1, 2, 2}, {0, 1, 0}, {3, 1, 0}}},
+      {{1, 3, 2, 9, 5}, 48, {{4, 3, 3}, {1, 2, 2}, {2, 1, 1}, {2, 1, 1}}},
+      {{3, 48, 4, 1, 2}, 3, {{4, 2, 2}, {1, 1, 2}, {1, 1, 0}, {1, 0, 0}}},
+      {{1, 32, 3, 9, 1}, 32, {{1, 1, 3}, {1, 2, 2}, {0, 0, 2}, {0, 0, 0}}},
+      {{3, 16, 1, 1}, 32, {{1, 2}, {2, 2}, {0, 0}, {0, 1}}},
+      {{2, 5, 1, 5, 6}, 32, {{2, 1, 1}, {1, 1, 2}, {1, 0, 0}, {1, 0, 0}}},
+      {{2, 33, 1, 4, 4}, 16, {{4, 1, 3}, {1, 2, 2}, {3, 0, 0}, {2, 0, 2}}},
+      {{1, 7, 3, 6, 7}, 16, {{4, 1, 3}, {1, 2, 2}, {1, 0, 1}, {3, 0, 1}}},
+      {{2, 5, 9, 1}, 7, {{3, 2}, {1, 2}, {1, 0}, {0, 1}}},
+      {{1, 1, 7, 3, 1}, 32, {{3, 3, 1}, {1, 1, 2}, {0, 0, 0}, {1, 0, 0}}},
+      {{1, 8, 4, 1, 2}, 15, {{4, 1, 3}, {2, 1, 2}, {3, 0, 0}, {2, 0, 2}}},
+  };
+  for (const Problem& problem : spanning) {
+    SCOPED_TRACE(text(problem));
+    backward_weights(problem);
+    backward_data(problem);
+    forward(problem);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, BackendConv, testing::ValuesIn(cases()), name_of_case);
 
 }  // namespace
