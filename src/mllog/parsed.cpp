@@ -13,6 +13,26 @@ namespace trainmark::mllog {
 namespace {
 
 constexpr std::string_view special_prefix = "\x01number:";
+/// Python's JSON reader gives up on what nests deeper; it also keeps our recursions off the end of the stack.
+constexpr int deepest_nesting = 985;
+
+bool nests_too_deep(std::string_view json) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
+      if (++depth > deepest_nesting) return true;
+    } else if (!in_string && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return false;
+}
 
 /// The same number with an exponent that cannot overflow: to ask whether it is well formed.
 std::string with_small_exponent(std::string_view number) {
@@ -151,8 +171,8 @@ std::optional<double> float_of(std::string_view padded) {
   double number = 0.0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
   if (text.empty() || read.ptr != text.data() + text.size() || read.ec == std::errc::invalid_argument) return {};
-  if (read.ec == std::errc::result_out_of_range && text.find("e-") == std::string::npos)
-    number = std::numeric_limits<double>::infinity();
+  const bool underflow = text.find("e-") != std::string::npos || text.find("E-") != std::string::npos;
+  if (read.ec == std::errc::result_out_of_range && !underflow) number = std::numeric_limits<double>::infinity();
   return number;
 }
 
@@ -175,6 +195,10 @@ Json json_of(std::string_view body) {
 }
 
 void read_record(std::string_view body, int line, Parsed& parsed) {
+  if (nests_too_deep(body)) {
+    parsed.errors.push_back({line, "traceback", fmt::format("nests deeper than {} levels", deepest_nesting)});
+    return;
+  }
   const Json json = json_of(body);
   if (json.is_discarded()) {
     parsed.errors.push_back({line, "parse", "is not one line of JSON"});
@@ -236,6 +260,10 @@ double number_of(const Json& value) {
   const std::string word = value.get<std::string>().substr(special_prefix.size());
   if (word == "NaN") return std::numeric_limits<double>::quiet_NaN();
   return word.starts_with('-') ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
+}
+
+std::string shown(const Json& value) {
+  return value.is_string() && is_number(value) ? value.get<std::string>().substr(special_prefix.size()) : value.dump();
 }
 
 }  // namespace trainmark::mllog

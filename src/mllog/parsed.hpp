@@ -31,5 +31,7 @@ struct Parsed {
 /// Numbers that JSON has no words for travel as these strings; number_of gives them back.
 [[nodiscard]] bool is_number(const Json& value);
 [[nodiscard]] double number_of(const Json& value);
+/// The value as the log has it, for messages.
+[[nodiscard]] std::string shown(const Json& value);
 
 }  // namespace trainmark::mllog

@@ -88,6 +88,7 @@ class Reading {
       return;
     }
     const bool by_epoch = name == "block" || name == "epoch" || name == "eval";
+    if (by_epoch && run_stop_ != nullptr) say(record.line, "phase_order", fmt::format("{}_stop after run_stop", name));
     if (by_epoch && epoch_text(record) != epoch_text(*found->second)) {
       say(record.line, "pairing",
           fmt::format("{}_stop of epoch {} closes the {}_start of epoch {} in line {}", name, epoch_text(record), name,

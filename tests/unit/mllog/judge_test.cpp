@@ -18,6 +18,7 @@ std::string text_of(const std::string& name) {
   return text.str();
 }
 const std::string open_log = text_of("hpc_cosmoflow_open_v3.0.txt");
+const std::string closed_log = text_of("hpc_cosmoflow_closed_v3.0.txt");
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const std::size_t at = text.find(from);
@@ -89,6 +90,41 @@ TEST(JudgeLog, NoticesAMetricAfterTheEndOfTheRun) {
   const std::string line = open_log.substr(metric, open_log.find('\n', metric) + 1 - metric);
   EXPECT_FALSE(says(judge_log(open_log).semantic, "phase_order"));
   EXPECT_TRUE(says(judge_log(open_log + line).semantic, "phase_order", 33));
+}
+
+TEST(JudgeLog, EndsWhereARuleSetAsksForItself) {
+  EXPECT_TRUE(says(judge_log(replaced(closed_log, "\"cosmoflow\"", "\"common\"")).official, "check", 1));
+  EXPECT_FALSE(judge_log(replaced(open_log, "\"cosmoflow\"", "\"common\"")).compliant());
+}
+
+TEST(JudgeLog, SurvivesAnyNesting) {
+  for (const std::size_t depth : {984, 985, 1'000'000}) {
+    const std::string value = std::string(depth, '[') + std::string(depth, ']');
+    const std::string free =
+        ":::MLLOG {\"time_ms\": 1, \"key\": \"free\", \"value\": " + value + ", \"metadata\": {}}\n";
+    EXPECT_EQ(says(judge_log(open_log + free).official, "traceback", 33), depth > 984) << depth;
+  }
+}
+
+TEST(JudgeLog, CountsNoBracketsOfTexts) {
+  const std::string text = "\"\\\"" + std::string(2000, '[') + "\"";
+  EXPECT_TRUE(
+      judge_log(replaced(open_log, "\"onprem\", \"metadata\": {", "\"onprem\", \"metadata\": {\"a\": " + text + ", "))
+          .compliant());
+}
+
+TEST(JudgeLog, NamesTheValueAsTheLogHasIt) {
+  const Verdict verdict = judge_log(replaced(closed_log, "\"value\": 0.024", "\"value\": NaN"));
+  ASSERT_EQ(verdict.official.size(), 1U);
+  EXPECT_EQ(verdict.official[0].message, "opt_base_learning_rate must be >= 0; found NaN");
+}
+
+TEST(JudgeLog, NoticesAnEpochThatEndsAfterTheRun) {
+  const std::size_t at = open_log.find(":::MLLOG ", open_log.rfind('\n', open_log.rfind("epoch_stop")));
+  const std::string line = open_log.substr(at, open_log.find('\n', at) + 1 - at);
+  const Verdict verdict = judge_log(open_log.substr(0, at) + open_log.substr(at + line.size()) + line);
+  EXPECT_TRUE(verdict.compliant()) << "the official checker does not mind";
+  EXPECT_TRUE(says(verdict.semantic, "phase_order", 32));
 }
 
 TEST(JudgeLog, MissesRunStop) {

@@ -83,6 +83,16 @@ TEST(LogFile, SaysWhereItCannotWrite) {
   }
 }
 
+TEST(LogFile, SaysThatTheDiskIsFull) {
+  LogFile log("/dev/full");
+  try {
+    log.write({1, EventType::point_in_time, "seed", std::int64_t{1}, {}, std::source_location::current()});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+  }
+}
+
 TEST(LogScope, EmitsBothEndsWithTheirMetadata) {
   EventMemory memory;
   const Clock clock;
