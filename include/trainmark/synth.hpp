@@ -1,9 +1,9 @@
 // Generated datasets in the true shapes of the benchmarks, whose targets can be learnt from their inputs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
-#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -17,7 +17,7 @@ struct SynthOptions {
   std::string layout = "packed";     ///< universe, block, packed
   std::int64_t train_samples = 2048; ///< below <target>/train
   std::int64_t validation_samples = 256;  ///< below <target>/validation
-  int extent = 32;                   ///< voxels along each axis of a sample
+  int extent = 32;                   ///< voxels along each axis of a sample; even
   int universe_extent = 128;         ///< layout universe: voxels along each axis of a file; a multiple of extent
   int samples_per_file = 64;         ///< layout packed
   int gzip = 0;                      ///< 0: contiguous; 1-9: chunked, shuffle + deflate
@@ -30,8 +30,11 @@ struct SynthReport {
   std::int64_t files_written = 0, files_kept = 0, bytes = 0;
   double seconds = 0.0;
 };
-/// Collective: writes files in parallel, one rank a file, each under a temporary name until complete. A file that exists
-/// with the same generator version and options (an attribute says so) is kept. Raises Error{usage|data}.
+/// Collective: writes files in parallel, one rank a file, each under a temporary name until complete. Bytes are equal for
+/// any number of ranks on one machine; another C library may round a few counts differently. A file that exists with the
+/// same generator version and options (attributes say so) is kept; nothing is replaced. Everything that is there is looked
+/// at before the first byte is written. `progress` is called on rank 0. Raises Error{usage}: options that do not fit
+/// together; Error{data}: other data in the way (what differs is named), data files that do not belong, a full disk.
 SynthReport generate_cosmoflow(const World& world, const SynthOptions& options, const std::filesystem::path& target,
                                const std::function<void(double fraction)>& progress);
 

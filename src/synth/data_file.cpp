@@ -79,7 +79,7 @@ void write_samples(Hdf5Writer& file, const SynthOptions& options, const FilePlan
 void write_file(const SynthOptions& options, const FilePlan& plan, const std::filesystem::path& path,
                 std::unique_ptr<FieldMaker>& maker, const SampleDone& done) {
   PartialFile partial(path);
-  Hdf5Writer file(partial.path());
+  Hdf5Writer file(partial.path(), path.string());
   if (options.layout == "universe") {
     write_universe(file, options, plan);
     done(plan.samples);

@@ -2,15 +2,33 @@
 
 #include <fmt/core.h>
 
+#include <string_view>
+#include <utility>
+
 namespace trainmark::synth {
 namespace {
 
-void check(herr_t status, const char* what) {
+/// Of HDF5's account of a system call that failed, the system's words alone.
+std::string complaint() {
+  const std::string text = last_complaint();
+  constexpr std::string_view before = "error message = '";
+  const std::size_t at = text.find(before);
+  if (at == std::string::npos) return text;
+  const std::size_t from = at + before.size();
+  return text.substr(from, text.find('\'', from) - from);
+}
+
+/// `where` is a path, or the library for what concerns no file.
+void check(herr_t status, const char* what, const std::string& where = "HDF5") {
   if (status >= 0) return;
   throw Error(ExitCode::data,
-              Complaint{"HDF5", fmt::format("cannot {}: {}", what, last_complaint()), "the dataset would be incomplete",
-                        "check free space and permissions of the target"});
+              Complaint{where, fmt::format("cannot {}: {}", what, complaint()), "the dataset is incomplete",
+                        "check free space, quota and permissions, then call again: complete files stay"});
 }
+
+/// A file that could not be flushed (a full disk) cannot be closed either, and HDF5 1.10 crashes over it when the
+/// process ends. Nothing here is left to be flushed then. Must come before the library's first use.
+void leave_without_cleaning_up() { [[maybe_unused]] static const herr_t once = H5dont_atexit(); }
 
 SpaceHandle space_of(const std::vector<hsize_t>& extents) {
   return SpaceHandle(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
@@ -43,7 +61,8 @@ void write_text(hid_t object, const std::string& name, const std::string& value)
 
 }  // namespace
 
-Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) {
+Hdf5Writer::Hdf5Writer(const std::filesystem::path& path, std::string subject) : subject_(std::move(subject)) {
+  leave_without_cleaning_up();
   const Hdf5Lock lock;
   const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "fix the format's version");
@@ -52,7 +71,12 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) {
   const PropertyHandle creation(H5Pcreate(H5P_FILE_CREATE));
   check(H5Pset_obj_track_times(creation.get(), false), "switch off object times");
   file_ = FileHandle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()));
-  check(file_ ? 0 : -1, fmt::format("create {}", path.string()).c_str());
+  check(file_ ? 0 : -1, "create the file", subject_);
+}
+
+Hdf5Writer::~Hdf5Writer() {
+  const Hdf5Lock lock;  // also keeps the library from printing why an incomplete file cannot be closed
+  file_.reset();
 }
 
 void Hdf5Writer::counts(const std::string& name, const std::vector<hsize_t>& extents, const Storage& storage) {
@@ -71,7 +95,7 @@ void Hdf5Writer::counts(const std::string& name, const std::vector<hsize_t>& ext
   const SpaceHandle space = space_of(extents);
   const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), storage.big_endian ? H5T_STD_I16BE : H5T_STD_I16LE,
                                          space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
-  check(dataset ? 0 : -1, "create a dataset");
+  check(dataset ? 0 : -1, "create a dataset", subject_);
 }
 
 void Hdf5Writer::write_counts(const std::string& name, hsize_t first, hsize_t rows,
@@ -87,7 +111,7 @@ void Hdf5Writer::write_counts(const std::string& name, hsize_t first, hsize_t ro
   check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), "select");
   const SpaceHandle memory = space_of(count);
   check(H5Dwrite(dataset.get(), H5T_NATIVE_INT16, memory.get(), space.get(), H5P_DEFAULT, values.data()),
-        "write counts");
+        "write counts", subject_);
 }
 
 void Hdf5Writer::floats(const std::string& name, const std::vector<hsize_t>& extents, std::span<const float> values,
@@ -97,7 +121,8 @@ void Hdf5Writer::floats(const std::string& name, const std::vector<hsize_t>& ext
   const PropertyHandle properties = without_times();
   const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE,
                                          space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
-  check(H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write numbers");
+  check(H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write numbers",
+        subject_);
 }
 
 void Hdf5Writer::strings(const std::string& name, const std::vector<std::string>& values) {
@@ -113,7 +138,7 @@ void Hdf5Writer::strings(const std::string& name, const std::vector<std::string>
   const PropertyHandle properties = without_times();
   const DatasetHandle dataset(
       H5Dcreate2(file_.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
-  check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, packed.data()), "write names");
+  check(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, packed.data()), "write names", subject_);
 }
 
 void Hdf5Writer::attribute(const std::string& name, const std::string& value) {
@@ -132,11 +157,12 @@ void Hdf5Writer::unit(const std::string& dataset, const std::string& value) {
 
 void Hdf5Writer::close() {
   const Hdf5Lock lock;
-  check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush");
+  check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush", subject_);
   file_.reset();
 }
 
 std::string read_attribute(const std::filesystem::path& path, const std::string& name) {
+  leave_without_cleaning_up();
   const Hdf5Lock lock;
   if (H5Fis_hdf5(path.c_str()) <= 0) return {};
   const FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT));

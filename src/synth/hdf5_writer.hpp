@@ -20,7 +20,11 @@ struct Storage {
 
 class Hdf5Writer {
  public:
-  explicit Hdf5Writer(const std::filesystem::path& path);
+  /// `subject` is what errors name: the path that the file will have. Every member raises Error{data}.
+  Hdf5Writer(const std::filesystem::path& path, std::string subject);
+  ~Hdf5Writer();
+  Hdf5Writer(const Hdf5Writer&) = delete;
+  Hdf5Writer& operator=(const Hdf5Writer&) = delete;
 
   void counts(const std::string& name, const std::vector<hsize_t>& extents, const Storage& storage);
   /// Writes a hyperslab of a dataset made by `counts`: `first` rows along the first axis are skipped.
@@ -34,6 +38,7 @@ class Hdf5Writer {
   void close();
 
  private:
+  std::string subject_;
   FileHandle file_;
 };
 

@@ -1,0 +1,74 @@
+// One file: what it leaves behind when the disk is full.
+#include "synth/data_file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <string>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark::synth {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// While it lives no file can grow beyond `bytes`: what a full disk looks like, without one.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+class DataFile : public testing::TestWithParam<int> {
+ protected:
+  fs::path folder = fs::path(testing::TempDir()) / ("trainmark-data-file-" + std::to_string(getpid()));
+  void SetUp() override { fs::create_directories(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+};
+
+// The end of this process is part of the test: HDF5 must not crash over the file that it could not close.
+TEST_P(DataFile, ThatDoesNotFitIsAnErrorAndLeavesNothing) {
+  SynthOptions options;
+  options.extent = 16;
+  options.gzip = GetParam();
+  const FilePlan plan = files_of(options).front();
+  std::unique_ptr<FieldMaker> maker;
+  const fs::path path = folder / plan.name;
+  const auto write = [&] { write_file(options, plan, path, maker, [](std::int64_t) {}); };
+  for (const rlim_t bytes : {rlim_t{1000}, rlim_t{100000}}) {
+    const FullDisk full(bytes);
+    try {
+      write();
+      FAIL() << "a file of " << bytes << " bytes was enough";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      const std::string said = error.what();
+      EXPECT_TRUE(said.starts_with(path.string() + ": cannot ")) << said;
+      EXPECT_NE(said.find("File too large"), std::string::npos) << said;
+      EXPECT_EQ(said.find("0x"), std::string::npos) << said;
+    }
+    EXPECT_TRUE(fs::is_empty(folder));
+  }
+  write();
+  EXPECT_TRUE(present(path, options, plan));
+}
+
+INSTANTIATE_TEST_SUITE_P(ContiguousAndCompressed, DataFile, testing::Values(0, 4));
+
+}  // namespace
+}  // namespace trainmark::synth
