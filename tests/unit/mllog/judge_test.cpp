@@ -141,6 +141,19 @@ TEST(JudgeLog, WantsStatusAndMetricToTellOneStory) {
       says(judge_log(replaced(open_log, "\"status\": \"success\"", "\"status\": \"done\"")).semantic, "status"));
 }
 
+TEST(JudgeLog, FindsAnHonestAbortedRunShortOfItsTargetOnly) {
+  const std::string missed = replaced(open_log, "0.1235", "0.2");
+  const Verdict verdict = judge_log(replaced(missed, "\"status\": \"success\"", "\"status\": \"aborted\""));
+  ASSERT_EQ(verdict.official.size(), 1U);
+  EXPECT_EQ(verdict.official[0].rule, "target");
+  EXPECT_TRUE(verdict.semantic.empty()) << verdict.semantic[0].message;
+}
+
+TEST(JudgeLog, SaysWhoseRulesItLacks) {
+  const std::string resnet = text_of("training_resnet_open_v4.0.txt");
+  EXPECT_TRUE(says(judge_log(replaced(resnet, "\"resnet\"", "\"bert\""), "training").official, "unsupported"));
+}
+
 TEST(JudgeLog, PairsStartsAndStops) {
   EXPECT_TRUE(says(judge_log(without(open_log, "eval_stop")).semantic, "pairing"));
   EXPECT_TRUE(says(judge_log(without(open_log, "eval_start")).semantic, "pairing"));
