@@ -147,6 +147,25 @@ TEST_P(BackendConv, WindowsThatSpanAnAxisAreRight) {
   }
 }
 
+/// A library kernel for such windows was seen to write behind the scratch memory that it had asked for.
+TEST_P(BackendConv, StridedWindowsOfOneElementAreRightAndStayInTheirMemory) {
+  const std::vector<Problem> strided = {
+      {{3, 8, 9, 4}, 15, {{1, 1}, {1, 2}, {0, 0}, {0, 0}}},
+      {{3, 5, 6, 8}, 1, {{1, 1}, {1, 2}, {0, 0}, {0, 0}}},
+      {{1, 1, 6, 6}, 16, {{1, 1}, {1, 2}, {0, 0}, {0, 0}}},
+      {{1, 7, 8, 8}, 16, {{1, 1}, {2, 1}, {0, 0}, {0, 0}}},
+      {{2, 32, 8, 8}, 48, {{1, 1}, {2, 2}, {0, 0}, {0, 0}}},
+      {{2, 33, 7, 9}, 32, {{1, 1}, {2, 2}, {0, 0}, {0, 0}}},
+      {{2, 8, 4, 6, 7}, 16, {{1, 1, 1}, {2, 2, 2}, {0, 0, 0}, {0, 0, 0}}},
+  };
+  for (const Problem& problem : strided) {
+    SCOPED_TRACE(text(problem));
+    backward_weights(problem);
+    backward_data(problem);
+    forward(problem);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, BackendConv, testing::ValuesIn(cases()), name_of_case);
 
 }  // namespace

@@ -92,13 +92,18 @@ bool spans_an_axis(const Conv& conv, const Shape& src) {
   return false;
 }
 
-/// Leaves the generated kernels out: slow, but it is right for any window.
-void take_plain_implementation(dnnl::convolution_backward_weights::primitive_desc& primitive) {
-  const auto generated = [&primitive] {
+/// Leaves out the implementations that are wrong for this convolution; the plain ones, slow but right, always remain.
+void avoid_wrong_implementations(const Conv& conv, const Shape& src,
+                                 dnnl::convolution_backward_weights::primitive_desc& primitive) {
+  const bool long_window = std::ranges::max(conv.kernel) > 3 && spans_an_axis(conv, src);
+  // With a stride and several threads oneDNN 3.2's 1x1 kernels write behind the scratch memory that they asked for.
+  const bool strided = std::ranges::max(conv.stride) > 1;
+  const auto wrong = [&] {
     const std::string_view name = primitive.impl_info_str();
-    return name.starts_with("jit") || name.starts_with("brg");
+    const bool generated = name.starts_with("jit") || name.starts_with("brg");
+    return (long_window && generated) || (strided && name.find("1x1") != std::string_view::npos);
   };
-  while (generated() && primitive.next_impl()) {
+  while (wrong() && primitive.next_impl()) {
   }
 }
 
@@ -108,15 +113,15 @@ Planned plan_conv_backward_weights(const Conv& conv, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
   const Shape& weights = operands.outputs[0].shape;
-  const bool delicate = spans_an_axis(conv, src.shape);
-  const DType type = delicate ? DType::f32 : src.dtype;  // such tensors are small: fp32 costs little
+  const DType type =
+      spans_an_axis(conv, src.shape) ? DType::f32 : src.dtype;  // such tensors are small: fp32 costs little
   const Descriptors descs{described(activation_desc(src.shape, type)), open(weights, type),
                           described(operands.outputs[1]), described(activation_desc(diff_dst.shape, type))};
   const auto hint = forward(conv, descs, user_scratchpad());
   dnnl::convolution_backward_weights::primitive_desc primitive(
       engine(), algorithm::convolution_direct, descs.src, open(weights, DType::f32), descs.bias, descs.dst,
       dims_of(conv.stride), dims_of(conv.pad_lo), dims_of(conv.pad_hi), hint, user_scratchpad());
-  if (delicate && std::ranges::max(conv.kernel) > 3) take_plain_implementation(primitive);
+  avoid_wrong_implementations(conv, src.shape, primitive);
   PrimitiveBuilder builder;
   builder.input(DNNL_ARG_SRC, described(src), primitive.src_desc());
   builder.input(DNNL_ARG_DIFF_DST, described(diff_dst), primitive.diff_dst_desc());
