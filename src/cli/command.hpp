@@ -29,6 +29,7 @@ void add_validate(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
 void add_env(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);

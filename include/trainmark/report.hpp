@@ -1,0 +1,95 @@
+// From a run's log and the files beside it to numbers and pictures. Reads anyone's MLPerf log; needs neither MPI nor a
+// device. Every figure says where it comes from, and a run that is no MLPerf result says so wherever it is shown.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+
+/// measured: by the run's own clocks and counters; logged: from the times and values of log records; modelled: computed
+/// from either under an assumption.
+enum class FigureSource : std::uint8_t { measured, logged, modelled };
+[[nodiscard]] std::string_view name_of(FigureSource source) noexcept;
+
+struct Figure {
+  std::string name;
+  double value = 0.0;
+  std::string unit;  ///< empty for counts
+  FigureSource source = FigureSource::logged;
+};
+
+/// What the clock from run_start to run_stop was spent on; the terms add up to it.
+struct TimeTerms {
+  double staging_s = 0.0;           ///< inside the clock
+  double training_s = 0.0;          ///< all epochs, without the excess of the first
+  double cold_first_epoch_s = 0.0;  ///< by how much the first epoch exceeds the median of the others
+  double evaluation_s = 0.0;
+  double rest_s = 0.0;
+  [[nodiscard]] double sum() const noexcept {
+    return staging_s + training_s + cold_first_epoch_s + evaluation_s + rest_s;
+  }
+};
+
+/// One epoch, or one block of a ResNet log.
+struct EpochReport {
+  int number = 0;       ///< of its last epoch, where it is a block
+  int epochs = 1;       ///< more in a block
+  double train_s = 0.0;  ///< without evaluation
+  double evaluation_s = 0.0;
+  std::optional<double> metric, wait_for_input_s, samples_per_s;
+  FigureSource rate_source = FigureSource::logged;
+  bool slow = false;  ///< takes more than 1.5 x the median epoch
+};
+
+struct RunReport {
+  std::string path;
+  std::string benchmark, division, organisation, platform, status;  ///< as logged; empty where not
+  bool finished = false;                                            ///< has a run_stop
+  bool target_met = false;
+  bool generated_data = false;
+  bool lower_is_better = true;
+  std::optional<double> target;
+  double run_s = 0.0;              ///< run_stop - run_start
+  double staging_outside_s = 0.0;  ///< before the clock
+  TimeTerms terms;
+  std::vector<EpochReport> epochs;
+  std::vector<Figure> figures;
+  std::vector<std::string> notes;   ///< what a reader must know to trust the figures
+  std::vector<std::string> labels;  ///< what the run is not
+  std::vector<std::string> incomparable;  ///< why published results may not stand beside it; empty: they may
+  std::string configuration;  ///< equal for runs whose times may be averaged
+  [[nodiscard]] const Figure* find(std::string_view name) const noexcept;
+};
+
+/// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs one folder below.
+/// Raises Error{usage} where there is none.
+[[nodiscard]] std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path);
+/// Reads one log and run.json, epochs.csv and staging.json beside it where they are. Raises Error{usage} for a log that
+/// cannot be read, has no record, or no run_start.
+[[nodiscard]] RunReport report_run(const std::filesystem::path& log);
+
+/// Mean without the fastest and the slowest, in minutes. None below three runs, for runs of different configurations,
+/// or where more than one missed its target (one that did counts as the slowest).
+struct Score {
+  std::optional<double> minutes;
+  std::string why_not;
+};
+[[nodiscard]] Score olympic_score(std::span<const RunReport> runs);
+
+[[nodiscard]] std::string render_text(std::span<const RunReport> runs);
+[[nodiscard]] std::string render_json(std::span<const RunReport> runs);
+[[nodiscard]] std::string render_csv(std::span<const RunReport> runs);
+/// One page without anything from elsewhere.
+[[nodiscard]] std::string render_html(std::span<const RunReport> runs);
+/// Readers see the old file or the new one, never a part. Raises Error{environment}.
+void write_atomically(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace trainmark

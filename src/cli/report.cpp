@@ -1,0 +1,52 @@
+// trainmark report: from logs and results folders to numbers and pictures.
+#include "trainmark/report.hpp"
+
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "cli/command.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+struct ReportFlags {
+  std::vector<std::string> paths;
+  std::string csv, html;
+  bool json = false;
+};
+
+int report(const ReportFlags& flags) {
+  std::vector<RunReport> runs;
+  for (const std::string& path : flags.paths)
+    for (const std::filesystem::path& log : find_logs(path))
+      runs.push_back(report_run(log));
+  if (!flags.csv.empty()) write_atomically(flags.csv, render_csv(runs));
+  if (!flags.html.empty()) write_atomically(flags.html, render_html(runs));
+  fmt::print("{}", flags.json ? render_json(runs) : render_text(runs));
+  return to_int(ExitCode::success);
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<ReportFlags>();
+  CLI::App* command = app.add_subcommand("report", "Turn logs and results folders into numbers and pictures");
+  command->add_option("paths", flags->paths, "Results folders or MLPerf logs, anyone's; several are set side by side")
+      ->required()
+      ->type_name("PATH");
+  command->add_flag("--json", flags->json, "Print one JSON document instead of text");
+  command->add_option("--csv", flags->csv, "Also write all figures as one table, a figure a row")->type_name("FILE");
+  command->add_option("--html", flags->html, "Also write one self-contained page with plots")->type_name("FILE");
+  command->footer(
+      "Figures are tagged: measured (the run's own clocks), logged (times of log records), modelled (computed under "
+      "an\n"
+      "assumption). The terms of the time to train add up to run_stop - run_start. Three runs or more of one\n"
+      "configuration get their olympic mean.\n\n"
+      "Examples:\n  trainmark report results/tiny/2026-01-31T12-00-00Z\n"
+      "  trainmark report results/tiny --html report.html --csv report.csv\n\n"
+      "Exit codes: 0, 2 (a path that is no log), 4 (a file that cannot be written)");
+  command->callback([flags, &action] { action = [flags](Process&) { return report(*flags); }; });
+}
+
+}  // namespace trainmark::cli

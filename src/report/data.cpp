@@ -1,0 +1,135 @@
+// The report for other programs, as JSON and as one long CSV table, and how files come into being whole.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "report/published.hpp"
+#include "trainmark/report.hpp"
+
+namespace trainmark {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json number(const std::optional<double>& value) {
+  return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
+}
+
+Json epochs_json(const RunReport& run) {
+  Json list = Json::array();
+  for (const EpochReport& epoch : run.epochs) {
+    list.push_back({{"epoch", epoch.number},
+                    {"epochs", epoch.epochs},
+                    {"train_s", epoch.train_s},
+                    {"evaluation_s", epoch.evaluation_s},
+                    {"metric", number(epoch.metric)},
+                    {"wait_for_input_s", number(epoch.wait_for_input_s)},
+                    {"samples_per_s", number(epoch.samples_per_s)},
+                    {"rate_source", name_of(epoch.rate_source)},
+                    {"slow", epoch.slow}});
+  }
+  return list;
+}
+
+Json published_json(const RunReport& run) {
+  Json list = Json::array();
+  if (!run.incomparable.empty()) return list;
+  for (const report::Published& each : report::published_cosmoflow()) {
+    list.push_back({{"devices", each.what},
+                    {"source", each.source},
+                    {"samples_per_s_per_device", each.samples_per_s},
+                    {"minutes", number(each.minutes)},
+                    {"figure", each.modelled ? "modelled" : "logged"}});
+  }
+  return list;
+}
+
+Json run_json(const RunReport& run) {
+  Json figures = Json::object();
+  for (const Figure& figure : run.figures)
+    figures[figure.name] = {{"value", number(figure.value)}, {"unit", figure.unit}, {"source", name_of(figure.source)}};
+  return {{"path", run.path},
+          {"labels", run.labels},
+          {"benchmark", run.benchmark},
+          {"division", run.division},
+          {"organisation", run.organisation},
+          {"platform", run.platform},
+          {"status", run.status},
+          {"target_met", run.target_met},
+          {"figures", figures},
+          {"epochs", epochs_json(run)},
+          {"not_comparable_because", run.incomparable},
+          {"published", published_json(run)},
+          {"notes", run.notes}};
+}
+
+std::string cell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text)
+    quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+Error cannot_write(const std::filesystem::path& path, int error) {
+  return {ExitCode::environment, Complaint{path.string(),
+                                           fmt::format("cannot be written: {}", std::strerror(error)),
+                                           {},
+                                           "check that its folder exists, can be written and has room"}};
+}
+
+}  // namespace
+
+std::string render_json(std::span<const RunReport> runs) {
+  Json document = {{"runs", Json::array()}};
+  for (const RunReport& run : runs)
+    document["runs"].push_back(run_json(run));
+  const Score score = olympic_score(runs);
+  document["olympic_mean_min"] = number(score.minutes);
+  if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string render_csv(std::span<const RunReport> runs) {
+  std::string text = "run,epoch,figure,value,unit,source\n";
+  for (const RunReport& run : runs) {
+    const std::string name = cell(run.path);
+    for (const Figure& figure : run.figures)
+      text +=
+          fmt::format("{},,{},{},{},{}\n", name, cell(figure.name), figure.value, figure.unit, name_of(figure.source));
+    for (const EpochReport& epoch : run.epochs) {
+      const auto row = [&](const char* figure, double value, const char* unit, FigureSource source) {
+        text += fmt::format("{},{},{},{},{},{}\n", name, epoch.number, figure, value, unit, name_of(source));
+      };
+      row("train", epoch.train_s, "s", FigureSource::logged);
+      row("evaluation", epoch.evaluation_s, "s", FigureSource::logged);
+      if (epoch.metric) row("metric", *epoch.metric, "", FigureSource::logged);
+      if (epoch.samples_per_s) row("samples/s", *epoch.samples_per_s, "1/s", epoch.rate_source);
+      if (epoch.wait_for_input_s) row("wait for input", *epoch.wait_for_input_s, "s", FigureSource::measured);
+    }
+    for (const std::string& label : run.labels)
+      text += fmt::format("{},,{},,,\n", name, cell(label));
+  }
+  return text;
+}
+
+void write_atomically(const std::filesystem::path& path, std::string_view text) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path.string(), getpid());
+  errno = 0;
+  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  file.close();
+  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    std::remove(temporary.c_str());
+    throw cannot_write(path, error);
+  }
+}
+
+}  // namespace trainmark

@@ -1,0 +1,170 @@
+// The report as one HTML page: no script, nothing from elsewhere, readable in light and dark.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "report/plot.hpp"
+#include "report/published.hpp"
+#include "trainmark/report.hpp"
+
+namespace trainmark {
+namespace {
+
+using report::escaped;
+
+constexpr std::string_view style = R"(<style>
+:root { color-scheme: light dark; --ink: #1d2530; --soft: #5d6875; --paper: #fdfdfc; --line: #d9dee4; --warn: #8a4b00;
+  --curve: #1f6fb4; --target: #c2410c; --p0: #7c5cc4; --p1: #1f6fb4; --p2: #d97706; --p3: #2a9d6f; --p4: #9aa5b1; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #a0abb7; --paper: #14181d; --line: #333b44;
+  --warn: #f5b26b; --curve: #63b3ed; --target: #fb923c; --p0: #a78bfa; --p1: #63b3ed; --p2: #fbbf24; --p3: #5fd3a3;
+  --p4: #6b7683; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; }
+p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }
+p.soft, td.soft { color: var(--soft); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); text-align: left; }
+td.n, th.n { text-align: right; }
+tr.slow td { color: var(--warn); }
+svg { display: block; width: 100%; max-width: 40rem; margin: 1.2rem 0; }
+svg .title { font-size: 14px; font-weight: 600; fill: var(--ink); } svg .tick { font-size: 12px; fill: var(--soft); }
+svg .grid { stroke: var(--line); } svg .curve { fill: none; stroke: var(--curve); stroke-width: 2; }
+svg .mark { fill: var(--curve); } svg .target { stroke: var(--target); stroke-dasharray: 6 4; }
+svg .part0 { fill: var(--p0); } svg .part1 { fill: var(--p1); } svg .part2 { fill: var(--p2); }
+svg .part3 { fill: var(--p3); } svg .part4 { fill: var(--p4); }
+</style>
+)";
+
+std::string number(const std::optional<double>& value, int digits) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : "–";
+}
+
+std::string paragraphs(const std::vector<std::string>& texts, std::string_view kind) {
+  std::string html;
+  for (const std::string& text : texts)
+    html += fmt::format("<p class=\"{}\">{}</p>\n", kind, escaped(text));
+  return html;
+}
+
+report::Bar bar_of(const RunReport& run) {
+  const TimeTerms& terms = run.terms;
+  return {run.path,
+          {{"staging", terms.staging_s},
+           {"training", terms.training_s},
+           {"cold first epoch", terms.cold_first_epoch_s},
+           {"evaluation", terms.evaluation_s},
+           {"rest", terms.rest_s}}};
+}
+
+std::string plots_of(const RunReport& run) {
+  std::vector<report::Point> metric, rate;
+  for (const EpochReport& epoch : run.epochs) {
+    if (epoch.metric) metric.push_back({static_cast<double>(epoch.number), *epoch.metric});
+    if (epoch.samples_per_s) rate.push_back({static_cast<double>(epoch.number), *epoch.samples_per_s});
+  }
+  std::optional<report::Reference> target, median;
+  if (run.target) target = report::Reference{*run.target, fmt::format("target {:g}", *run.target)};
+  if (const Figure* figure = run.find("samples/s median epoch"))
+    median = report::Reference{figure->value, fmt::format("median {:.1f}", figure->value)};
+  const report::Bar bar = bar_of(run);
+  return report::stacked_bars("What the clock was spent on", std::span(&bar, 1), "s") +
+         report::line_plot("Metric by epoch [logged]", metric, target) +
+         report::line_plot("Samples/s by epoch", rate, median);
+}
+
+std::string figures_of(const RunReport& run) {
+  std::string html =
+      "<div class=\"scroll\"><table><tr><th>figure</th><th class=\"n\">value</th><th></th><th>source</th></tr>\n";
+  for (const Figure& figure : run.figures) {
+    const std::string value =
+        figure.unit.empty() ? fmt::format("{:.5g}", figure.value) : fmt::format("{:.3f}", figure.value);
+    html += fmt::format("<tr><td>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"soft\">{}</td></tr>\n",
+                        escaped(figure.name), value, escaped(figure.unit), name_of(figure.source));
+  }
+  return html + "</table></div>\n";
+}
+
+std::string epochs_of(const RunReport& run) {
+  std::string html =
+      "<div class=\"scroll\"><table><tr><th class=\"n\">epoch</th><th class=\"n\">train s</th><th class=\"n\">eval "
+      "s</th>"
+      "<th class=\"n\">samples/s</th><th class=\"n\">wait s</th><th class=\"n\">metric</th></tr>\n";
+  for (const EpochReport& epoch : run.epochs) {
+    html += fmt::format(
+        "<tr{}><td class=\"n\">{}</td><td class=\"n\">{:.3f}</td><td class=\"n\">{:.3f}</td><td class=\"n\">{}</td>"
+        "<td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
+        epoch.slow ? " class=\"slow\"" : "", epoch.number, epoch.train_s, epoch.evaluation_s,
+        number(epoch.samples_per_s, 1), number(epoch.wait_for_input_s, 3), number(epoch.metric, 5));
+  }
+  return html + "</table></div>\n";
+}
+
+std::string published_beside(const RunReport& run) {
+  if (!run.incomparable.empty()) {
+    std::string reasons;
+    for (const std::string& reason : run.incomparable)
+      reasons += (reasons.empty() ? "" : "; ") + reason;
+    return fmt::format("<p>Not comparable with published results: {}.</p>\n", escaped(reasons));
+  }
+  std::string html =
+      "<div class=\"scroll\"><table><tr><th>published (CosmoFlow, closed)</th><th class=\"n\">samples/s a device</th>"
+      "<th class=\"n\">min</th><th>source</th></tr>\n";
+  for (const report::Published& each : report::published_cosmoflow()) {
+    html += fmt::format(
+        "<tr><td>{}</td><td class=\"n\">{:.1f}</td><td class=\"n\">{}</td><td class=\"soft\">{} [{}]</td></tr>\n",
+        escaped(each.what), each.samples_per_s, number(each.minutes, 2), escaped(each.source),
+        each.modelled ? "modelled" : "logged");
+  }
+  return html + "</table></div>\n" +
+         (run.generated_data ? "<p>Only rates may be compared: the data were generated, the score means nothing.</p>\n"
+                             : "");
+}
+
+std::string section_of(const RunReport& run) {
+  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.path),
+                     escaped(run.benchmark), escaped(run.division), escaped(run.organisation), escaped(run.status)) +
+         paragraphs(run.labels, "label") + plots_of(run) + figures_of(run) + epochs_of(run) + published_beside(run) +
+         paragraphs(run.notes, "soft");
+}
+
+std::string side_by_side(std::span<const RunReport> runs) {
+  std::vector<report::Bar> bars;
+  std::transform(runs.begin(), runs.end(), std::back_inserter(bars), bar_of);
+  std::string html =
+      "<div class=\"scroll\"><table><tr><th>run</th><th class=\"n\">run s</th><th class=\"n\">time to train s</th>"
+      "<th class=\"n\">with staging s</th><th class=\"n\">epochs</th><th class=\"n\">samples/s</th></tr>\n";
+  for (const RunReport& run : runs) {
+    html += fmt::format("<tr><td>{}</td>", escaped(run.path));
+    for (const char* name :
+         {"run", "time to train", "time to train with staging", "epochs to target", "samples/s median epoch"}) {
+      const Figure* figure = run.find(name);
+      html += figure == nullptr ? "<td class=\"n\">–</td>" : fmt::format("<td class=\"n\">{:.4g}</td>", figure->value);
+    }
+    html += "</tr>\n";
+  }
+  const Score score = olympic_score(runs);
+  return report::stacked_bars("Runs side by side", bars, "s") + html + "</table></div>\n" +
+         (score.minutes ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b> [logged]</p>\n",
+                                      *score.minutes)
+                        : fmt::format("<p>No olympic mean: {}.</p>\n", escaped(score.why_not)));
+}
+
+}  // namespace
+
+std::string render_html(std::span<const RunReport> runs) {
+  const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>trainmark report</title>\n";
+  html += std::string(style) + "</head><body>\n<h1>trainmark report</h1>\n";
+  if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
+  html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
+  if (runs.size() > 1) html += side_by_side(runs);
+  for (const RunReport& run : runs)
+    html += section_of(run);
+  return html + "</body></html>\n";
+}
+
+}  // namespace trainmark

@@ -1,0 +1,173 @@
+// Reads a run's files. Only the log is required: logs of other programs have nothing of ours beside them, and a broken
+// side file costs its figures, not the report.
+#include "report/parse.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "trainmark/report.hpp"
+
+namespace trainmark::report {
+namespace {
+
+using Json = nlohmann::json;
+
+std::optional<std::string> text_in(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored) && !std::filesystem::is_fifo(path, ignored)) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (file.bad()) return std::nullopt;
+  return text.str();
+}
+
+Error refused(const std::filesystem::path& path, std::string what, std::string remedy) {
+  return {ExitCode::usage, Complaint{path.string(), std::move(what), {}, std::move(remedy)}};
+}
+
+std::optional<Json> json_beside(const std::filesystem::path& path, std::vector<std::string>& notes) {
+  const std::optional<std::string> text = text_in(path);
+  if (!text) return std::nullopt;
+  Json document = Json::parse(*text, nullptr, false);
+  if (document.is_object()) return document;
+  notes.push_back(fmt::format("{} is not a JSON object and was left out", path.filename().string()));
+  return std::nullopt;
+}
+
+void read_outcome(const Json& document, RunFiles& run) {
+  const auto figures = document.find("figures");
+  if (figures != document.end() && figures->is_object()) {
+    for (const auto& [name, value] : figures->items())
+      if (value.is_number()) run.figures[name] = value.get<double>();
+  }
+  const auto labels = document.find("labels");
+  if (labels != document.end() && labels->is_array()) {
+    for (const Json& label : *labels)
+      if (label.is_string()) run.labels.push_back(label.get<std::string>());
+  }
+  const auto status = document.find("status");
+  if (status != document.end() && status->is_string()) run.status = status->get<std::string>();
+}
+
+double number_in(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+void read_staging(const Json& document, RunFiles& run) {
+  const auto splits = document.find("splits");
+  if (splits == document.end() || !splits->is_object()) return;
+  run.staged_bytes = run.staging_s = 0.0;
+  for (const Json& split : *splits) {
+    *run.staging_s += number_in(split, "total_s");
+    const auto nodes = split.is_object() ? split.find("nodes") : split.end();
+    if (nodes == split.end() || !nodes->is_array()) continue;
+    for (const Json& node : *nodes)
+      *run.staged_bytes += number_in(node, "copied_bytes");
+  }
+}
+
+std::vector<std::string> cells_of(const std::string& line) {
+  std::vector<std::string> cells;
+  std::istringstream stream(line);
+  for (std::string cell; std::getline(stream, cell, ',');)
+    cells.push_back(cell);
+  return cells;
+}
+
+std::vector<Row> rows_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::string line;
+  std::getline(stream, line);
+  const std::vector<std::string> names = cells_of(line);
+  std::vector<Row> rows;
+  while (std::getline(stream, line)) {
+    const std::vector<std::string> cells = cells_of(line);
+    Row row;
+    for (std::size_t i = 0; i < std::min(names.size(), cells.size()); ++i) {
+      double value = 0.0;
+      const char* end = cells[i].data() + cells[i].size();
+      const auto [stop, error] = std::from_chars(cells[i].data(), end, value);
+      if (error == std::errc{} && stop == end) row[names[i]] = value;
+    }
+    if (row.contains("epoch")) rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace
+
+RunFiles read_run_files(const std::filesystem::path& log) {
+  RunFiles run;
+  run.path = log.string();
+  const std::optional<std::string> text = text_in(log);
+  if (!text) throw refused(log, "is no file that can be read", "name a log or the results folder of a run");
+  run.records = read_log(*text);
+  if (run.records.empty())
+    throw refused(log, "has no \":::MLLOG\" record that can be read",
+                  "name an MLPerf log (trainmark check tells more)");
+  const std::filesystem::path folder = log.parent_path();
+  // Only the log of a results folder has companions: beside anyone's log another run's files may lie.
+  if (log.filename() != "mlperf.log") return run;
+  if (const auto document = json_beside(folder / "run.json", run.notes)) read_outcome(*document, run);
+  if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
+  if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table);
+  return run;
+}
+
+std::optional<double> number_of(const EventValue& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return *real;
+  return std::nullopt;
+}
+
+std::optional<double> number_of(const Metadata& metadata, std::string_view key) {
+  for (const auto& [name, value] : metadata)
+    if (name == key) return number_of(value);
+  return std::nullopt;
+}
+
+std::optional<double> number_of(const std::vector<LogRecord>& records, std::string_view key) {
+  const auto found = std::find_if(records.begin(), records.end(), [key](const auto& each) { return each.key == key; });
+  return found == records.end() ? std::nullopt : number_of(found->value);
+}
+
+std::string text_of(const std::vector<LogRecord>& records, std::string_view key) {
+  for (const LogRecord& record : records) {
+    const auto* text = std::get_if<std::string>(&record.value);
+    if (record.key == key && text != nullptr) return *text;
+  }
+  return {};
+}
+
+}  // namespace trainmark::report
+
+namespace trainmark {
+
+std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::exists(path, error))
+    throw report::refused(path, "does not exist", "name a log or the results folder of a run");
+  if (!fs::is_directory(path, error)) return {path};
+  if (fs::exists(path / "mlperf.log", error)) return {path / "mlperf.log"};
+  std::vector<fs::path> logs;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (fs::exists(it->path() / "mlperf.log", ignored)) logs.push_back(it->path() / "mlperf.log");
+  }
+  if (logs.empty())
+    throw report::refused(path, "has no mlperf.log, nor has a folder in it",
+                          "name a log or the results folder of a run");
+  std::sort(logs.begin(), logs.end());
+  return logs;
+}
+
+}  // namespace trainmark

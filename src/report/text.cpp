@@ -1,0 +1,100 @@
+// The report for a terminal: a block for each run, then all runs side by side and their score.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "report/published.hpp"
+#include "trainmark/report.hpp"
+
+namespace trainmark {
+namespace {
+
+/// Logs of others may hold anything; a terminal must not be steered by them.
+std::string shown(std::string_view text) {
+  std::string clean;
+  for (const char c : text)
+    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  return clean.empty() ? "-" : clean;
+}
+
+std::string with_unit(const Figure& figure) {
+  return figure.unit.empty() ? fmt::format("{:.5g}", figure.value)
+                             : fmt::format("{:.3f} {}", figure.value, figure.unit);
+}
+
+std::string optional_number(const std::optional<double>& value, int digits) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : "-";
+}
+
+std::string epochs_of(const RunReport& run) {
+  std::string text = "  epoch   train s    eval s   samples/s   wait s     metric\n";
+  for (const EpochReport& epoch : run.epochs) {
+    text += fmt::format("  {:>5}  {:>8.3f}  {:>8.3f}  {:>10}  {:>7}  {:>9}{}\n", epoch.number, epoch.train_s,
+                        epoch.evaluation_s, optional_number(epoch.samples_per_s, 1),
+                        optional_number(epoch.wait_for_input_s, 3), optional_number(epoch.metric, 5),
+                        epoch.slow ? "  slow" : "");
+  }
+  return text;
+}
+
+std::string published_beside(const RunReport& run) {
+  if (!run.incomparable.empty()) {
+    std::string reasons;
+    for (const std::string& reason : run.incomparable)
+      reasons += (reasons.empty() ? "" : "; ") + shown(reason);
+    return fmt::format("  not comparable with published results: {}\n", reasons);
+  }
+  std::string text = "  published (CosmoFlow, closed)      samples/s a device      min   source\n";
+  for (const report::Published& each : report::published_cosmoflow()) {
+    text += fmt::format("  {:<30}  {:>22.1f}  {:>7}   {}{}\n", each.what, each.samples_per_s,
+                        optional_number(each.minutes, 2), each.source, each.modelled ? " [modelled]" : " [logged]");
+  }
+  if (run.generated_data) text += "  only rates may be compared: the data were generated, the score means nothing\n";
+  return text;
+}
+
+std::string block_of(const RunReport& run) {
+  std::string text = fmt::format("{}\n  {}, {} division, {}, status {}\n", shown(run.path), shown(run.benchmark),
+                                 shown(run.division), shown(run.organisation), shown(run.status));
+  for (const std::string& label : run.labels)
+    text += fmt::format("  ** {} **\n", label);
+  for (const Figure& figure : run.figures)
+    text += fmt::format("  {:<34} {:>18}   {}\n", figure.name, with_unit(figure), name_of(figure.source));
+  text += epochs_of(run) + published_beside(run);
+  for (const std::string& note : run.notes)
+    text += fmt::format("  note: {}\n", shown(note));
+  return text;
+}
+
+std::string side_by_side(std::span<const RunReport> runs) {
+  std::string text = "run s     time to train s  with staging s  epochs  samples/s  wait %  run\n";
+  for (const RunReport& run : runs) {
+    const auto number = [&run](const char* name, int digits) {
+      const Figure* figure = run.find(name);
+      return figure == nullptr ? std::string("-") : fmt::format("{:.{}f}", figure->value, digits);
+    };
+    text += fmt::format("{:<9} {:>15}  {:>14}  {:>6}  {:>9}  {:>6}  {}\n", number("run", 2), number("time to train", 2),
+                        number("time to train with staging", 2), number("epochs to target", 0),
+                        number("samples/s median epoch", 1), number("wait for input share of training", 1),
+                        shown(run.path));
+  }
+  const Score score = olympic_score(runs);
+  text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f} min of {} runs [logged]\n",
+                                      *score.minutes, runs.size())
+                        : fmt::format("no olympic mean: {}\n", score.why_not);
+  const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
+  if (generated) text += "** generated data: not an MLPerf result **\n";
+  return text + "** Result not verified by MLCommons Association **\n";
+}
+
+}  // namespace
+
+std::string render_text(std::span<const RunReport> runs) {
+  std::string text;
+  for (const RunReport& run : runs)
+    text += (text.empty() ? "" : "\n") + block_of(run);
+  if (runs.size() > 1) text += "\n" + side_by_side(runs);
+  return text;
+}
+
+}  // namespace trainmark
