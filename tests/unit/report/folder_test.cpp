@@ -1,0 +1,148 @@
+// Results folders, runs with slow or cold epochs, broken and missing files, and scores of several runs.
+#include <gtest/gtest.h>
+
+#include "unit/report/report_support.hpp"
+
+namespace trainmark::report_test {
+namespace {
+
+ExitCode code_of(const std::filesystem::path& path) {
+  try {
+    for (const auto& log : find_logs(path))
+      static_cast<void>(report_run(log));
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return ExitCode::success;
+}
+
+std::vector<RunReport> reports_of(const Folder& folder, std::initializer_list<std::string> logs) {
+  std::vector<RunReport> runs;
+  for (const std::string& log : logs)
+    runs.push_back(report_run(folder.write(fmt::format("{}.log", runs.size()), log)));
+  return runs;
+}
+
+TEST(Report, TellsTheColdFirstEpochFromTraining) {
+  const Folder folder;
+  const RunReport run = report_run(folder.write("a.log", small_log({5000, 2000, 2000, 2000})));
+  EXPECT_NEAR(run.terms.cold_first_epoch_s, 3.0, 1e-9);
+  EXPECT_NEAR(run.terms.training_s, 8.0, 1e-9);
+  EXPECT_NEAR(run.terms.evaluation_s, 2.0, 1e-9);
+  EXPECT_NEAR(run.terms.rest_s, 0.25, 1e-9);
+  EXPECT_NEAR(run.terms.sum(), run.run_s, 1e-9);
+}
+
+TEST(Report, NamesOnlyEpochsBeyondOneAndAHalfTimesTheMedian) {
+  const Folder folder;
+  const RunReport run = report_run(folder.write("a.log", small_log({2000, 3000, 2000, 3001, 2000})));
+  EXPECT_FALSE(run.epochs[1].slow);
+  EXPECT_TRUE(run.epochs[3].slow);
+}
+
+TEST(Report, StopsReadingAtRunStop) {
+  const Folder folder;
+  std::string text = small_log({2000, 2000, 2000}, false);
+  text += record(90000, "epoch_start") + record(95000, "eval_error", "0.01") + record(99000, "epoch_stop");
+  const RunReport run = report_run(folder.write("a.log", text));
+  EXPECT_EQ(run.epochs.size(), 3U);
+  EXPECT_NEAR(run.run_s, 7.75, 1e-9);
+  EXPECT_FALSE(run.target_met);
+  EXPECT_EQ(run.find("time to train"), nullptr);
+}
+
+TEST(Report, GivesNoTimeToTrainToALogWithoutRunStop) {
+  const Folder folder;
+  const std::string text = small_log({2000, 2000, 2000});
+  const RunReport run = report_run(folder.write("a.log", text.substr(0, text.rfind(":::MLLOG"))));
+  EXPECT_FALSE(run.finished);
+  EXPECT_EQ(run.find("time to train"), nullptr);
+  EXPECT_FALSE(run.epochs.back().samples_per_s.has_value());
+}
+
+TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 4000})));
+  static_cast<void>(folder.write("epochs.csv",
+                                 "epoch,train_s,wait_for_input_s,samples_per_s,parameter_hash\n"
+                                 "1,2,0.5,60,ab\n2,2,0.25,50,cd\n3,4,0.25,40,ef\n"));
+  static_cast<void>(folder.write("run.json", R"({"status": "success", "labels": ["x"],
+    "figures": {"steps": 10, "step_median_s": 0.5, "target_metric": 0.2}})"));
+  static_cast<void>(folder.write("staging.json", R"({"splits": {"train": {"total_s": 2.0, "nodes": [
+    {"copied_bytes": 1048576}, {"copied_bytes": 3145728}]}}})"));
+  const RunReport run = report_run(find_logs(folder.path()).at(0));
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 50);
+  EXPECT_EQ(run.find("samples/s median epoch")->source, FigureSource::measured);
+  EXPECT_EQ(value_of(run, "samples/s a rank"), 12.5);
+  EXPECT_NEAR(value_of(run, "wait for input share of training"), 12.5, 1e-9);
+  EXPECT_NEAR(value_of(run, "steps x median step"), 5.0, 1e-9);
+  EXPECT_EQ(run.find("steps x median step")->source, FigureSource::modelled);
+  EXPECT_NEAR(value_of(run, "staging rate"), 2.0, 1e-9);
+  EXPECT_EQ(run.target.value(), 0.2);
+}
+
+TEST(Report, SurvivesBrokenFilesBesideTheLog) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 2000})));
+  static_cast<void>(folder.write("epochs.csv", "\x01\xff,,\n,\n"));
+  static_cast<void>(folder.write("run.json", "{\"figures\": "));
+  static_cast<void>(folder.write("staging.json", R"({"splits": {"train": 7, "other": {"nodes": [1, null]}}})"));
+  const RunReport run = report_run(find_logs(folder.path()).at(0));
+  EXPECT_TRUE(run.target_met);
+  EXPECT_FALSE(run.notes.empty());
+}
+
+TEST(Report, RefusesWhatIsNoLogWithTheCodeOfUsage) {
+  const Folder folder;
+  EXPECT_EQ(code_of(folder.path() / "missing"), ExitCode::usage);
+  EXPECT_EQ(code_of(folder.path()), ExitCode::usage);
+  EXPECT_EQ(code_of(folder.write("empty.log", "")), ExitCode::usage);
+  EXPECT_EQ(code_of(folder.write("prose.log", "nothing\nhere\n")), ExitCode::usage);
+  EXPECT_EQ(code_of(folder.write("init.log", record(1, "init_start"))), ExitCode::usage);
+}
+
+TEST(Report, TakesAllRunsOfAFolderOfRuns) {
+  const Folder folder;
+  static_cast<void>(folder.write("b/mlperf.log", small_log({2000})));
+  static_cast<void>(folder.write("a/mlperf.log", small_log({2000})));
+  const auto logs = find_logs(folder.path());
+  ASSERT_EQ(logs.size(), 2U);
+  EXPECT_EQ(logs[0], folder.path() / "a/mlperf.log");
+}
+
+TEST(Score, DropsTheFastestAndTheSlowest) {
+  const Folder folder;
+  // Run times: epoch + 0.5 s + 0.25 s.
+  const auto runs =
+      reports_of(folder, {small_log({29250}), small_log({59250}), small_log({119250}), small_log({9250})});
+  EXPECT_NEAR(olympic_score(runs).minutes.value(), (30.0 + 60.0) / 2 / 60, 1e-9);
+}
+
+TEST(Score, LetsOneRunMissTheTargetAndNotTwo) {
+  const Folder folder;
+  const auto one = reports_of(folder, {small_log({59250}), small_log({9250}), small_log({100}, false)});
+  EXPECT_NEAR(olympic_score(one).minutes.value(), 1.0, 1e-9);
+  const auto two = reports_of(folder, {small_log({59250}), small_log({100}, false), small_log({100}, false)});
+  EXPECT_FALSE(olympic_score(two).minutes.has_value());
+}
+
+TEST(Score, RefusesTwoRunsAndMixedConfigurations) {
+  const Folder folder;
+  const auto two = reports_of(folder, {small_log({100}), small_log({100})});
+  EXPECT_FALSE(olympic_score(two).minutes.has_value());
+  const auto mixed = reports_of(
+      folder, {small_log({100}), small_log({100}), small_log({100}, true, record(0, "global_batch_size", "8"))});
+  EXPECT_FALSE(olympic_score(mixed).minutes.has_value());
+}
+
+TEST(Score, AveragesRunsThatDifferInTheirSeedOnly) {
+  const Folder folder;
+  const auto with_seed = [](int seed) {
+    return small_log({9250}, true, record(0, "trainmark_config", fmt::format("\"{{\\\"seed\\\": {}}}\"", seed)));
+  };
+  const auto runs = reports_of(folder, {with_seed(1), with_seed(2), with_seed(3)});
+  EXPECT_TRUE(olympic_score(runs).minutes.has_value());
+}
+
+}  // namespace
+}  // namespace trainmark::report_test
