@@ -46,7 +46,8 @@ struct EpochReport {
   double evaluation_s = 0.0;
   std::optional<double> metric, wait_for_input_s, samples_per_s;
   FigureSource rate_source = FigureSource::logged;
-  bool slow = false;  ///< takes more than 1.5 x the median epoch
+  bool whole = false;  ///< logged from start to stop, in a run that did not break off in it
+  bool slow = false;   ///< takes more than 1.5 x the median epoch
 };
 
 struct RunReport {

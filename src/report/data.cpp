@@ -101,11 +101,11 @@ std::string render_csv(std::span<const RunReport> runs) {
   for (const RunReport& run : runs) {
     const std::string name = cell(run.path);
     for (const Figure& figure : run.figures)
-      text +=
-          fmt::format("{},,{},{},{},{}\n", name, cell(figure.name), figure.value, figure.unit, name_of(figure.source));
+      text += fmt::format("{},,{},{:.10g},{},{}\n", name, cell(figure.name), figure.value, figure.unit,
+                          name_of(figure.source));
     for (const EpochReport& epoch : run.epochs) {
       const auto row = [&](const char* figure, double value, const char* unit, FigureSource source) {
-        text += fmt::format("{},{},{},{},{},{}\n", name, epoch.number, figure, value, unit, name_of(source));
+        text += fmt::format("{},{},{},{:.10g},{},{}\n", name, epoch.number, figure, value, unit, name_of(source));
       };
       row("train", epoch.train_s, "s", FigureSource::logged);
       row("evaluation", epoch.evaluation_s, "s", FigureSource::logged);

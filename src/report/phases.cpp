@@ -13,6 +13,13 @@ bool has_epochs(const std::vector<LogRecord>& records) {
   return std::any_of(records.begin(), records.end(), [](const auto& each) { return each.key == "epoch_start"; });
 }
 
+/// Logs of others may hold any number; what counts no epochs is as good as missing.
+std::optional<int> count_in(const Metadata& metadata, std::string_view key) {
+  const auto number = number_of(metadata, key);
+  if (!number || !(*number >= 0.0 && *number <= 1e6)) return std::nullopt;
+  return static_cast<int>(*number);
+}
+
 class Sweep {
  public:
   /// ResNet logs may have blocks of several epochs; blocks count only where epochs are not logged.
@@ -46,16 +53,15 @@ class Sweep {
   void take_training(const LogRecord& record) {
     if (record.key == "eval_start") ++evaluations_;
     if (record.key == "eval_stop") evaluations_ = std::max(0, evaluations_ - 1);
-    if (record.key == stop_) training_ = std::max(0, training_ - 1);
+    if (record.key == stop_ && training_ > 0 && --training_ == 0) phases_.epochs.back().whole = true;
     if (record.key == start_ && training_++ == 0) {
       EpochReport epoch;
-      epoch.epochs = std::max(1, static_cast<int>(number_of(record.metadata, "epoch_count").value_or(1.0)));
-      const int last = phases_.epochs.empty() ? 0 : phases_.epochs.back().number;
-      epoch.number = last + epoch.epochs;
-      if (const auto first = number_of(record.metadata, "first_epoch_num"))
-        epoch.number = static_cast<int>(*first) + epoch.epochs - 1;
-      else if (const auto number = number_of(record.metadata, "epoch_num"))
-        epoch.number = static_cast<int>(*number);
+      epoch.epochs = std::max(1, count_in(record.metadata, "epoch_count").value_or(1));
+      epoch.number = (phases_.epochs.empty() ? 0 : phases_.epochs.back().number) + epoch.epochs;
+      if (const auto first = count_in(record.metadata, "first_epoch_num"))
+        epoch.number = *first + epoch.epochs - 1;
+      else if (const auto number = count_in(record.metadata, "epoch_num"))
+        epoch.number = *number;
       phases_.epochs.push_back(epoch);
     }
     const bool is_metric = record.key == "eval_error" || record.key == "eval_accuracy";

@@ -105,10 +105,12 @@ std::string line_plot(std::string_view title, std::span<const Point> points,
   std::string svg = opening(title, height) + grid(x, y), path;
   if (reference) {
     const double place = at_y(y, reference->y);
+    // Named above the plot: beside its line the name would meet the curve.
     svg += fmt::format(
         "<line class=\"target\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
-        "<text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1f}\">{}</text>\n",
-        left, width - right, place, place, width - right, place - 5, escaped(reference->name));
+        "<line class=\"target\" x1=\"330\" x2=\"356\" y1=\"10\" y2=\"10\"/>"
+        "<text class=\"tick\" x=\"364\" y=\"14\">{}</text>\n",
+        left, width - right, place, place, escaped(reference->name));
   }
   std::string marks;
   for (const Point& each : shown) {
@@ -128,7 +130,7 @@ std::string stacked_bars(std::string_view title, std::span<const Bar> bars, std:
       sum += part.value;
     longest = std::max(longest, sum);
   }
-  if (bars.empty() || !(longest > 0.0)) return {};
+  if (bars.empty() || !(longest > 0.0) || !std::isfinite(longest)) return {};
   const double row = 46, legend = 24;
   std::string svg = opening(title, top + legend + row * static_cast<double>(bars.size()));
   for (std::size_t i = 0; i < bars.front().parts.size(); ++i) {

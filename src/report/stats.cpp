@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "report/parse.hpp"
@@ -54,8 +53,8 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
     run.target = goal.target;
     run.lower_is_better = goal.lower_is_better;
   }
-  // A run for fixed work has no target of its own in the log, and run.json's is the config's default.
   if (const auto own = files.figures.find("target_metric"); own != files.figures.end()) run.target = own->second;
+  if (run.status == "fixed_work_done") run.target.reset();  // the config's default, which nobody aimed at
 }
 
 /// What epochs.csv knows is measured by the run's own steady clock and counts the samples that were really trained.
@@ -78,13 +77,15 @@ void set_epochs(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.epochs = phases.epochs;
   add_measured_epochs(run, files);
   const auto samples = number_of(files.records, "train_samples");
-  const bool cut = !phases.finished || run.status == "aborted";
+  const bool succeeded = run.finished && (run.status.empty() || run.status == "success");
   std::vector<double> times;
   for (EpochReport& epoch : run.epochs) {
-    const bool whole = !(cut && &epoch == &run.epochs.back());
-    if (!epoch.samples_per_s && samples && epoch.train_s > 0.0 && whole)
+    // Programs close what is open when they end early, and fixed work may end within an epoch.
+    if (!succeeded && &epoch == &run.epochs.back()) epoch.whole = epoch.rate_source == FigureSource::measured;
+    if (!epoch.whole) continue;
+    if (!epoch.samples_per_s && samples && epoch.train_s > 0.0)
       epoch.samples_per_s = *samples * epoch.epochs / epoch.train_s;
-    if (whole) times.push_back(epoch.train_s / epoch.epochs);
+    times.push_back(epoch.train_s / epoch.epochs);
   }
   const double median = median_of(times);
   for (EpochReport& epoch : run.epochs)
@@ -96,10 +97,10 @@ void set_terms(RunReport& run, const Phases& phases) {
   run.staging_outside_s = phases.staging_outside_s;
   TimeTerms& terms = run.terms;
   terms = {phases.staging_s, phases.training_s, 0.0, phases.evaluation_s, phases.rest_s};
-  if (run.epochs.size() < 3) return;  // no median of others worth the name
   std::vector<double> others;
-  for (std::size_t i = 1; i < run.epochs.size(); ++i)
-    others.push_back(run.epochs[i].train_s / run.epochs[i].epochs);
+  for (const EpochReport& epoch : run.epochs)
+    if (&epoch != &run.epochs.front() && epoch.whole) others.push_back(epoch.train_s / epoch.epochs);
+  if (others.size() < 2) return;  // no median worth the name
   const EpochReport& first = run.epochs.front();
   terms.cold_first_epoch_s = std::clamp(first.train_s - median_of(others) * first.epochs, 0.0, first.train_s);
   terms.training_s -= terms.cold_first_epoch_s;
@@ -168,6 +169,8 @@ void add_rate_figures(RunReport& run, const RunFiles& files) {
       add(ranks ? "samples/s a rank" : "samples/s an accelerator", median_of(rates) / processes, "1/s", source);
     }
   }
+  if (const auto all = files.figures.find("samples_per_s"); all != files.figures.end())
+    add("samples/s over all steps", all->second, "1/s", FigureSource::measured);
   if (trained > 0.0) add("wait for input share of training", 100.0 * waited / trained, "%", FigureSource::measured);
 }
 
@@ -236,7 +239,8 @@ void add_notes(RunReport& run, const RunFiles& files) {
     run.notes.push_back("the log has no run_stop: times end at its last record, there is no time to train");
   if (run.status == "aborted") run.notes.push_back("the run was aborted: there is no time to train");
   if (run.status == "fixed_work_done") run.notes.push_back("a run for fixed work: it has rates, but no time to train");
-  if (run.epochs.size() < 3) run.notes.push_back("fewer than three epochs: no cold first epoch can be told");
+  if (std::count_if(run.epochs.begin(), run.epochs.end(), [](const auto& each) { return each.whole; }) < 3)
+    run.notes.push_back("fewer than three whole epochs: no cold first epoch can be told");
   for (const EpochReport& epoch : run.epochs)
     if (epoch.slow) run.notes.push_back(fmt::format("epoch {} is slow: more than 1.5 x the median", epoch.number));
   if (run.staging_outside_s > 0.0)
@@ -246,24 +250,6 @@ void add_notes(RunReport& run, const RunFiles& files) {
 }
 
 }  // namespace
-
-std::string_view name_of(FigureSource source) noexcept {
-  switch (source) {
-    case FigureSource::measured:
-      return "measured";
-    case FigureSource::logged:
-      return "logged";
-    case FigureSource::modelled:
-      return "modelled";
-  }
-  return "";
-}
-
-const Figure* RunReport::find(std::string_view name) const noexcept {
-  const auto found =
-      std::find_if(figures.begin(), figures.end(), [name](const auto& each) { return each.name == name; });
-  return found == figures.end() ? nullptr : &*found;
-}
 
 RunReport report_run(const std::filesystem::path& log) {
   const RunFiles files = report::read_run_files(log);
@@ -280,22 +266,6 @@ RunReport report_run(const std::filesystem::path& log) {
   set_configuration(run, files);
   add_notes(run, files);
   return run;
-}
-
-Score olympic_score(std::span<const RunReport> runs) {
-  if (runs.size() < 3) return {std::nullopt, "a score needs at least three runs"};
-  std::vector<double> times;
-  for (const RunReport& run : runs) {
-    if (run.configuration != runs.front().configuration)
-      return {std::nullopt, "the runs are of different configurations"};
-    times.push_back(run.target_met ? run.run_s : std::numeric_limits<double>::infinity());
-  }
-  std::sort(times.begin(), times.end());
-  double sum = 0.0;
-  for (std::size_t i = 1; i + 1 < times.size(); ++i)
-    sum += times[i];
-  if (std::isinf(sum)) return {std::nullopt, "more than one run missed the target"};
-  return {sum / static_cast<double>(times.size() - 2) / 60.0, {}};
 }
 
 }  // namespace trainmark

@@ -81,6 +81,19 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_EQ(run.target.value(), 0.2);
 }
 
+TEST(Report, DerivesNoRateFromAnEpochThatFixedWorkEndedIn) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 400}, false)));
+  static_cast<void>(folder.write("run.json", R"({"status": "fixed_work_done", "figures": {"samples_per_s": 50,
+    "target_metric": 0.5}})"));
+  const RunReport run = report_run(find_logs(folder.path()).at(0));
+  EXPECT_EQ(run.epochs[0].samples_per_s.value(), 50.0);
+  EXPECT_FALSE(run.epochs[2].samples_per_s.has_value());
+  EXPECT_EQ(value_of(run, "samples/s over all steps"), 50.0);
+  EXPECT_FALSE(run.target_met);
+  EXPECT_FALSE(run.target.has_value());
+}
+
 TEST(Report, SurvivesBrokenFilesBesideTheLog) {
   const Folder folder;
   static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 2000})));
@@ -90,6 +103,23 @@ TEST(Report, SurvivesBrokenFilesBesideTheLog) {
   const RunReport run = report_run(find_logs(folder.path()).at(0));
   EXPECT_TRUE(run.target_met);
   EXPECT_FALSE(run.notes.empty());
+}
+
+TEST(Report, BearsNumbersThatCountNothing) {
+  const Folder folder;
+  std::string text = record(0, "submission_benchmark", "\"cosmoflow\"") + record(0, "train_samples", "NaN") +
+                     record(0, "number_of_ranks", "-3") + record(0, "run_start") + record(5, "eval_stop");
+  for (const char* number : {"1e300", "-7", "NaN", "null", "\"x\""})
+    text +=
+        record(10, "block_start", "null", fmt::format("{{\"first_epoch_num\": {0}, \"epoch_count\": {0}}}", number)) +
+        record(10, "eval_error", number) + record(4, "block_stop");
+  text += ":::MLLOG {\"time_ms\": 1e308, \"event_type\": \"POINT_IN_TIME\", \"key\": \"run_stop\", \"value\": null}\n";
+  const std::vector runs{report_run(folder.write("a.log", text))};
+  EXPECT_EQ(runs[0].epochs.size(), 5U);
+  EXPECT_EQ(runs[0].epochs[0].number, 1);
+  EXPECT_FALSE(render_text(runs).empty());
+  EXPECT_FALSE(render_json(runs).empty());
+  EXPECT_EQ(render_html(runs).find("\"nan"), std::string::npos);
 }
 
 TEST(Report, RefusesWhatIsNoLogWithTheCodeOfUsage) {
