@@ -26,7 +26,7 @@ p.soft, td.soft { color: var(--soft); } p.soft { margin: .2rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); text-align: left; }
-td.n, th.n { text-align: right; }
+td.n, th.n { text-align: right; white-space: nowrap; }
 tr.slow td { color: var(--warn); }
 svg { display: block; width: 100%; max-width: 40rem; margin: 1.2rem 0; }
 svg .title { font-size: 14px; font-weight: 600; fill: var(--ink); } svg .tick { font-size: 12px; fill: var(--soft); }
@@ -140,7 +140,9 @@ std::string side_by_side(std::span<const RunReport> runs) {
     for (const char* name :
          {"run", "time to train", "time to train with staging", "epochs to target", "samples/s median epoch"}) {
       const Figure* figure = run.find(name);
-      html += figure == nullptr ? "<td class=\"n\">–</td>" : fmt::format("<td class=\"n\">{:.4g}</td>", figure->value);
+      html += figure == nullptr
+                  ? "<td class=\"n\">–</td>"
+                  : fmt::format("<td class=\"n\">{:.{}f}</td>", figure->value, figure->unit.empty() ? 0 : 2);
     }
     html += "</tr>\n";
   }
