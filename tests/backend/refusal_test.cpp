@@ -24,9 +24,9 @@ TEST_P(BackendRefusal, Fp16OnACpuIsRefusedWithTheTypesThatGo) {
 TEST_P(BackendRefusal, BlocksThatAreNotThereAreRefused) {
   const TensorDesc any = backend->activation(Shape{1, 4, 4, 4, 4}, GetParam().dtype);
   ConvBlock block;
-  block.has_pool = true;
+  block.has_pool = true;  // without kernels: no shape that a backend has
   EXPECT_NE(backend->refusal(block, {{any}, {any}}), "");
-  EXPECT_NE(backend->refusal(ConvBlockBackwardWeights{block}, {{any}, {any}}), "");
+  EXPECT_NE(backend->refusal(ConvBlockBackwardWeights{block}, {{any, any, any}, {any}}), "");
   block.has_pool = false;
   EXPECT_EQ(backend->refusal(block, {{any}, {any}}), "");
 }
@@ -34,9 +34,10 @@ TEST_P(BackendRefusal, BlocksThatAreNotThereAreRefused) {
 /// A small network: convolution, curve, pool, dense, loss.
 class BackendFusion : public BackendTest {
  protected:
-  [[nodiscard]] static Graph network(DType dtype, Curve curve, const Pool& pool, bool second_reader) {
+  [[nodiscard]] static Graph network(DType dtype, Curve curve, const Pool& pool, bool second_reader,
+                                     std::int64_t channels = 16) {
     GraphBuilder builder(dtype);
-    const TensorId raw = builder.input("raw", Shape{2, 4, 6, 6, 6}, DType::i16);
+    const TensorId raw = builder.input("raw", Shape{2, channels, 6, 6, 6}, DType::i16);
     const TensorId target = builder.input("target", Shape{2, 3}, DType::f32);
     const TensorId state = builder.input("step_state", Shape{step_state_extent(2)}, DType::u8);
     const TensorId src = builder.apply("preprocess", Preprocess{}, {raw}, dtype);
@@ -82,6 +83,23 @@ TEST_P(BackendFusion, WhatSomeoneElseReadsAndOtherCurvesStayApart) {
   const Graph tanh = backend->fuse(network(GetParam().dtype, Curve::tanh, covering(), false));
   EXPECT_EQ(count<ConvBlock>(tanh), 0);
   EXPECT_EQ(count<Activation>(tanh), 1);
+}
+
+TEST_P(BackendFusion, AFirstLayerBecomesOneBlockWithItsPoolAndItsGradientFollowsTheWinners) {
+  const Graph forward = network(GetParam().dtype, Curve::leaky_relu, covering(), false, 4);
+  const Graph fused = backend->fuse(differentiate(forward));
+  if (backend->name() != "cpu") GTEST_SKIP() << "this backend has no such block";
+  EXPECT_EQ(count<ConvBlockBackwardWeights>(fused), 1);
+  EXPECT_EQ(count<ConvBlock>(fused), 1);
+  EXPECT_EQ(count<Pool>(fused) + count<Activation>(fused) + count<Conv>(fused), 0);
+  EXPECT_EQ(count<PoolBackward>(fused) + count<ActivationBackward>(fused) + count<PoolActivationBackward>(fused), 0);
+  EXPECT_EQ(count<ConvBackwardWeights>(fused), 0);
+  EXPECT_EQ(count<Pool>(backend->fuse(forward)), 0) << "an evaluation has the block too";
+  const Graph wide = backend->fuse(differentiate(network(GetParam().dtype, Curve::leaky_relu, covering(), false, 16)));
+  EXPECT_EQ(count<ConvBlockBackwardWeights>(wide), 0);
+  const Graph apart =
+      backend->fuse(differentiate(network(GetParam().dtype, Curve::leaky_relu, overlapping(), false, 4)));
+  EXPECT_EQ(count<ConvBlockBackwardWeights>(apart), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendRefusal, testing::ValuesIn(cases()), name_of_case);

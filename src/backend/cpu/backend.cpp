@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "backend/cpu/first_block.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
@@ -72,6 +73,10 @@ bool native_bf16() {
   return (isa & needed) == needed;
 }
 
+constexpr const char* no_pooled_block =
+    "convolution with pooling in one block is there for kernels of 3^3 over at most 8 channels of even extents, leaky "
+    "ReLU and windows of 2^3 only";
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int threads, bool overlap) : threads_(threads) {
@@ -120,9 +125,13 @@ class CpuBackend final : public Backend {
       }
     }
     const auto* block = std::get_if<ConvBlock>(&op);
-    if (block != nullptr && block->has_pool) return "convolution with pooling in one block is not there";
-    if (std::holds_alternative<ConvBlockBackwardWeights>(op))
-      return "convolution with pooling in one block is not there";
+    if (block != nullptr && block->has_pool &&
+        !FirstBlock::fits(*block, operands.inputs[0].shape, operands.outputs[0].shape[1]))
+      return no_pooled_block;
+    const auto* backward = std::get_if<ConvBlockBackwardWeights>(&op);
+    if (backward != nullptr &&
+        !FirstBlock::fits(backward->block, operands.inputs[0].shape, operands.inputs[2].shape[1]))
+      return no_pooled_block;
     return {};
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cpu::fuse(std::move(graph)); }
@@ -157,12 +166,14 @@ class CpuBackend final : public Backend {
     return plan_dropout(op.dropout, operands);
   }
   Planned plan(const ConvBlock& op, const Operands& operands) override {
-    return plan_conv(op.conv, operands, &op.activation);
+    return op.has_pool ? plan_first_block(op, operands) : plan_conv(op.conv, operands, &op.activation);
   }
   Planned plan(const PoolActivationBackward& op, const Operands& operands) override {
     return plan_pool_backward(op.pool, &op.activation, operands);
   }
-  Planned plan(const ConvBlockBackwardWeights&, const Operands&) override { TRAINMARK_CHECK(false, "refused before"); }
+  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override {
+    return plan_first_block_backward_weights(op.block, operands);
+  }
   Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
   Planned plan(const Update& op) override { return plan_update(op); }
 

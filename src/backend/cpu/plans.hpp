@@ -13,6 +13,9 @@ namespace trainmark::cpu {
 [[nodiscard]] Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* activation);
 [[nodiscard]] Planned plan_conv_backward_data(const Conv& conv, const Operands& operands);
 [[nodiscard]] Planned plan_conv_backward_weights(const Conv& conv, const Operands& operands);
+/// Convolution, curve and pool in one pass; FirstBlock::fits says which.
+[[nodiscard]] Planned plan_first_block(const ConvBlock& block, const Operands& operands);
+[[nodiscard]] Planned plan_first_block_backward_weights(const ConvBlock& block, const Operands& operands);
 [[nodiscard]] Planned plan_dense(const Operands& operands);
 [[nodiscard]] Planned plan_dense_backward_data(const Operands& operands);
 [[nodiscard]] Planned plan_dense_backward_weights(const Operands& operands);
