@@ -75,7 +75,13 @@ struct Status {
   [[nodiscard]] bool ok() const noexcept { return code == ExitCode::success; }
 };
 
-/// Collective: all ranks learn whether all succeeded. Where some failed, every rank raises the same Error: the lowest
+/// An Error that every rank raises alike, so that all of them leave in order.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Collective: all ranks learn whether all succeeded. Where some failed, every rank raises the same AgreedError: the lowest
 /// failing rank's code and message, with the number of ranks that failed and (if not all) which.
 void agree(const Group& group, const Status& mine);
 
@@ -94,7 +100,7 @@ void agree_on(const Group& group, Work&& work) {
   agree(group, status);
 }
 
-/// Collective: raises Error{environment} naming the ranks whose `fingerprint` differs from rank 0's. `subject` is what is
+/// Collective: raises AgreedError{environment} naming the ranks whose `fingerprint` differs from rank 0's. `subject` is what is
 /// compared, e.g. "the trainmark binary"; `remedy` what to do about it.
 void require_equal(const Group& group, std::string_view subject, std::uint64_t fingerprint, std::string_view remedy);
 

@@ -15,7 +15,7 @@ namespace trainmark {
 /// What `data generate` makes. Bytes depend on these options alone, not on ranks, threads or time.
 struct SynthOptions {
   std::string layout = "packed";     ///< universe, block, packed
-  std::int64_t train_samples = 2048; ///< below <target>/train
+  std::int64_t train_samples = 3072; ///< below <target>/train
   std::int64_t validation_samples = 256;  ///< below <target>/validation
   int extent = 32;                   ///< voxels along each axis of a sample; even
   int universe_extent = 128;         ///< layout universe: voxels along each axis of a file; a multiple of extent

@@ -34,7 +34,7 @@ void agree(const Group& group, const Status& mine) {
       message += fmt::format(" [{} ranks failed: {}]", failed.size(), list_of(failed));
     }
   }
-  throw Error(static_cast<ExitCode>(codes[static_cast<std::size_t>(failed.front())]), message);
+  throw AgreedError(static_cast<ExitCode>(codes[static_cast<std::size_t>(failed.front())]), message);
 }
 
 void require_equal(const Group& group, std::string_view subject, std::uint64_t fingerprint, std::string_view remedy) {
@@ -44,11 +44,12 @@ void require_equal(const Group& group, std::string_view subject, std::uint64_t f
     if (all[static_cast<std::size_t>(rank)] != all.front()) odd.push_back(rank);
   }
   if (odd.empty()) return;
-  throw Error(ExitCode::environment,
-              Complaint{"launch",
-                        fmt::format("{} {} from rank 0's on rank{} {}", subject, odd.size() > 1 ? "differ" : "differs",
-                                    odd.size() > 1 ? "s" : "", list_of(odd)),
-                        "ranks that disagree would train different models", std::string(remedy)});
+  throw AgreedError(
+      ExitCode::environment,
+      Complaint{"launch",
+                fmt::format("{} {} from rank 0's on rank{} {}", subject, odd.size() > 1 ? "differ" : "differs",
+                            odd.size() > 1 ? "s" : "", list_of(odd)),
+                "ranks that disagree would train different models", std::string(remedy)});
 }
 
 }  // namespace trainmark

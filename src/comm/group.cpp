@@ -90,26 +90,29 @@ std::vector<std::string> Group::all_gather(const std::string& text) const {
 }
 
 std::vector<std::string> Group::gather(const std::string& text, int root) const {
-  const auto length = static_cast<int>(text.size());
-  std::vector<int> lengths(static_cast<std::size_t>(size()));
-  check_mpi(MPI_Gather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, root, impl_->comm), "MPI_Gather");
-  std::vector<int> offsets(lengths.size());
-  std::string joined;
-  if (rank() == root) {
-    int total = 0;
-    for (std::size_t i = 0; i < lengths.size(); ++i) {
-      offsets[i] = total;
-      total += lengths[i];
-    }
-    joined.resize(static_cast<std::size_t>(total));
+  std::vector<std::uint64_t> lengths(static_cast<std::size_t>(size()));
+  const std::uint64_t length = text.size();
+  check_mpi(MPI_Gather(&length, 1, MPI_UINT64_T, lengths.data(), 1, MPI_UINT64_T, root, impl_->comm), "MPI_Gather");
+  constexpr int tag = 0;
+  if (rank() != root) {
+    in_chunks(static_cast<std::int64_t>(length), [&](std::int64_t offset, int count) {
+      check_mpi(MPI_Send(text.data() + offset, count, MPI_CHAR, root, tag, impl_->comm), "MPI_Send");
+    });
+    return {};
   }
-  check_mpi(MPI_Gatherv(text.data(), length, MPI_CHAR, joined.data(), lengths.data(), offsets.data(), MPI_CHAR, root,
-                        impl_->comm),
-            "MPI_Gatherv");
-  std::vector<std::string> all;
-  if (rank() != root) return all;
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    all.push_back(joined.substr(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(lengths[i])));
+  // Texts may be long (a manifest's hashes) and ranks many: no sum of lengths has to fit an int.
+  std::vector<std::string> all(lengths.size());
+  for (int from = 0; from < size(); ++from) {
+    std::string& piece = all[static_cast<std::size_t>(from)];
+    if (from == root) {
+      piece = text;
+      continue;
+    }
+    piece.resize(lengths[static_cast<std::size_t>(from)]);
+    in_chunks(static_cast<std::int64_t>(piece.size()), [&](std::int64_t offset, int count) {
+      check_mpi(MPI_Recv(piece.data() + offset, count, MPI_CHAR, from, tag, impl_->comm, MPI_STATUS_IGNORE),
+                "MPI_Recv");
+    });
   }
   return all;
 }

@@ -47,10 +47,13 @@ std::string one_line(const std::string& json) {
 Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
   if (context.interrupts == nullptr) return {};
   return context.interrupts->on_signal([&timeline, &results](int code) {
+    // Nothing here may be kept from happening by what failed before it, a full disk above all.
     timeline.abort();
-    results.conclude(
-        {static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}}, true);
     remove_temporaries();
+    RunRecord record{static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}};
+    // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
+    if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
+    results.conclude(record, true);
   });
 }
 
@@ -78,6 +81,13 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
       oversubscription(world_, placement, backend.threads(), 2 * options_.load.threads, backend.overlaps());
   for (const std::string& each : world_.all().gather(world_.node().rank() == 0 ? warning : std::string())) {
     if (!each.empty()) progress_.line("warning: " + each);
+  }
+  if (options_.backend.overlap == "on" && world_.all().size() > 1 && !backend.overlaps()) {
+    progress_.line(
+        "warning: /backend/overlap is \"on\", but this MPI gives no MPI_THREAD_MULTIPLE: gradients are reduced inline");
+  }
+  if (options_.train.precision == "bf16" && backend.description().find("bf16 emulated") != std::string::npos) {
+    progress_.line("warning: this CPU has no bf16 instructions: they are emulated, and slower than fp32");
   }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
                              options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
@@ -192,6 +202,8 @@ void Conclusion::failed(const std::exception& error) {
   record_.status = "failed";
   record_.message = error.what();
   try {
+    if (dynamic_cast<const AgreedError*>(&error) == nullptr)
+      results_.leave_word(world_.all().rank(), record_.code, record_.message);
     results_.conclude(record_);
   } catch (const std::exception& second) {
     progress_.line(fmt::format("warning: run.json could not be written: {}", second.what()));

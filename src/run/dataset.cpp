@@ -125,6 +125,8 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Datase
   sampling.global_batch = options.train.global_batch;
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();
+  // A node's ranks read its shard, wherever the launcher placed them: then the order goes by node.
+  if (dataset.shards > 1) sampling.rank = world.node_index() * world.node().size() + world.node().rank();
   const StagingPlan plan = plan_staging(split.manifest, options.stage, world.nodes());
   if (dataset.shards == 1) {
     sampling.shards = {{{0, split.samples}}};

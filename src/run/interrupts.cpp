@@ -34,8 +34,13 @@ struct Interrupts::Impl {
     const int code = 128 + signal;
     // Somebody may hold the lock for ever (a full disk): then leave without tidying rather than not at all.
     if (mutex.try_lock_for(std::chrono::milliseconds(100))) {
-      for (auto entry = closers.rbegin(); entry != closers.rend(); ++entry)
-        entry->closer(code);
+      for (auto entry = closers.rbegin(); entry != closers.rend(); ++entry) {
+        try {
+          entry->closer(code);
+        } catch (const std::exception&) {
+          // A full disk must not keep the others from their work, nor this process from its code.
+        }
+      }
     }
     _exit(code);
   }

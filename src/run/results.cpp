@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 namespace trainmark {
@@ -99,7 +100,7 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   concluded_ = record.status != "running";
   Json document = {{"name", name_},
                    {"workload", workload_},
-                   {"exit_code", static_cast<int>(record.code)},
+                   {"exit_code", record.status == "running" ? Json() : Json(static_cast<int>(record.code))},
                    {"status", record.status},
                    {"labels", record.labels}};
   if (!record.message.empty()) document["message"] = record.message;
@@ -108,6 +109,33 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   document["texts"] = record.texts;
   document["figures"] = record.figures;
   write_atomically(folder_ / "run.json", document.dump(2) + "\n", hurry);
+}
+
+namespace {
+
+constexpr std::string_view word_prefix = ".failed-rank-";
+
+}  // namespace
+
+void Results::leave_word(int rank, ExitCode code, const std::string& message) const {
+  if (writes_ || folder_.empty()) return;
+  const Json word = {{"exit_code", static_cast<int>(code)}, {"message", message}};
+  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), word.dump(), true);
+}
+
+std::optional<RunRecord> Results::word_of_a_failed_rank() const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    if (!entry.path().filename().string().starts_with(word_prefix)) continue;
+    const Json word = Json::parse(std::ifstream(entry.path()), nullptr, false);
+    if (!word.is_object() || !word.contains("exit_code") || !word.contains("message")) continue;
+    RunRecord record;
+    record.code = static_cast<ExitCode>(word["exit_code"].get<int>());
+    record.status = "failed";
+    record.message = word["message"].get<std::string>();
+    return record;
+  }
+  return {};
 }
 
 }  // namespace trainmark

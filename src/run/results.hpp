@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,10 @@ class Results {
   CsvFile& steps() noexcept { return steps_; }
   /// Writes run.json; the first call with a status other than "running" wins (a signal may come between).
   void conclude(const RunRecord& record, bool hurry = false);
+  /// A rank other than 0 that fails alone leaves its word here before it ends the job; whoever ends rank 0 then finds
+  /// it.
+  void leave_word(int rank, ExitCode code, const std::string& message) const;
+  [[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank() const;
 
  private:
   std::filesystem::path folder_;

@@ -15,8 +15,12 @@ std::function<void(const std::string&)> expiry(const World& world, Timeline*& ti
   return [&world, &timeline, &results](const std::string& message) {
     fmt::print(stderr, "trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message);
     if (timeline != nullptr) timeline->abort();
-    if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}}, true);
     remove_temporaries();
+    try {
+      if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}}, true);
+    } catch (const std::exception&) {
+      // A full disk must not keep the job from ending.
+    }
     leave(world, ExitCode::watchdog);
   };
 }

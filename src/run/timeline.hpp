@@ -20,7 +20,7 @@ class ClosingSink final : public EventSink {
   void write(const Event& event) override;
   /// Closes what is open, newest first; run_stop gets status "aborted". Later events are dropped. For signal and
   /// watchdog threads too; gives up after 200 ms where another thread holds the sink.
-  void abort(const Clock& clock);
+  void abort(const Clock& clock) noexcept;
 
  private:
   std::timed_mutex mutex_;
@@ -61,7 +61,7 @@ class Timeline {
   void throughput(double samples_per_s, std::int64_t epoch);
   void run_start();
   void run_stop(bool success);
-  void abort() { sink_.abort(clock_); }
+  void abort() noexcept { sink_.abort(clock_); }
 
   [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
   /// run_start to run_stop (or to now), by the clock of the log.

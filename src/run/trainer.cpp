@@ -8,13 +8,19 @@
 #include <limits>
 
 namespace trainmark {
+namespace {
+
+constexpr std::size_t most_step_times = 1 << 16;  // for the median
+constexpr std::size_t flush_bytes = 1 << 13;      // of rows: what a crash may take along
+
+}  // namespace
 
 Trainer::Trainer(Parts parts, Plan plan)
     : parts_(parts), plan_(std::move(plan)), step_state_(step_state_bytes(plan_.local_batch)) {
   outcome_.best_metric =
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
-  outcome_.step_seconds.reserve(1 << 16);
-  step_rows_.reserve(1 << 16);
+  outcome_.step_seconds.reserve(most_step_times);
+  step_rows_.reserve(2 * flush_bytes);
 }
 
 TrainOutcome Trainer::run() {
@@ -45,7 +51,7 @@ TrainOutcome Trainer::run() {
     if (plan_.options.until == "target" && (outcome_.target_met || outcome_.diverged)) break;
     if (fixed_work_done()) break;
   }
-  parts_.results.steps().rows(step_rows_);
+  flush_steps();
   return outcome_;
 }
 
@@ -58,8 +64,7 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   }
   figures.seconds = clock.seconds();
   outcome_.train_seconds += figures.seconds;
-  parts_.results.steps().rows(step_rows_);
-  step_rows_.clear();
+  flush_steps();
   return figures;
 }
 
@@ -81,12 +86,22 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   ++figures.steps;
   outcome_.wait_seconds += waited;
   outcome_.samples += plan_.options.global_batch;
-  if (outcome_.step_seconds.size() < outcome_.step_seconds.capacity()) outcome_.step_seconds.push_back(seconds);
+  if (outcome_.step_seconds.size() < most_step_times) {
+    outcome_.step_seconds.push_back(seconds);
+  } else {  // the latest ones count
+    outcome_.step_seconds[static_cast<std::size_t>(outcome_.steps) % most_step_times] = seconds;
+  }
   if (parts_.results.writes()) {
     fmt::format_to(std::back_inserter(step_rows_), "{},{},{:.9g},{:.6f},{:.6f}\n", outcome_.steps + 1, epoch + 1, loss,
                    seconds, waited);
+    if (step_rows_.size() > flush_bytes) flush_steps();
   }
   ++outcome_.steps;
+}
+
+void Trainer::flush_steps() {
+  parts_.results.steps().rows(step_rows_);
+  step_rows_.clear();
 }
 
 void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {
@@ -123,8 +138,9 @@ double Trainer::evaluate(std::int64_t epoch) {
   return metric;
 }
 
-void Trainer::prove_equal(std::int64_t epoch) const {
-  require_equal(parts_.world.all(), fmt::format("the parameters after epoch {}", epoch + 1), parts_.state.hash(),
+void Trainer::prove_equal(std::int64_t epoch) {
+  hash_ = parts_.state.hash();
+  require_equal(parts_.world.all(), fmt::format("the parameters after epoch {}", epoch + 1), hash_,
                 "the named ranks compute or communicate wrongly: run again without their nodes, and test their memory");
 }
 
@@ -144,7 +160,7 @@ void Trainer::report_epoch(std::int64_t epoch, const EpochFigures& figures, doub
   parts_.timeline.throughput(samples_per_s, epoch + 1);
   parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x}\n", epoch + 1, rate,
                                            loss, outcome_.metric, figures.seconds, eval_seconds, figures.wait_seconds,
-                                           samples_per_s, parts_.state.hash()));
+                                           samples_per_s, hash_));
   parts_.progress.line(
       fmt::format("epoch {:3}  loss {:.5f}  {} {:.5f} (target {})  {:.1f} samples/s  train {}  eval {}", epoch + 1,
                   loss, plan_.target.key, outcome_.metric, plan_.target.value, samples_per_s,

@@ -67,7 +67,8 @@ class Trainer {
   [[nodiscard]] EpochFigures train_epoch(std::int64_t epoch);
   void step(std::int64_t epoch, EpochFigures& figures);
   [[nodiscard]] double evaluate(std::int64_t epoch);
-  void prove_equal(std::int64_t epoch) const;
+  void prove_equal(std::int64_t epoch);
+  void flush_steps();
   [[nodiscard]] bool fixed_work_done();
   void upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
@@ -80,6 +81,7 @@ class Trainer {
   std::vector<std::span<const std::byte>> inputs_;
   std::string step_rows_;
   Clock clock_;
+  std::uint64_t hash_ = 0;  ///< of the state, when ranks last agreed on it
   int slot_ = 0;
 };
 

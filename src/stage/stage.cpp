@@ -119,7 +119,8 @@ bool Stager::reusable(const ManifestEntry& entry) const {
   const ManifestEntry* before = find_entry(staged_before_, entry.name);
   const bool same_source =
       before != nullptr && before->bytes == entry.bytes && before->modified_ns == entry.modified_ns;
-  if (!options_.verify) return before == nullptr || same_source;
+  // Uncompressed files of one set all have the same size: without hashes, the time of the source tells them apart.
+  if (!options_.verify) return there->modified_ns == entry.modified_ns && (before == nullptr || same_source);
   const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_source ? before->xxh3 : "";
   return !known.empty() && hash_file(path, progress_) == known;
 }

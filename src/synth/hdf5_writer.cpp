@@ -164,9 +164,13 @@ void Hdf5Writer::close() {
 std::string read_attribute(const std::filesystem::path& path, const std::string& name) {
   leave_without_cleaning_up();
   const Hdf5Lock lock;
-  if (H5Fis_hdf5(path.c_str()) <= 0) return {};
-  const FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT));
-  if (!file || H5Aexists(file.get(), name.c_str()) <= 0) return {};
+  FileHandle file;
+  try {
+    file = open_file(path);  // without file locks: some parallel file systems have none
+  } catch (const Error&) {
+    return {};
+  }
+  if (H5Aexists(file.get(), name.c_str()) <= 0) return {};
   using AttributeHandle = Handle<HidTraits<H5Aclose>>;
   const AttributeHandle attribute(H5Aopen(file.get(), name.c_str(), H5P_DEFAULT));
   const TypeHandle type(H5Aget_type(attribute.get()));

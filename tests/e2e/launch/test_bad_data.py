@@ -37,10 +37,10 @@ class BadData(EndToEnd):
         return numpy.ones((count, extent, extent, extent, 4), dtype=dtype)
 
     def test_an_empty_folder(self):
-        self.refuse("bad", data=self.folder_with(lambda folder: None))
+        self.refuse("has no *.hdf5", data=self.folder_with(lambda folder: None))
 
     def test_a_folder_that_is_not_there(self):
-        self.refuse("nowhere", data={"train": str(self.folder / "nowhere")})
+        self.refuse("does not exist", data={"train": str(self.folder / "nowhere")})
 
     def test_a_missing_dataset_names_those_that_are_there(self):
         self.refuse("one.hdf5", "inputs", data=self.hdf5(inputs=self.volumes(), y=numpy.zeros((8, 4), "f4")))
@@ -71,6 +71,15 @@ class BadData(EndToEnd):
         self.assertIn("one.hdf5", run.output)
         self.assertEqual(run.json()["exit_code"], 3)
         self.assertIn("aborted", run.log())
+
+    def test_a_bad_target_in_another_ranks_share_is_the_reason_that_run_json_gives(self):
+        y = numpy.zeros((8, 4), "f4")
+        y[5, 2] = numpy.nan
+        done = self.trainmark("run", str(self.write_config(data=self.hdf5(x=self.volumes(), y=y))), ranks=2)
+        done.results = self.folder / "results"
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(done.json()["exit_code"], 3, done.output)
+        self.assertIn("one.hdf5", done.json()["message"])
 
     def test_more_ranks_than_samples(self):
         self.refuse("ranks", expect=2, ranks=4, data={**self.hdf5(x=self.volumes(2), y=numpy.zeros((2, 4), "f4"))},
@@ -113,7 +122,7 @@ class BadData(EndToEnd):
             self.skipTest("needs the right to mount a tmpfs")
         try:
             run = self.run_small(expect=4, results={"folder": str(small)})
-            self.assertIn("full", run.output)
+            self.assertIn("No space left on device", run.output)
         finally:
             subprocess.run(["umount", str(small)], check=True)
 

@@ -28,6 +28,7 @@ class Endings(EndToEnd):
         os.kill(self.rank_pids(process)[0], signal.SIGKILL)
         run = self.finish(process, timeout=60)
         self.assertNotEqual(run.code, 0)
+        self.assertIsNone(run.json()["exit_code"], "nobody was left to say how it ended")
         check = self.trainmark("check", str(run.folder / "mlperf.log"))
         self.assertEqual(check.code, 7, check.output)
         self.assertIn("run_stop", check.output)
