@@ -67,7 +67,7 @@ def compare_load(arguments) -> dict:
                                       "--workers", str(arguments.threads)]}
     runs = alternate(commands, arguments.rounds, "samples_per_s")
     rates = {name: median(each, "samples_per_s") for name, each in runs.items()}
-    return {"what": f"reading {arguments.data}, {arguments.threads} threads or workers", "samples_per_s": rates,
+    return {"what": f"reading {pathlib.Path(arguments.data).name} ({arguments.about}), {arguments.threads} threads or workers", "samples_per_s": rates,
             "rate_ratio": rates["trainmark"] / rates["h5py + DataLoader"]}
 
 
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--forms", default="eager,channels_last,compile")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data")
+    parser.add_argument("--about", default="not described", help="what the files of --data are, for the record")
     parser.add_argument("--output", help="file name under benchmarks/results; default from what and date")
     arguments = parser.parse_args()
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": arguments.rounds}

@@ -71,7 +71,7 @@ def main() -> None:
             torch._foreach_add_(parameters, velocity)
         for each in parameters:
             each.grad = None
-        return float(loss)
+        return loss.item()
 
     for _ in range(3):
         step()

@@ -66,6 +66,14 @@ int main_of(int argc, char** argv) {
   for (const auto add :
        {add_run, add_validate, add_plan, add_data, add_check, add_report, add_schema, add_env, add_completion})
     add(app, action);
+  // Before --help is seen: asked of a command that is not there, it must not pass for success.
+  const std::string first = argc > 1 ? argv[1] : "";
+  const auto all = app.get_subcommands([](const CLI::App*) { return true; });
+  const bool known = std::ranges::any_of(all, [&first](const CLI::App* each) { return each->get_name() == first; });
+  if (!first.empty() && !first.starts_with('-') && !known) {
+    if (launcher_rank() == 0) print_error(fmt::format("\"{}\" is no subcommand; trainmark --help lists them", first));
+    return to_int(ExitCode::usage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
