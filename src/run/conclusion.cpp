@@ -164,6 +164,11 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
   if (trained.diverged)
     record_.message = "the metric was not finite: the run diverged; lower the learning rate or warm up longer";
+  // Which rank was slow, waited or grew: what averages hide.
+  results_.ranks(world_.all().gather(
+      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f}\n", world_.all().rank(), world_.host(),
+                  trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
+                  static_cast<double>(input.bytes) / 1048576.0, peak_memory_mib())));
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;
   results_.conclude(record_);

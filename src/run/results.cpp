@@ -93,6 +93,14 @@ void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits,
   write_atomically(folder_ / "staging.json", document.dump(2) + "\n");
 }
 
+void Results::ranks(const std::vector<std::string>& rows) {
+  if (!writes_) return;
+  std::string table = "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib\n";
+  for (const std::string& row : rows)
+    table += row;
+  write_atomically(folder_ / "ranks.csv", table);
+}
+
 void Results::conclude(const RunRecord& record, bool hurry) {
   if (!writes_) return;
   const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));

@@ -9,7 +9,7 @@ from harness import EndToEnd
 class Runs(EndToEnd):
     def test_a_run_leaves_every_file_that_it_promises(self):
         run = self.run_small()
-        for name in ("config.resolved.json", "env.json", "mlperf.log", "run.json", "epochs.csv", "steps.csv"):
+        for name in ("config.resolved.json", "env.json", "mlperf.log", "run.json", "epochs.csv", "steps.csv", "ranks.csv"):
             self.assertTrue((run.folder / name).is_file(), name)
         record = run.json()
         self.assertEqual(record["exit_code"], 0)
@@ -17,6 +17,7 @@ class Runs(EndToEnd):
         self.assertEqual(record["figures"]["epochs"], 2)
         self.assertEqual(len(run.table("steps.csv")), 16)
         self.assertEqual(len(run.table("epochs.csv")), 2)
+        self.assertEqual([row["rank"] for row in run.table("ranks.csv")], ["0"])
         self.assertIn("generated data: not an MLPerf result", record["labels"])
         self.assertNotIn("time_to_train_s", record["figures"])
         self.assertEqual(run.json("env.json")["ranks"][0]["rank"], 0)
