@@ -71,7 +71,11 @@ int main_of(int argc, char** argv) {
   const auto all = app.get_subcommands([](const CLI::App*) { return true; });
   const bool known = std::ranges::any_of(all, [&first](const CLI::App* each) { return each->get_name() == first; });
   if (!first.empty() && !first.starts_with('-') && !known) {
-    if (launcher_rank() == 0) print_error(fmt::format("\"{}\" is no subcommand; trainmark --help lists them", first));
+    std::string names;
+    for (const CLI::App* each : all)
+      names += (names.empty() ? "" : ", ") + each->get_name();
+    if (launcher_rank() == 0)
+      print_error(fmt::format("\"{}\" is no subcommand (known: {}); trainmark --help tells about them", first, names));
     return to_int(ExitCode::usage);
   }
   try {

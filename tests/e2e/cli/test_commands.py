@@ -61,6 +61,7 @@ class Commands(unittest.TestCase):
 
     def test_an_unknown_subcommand_is_named_with_those_that_exist(self):
         self.expect(call("rum"), 2, '"rum" is no subcommand', "run, validate")
+        self.expect(call("rum", "--help"), 2, '"rum" is no subcommand')
 
     def test_bad_configs_end_with_2(self):
         cases = {"{": "not JSON", "": "not JSON", '{"sed": 1}': "did you mean /seed?", '{"seed": 1,\n"seed": 2}': "duplicate key",
