@@ -111,7 +111,7 @@ void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, f
   state.step = outcome_.steps;
   state.epoch = epoch;
   std::memcpy(step_state_.data(), &state, sizeof(state));
-  std::memcpy(step_state_.data() + sizeof(state), batch.ids.data(), batch.ids.size_bytes());
+  std::ranges::copy(std::as_bytes(batch.ids), step_state_.begin() + sizeof(state));
   inputs_.assign(batch.fields.begin(), batch.fields.end());
   inputs_.emplace_back(step_state_);
   program.upload(slot_, inputs_);

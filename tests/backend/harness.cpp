@@ -1,6 +1,8 @@
 #include "backend/harness.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <span>
 
 #include <cmath>
 #include <cstring>
@@ -103,7 +105,7 @@ Operand BackendTest::bytes(const TensorDesc& desc, const void* from) {
 Operand BackendTest::step_state(const StepState& state, const std::vector<std::int64_t>& ids, std::int64_t batch) {
   std::vector<std::byte> host(step_state_bytes(batch), poison);
   std::memcpy(host.data(), &state, sizeof state);
-  std::memcpy(host.data() + sizeof state, ids.data(), ids.size() * sizeof(std::int64_t));
+  std::ranges::copy(std::as_bytes(std::span(ids)), host.begin() + sizeof state);
   return bytes({Shape{step_state_extent(batch)}, DType::u8, logical_layout}, host.data());
 }
 Array BackendTest::logical(const Operand& operand) {
