@@ -52,6 +52,7 @@ struct Loader::Impl {
   Impl(SampleSource& from, const DataSchema& of, Sampling sampling, std::pmr::memory_resource& resource,
        LoadOptions options);
   ~Impl();
+  void stop();  ///< joins the readers and gives the block back
 
   void run();
   bool prepare(std::unique_lock<std::mutex>& lock);
@@ -105,19 +106,14 @@ Loader::Impl::Impl(SampleSource& from, const DataSchema& of, Sampling sampling, 
     for (int i = 0; i < options.threads; ++i)
       threads.emplace_back([this] { run(); });
   } catch (...) {  // no more threads: those that started must not outlive this
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    work.notify_all();
-    for (std::thread& thread : threads)
-      thread.join();
-    memory.deallocate(block, block_bytes, alignment);
+    stop();
     throw;
   }
 }
 
-Loader::Impl::~Impl() {
+Loader::Impl::~Impl() { stop(); }
+
+void Loader::Impl::stop() {
   {
     const std::lock_guard lock(mutex);
     stopping = true;
