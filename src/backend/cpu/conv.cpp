@@ -14,12 +14,6 @@ using dnnl::memory;
 
 memory::dims dims_of(const std::vector<int>& values) { return {values.begin(), values.end()}; }
 
-dnnl::primitive_attr user_scratchpad() {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attributes;
-}
-
 /// Descriptors of a convolution from its activations' and weights' shapes.
 struct Descriptors {
   memory::desc src, weights, bias, dst;

@@ -11,12 +11,6 @@ Shape flat(const Shape& shape) { return {shape[0], shape.elements() / shape[0]};
 
 dnnl::memory::desc row_major(const Shape& shape, DType dtype) { return described(flat(shape), dtype, logical_layout); }
 
-dnnl::primitive_attr user_scratchpad() {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attributes;
-}
-
 /// Weights stay in the arena's order: with small batches a reorder would read and write them more often than the
 /// product.
 dnnl::inner_product_forward::primitive_desc forward(const Shape& src, const Shape& weights, const Shape& dst, DType in,

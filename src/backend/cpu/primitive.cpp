@@ -7,6 +7,12 @@ dnnl::engine& engine() {
   return cpu;
 }
 
+dnnl::primitive_attr user_scratchpad() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
 dnnl::memory::data_type data_type(DType type) {
   using dt = dnnl::memory::data_type;
   switch (type) {

@@ -24,6 +24,9 @@ inline constexpr Layout channels_last = 1;
 /// The same extents and type, layout left to the primitive.
 [[nodiscard]] dnnl::memory::desc open(const Shape& shape, DType dtype);
 
+/// Attributes of a primitive whose scratchpad comes from the lane's scratch memory.
+[[nodiscard]] dnnl::primitive_attr user_scratchpad();
+
 class PrimitiveBuilder {
  public:
   /// Operands in the order of the plan's arguments.
