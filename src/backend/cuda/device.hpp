@@ -1,0 +1,56 @@
+// The device that a rank computes on: which one, what it is called, its memory, and the one check of runtime calls.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <memory_resource>
+#include <string>
+
+#include "trainmark/comm.hpp"
+
+namespace trainmark::cuda {
+
+/// Raises Error{communication} with the runtime's own text and what it means for the user; `call` is what was tried.
+void check(cudaError_t code, const char* call);
+
+struct Device {
+  int ordinal = 0;
+  std::string name;
+  int major = 0, minor = 0;  ///< compute capability
+  std::int64_t memory_bytes = 0;
+  std::string bus_id;
+};
+/// Whether a driver and at least one device are there. Never raises.
+[[nodiscard]] bool present() noexcept;
+/// Collective over the node. The one visible device, or the local rank's among several; makes it current. Raises
+/// AgreedError{environment} where there is none, where two ranks would share one, or where the driver is too old.
+[[nodiscard]] Device choose_device(const World& world);
+
+/// Memory of one kind, counted; aligned to 256 bytes. Refuses with what was asked for, what is free and what to change.
+class DeviceMemory final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override;
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+  std::int64_t calls_ = 0;
+};
+class PinnedMemory final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override;
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+  std::int64_t calls_ = 0;
+};
+
+}  // namespace trainmark::cuda

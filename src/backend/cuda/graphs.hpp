@@ -1,0 +1,82 @@
+// The cuDNN graphs that this backend uses, as data: what is computed, on which shapes and types. Planning, the plan
+// cache, the committed plan tables and the tests' host execution all start from these.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "trainmark/nn.hpp"
+
+namespace trainmark::cuda {
+
+/// fp32 tensors may be multiplied in TF32 where the run allows it; 16-bit types always use tensor cores with fp32 sums.
+enum class Math : std::uint8_t { full, tf32 };
+
+/// A convolution or one of its derivatives over channels-last tensors of type `io` whose channel counts are already
+/// padded; weights are O,[D,]H,W,I in memory. Shapes are logical: N,C,[D,]H,W and O,I,[D,]H,W (I per group).
+struct ConvGraph {
+  enum class Pass : std::uint8_t {
+    forward,           ///< (src, weights [, bias f32[O]]) -> (dst)
+    backward_data,     ///< (diff_dst, weights) -> (diff_src)
+    backward_weights,  ///< (src, diff_dst) -> (diff_weights, f32)
+  };
+  Pass pass = Pass::forward;
+  Conv conv;
+  Shape src, weights, dst;
+  DType io = DType::f32;
+  Math math = Math::full;
+  bool bias = false;           ///< forward only
+  std::optional<float> slope;  ///< forward only: leaky ReLU behind the bias
+  bool operator==(const ConvGraph&) const = default;
+};
+
+/// dst[m,n] = a[m,k] b[k,n] [+ bias[n], f32]; row-major unless transposed, i.e. a is stored [k,m] or b [n,k].
+struct MatmulGraph {  // (a, b [, bias]) -> (dst)
+  std::int64_t m = 1, n = 1, k = 1;
+  bool a_transposed = false, b_transposed = false;
+  DType io = DType::f32;
+  DType result = DType::f32;  ///< io or f32
+  Math math = Math::full;
+  bool bias = false;
+  bool operator==(const MatmulGraph&) const = default;
+};
+
+using GraphSpec = std::variant<ConvGraph, MatmulGraph>;
+/// One line that tells two specifications apart, readable in tables and usable as a cache key.
+[[nodiscard]] std::string key_of(const GraphSpec& spec);
+
+/// A planned graph, ready to be enqueued or captured.
+class CompiledGraph {
+ public:
+  virtual ~CompiledGraph() = default;
+  [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
+  [[nodiscard]] virtual std::string engine() const = 0;  ///< the library's own name for its choice
+  /// `operands`: inputs, then outputs, in the specification's order.
+  virtual void execute(cudaStream_t stream, std::span<void* const> operands, void* workspace) = 0;
+};
+
+struct CompilerOptions {
+  bool deterministic = false;      ///< leaves out engines whose results vary from run to run
+  bool autotune = false;           ///< times the candidates on the device instead of asking the heuristics
+  std::string cache_folder;        ///< empty: plans are not kept on disk
+  std::string device_description;  ///< JSON as in share/devices; empty: the current device. Such plans never execute.
+  bool select_only = false;        ///< stops at engine selection where finalising would compile (plan tables in CI)
+};
+
+/// Turns specifications into plans; equal ones share a plan.
+class GraphCompiler {
+ public:
+  virtual ~GraphCompiler() = default;
+  /// Raises Error{environment} that names the graph where no engine takes it.
+  [[nodiscard]] virtual std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) = 0;
+  [[nodiscard]] virtual std::string library() const = 0;  ///< e.g. "cuDNN 9.19.0"
+};
+[[nodiscard]] std::unique_ptr<GraphCompiler> make_graph_compiler(const CompilerOptions& options);
+
+}  // namespace trainmark::cuda

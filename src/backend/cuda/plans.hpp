@@ -1,0 +1,93 @@
+// One planning function an operation of the CUDA backend; the files beside this one hold a family each. Activations are
+// channels-last from rank 3 on, with channels padded by zeros to a multiple of eight so that every vector access is
+// aligned; parameters and their gradients are fp32 in logical order, and are brought into the graphs' order and type
+// by pack_weights and back by unpack_weights.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/streams.hpp"
+#include "trainmark/backend.hpp"
+
+namespace trainmark::cuda {
+
+inline constexpr Layout channels_last = 1;
+inline constexpr std::int64_t channel_multiple = 8;
+[[nodiscard]] constexpr std::int64_t padded(std::int64_t channels) {
+  return (channels + channel_multiple - 1) / channel_multiple * channel_multiple;
+}
+/// Channels-last (padded) from rank 3 on; rank 1 and 2 have but one order and no padding.
+[[nodiscard]] TensorDesc activation_desc(const Shape& shape, DType dtype);
+[[nodiscard]] std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs);
+/// The shape as it lies in memory: the logical one with its channels padded where the layout pads them.
+[[nodiscard]] Shape stored_shape(const TensorDesc& desc);
+[[nodiscard]] std::size_t stored_bytes(const TensorDesc& desc);
+
+/// What plans of matrix work need: the graph compiler and whether fp32 may be TF32.
+struct Compute {
+  GraphCompiler& graphs;
+  Math math = Math::full;
+};
+
+[[nodiscard]] Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands,
+                                const Activation* activation);
+[[nodiscard]] Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands);
+[[nodiscard]] Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, const Operands& operands);
+[[nodiscard]] Planned plan_dense(const Compute& compute, const Operands& operands);
+[[nodiscard]] Planned plan_dense_backward_data(const Compute& compute, const Operands& operands);
+[[nodiscard]] Planned plan_dense_backward_weights(const Compute& compute, const Operands& operands);
+[[nodiscard]] Planned plan_pool(const Pool& pool, const Operands& operands);
+/// Without an activation the plain derivative; with one, that of activation then pool, in place on src.
+[[nodiscard]] Planned plan_pool_backward(const Pool& pool, const Activation* activation, const Operands& operands);
+[[nodiscard]] Planned plan_activation(const Activation& activation, const Operands& operands);
+[[nodiscard]] Planned plan_activation_backward(const Activation& activation, const Operands& operands);
+[[nodiscard]] Planned plan_dropout(const Dropout& dropout, const Operands& operands);
+[[nodiscard]] Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands);
+[[nodiscard]] Planned plan_loss(const Loss& loss, const Operands& operands);
+[[nodiscard]] Planned plan_metric(const Metric& metric, const Operands& operands);
+[[nodiscard]] Planned plan_update(const Update& update);
+[[nodiscard]] Planned plan_all_reduce(const AllReduce& reduce, Collective& collective);
+
+[[nodiscard]] Graph fuse(Graph graph);
+
+/// NCCL in a communicator of its own, or nothing for a rank alone. Collective.
+[[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream);
+
+// --- Steps that several plans share ----------------------------------------------------------------------------------
+
+/// fp32 weights in logical order [outer, inner, spatial...] to `type` in memory order [outer_p, spatial..., inner_p],
+/// padding zeroed. A dense layer over a volume has its columns in that order already: outer, (spatial, inner).
+struct WeightOrder {
+  std::int64_t outer = 1, inner = 1, spatial = 1;
+  std::int64_t stored_outer = 1, stored_inner = 1;
+  bool spatial_first = false;  ///< the logical order is [outer, spatial, inner] (dense layers)
+  [[nodiscard]] std::int64_t stored() const noexcept { return stored_outer * spatial * stored_inner; }
+};
+void pack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, void* to, DType type);
+/// fp32 in memory order back to logical order, padding dropped.
+void unpack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, float* to);
+/// diff_bias[c] = sum over rows of diff_dst[row][c], in a fixed order. `scratch`: bias_scratch_bytes(rows, stored).
+[[nodiscard]] std::size_t bias_scratch_bytes(std::int64_t rows, std::int64_t stored_channels);
+void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t rows, std::int64_t channels,
+              std::int64_t stored_channels, float* to, void* scratch);
+/// Element by element between types (f32, bf16, f16), both in the same order.
+void convert(cudaStream_t stream, const void* from, DType from_type, void* to, DType to_type, std::int64_t count);
+
+/// A plan made of a function over (stream, args).
+template <class Body>
+class FunctionPlan final : public Plan {
+ public:
+  explicit FunctionPlan(Body body) : body_(std::move(body)) {}
+  void execute(Stream& stream, std::span<void* const> args) override { body_(native(stream), args); }
+
+ private:
+  Body body_;
+};
+template <class Body>
+[[nodiscard]] Planned planned(Body body, std::vector<TensorDesc> outputs,
+                              std::optional<std::pair<int, int>> in_place = {}, std::size_t scratch_bytes = 0) {
+  return {std::make_unique<FunctionPlan<Body>>(std::move(body)), std::move(outputs), scratch_bytes, in_place};
+}
+
+}  // namespace trainmark::cuda
