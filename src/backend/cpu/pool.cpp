@@ -10,7 +10,7 @@
 
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
-#include "backend/cpu/pool_window.hpp"
+#include "backend/pool_window.hpp"
 #include "backend/math.hpp"
 
 HWY_BEFORE_NAMESPACE();

@@ -6,7 +6,7 @@
 #include "backend/math.hpp"
 #include "trainmark/backend.hpp"
 
-namespace trainmark::cpu {
+namespace trainmark {
 
 struct PoolWindow {
   static constexpr int most_taps = 64;
@@ -49,4 +49,4 @@ struct PoolWindow {
   }
 };
 
-}  // namespace trainmark::cpu
+}  // namespace trainmark
