@@ -1,0 +1,147 @@
+// Dense layers as cuDNN matrix products. A channels-last volume flattens to D,H,W,C for free, which is the reference's
+// order; where its channels are padded the weights' columns are padded alike.
+#include "backend/cuda/plans.hpp"
+#include "backend/cuda/scratch.hpp"
+
+namespace trainmark::cuda {
+namespace {
+
+/// Columns of a dense layer's weights, as its source lies in memory.
+WeightOrder order_of(const TensorDesc& src, std::int64_t units) {
+  const Shape& shape = src.shape;
+  if (shape.rank() <= 2) {
+    const std::int64_t columns = shape.elements() / shape[0];
+    return {.outer = units, .inner = columns, .stored_outer = units, .stored_inner = columns};
+  }
+  return {.outer = units,
+          .inner = shape[1],
+          .spatial = shape.elements() / (shape[0] * shape[1]),
+          .stored_outer = units,
+          .stored_inner = padded(shape[1]),
+          .spatial_first = true};
+}
+std::int64_t columns_of(const WeightOrder& order) { return order.spatial * order.stored_inner; }
+
+/// Weights in the product's type and order. fp32 without padding is read where it is.
+class PackedWeights {
+ public:
+  PackedWeights(const WeightOrder& order, DType type, Scratch& scratch)
+      : order_(order), type_(type), as_is_(type == DType::f32 && order.stored_inner == order.inner) {
+    if (!as_is_) offset_ = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(type));
+  }
+  [[nodiscard]] void* get(cudaStream_t stream, void* weights, std::byte* scratch) const {
+    if (as_is_) return weights;
+    pack_weights(stream, order_, static_cast<const float*>(weights), scratch + offset_, type_);
+    return scratch + offset_;
+  }
+
+ private:
+  WeightOrder order_;
+  DType type_;
+  bool as_is_;
+  std::size_t offset_ = 0;
+};
+
+/// A gradient in the product's type: after the step out of half precision it arrives in fp32.
+class Converted {
+ public:
+  Converted(const TensorDesc& from, DType type, Scratch& scratch)
+      : from_(from.dtype), to_(type), count_(from.shape.elements()) {
+    if (from_ != to_) offset_ = scratch.take(static_cast<std::size_t>(count_) * size_of(to_));
+  }
+  [[nodiscard]] void* get(cudaStream_t stream, void* values, std::byte* scratch) const {
+    if (from_ == to_) return values;
+    convert(stream, values, from_, scratch + offset_, to_, count_);
+    return scratch + offset_;
+  }
+
+ private:
+  DType from_, to_;
+  std::int64_t count_;
+  std::size_t offset_ = 0;
+};
+
+Math math_of(const Compute& compute, DType io) { return io == DType::f32 ? compute.math : Math::full; }
+
+}  // namespace
+
+Planned plan_dense(const Compute& compute, const Operands& operands) {
+  const TensorDesc& src = operands.inputs[0];
+  const TensorDesc& dst = operands.outputs[0];
+  const WeightOrder order = order_of(src, operands.inputs[1].shape[0]);
+  std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = src.shape[0],
+                                                                            .n = order.outer,
+                                                                            .k = columns_of(order),
+                                                                            .b_transposed = true,
+                                                                            .io = src.dtype,
+                                                                            .result = dst.dtype,
+                                                                            .math = math_of(compute, src.dtype),
+                                                                            .bias = true});
+  Scratch scratch;
+  const PackedWeights weights(order, src.dtype, scratch);
+  const std::size_t workspace = scratch.take(graph->workspace_bytes());
+  const bool needed = scratch.bytes() > 0;
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    auto* memory = needed ? static_cast<std::byte*>(args[4]) : nullptr;
+    const std::array<void*, 4> graph_operands = {args[0], weights.get(stream, args[1], memory), args[2], args[3]};
+    graph->execute(stream, graph_operands, memory + workspace);
+  };
+  return planned(std::move(body), operands.outputs, {}, scratch.bytes());
+}
+
+Planned plan_dense_backward_data(const Compute& compute, const Operands& operands) {
+  const TensorDesc& diff_dst = operands.inputs[0];
+  const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
+  const DType type = diff_src.dtype;
+  const WeightOrder order = order_of(diff_src, operands.inputs[1].shape[0]);
+  std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = diff_src.shape[0],
+                                                                            .n = columns_of(order),
+                                                                            .k = order.outer,
+                                                                            .io = type,
+                                                                            .result = type,
+                                                                            .math = math_of(compute, type)});
+  Scratch scratch;
+  const PackedWeights weights(order, type, scratch);
+  const Converted gradient(diff_dst, type, scratch);
+  const std::size_t workspace = scratch.take(graph->workspace_bytes());
+  const bool needed = scratch.bytes() > 0;
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    auto* memory = needed ? static_cast<std::byte*>(args[3]) : nullptr;
+    const std::array<void*, 3> graph_operands = {gradient.get(stream, args[0], memory),
+                                                 weights.get(stream, args[1], memory), args[2]};
+    graph->execute(stream, graph_operands, memory + workspace);
+  };
+  return planned(std::move(body), {diff_src}, {}, scratch.bytes());
+}
+
+Planned plan_dense_backward_weights(const Compute& compute, const Operands& operands) {
+  const TensorDesc& src = operands.inputs[0];
+  const TensorDesc& diff_dst = operands.inputs[1];
+  const WeightOrder order = order_of(src, operands.outputs[0].shape[0]);
+  const std::int64_t samples = src.shape[0];
+  std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = order.outer,
+                                                                            .n = columns_of(order),
+                                                                            .k = samples,
+                                                                            .a_transposed = true,
+                                                                            .io = src.dtype,
+                                                                            .result = DType::f32,
+                                                                            .math = math_of(compute, src.dtype)});
+  Scratch scratch;
+  const Converted gradient(diff_dst, src.dtype, scratch);
+  const bool direct = order.stored_inner == order.inner;
+  const std::size_t product = direct ? 0 : scratch.take(static_cast<std::size_t>(order.stored()) * sizeof(float));
+  const std::size_t sums = scratch.take(bias_scratch_bytes(samples, order.outer));
+  const std::size_t workspace = scratch.take(graph->workspace_bytes());
+  const bool needed = scratch.bytes() > 0;
+  auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
+    auto* memory = needed ? static_cast<std::byte*>(args[4]) : nullptr;
+    void* diff_weights = direct ? args[2] : memory + product;
+    const std::array<void*, 3> graph_operands = {gradient.get(stream, args[1], memory), args[0], diff_weights};
+    graph->execute(stream, graph_operands, memory + workspace);
+    if (!direct) unpack_weights(stream, order, static_cast<const float*>(diff_weights), static_cast<float*>(args[2]));
+    sum_rows(stream, args[1], type, samples, order.outer, order.outer, static_cast<float*>(args[3]), memory + sums);
+  };
+  return planned(std::move(body), operands.outputs, {}, scratch.bytes());
+}
+
+}  // namespace trainmark::cuda
