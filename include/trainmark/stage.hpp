@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,9 +74,18 @@ void remove_temporaries() noexcept;
 /// naming the remedies (fewer files than nodes, sums that cannot be equal).
 struct StagingPlan {
   std::string strategy;
-  std::vector<std::vector<std::size_t>> entries_of_node;
+  std::vector<std::vector<std::size_t>> parts;  ///< shard: one for each node; otherwise one, which every node takes
+  [[nodiscard]] const std::vector<std::size_t>& part_of(int node) const;
 };
 [[nodiscard]] StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes);
+
+/// A set of files that is staged into a folder of its own: a split of a dataset. Refers to what it is made of.
+struct StagingSet {
+  const Manifest& manifest;
+  const StagingPlan& plan;
+  std::filesystem::path source;
+  std::filesystem::path target;  ///< unused with strategy none
+};
 
 /// What one node did, as it goes into staging.json.
 struct NodeStaging {
@@ -88,19 +98,18 @@ struct NodeStaging {
   double verify_seconds = 0.0;
 };
 struct Staged {
-  std::filesystem::path root;        ///< where this rank reads: the target, or the source with strategy none
-  std::vector<std::size_t> entries;  ///< of the manifest, present under root
-  std::vector<NodeStaging> nodes;    ///< all nodes, on every rank
-  double seconds = 0.0;              ///< longest of all ranks
+  std::filesystem::path root;      ///< where this rank reads: the target, or the source with strategy none
+  std::vector<NodeStaging> nodes;  ///< all nodes, on every rank
+  double seconds = 0.0;            ///< longest of all ranks
 };
 
-/// Collective over the world. Checks free space per node before the first byte, copies in parallel by the node's ranks
-/// (temporary name, fsync, rename), verifies, publishes a manifest beside the data. Fills in missing hashes of
-/// `manifest`. `progress` is called now and then with the bytes handled since its last call (a watchdog's heartbeat).
+/// Collective over the world. Checks free space per node, for all sets together, before the first byte of any; copies
+/// in parallel by the node's ranks (temporary name, fsync, rename), verifies, publishes a manifest beside the data.
+/// `progress` is called now and then with the bytes handled since its last call (a watchdog's heartbeat).
 /// Raises Error{data} on all ranks: target not writable or too small, source changed, hash mismatch.
-[[nodiscard]] Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan,
-                           const std::filesystem::path& source, const StageOptions& options,
-                           const std::function<void(std::int64_t bytes)>& progress = {});
+[[nodiscard]] std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets,
+                                        const StageOptions& options,
+                                        const std::function<void(std::int64_t bytes)>& progress = {});
 
 /// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
 /// clock. Of a path that does not exist yet, the nearest folder above that does is asked.

@@ -105,15 +105,15 @@ void Conclusion::initialised(const Compiled& compiled) {
   record_.figures["training_step_gflop_per_rank"] = static_cast<double>(total.flops) * 1e-9;
 }
 
-void Conclusion::staged(const Dataset& dataset, bool before_clock) {
+void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
   if (options_.stage.strategy == "none") return;
-  results_.staging({{"train", dataset.train.staged}, {"validation", dataset.validation.staged}}, !before_clock);
+  results_.staging({{"train", dataset.train}, {"validation", dataset.validation}}, !before_clock);
   double bytes = 0.0;
-  for (const Split* split : {&dataset.train, &dataset.validation}) {
-    for (const NodeStaging& node : split->staged.nodes)
+  for (const Staged* split : {&dataset.train, &dataset.validation}) {
+    for (const NodeStaging& node : split->nodes)
       bytes += static_cast<double>(node.bytes_copied);
   }
-  const double seconds = dataset.train.staged.seconds + dataset.validation.staged.seconds;
+  const double seconds = dataset.train.seconds + dataset.validation.seconds;
   record_.figures["staging_s"] = seconds;
   record_.figures["staging_inside_clock"] = before_clock ? 0.0 : 1.0;
   record_.figures["staged_mib"] = bytes / 1048576.0;
@@ -218,12 +218,11 @@ void Conclusion::failed(const std::exception& error) {
 RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
                    Progress& progress) {
   const Compiled compiled = compile(world, backend, options, static_cast<std::uint64_t>(options.seed));
-  const StagingPlan plan = plan_staging(dataset.train.manifest, options.stage, world.nodes());
   progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));
   progress.line(
-      fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", plan.strategy,
+      fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", options.stage.strategy,
                   static_cast<double>(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()) / 1048576.0,
                   world.nodes(), stages_before_clock(world, options) ? "before" : "inside"));
   progress.line(fmt::format(

@@ -14,7 +14,8 @@ struct Input {
   std::unique_ptr<Loader> train, validation;
   Sampling train_sampling, validation_sampling;
 };
-[[nodiscard]] Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset);
+[[nodiscard]] Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
+                               const StagedDataset& staged);
 [[nodiscard]] Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const Input& input);
 [[nodiscard]] TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options,
                                      const Dataset& dataset);
@@ -37,7 +38,7 @@ class Conclusion {
   Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline, Progress& progress);
   void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
   void initialised(const Compiled& compiled);
-  void staged(const Dataset& dataset, bool before_clock);
+  void staged(const StagedDataset& dataset, bool before_clock);
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 

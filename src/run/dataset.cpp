@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <sstream>
 
 namespace trainmark {
@@ -52,7 +53,7 @@ void limit(Split& split, std::int64_t wanted) {
 }
 
 /// What a sharded set must be beyond the plan's equal sums: whole files, and the same number of ranks on every node.
-void require_shardable(const World& world, const Split& split) {
+void require_shardable(const Split& split, const std::vector<std::uint64_t>& node_sizes) {
   if (split.samples != split.manifest.samples()) {
     throw Error(ExitCode::data,
                 Complaint{fmt::format("/data/{}_samples", split.name),
@@ -61,21 +62,29 @@ void require_shardable(const World& world, const Split& split) {
                           "staging by shard gives each node whole files",
                           fmt::format("set it to {} or 0", split.manifest.samples())});
   }
-  const std::vector<std::uint64_t> sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
-  if (std::ranges::any_of(sizes, [&](std::uint64_t size) { return size != sizes.front(); })) {
+  if (std::ranges::any_of(node_sizes, [&](std::uint64_t size) { return size != node_sizes.front(); })) {
     throw Error(ExitCode::environment, Complaint{"/stage/strategy", "nodes have different numbers of ranks",
                                                  "each node's ranks read its own shard only, and shards are equal",
                                                  "start the same number of ranks on every node, or use \"replicate\""});
   }
 }
 
-void stage_split(const World& world, const RunOptions& options, Split& split, Watchdog& watchdog) {
-  StageOptions stage_options = options.stage;
-  if (!stage_options.target.empty())
-    stage_options.target = (std::filesystem::path(options.stage.target) / split.name).string();
-  const StagingPlan plan = plan_staging(split.manifest, stage_options, world.nodes());
-  split.staged =
-      stage(world, split.manifest, plan, split.source, stage_options, [&](std::int64_t) { watchdog.beat(); });
+StagingSet staging_set(const Split& split, const RunOptions& options) {
+  return {split.manifest, split.plan, split.source, std::filesystem::path(options.stage.target) / split.name};
+}
+
+/// The ids of the samples that a part's files hold, as far as the run uses them; neighbours become one range.
+std::vector<Range> ids_of(const std::vector<std::size_t>& part, const std::vector<Range>& ids_of_entry) {
+  std::vector<Range> ids;
+  for (const std::size_t entry : part) {
+    const Range range = ids_of_entry[entry];
+    if (!ids.empty() && ids.back().end == range.begin) {
+      ids.back().end = range.end;
+    } else {
+      ids.push_back(range);
+    }
+  }
+  return ids;
 }
 
 }  // namespace
@@ -89,11 +98,13 @@ Dataset find_dataset(const World& world, const RunOptions& options) {
                    options.submission.generated_data};
   limit(dataset.train, options.data.train_samples);
   limit(dataset.validation, options.data.validation_samples);
-  if (options.stage.strategy == "shard") {
-    dataset.shards = world.nodes();
-    require_shardable(world, dataset.train);
-    require_shardable(world, dataset.validation);
-  }
+  const std::vector<std::uint64_t> node_sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
+  agree_on(world.all(), [&] {
+    for (Split* split : {&dataset.train, &dataset.validation}) {
+      if (options.stage.strategy == "shard") require_shardable(*split, node_sizes);
+      split->plan = plan_staging(split->manifest, options.stage, world.nodes());
+    }
+  });
   return dataset;
 }
 
@@ -104,45 +115,38 @@ bool stages_before_clock(const World& world, const RunOptions& options) {
   return volatile_nodes[0] == 0.0;
 }
 
-void stage_dataset(const World& world, const RunOptions& options, Dataset& dataset, Timeline& timeline,
-                   Watchdog& watchdog) {
+StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset, Timeline& timeline,
+                            Watchdog& watchdog) {
   watchdog.phase("staging", options.watchdog.stage_seconds);
-  if (options.stage.strategy == "none") {
-    stage_split(world, options, dataset.train, watchdog);
-    stage_split(world, options, dataset.validation, watchdog);
-    return;
-  }
+  const auto bring = [&]() -> StagedDataset {
+    const std::array<StagingSet, 2> sets = {staging_set(dataset.train, options),
+                                            staging_set(dataset.validation, options)};
+    std::vector<Staged> staged = stage(world, sets, options.stage, [&](std::int64_t) { watchdog.beat(); });
+    return {std::move(staged[0]), std::move(staged[1])};
+  };
+  if (options.stage.strategy == "none") return bring();
   const LogScope scope = timeline.staging();
-  stage_split(world, options, dataset.train, watchdog);
-  stage_split(world, options, dataset.validation, watchdog);
+  return bring();
 }
 
-Sampling sampling_of(const World& world, const RunOptions& options, const Dataset& dataset, const Split& split,
-                     std::uint64_t seed) {
+Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {
   Sampling sampling;
-  sampling.seed = seed;
+  sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.shuffle = split.name == "train";
   sampling.global_batch = options.train.global_batch;
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();
   // A node's ranks read its shard, wherever the launcher placed them: then the order goes by node.
-  if (dataset.shards > 1) sampling.rank = world.node_index() * world.node().size() + world.node().rank();
-  const StagingPlan plan = plan_staging(split.manifest, options.stage, world.nodes());
-  if (dataset.shards == 1) {
-    sampling.shards = {{{0, split.samples}}};
-    return sampling;
-  }
-  std::vector<Range> ids;  // of each entry
+  if (split.plan.parts.size() > 1) sampling.rank = world.node_index() * world.node().size() + world.node().rank();
+  std::vector<Range> ids_of_entry;
   std::int64_t next = 0;
   for (const ManifestEntry& entry : split.manifest.entries) {
-    ids.push_back({next, next + entry.samples});
-    next += entry.samples;
+    const std::int64_t end = std::min(next + entry.samples, split.samples);
+    ids_of_entry.push_back({next, end});
+    next = end;
   }
-  for (const auto& entries : plan.entries_of_node) {
-    auto& shard = sampling.shards.emplace_back();
-    for (const std::size_t entry : entries)
-      shard.push_back(ids[entry]);
-  }
+  for (const auto& part : split.plan.parts)
+    sampling.shards.push_back(ids_of(part, ids_of_entry));
   return sampling;
 }
 

@@ -1,7 +1,7 @@
-// The two splits of a dataset: found, counted, staged, and opened for reading.
+// The two splits of a dataset: found, counted, planned, staged, and the order in which they are read.
 #pragma once
 
-#include <memory>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,28 +17,31 @@ struct Split {
   std::filesystem::path source;
   std::int64_t samples = 0;  ///< that the run uses: the first of the sorted files
   Manifest manifest;         ///< of the files that hold them
-  Staged staged;
+  StagingPlan plan;
 };
 
 struct Dataset {
   DataSchema schema;
   Split train, validation;
   DatasetFacts facts;
-  int shards = 1;  ///< virtual shards of the sample order (staging plan)
 };
 
-/// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know.
+struct StagedDataset {
+  Staged train, validation;
+};
+
+/// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know,
+/// and all plan which node gets what.
 [[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options);
 
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);
 
 /// Collective: brings both splits to the node (strategy none: leaves them where they are).
-void stage_dataset(const World& world, const RunOptions& options, Dataset& dataset, Timeline& timeline,
-                   Watchdog& watchdog);
+[[nodiscard]] StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
+                                          Timeline& timeline, Watchdog& watchdog);
 
 /// The order in which this rank visits a split.
-[[nodiscard]] Sampling sampling_of(const World& world, const RunOptions& options, const Dataset& dataset,
-                                   const Split& split, std::uint64_t seed);
+[[nodiscard]] Sampling sampling_of(const World& world, const RunOptions& options, const Split& split);
 
 }  // namespace trainmark

@@ -3,17 +3,17 @@
 
 namespace trainmark {
 
-Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset) {
+Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
+                 const StagedDataset& staged) {
   Input input;
-  const auto seed = static_cast<std::uint64_t>(options.seed);
-  input.train_sampling = sampling_of(world, options, dataset, dataset.train, seed);
-  input.validation_sampling = sampling_of(world, options, dataset, dataset.validation, seed);
+  input.train_sampling = sampling_of(world, options, dataset.train);
+  input.validation_sampling = sampling_of(world, options, dataset.validation);
   agree_on(world.all(), [&] {
-    const auto open = [&](const Split& split) {
-      return open_hdf5(split.staged.root, split.manifest, options.data.format, dataset.schema);
+    const auto open = [&](const Split& split, const Staged& there) {
+      return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema);
     };
-    input.train_source = open(dataset.train);
-    input.validation_source = open(dataset.validation);
+    input.train_source = open(dataset.train, staged.train);
+    input.validation_source = open(dataset.validation, staged.validation);
     input.train = std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling,
                                            backend.pinned_memory(), options.load);
     input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,

@@ -37,7 +37,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
 
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
-  Dataset dataset = find_dataset(world, options);
+  const Dataset dataset = find_dataset(world, options);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   if (context.dry_run) return dry_run(world, *backend, options, dataset, progress);
@@ -52,7 +52,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     conclusion.launch(*backend, context);
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
     const bool before_clock = stages_before_clock(world, options);
-    if (before_clock) stage_dataset(world, options, dataset, timeline, watchdog);
+    StagedDataset staged;
+    if (before_clock) staged = stage_dataset(world, options, dataset, timeline, watchdog);
 
     Compiled compiled;
     {
@@ -68,9 +69,9 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
 
     world.all().barrier();
     timeline.run_start();
-    if (!before_clock) stage_dataset(world, options, dataset, timeline, watchdog);
-    conclusion.staged(dataset, before_clock);
-    Input input = open_input(world, *backend, options, dataset);
+    if (!before_clock) staged = stage_dataset(world, options, dataset, timeline, watchdog);
+    conclusion.staged(staged, before_clock);
+    Input input = open_input(world, *backend, options, dataset, staged);
     Trainer trainer({world, *compiled.state, *compiled.train, *compiled.evaluate, *input.train, *input.validation,
                      timeline, watchdog, results, progress},
                     trainer_plan(world, options, input));

@@ -65,7 +65,10 @@ struct SpaceNeed {
   std::int64_t reclaimed = 0;  ///< of files that will be replaced
   std::int64_t overlap = 0;    ///< of those, how much is there together with its replacement at one time
   std::int64_t files = 0;
+  void add(const SpaceNeed& later) noexcept;  ///< of files that are written after these
 };
+/// Tells file systems apart. Raises Error{data}.
+[[nodiscard]] std::uint64_t file_system_of(const std::filesystem::path& folder);
 /// Raises Error{data} with what is free, needed and reserved.
 void require_space(const std::filesystem::path& folder, const SpaceNeed& need, double reserve_percent,
                    const std::string& where);

@@ -38,7 +38,7 @@ StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
   for (const std::size_t entry : order) {
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
     auto& [sum, node] = heap.back();
-    plan.entries_of_node[node].push_back(entry);
+    plan.parts[node].push_back(entry);
     sum += entries[entry].samples;
     sums[node] = sum;
     std::push_heap(heap.begin(), heap.end(), std::greater<>());
@@ -51,24 +51,27 @@ StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
         "use a number of nodes that divides the files, write files of equal size, or set the number of samples "
         "to use");
   }
-  for (auto& part : plan.entries_of_node)
+  for (auto& part : plan.parts)
     std::sort(part.begin(), part.end());
   return plan;
 }
 
 }  // namespace
 
+const std::vector<std::size_t>& StagingPlan::part_of(int node) const {
+  return parts.size() == 1 ? parts.front() : parts.at(static_cast<std::size_t>(node));
+}
+
 StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes) {
   TRAINMARK_CHECK(nodes > 0, "there is a node");
-  const auto count = static_cast<std::size_t>(nodes);
-  if (options.strategy == "shard") return shard(manifest, count);
+  if (options.strategy == "shard") return shard(manifest, static_cast<std::size_t>(nodes));
   if (options.strategy != "none" && options.strategy != "replicate") {
     throw Error(ExitCode::usage, Complaint{"stage.strategy", fmt::format("'{}' is none of them", options.strategy), "",
                                            "use none, replicate or shard"});
   }
   std::vector<std::size_t> all(manifest.entries.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
-  return {options.strategy, std::vector<std::vector<std::size_t>>(count, all)};
+  return {options.strategy, {std::move(all)}};
 }
 
 }  // namespace trainmark

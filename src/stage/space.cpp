@@ -1,14 +1,29 @@
 // What a file system has left, and whether it survives a restart.
 #include <fmt/core.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "stage/files.hpp"
 
 namespace trainmark {
+
+void SpaceNeed::add(const SpaceNeed& later) noexcept {
+  bytes += later.bytes;
+  reclaimed += later.reclaimed;
+  overlap = std::max(overlap, later.overlap);  // a rank replaces one file at a time
+  files += later.files;
+}
+
+std::uint64_t file_system_of(const std::filesystem::path& folder) {
+  struct stat info {};
+  if (stat(folder.c_str(), &info) != 0) file_error(folder, "cannot be examined", errno);
+  return info.st_dev;
+}
 
 void require_space(const std::filesystem::path& folder, const SpaceNeed& need, double reserve_percent,
                    const std::string& where) {

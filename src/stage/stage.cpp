@@ -44,20 +44,23 @@ Manifest staged_by_earlier_runs(const fs::path& target) {
 
 }  // namespace
 
-Staged Stager::run() {
+void Stager::examine() {
   const Clock clock;
   adopt_known_hashes();
   prepare_target();
-  examine();
-  require_space_on_node();
-  copy();
+  find_missing();
+  seconds_ += clock.seconds();
+}
+
+Staged Stager::copy() {
+  const Clock clock;
+  copy_missing();
   share_hashes();
   publish();
   Staged staged;
   staged.root = target_;
-  staged.entries = entries_;
   staged.nodes = report();
-  std::array<double, 1> longest = {clock.seconds()};
+  std::array<double, 1> longest = {seconds_ + clock.seconds()};
   world_.all().max(longest);
   staged.seconds = longest[0];
   return staged;
@@ -97,7 +100,7 @@ void Stager::prepare_target() {
     for (const fs::path& folder : folders) {
       std::error_code status;
       fs::create_directories(folder, status);
-      if (status) file_error(folder, where() + ": the folder cannot be made", status.value());
+      if (status) file_error(folder, fmt::format("node {}: the folder cannot be made", world_.host()), status.value());
       remove_leftovers(folder);
     }
     std::error_code status;
@@ -125,7 +128,7 @@ bool Stager::reusable(const ManifestEntry& entry) const {
   return !known.empty() && hash_file(path, progress_) == known;
 }
 
-void Stager::examine() {
+void Stager::find_missing() {
   const Clock clock;
   agree_on(world_.all(), [&] {
     for (const std::size_t index : share_of(manifest_, entries_, world_.node())) {
@@ -145,7 +148,7 @@ void Stager::examine() {
   mine_.verify_seconds = clock.seconds();
 }
 
-void Stager::require_space_on_node() const {
+SpaceNeed Stager::need() const {
   constexpr std::int64_t block = 4096;
   SpaceNeed need;
   for (const std::size_t index : missing_) {
@@ -157,15 +160,10 @@ void Stager::require_space_on_node() const {
       need.overlap = std::max(need.overlap, there->stored_bytes);
     }
   }
-  std::array<std::int64_t, 4> sums = {need.bytes, need.reclaimed, need.overlap, need.files};
-  world_.node().sum(sums);
-  agree_on(world_.all(), [&] {
-    if (world_.node().rank() != 0) return;
-    require_space(target_, {sums[0], sums[1], sums[2], sums[3]}, options_.reserve_percent, where());
-  });
+  return need;
 }
 
-void Stager::copy() {
+void Stager::copy_missing() {
   const Clock clock;
   agree_on(world_.all(), [&] {
     if (missing_.empty()) return;
@@ -186,15 +184,53 @@ void Stager::copy() {
   mine_.copy_seconds = clock.seconds();
 }
 
-Staged stage(const World& world, Manifest& manifest, const StagingPlan& plan, const fs::path& source,
-             const StageOptions& options, const std::function<void(std::int64_t bytes)>& progress) {
-  TRAINMARK_CHECK(plan.entries_of_node.size() == static_cast<std::size_t>(world.nodes()), "the plan is for this world");
-  if (plan.strategy != "none") return Stager(world, manifest, plan, source, options, progress).run();
-  Staged staged;
-  staged.root = source;
-  staged.entries = plan.entries_of_node[static_cast<std::size_t>(world.node_index())];
+namespace {
+
+/// Sets whose targets lie on one file system must fit there together: half a dataset is of no use.
+void require_space_on_nodes(const World& world, std::span<const Stager> stagers, double reserve_percent) {
+  std::vector<std::uint64_t> systems(stagers.size());
+  agree_on(world.all(), [&] {
+    for (std::size_t i = 0; i < stagers.size(); ++i)
+      systems[i] = file_system_of(stagers[i].target());
+  });
+  for (std::size_t i = 0; i < stagers.size(); ++i) {
+    SpaceNeed mine;
+    for (std::size_t j = 0; j < stagers.size(); ++j) {
+      if (systems[j] == systems[i]) mine.add(stagers[j].need());
+    }
+    std::array<std::int64_t, 4> sums = {mine.bytes, mine.reclaimed, mine.overlap, mine.files};
+    world.node().sum(sums);
+    agree_on(world.all(), [&] {
+      if (world.node().rank() != 0) return;
+      require_space(stagers[i].target(), {sums[0], sums[1], sums[2], sums[3]}, reserve_percent,
+                    fmt::format("node {}", world.host()));
+    });
+  }
+}
+
+std::vector<Staged> left_at_the_source(const World& world, std::span<const StagingSet> sets) {
+  std::vector<NodeStaging> nodes;
   for (std::string& host : node_hosts(world))
-    staged.nodes.push_back({.host = std::move(host)});
+    nodes.push_back({.host = std::move(host)});
+  std::vector<Staged> staged;
+  for (const StagingSet& set : sets)
+    staged.push_back({set.source, nodes});
+  return staged;
+}
+
+}  // namespace
+
+std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
+                          const std::function<void(std::int64_t bytes)>& progress) {
+  if (options.strategy == "none") return left_at_the_source(world, sets);
+  std::vector<Stager> stagers;
+  stagers.reserve(sets.size());
+  for (const StagingSet& set : sets)
+    stagers.emplace_back(world, set, options, progress).examine();
+  require_space_on_nodes(world, stagers, options.reserve_percent);
+  std::vector<Staged> staged;
+  for (Stager& stager : stagers)
+    staged.push_back(stager.copy());
   return staged;
 }
 

@@ -9,35 +9,36 @@
 
 namespace trainmark {
 
-/// One call of stage() on one rank.
+/// One set of one call of stage() on one rank.
 class Stager {
  public:
-  Stager(const World& world, Manifest& manifest, const StagingPlan& plan, std::filesystem::path source,
-         const StageOptions& options, const ByteProgress& progress)
+  Stager(const World& world, const StagingSet& set, const StageOptions& options, const ByteProgress& progress)
       : world_(world),
-        manifest_(manifest),
-        entries_(plan.entries_of_node.at(static_cast<std::size_t>(world.node_index()))),
-        source_(std::move(source)),
-        target_(options.target),
+        manifest_(set.manifest),
+        entries_(set.plan.part_of(world.node_index())),
+        source_(set.source),
+        target_(set.target),
         options_(options),
         progress_(progress) {}
 
-  Staged run();
+  /// Collective: makes the target's folders and finds out what is missing there.
+  void examine();
+  [[nodiscard]] const std::filesystem::path& target() const noexcept { return target_; }
+  [[nodiscard]] SpaceNeed need() const;  ///< of what this rank will copy
+  [[nodiscard]] Staged copy();           ///< collective: brings it there and publishes the set
 
  private:
   void adopt_known_hashes();
   void prepare_target();
-  void examine();
+  void find_missing();
   [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
-  void require_space_on_node() const;
-  void copy();
+  void copy_missing();
   void share_hashes();
   void publish() const;
   [[nodiscard]] std::vector<NodeStaging> report() const;
-  [[nodiscard]] std::string where() const { return fmt::format("node {}", world_.host()); }
 
   const World& world_;
-  Manifest& manifest_;
+  Manifest manifest_;  // with the hashes that are found out
   const std::vector<std::size_t>& entries_;
   std::filesystem::path source_, target_;
   const StageOptions& options_;
@@ -46,6 +47,7 @@ class Stager {
   std::vector<std::size_t> missing_;  // of this rank's share, to be copied
   std::vector<std::size_t> hashed_;   // entries whose hash this rank found out
   NodeStaging mine_;                  // this rank's part of the node's figures
+  double seconds_ = 0.0;
 };
 
 /// Collective: every node's host name, by node index, on every rank.

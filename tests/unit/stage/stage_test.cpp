@@ -108,14 +108,16 @@ TEST(Journal, LeavesOutATornLineAndNamesThatEscape) {
 
 TEST(Plan, GivesEveryNodeEverythingToReplicate) {
   const StagingPlan plan = plan_staging(manifest_of({1, 2, 3}), strategy("replicate"), 2);
-  EXPECT_EQ(plan.entries_of_node, (std::vector<std::vector<std::size_t>>{{0, 1, 2}, {0, 1, 2}}));
+  EXPECT_EQ(plan.part_of(0), (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_EQ(plan.part_of(1), plan.part_of(0));
+  EXPECT_EQ(plan.parts.size(), 1U) << "a list for each of thousands of nodes would fill the memory";
 }
 
 TEST(Plan, SharesFilesOutByTheirSamples) {
   const Manifest manifest = manifest_of({4, 1, 1, 2, 3, 1});
   const StagingPlan plan = plan_staging(manifest, strategy("shard"), 3);
   std::vector<std::size_t> seen;
-  for (const auto& part : plan.entries_of_node) {
+  for (const auto& part : plan.parts) {
     std::int64_t sum = 0;
     for (const std::size_t entry : part) {
       sum += manifest.entries[entry].samples;
@@ -130,7 +132,7 @@ TEST(Plan, SharesFilesOutByTheirSamples) {
 
 TEST(Plan, SharesForFourThousandNodes) {
   const StagingPlan plan = plan_staging(manifest_of(std::vector<std::int64_t>(8192, 64)), strategy("shard"), 4096);
-  for (const auto& part : plan.entries_of_node)
+  for (const auto& part : plan.parts)
     ASSERT_EQ(part.size(), 2U);
 }
 
@@ -278,6 +280,15 @@ TEST(Space, IsRefusedBeforeTheFirstByteWithTheNumbers) {
   require_space(folder.path(), {.bytes = 4096}, 0.0, "node n3");
   require_space(folder.path(), {.bytes = huge, .reclaimed = huge}, 0.0, "node n3");
   expect_data_error([&] { require_space(folder.path(), {.bytes = 4096}, 100.0, "node n3"); }, {"in reserve"});
+}
+
+TEST(Space, OfSetsTogetherIsTheirSumButOneFileIsReplacedAtATime) {
+  SpaceNeed need{.bytes = 8, .reclaimed = 5, .overlap = 5, .files = 1};
+  need.add({.bytes = 4, .reclaimed = 3, .overlap = 3, .files = 2});
+  EXPECT_EQ(need.bytes, 12);
+  EXPECT_EQ(need.reclaimed, 8);
+  EXPECT_EQ(need.overlap, 5);
+  EXPECT_EQ(need.files, 3);
 }
 
 TEST(Durable, IsFalseOfMemoryAndTrueOfDisks) {
