@@ -1,0 +1,464 @@
+// The one file that knows cudnn-frontend: specifications become its graphs, its heuristics' engines are sifted by what
+// the run allows, and the first that finalises is the plan. With a device description instead of a device the same code
+// plans for a machine that is elsewhere; such plans are looked at and kept, never executed.
+#include <cudnn_frontend.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "backend/cuda/device.hpp"
+#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/plan_cache.hpp"
+
+namespace trainmark::cuda {
+namespace {
+
+namespace fe = cudnn_frontend;
+using TensorRef = std::shared_ptr<fe::graph::Tensor_attributes>;
+
+struct CudnnTraits {
+  using type = cudnnHandle_t;
+  static type null() noexcept { return nullptr; }
+  static void release(type handle) noexcept { cudnnDestroy(handle); }
+};
+using CudnnHandle = Handle<CudnnTraits>;
+
+struct MemoryTraits {
+  using type = void*;
+  static type null() noexcept { return nullptr; }
+  static void release(type memory) noexcept { cudaFree(memory); }
+};
+using Memory = Handle<MemoryTraits>;
+
+// --- Specifications as frontend graphs -------------------------------------------------------------------------------
+
+struct Operand {
+  std::vector<std::int64_t> dim, stride;
+  DType type = DType::f32;
+  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(Shape(dim).elements()) * size_of(type); }
+};
+
+/// Axis 1 fastest, then the last axis, and so on to axis 0: channels-last, for N,C,[D,]H,W and O,I,[D,]H,W alike.
+Operand channels_last(const Shape& shape, DType type) {
+  Operand operand{shape.extents(), std::vector<std::int64_t>(shape.rank()), type};
+  std::int64_t stride = 1;
+  operand.stride.at(1) = stride;
+  stride *= shape[1];
+  for (std::size_t axis = shape.rank() - 1; axis >= 2; --axis) {
+    operand.stride.at(axis) = stride;
+    stride *= shape[axis];
+  }
+  operand.stride.at(0) = stride;
+  return operand;
+}
+
+Operand matrix(std::int64_t rows, std::int64_t columns, bool transposed, DType type) {
+  return {{1, rows, columns},
+          transposed ? std::vector<std::int64_t>{rows * columns, 1, rows}
+                     : std::vector<std::int64_t>{rows * columns, columns, 1},
+          type};
+}
+
+/// Inputs, then the output, in the order in which execute() gets their pointers.
+std::vector<Operand> operands_of(const ConvGraph& graph) {
+  const Operand src = channels_last(graph.src, graph.io);
+  const Operand weights = channels_last(graph.weights, graph.io);
+  const Operand dst = channels_last(graph.dst, graph.io);
+  switch (graph.pass) {
+    case ConvGraph::Pass::backward_data:
+      return {dst, weights, src};
+    case ConvGraph::Pass::backward_weights:
+      return {src, dst, channels_last(graph.weights, DType::f32)};
+    case ConvGraph::Pass::forward:
+      break;
+  }
+  if (!graph.bias) return {src, weights, dst};
+  Shape bias(std::vector<std::int64_t>(graph.dst.rank(), 1));
+  bias[1] = graph.dst[1];
+  return {src, weights, channels_last(bias, DType::f32), dst};
+}
+std::vector<Operand> operands_of(const MatmulGraph& graph) {
+  std::vector<Operand> operands = {matrix(graph.m, graph.k, graph.a_transposed, graph.io),
+                                   matrix(graph.k, graph.n, graph.b_transposed, graph.io)};
+  if (graph.bias) operands.push_back(matrix(1, graph.n, false, DType::f32));
+  operands.push_back(matrix(graph.m, graph.n, false, graph.result));
+  return operands;
+}
+
+fe::DataType_t data_type(DType type) {
+  switch (type) {
+    case DType::f32:
+      return fe::DataType_t::FLOAT;
+    case DType::bf16:
+      return fe::DataType_t::BFLOAT16;
+    case DType::f16:
+      return fe::DataType_t::HALF;
+    default:
+      TRAINMARK_CHECK(false, "no graph computes in this type");
+      return fe::DataType_t::NOT_SET;
+  }
+}
+
+/// The frontend's graph, opened where its public face ends: engines of a graph that is not finalised.
+class FrontendGraph final : public fe::graph::Graph {
+ public:
+  [[nodiscard]] const std::vector<fe::NumericalNote_t>& numerical_notes(std::int64_t engine) const {
+    return plans.numeric_notes.at(static_cast<std::size_t>(engine));
+  }
+  [[nodiscard]] fe::error_t supports(std::int64_t engine) { return plans.check_support_at_index(engine); }
+  /// Valid while no engine is deselected by the frontend itself, which is so here.
+  [[nodiscard]] std::int64_t workspace_of(std::int64_t engine) {
+    std::int64_t bytes = 0;
+    fe::EngineConfigList configs = plans.get_barred_engine_configs();
+    return fe::detail::get_workspace_size(configs.at(static_cast<std::size_t>(engine)), bytes).is_good() ? bytes : 0;
+  }
+};
+
+/// Makes tensors whose identifiers follow the order of the operands, which is how the frontend sorts pointers.
+class Builder {
+ public:
+  Builder(FrontendGraph& graph, const std::vector<Operand>& operands) : graph_(graph), operands_(operands) {}
+
+  TensorRef input() {
+    const Operand& operand = operands_.at(next_);
+    return graph_.tensor(fe::graph::Tensor_attributes()
+                             .set_uid(static_cast<std::int64_t>(++next_))
+                             .set_dim(operand.dim)
+                             .set_stride(operand.stride)
+                             .set_data_type(data_type(operand.type)));
+  }
+  void output(const TensorRef& tensor) {
+    const Operand& operand = operands_.at(next_);
+    tensor->set_output(true)
+        .set_uid(static_cast<std::int64_t>(++next_))
+        .set_dim(operand.dim)
+        .set_stride(operand.stride)
+        .set_data_type(data_type(operand.type));
+    TRAINMARK_CHECK(next_ == operands_.size(), "the output is the last operand");
+  }
+  TensorRef pointwise(fe::PointwiseMode_t mode, const TensorRef& a, const TensorRef& b) {
+    return graph_.pointwise(a, b, fe::graph::Pointwise_attributes().set_mode(mode));
+  }
+
+ private:
+  FrontendGraph& graph_;
+  const std::vector<Operand>& operands_;
+  std::size_t next_ = 0;
+};
+
+std::vector<std::int64_t> widened(const std::vector<int>& values) { return {values.begin(), values.end()}; }
+
+template <class Attributes>
+Attributes attributes_of(const Conv& conv) {
+  return Attributes()
+      .set_pre_padding(widened(conv.pad_lo))
+      .set_post_padding(widened(conv.pad_hi))
+      .set_stride(widened(conv.stride))
+      .set_dilation(std::vector<std::int64_t>(conv.stride.size(), 1));
+}
+
+void build(FrontendGraph& graph, Builder& builder, const ConvGraph& spec) {
+  const TensorRef first = builder.input();
+  const TensorRef second = builder.input();
+  if (spec.pass == ConvGraph::Pass::backward_data) {
+    builder.output(graph.conv_dgrad(first, second, attributes_of<fe::graph::Conv_dgrad_attributes>(spec.conv)));
+    return;
+  }
+  if (spec.pass == ConvGraph::Pass::backward_weights) {
+    TensorRef weights = graph.conv_wgrad(second, first, attributes_of<fe::graph::Conv_wgrad_attributes>(spec.conv));
+    const Operand stored = channels_last(spec.weights, DType::f32);
+    weights->set_dim(stored.dim).set_stride(stored.stride);
+    if (spec.io != DType::f32) {
+      // A 16-bit weight gradient has no engine that writes fp32 itself; behind an identity there is one.
+      weights = graph.pointwise(weights, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::IDENTITY));
+    }
+    builder.output(weights);
+    return;
+  }
+  TensorRef dst = graph.conv_fprop(first, second, attributes_of<fe::graph::Conv_fprop_attributes>(spec.conv));
+  if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
+  if (spec.slope) {
+    dst = graph.pointwise(dst, fe::graph::Pointwise_attributes()
+                                   .set_mode(fe::PointwiseMode_t::RELU_FWD)
+                                   .set_relu_lower_clip_slope(*spec.slope));
+  }
+  builder.output(dst);
+}
+
+void build(FrontendGraph& graph, Builder& builder, const MatmulGraph& spec) {
+  const TensorRef a = builder.input();
+  const TensorRef b = builder.input();
+  TensorRef dst = graph.matmul(a, b, fe::graph::Matmul_attributes());
+  if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
+  builder.output(dst);
+}
+
+// --- What a plan is made for, and the plan ---------------------------------------------------------------------------
+
+/// A device that is here (handle) or one that is only described (properties).
+struct Target {
+  std::string name;
+  int sm = 0;  ///< 90 for compute capability 9.0
+  CudnnHandle handle;
+  std::shared_ptr<fe::DeviceProperties> properties;
+};
+
+Error refusal(std::string where, std::string what, std::string why, std::string remedy) {
+  return {ExitCode::environment, Complaint{std::move(where), std::move(what), std::move(why), std::move(remedy)}};
+}
+
+std::shared_ptr<Target> described_target(const std::string& description) {
+  auto target = std::make_shared<Target>();
+  try {
+    const auto fields = nlohmann::json::parse(description);
+    target->name = fields.at("deviceName").get<std::string>();
+    target->sm = fields.at("deviceVer").get<int>() / 10;
+  } catch (const nlohmann::json::exception& error) {
+    throw refusal("device description", error.what(), "plans are made for the device that it describes",
+                  "give one as in share/devices");
+  }
+  target->properties = std::make_shared<fe::DeviceProperties>();
+  const fe::error_t status = target->properties->deserialize({description.begin(), description.end()});
+  if (status.is_bad()) {
+    throw refusal("device description", fmt::format("cuDNN does not take it: {}", status.err_msg),
+                  "plans are made for the device that it describes", "give one as in share/devices");
+  }
+  return target;
+}
+
+std::shared_ptr<Target> present_target() {
+  auto target = std::make_shared<Target>();
+  int ordinal = 0;
+  cudaDeviceProp properties{};
+  check(cudaGetDevice(&ordinal), "cudaGetDevice");
+  check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+  target->name = properties.name;
+  target->sm = properties.major * 10 + properties.minor;
+  cudnnHandle_t handle = nullptr;
+  const cudnnStatus_t status = cudnnCreate(&handle);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    throw refusal(target->name, fmt::format("cuDNN does not start: {}", cudnnGetErrorString(status)),
+                  "convolutions and dense layers need it", "check that driver, CUDA and cuDNN fit each other");
+  }
+  target->handle = CudnnHandle(handle);
+  return target;
+}
+
+class CudnnGraph final : public CompiledGraph {
+ public:
+  CudnnGraph(std::shared_ptr<Target> target, std::shared_ptr<FrontendGraph> graph, std::string engine,
+             std::size_t workspace_bytes, bool finalised)
+      : target_(std::move(target)),
+        graph_(std::move(graph)),
+        engine_(std::move(engine)),
+        workspace_bytes_(workspace_bytes),
+        finalised_(finalised) {}
+
+  [[nodiscard]] std::size_t workspace_bytes() const override { return workspace_bytes_; }
+  [[nodiscard]] std::string engine() const override { return engine_; }
+  void execute(cudaStream_t stream, std::span<void* const> operands, void* workspace) override {
+    TRAINMARK_CHECK(finalised_ && target_->handle, "a plan for a device that is not here, or only selected");
+    const cudnnStatus_t set = cudnnSetStream(target_->handle.get(), stream);
+    TRAINMARK_CHECK(set == CUDNN_STATUS_SUCCESS, cudnnGetErrorString(set));
+    // The frontend takes pointers to mutable pointers and does not write to them.
+    const fe::error_t status = graph_->execute(target_->handle.get(), const_cast<void**>(operands.data()),
+                                               static_cast<int>(operands.size()), workspace);
+    if (status.is_bad()) {
+      throw Error(ExitCode::communication, Complaint{engine_, fmt::format("the device refused it: {}", status.err_msg),
+                                                     "this step is lost", "see the messages before this one"});
+    }
+  }
+
+ private:
+  std::shared_ptr<Target> target_;
+  std::shared_ptr<FrontendGraph> graph_;
+  std::string engine_;
+  std::size_t workspace_bytes_;
+  bool finalised_;
+};
+
+// --- Planning --------------------------------------------------------------------------------------------------------
+
+std::vector<fe::NumericalNote_t> forbidden_notes(const GraphSpec& spec, bool deterministic) {
+  std::vector<fe::NumericalNote_t> notes = {fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
+  const auto full = [](const auto& graph) { return graph.io == DType::f32 && graph.math == Math::full; };
+  if (std::visit(full, spec)) {
+    notes.push_back(fe::NumericalNote_t::TENSOR_CORE);
+    notes.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
+  }
+  if (deterministic) notes.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
+  return notes;
+}
+
+class CudnnCompiler final : public GraphCompiler {
+ public:
+  explicit CudnnCompiler(const CompilerOptions& options)
+      : options_(options),
+        target_(options.device_description.empty() ? present_target() : described_target(options.device_description)) {
+    TRAINMARK_CHECK(!options.autotune || target_->handle, "only a device that is here can be timed");
+    if (!options.cache_folder.empty() && !options.select_only) {
+      cache_.emplace(options.cache_folder, context(),
+                     [](const std::string& text) { fmt::print(stderr, "trainmark: {}\n", text); });
+    }
+  }
+
+  std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
+    const std::string key = key_of(spec);
+    std::shared_ptr<CompiledGraph>& plan = plans_[key];
+    if (!plan && cache_) plan = from_cache(key);
+    if (!plan) {
+      try {
+        plan = planned(spec, key);
+      } catch (const fe::cudnnException& error) {
+        throw no_engine(spec, key, error.what());
+      }
+    }
+    return plan;
+  }
+  [[nodiscard]] std::string library() const override {
+    const std::size_t version = cudnnGetVersion();
+    return fmt::format("cuDNN {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  }
+
+ private:
+  struct Choice {
+    std::int64_t engine = -1;
+    bool finalised = true;
+  };
+
+  [[nodiscard]] std::string context() const {
+    return fmt::format("{} sm_{} {} frontend {}{}{}", target_->name, target_->sm, library(), CUDNN_FRONTEND_VERSION,
+                       options_.deterministic ? " deterministic" : "", options_.autotune ? " autotuned" : "");
+  }
+
+  [[nodiscard]] Error no_engine(const GraphSpec& spec, const std::string& key, std::string_view said) const {
+    const auto full = [](const auto& graph) { return graph.io == DType::f32 && graph.math == Math::full; };
+    return refusal(key, fmt::format("{} has no engine for it on {}: {}", library(), target_->name, said),
+                   std::visit(full, spec) ? "fp32 without TF32 leaves out all engines that use tensor cores"
+                                          : "this step cannot run as it is",
+                   std::visit(full, spec) ? "allow TF32, or compute in bf16 or f16" : "try another cuDNN or precision");
+  }
+
+  [[nodiscard]] std::shared_ptr<FrontendGraph> empty_graph() const {
+    auto graph = std::make_shared<FrontendGraph>();
+    graph->set_intermediate_data_type(fe::DataType_t::FLOAT).set_compute_data_type(fe::DataType_t::FLOAT);
+    if (target_->properties) graph->set_device_properties(target_->properties);
+    if (target_->properties) graph->set_sm_version(target_->sm);
+    return graph;
+  }
+
+  std::shared_ptr<CompiledGraph> from_cache(const std::string& key) {
+    const std::optional<StoredPlan> stored = cache_->load(key);
+    if (!stored) return nullptr;
+    const std::shared_ptr<FrontendGraph> graph = empty_graph();
+    std::string failure;
+    try {
+      const fe::error_t status = target_->handle ? graph->deserialize(target_->handle.get(), stored->plan, true, false)
+                                                 : graph->deserialize(stored->plan, true);
+      if (status.is_bad()) failure = status.err_msg.empty() ? "no reason given" : status.err_msg;
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    if (failure.empty()) {
+      return std::make_shared<CudnnGraph>(target_, graph, stored->engine, stored->workspace_bytes, true);
+    }
+    cache_->reject(key, fmt::format("cuDNN does not take it ({})", failure));
+    return nullptr;
+  }
+
+  void keep(const std::string& key, const FrontendGraph& graph, const CudnnGraph& plan) {
+    StoredPlan stored{plan.engine(), plan.workspace_bytes(), {}};
+    if (graph.serialize(stored.plan, false).is_good()) cache_->store(key, stored);
+  }
+
+  std::shared_ptr<CompiledGraph> planned(const GraphSpec& spec, const std::string& key) {
+    const std::shared_ptr<FrontendGraph> graph = empty_graph();
+    const std::vector<Operand> operands =
+        std::visit([](const auto& specified) { return operands_of(specified); }, spec);
+    Builder builder(*graph, operands);
+    std::visit([&](const auto& specified) { build(*graph, builder, specified); }, spec);
+    const auto require = [&](const fe::error_t& status) {
+      if (status.is_bad()) throw no_engine(spec, key, status.err_msg);
+    };
+    require(graph->validate());
+    require(graph->build_operation_graph(target_->handle.get()));
+    require(graph->create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}));
+
+    const Choice choice = options_.autotune ? fastest(*graph, spec, operands) : first(*graph, spec);
+    if (choice.engine < 0) throw no_engine(spec, key, "none of its engines does what the run allows");
+    std::string engine;
+    require(graph->get_plan_name_at_index(choice.engine, engine));
+    const std::int64_t workspace = choice.finalised ? graph->get_workspace_size() : graph->workspace_of(choice.engine);
+    if (choice.finalised) require(graph->prepare_variant_pack_template());
+    auto plan =
+        std::make_shared<CudnnGraph>(target_, graph, engine, static_cast<std::size_t>(workspace), choice.finalised);
+    if (cache_) keep(key, *graph, *plan);
+    return plan;
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> allowed_engines(const FrontendGraph& graph, const GraphSpec& spec) const {
+    const std::vector<fe::NumericalNote_t> forbidden = forbidden_notes(spec, options_.deterministic);
+    std::vector<std::int64_t> allowed;
+    for (std::int64_t engine = 0; engine < graph.get_execution_plan_count(); ++engine) {
+      const std::vector<fe::NumericalNote_t>& notes = graph.numerical_notes(engine);
+      if (std::ranges::find_first_of(notes, forbidden) == notes.end()) allowed.push_back(engine);
+    }
+    return allowed;
+  }
+
+  /// The heuristics' first choice that is allowed and can be had.
+  [[nodiscard]] Choice first(FrontendGraph& graph, const GraphSpec& spec) const {
+    for (const std::int64_t engine : allowed_engines(graph, spec)) {
+      std::vector<fe::BehaviorNote_t> notes;
+      const bool compiled = graph.get_behavior_notes_for_plan_at_index(engine, notes).is_good() &&
+                            std::ranges::find(notes, fe::BehaviorNote_t::RUNTIME_COMPILATION) != notes.end();
+      const bool only_select = options_.select_only && compiled;
+      if ((only_select ? graph.supports(engine) : graph.build_plan_at_index(engine)).is_good()) {
+        return {engine, !only_select};
+      }
+    }
+    return {};
+  }
+
+  /// Builds the heuristics' best few and lets the frontend time them on memory of their own.
+  [[nodiscard]] Choice fastest(FrontendGraph& graph, const GraphSpec& spec,
+                               const std::vector<Operand>& operands) const {
+    constexpr int candidates = 8;
+    int built = 0;
+    for (const std::int64_t engine : allowed_engines(graph, spec)) {
+      if (built < candidates && graph.build_plan_at_index(engine).is_good()) ++built;
+    }
+    if (built == 0) return {};
+    const auto allocated = [](std::size_t bytes) {
+      void* memory = nullptr;
+      check(cudaMalloc(&memory, std::max<std::size_t>(bytes, 1)), "cudaMalloc for timing plans");
+      check(cudaMemset(memory, 0, bytes), "cudaMemset for timing plans");
+      return Memory(memory);
+    };
+    std::vector<Memory> memory;
+    std::unordered_map<std::int64_t, void*> pointers;
+    for (const Operand& operand : operands) {
+      memory.push_back(allocated(operand.bytes()));
+      pointers[static_cast<std::int64_t>(memory.size())] = memory.back().get();
+    }
+    const Memory workspace = allocated(static_cast<std::size_t>(graph.get_autotune_workspace_size()));
+    const fe::error_t status = graph.autotune(target_->handle.get(), pointers, workspace.get());
+    if (status.is_bad()) throw no_engine(spec, key_of(spec), status.err_msg);
+    return {0, true};  // the frontend sorts them, the fastest first
+  }
+
+  CompilerOptions options_;
+  std::shared_ptr<Target> target_;
+  std::optional<PlanCache> cache_;
+  std::map<std::string, std::shared_ptr<CompiledGraph>> plans_;
+};
+
+}  // namespace
+
+std::unique_ptr<GraphCompiler> make_graph_compiler(const CompilerOptions& options) {
+  return std::make_unique<CudnnCompiler>(options);
+}
+
+}  // namespace trainmark::cuda
