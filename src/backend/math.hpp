@@ -29,6 +29,33 @@ constexpr std::uint16_t to_bf16(float value) {
 }
 constexpr float from_bf16(std::uint16_t half) { return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16); }
 
+/// IEEE half precision, rounded to nearest even; from 65520 on infinite, below 2^-14 subnormal.
+constexpr std::uint16_t to_f16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
+  if (magnitude > 0x7F800000U) return static_cast<std::uint16_t>(sign | 0x7E00U);
+  if (magnitude >= 0x47800000U) return static_cast<std::uint16_t>(sign | 0x7C00U);
+  if (magnitude < 0x38800000U) {
+    // Adding one half moves the subnormal's bits to the end of the mantissa, where the addition rounds them.
+    const auto shifted = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F);
+    return static_cast<std::uint16_t>(sign | (shifted - 0x3F000000U));
+  }
+  const std::uint32_t rounded = magnitude - (112U << 23) + 0xFFFU + (magnitude >> 13 & 1U);
+  return static_cast<std::uint16_t>(sign | rounded >> 13);
+}
+constexpr float from_f16(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
+  const std::uint32_t exponent = half >> 10 & 0x1FU;
+  const std::uint32_t mantissa = half & 0x3FFU;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | mantissa << 13);
+  return std::bit_cast<float>(sign | (exponent + 112U) << 23 | mantissa << 13);
+}
+
 /// A volume's or image's axes as N, D, H, W, C; missing spatial axes are 1.
 struct Extents {
   std::int64_t n = 1, d = 1, h = 1, w = 1, c = 1;
