@@ -82,8 +82,8 @@ class EndToEnd(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=self.scratch, prefix=self._testMethodName[:40] + "-"))
 
     @staticmethod
-    def trainmark(*arguments, ranks: int = 0, env=None, timeout: float = 240) -> Run:
-        command = [*(MPIRUN + ["-n", str(ranks)] if ranks else []), BINARY, *arguments]
+    def trainmark(*arguments, ranks: int = 0, launch=(), env=None, timeout: float = 240) -> Run:
+        command = [*(MPIRUN + [*launch, "-n", str(ranks)] if ranks else []), BINARY, *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
                               env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}, errors="replace")
         return Run(done.returncode, done.stdout.decode(errors="replace") if isinstance(done.stdout, bytes) else done.stdout,
@@ -94,8 +94,8 @@ class EndToEnd(unittest.TestCase):
         path.write_text(json.dumps(small_config(self.data, self.folder / "results", changes), indent=1))
         return path
 
-    def run_small(self, ranks: int = 0, expect: int = 0, options=(), **changes) -> Run:
-        done = self.trainmark("run", str(self.write_config(**changes)), *options, ranks=ranks)
+    def run_small(self, ranks: int = 0, expect: int = 0, options=(), launch=(), env=None, **changes) -> Run:
+        done = self.trainmark("run", str(self.write_config(**changes)), *options, ranks=ranks, launch=launch, env=env)
         done.results = self.folder / "results"
         self.assertEqual(done.code, expect, done.output)
         return done

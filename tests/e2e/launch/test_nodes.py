@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Two nodes, played on one machine: each daemon of mpirun gets a host name, shared memory and a disk of its own. Shows what
+staging does where there is more than one node, and that every sample is trained on once an epoch all the same."""
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+from harness import ROOT, EndToEnd
+
+AGENT = ROOT / "tests/support/node_agent.sh"
+SKIPPED = 77  # CTest's SKIP_RETURN_CODE
+
+
+def obstacle() -> str:
+    """Why nodes cannot be played here; empty if they can."""
+    version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+    if "Open MPI" not in version:
+        return "the daemons of this MPI are not started through an agent (Open MPI's are)"
+    tried = subprocess.run(["unshare", "--uts", "--ipc", "--mount", "--propagation", "private", "sh", "-c",
+                            "hostname node-a && mount -t tmpfs tmpfs /dev/shm"], capture_output=True, text=True)
+    return "" if tried.returncode == 0 else f"namespaces and mounts are not allowed here: {tried.stderr.strip()}"
+
+
+class TwoNodes(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.disks = self.folder / "disks"
+        self.addCleanup(self.end_daemons)
+
+    def run_on_nodes(self, hosts: str, *, expect: int = 0, map_by: str = "slot", **changes):
+        ranks = sum(int(host.split(":")[1]) for host in hosts.split(","))
+        changes.setdefault("stage", {"strategy": "shard", "target": str(self.disks / "local/data")})
+        return self.run_small(ranks=ranks, expect=expect, env={"NODE_DISKS": str(self.disks)},
+                              launch=["-mca", "plm_rsh_agent", str(AGENT), "-host", hosts, "--map-by", map_by], **changes)
+
+    def end_daemons(self):
+        """They end with mpirun; one that does not is a failure, and must not stay for ever."""
+        deadline = time.time() + 20
+        while left := self.processes_with(f"NODE_DISKS={self.folder}/"):
+            if time.time() > deadline:
+                for pid in left:
+                    os.kill(pid, 9)
+                self.fail(f"processes {left} outlived mpirun")
+            time.sleep(0.1)
+
+    @staticmethod
+    def processes_with(setting: str) -> list:
+        found = []
+        for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if any(variable.startswith(setting.encode()) for variable in environ.read_bytes().split(b"\0")):
+                    found.append(int(environ.parent.name))
+            except OSError:
+                continue
+        return found
+
+    def files_of(self, node: str, split: str) -> set:
+        return {path.name for path in (self.disks / node / "data" / split).glob("*.hdf5")}
+
+    # Weights stand still at this rate, so the mean loss of an epoch tells whether each sample was in it exactly once.
+    still = {"schedule": {"base_rate": 1e-12, "peak_rate": 1e-12}, "data": {"validation_samples": 16}}
+
+    def test_shards_are_staged_and_trained_on_once_an_epoch_however_ranks_are_placed(self):
+        single = self.run_small(**self.still, results={"folder": str(self.folder / "single")})
+        single.results = self.folder / "single"
+        expected = single.table("epochs.csv")[0]
+        for map_by, hosts_of_ranks in (("slot", ["node-a", "node-a", "node-b", "node-b"]),
+                                       ("node", ["node-a", "node-b", "node-a", "node-b"])):
+            with self.subTest(map_by=map_by):
+                results = self.folder / map_by
+                self.disks = self.folder / f"disks-{map_by}"
+                run = self.run_on_nodes("node-a:2,node-b:2", map_by=map_by, **self.still, results={"folder": str(results)})
+                run.results = results
+                self.assertEqual(run.json()["exit_code"], 0)
+                self.assertEqual([row["host"] for row in run.table("ranks.csv")], hosts_of_ranks)
+                for split, files in (("train", 8), ("validation", 2)):
+                    parts = [self.files_of(node, split) for node in ("node-a", "node-b")]
+                    self.assertEqual([len(part) for part in parts], [files / 2, files / 2], split)
+                    self.assertEqual(len(parts[0] | parts[1]), files, split)
+                    nodes = run.json("staging.json")["splits"][split]["nodes"]
+                    self.assertEqual([(node["host"], node["files_copied"]) for node in nodes],
+                                     [("node-a", files / 2), ("node-b", files / 2)])
+                epochs = run.table("epochs.csv")
+                self.assertEqual(len(epochs), 2)
+                for epoch in epochs:
+                    for figure in ("train_loss", "eval_metric"):
+                        self.assertAlmostEqual(float(epoch[figure]) / float(expected[figure]), 1.0, delta=1e-6, msg=figure)
+                losses = [row["loss"] for row in run.table("steps.csv")]
+                self.assertNotEqual(losses[:8], losses[8:], "each epoch has an order of its own")
+
+    def test_replicas_are_staged_whole_on_each_node(self):
+        self.run_on_nodes("node-a:1,node-b:1", stage={"strategy": "replicate", "target": str(self.disks / "local/data")})
+        for node in ("node-a", "node-b"):
+            self.assertEqual((len(self.files_of(node, "train")), len(self.files_of(node, "validation"))), (8, 3))
+
+    def test_shards_that_cannot_be_equal_are_refused_with_remedies(self):
+        run = self.run_on_nodes("node-a:1,node-b:1", expect=3)  # the validation split: 8, 8 and 4 samples
+        for words in ("20 samples in 3 files do not part equally over 2 nodes", "replicate"):
+            self.assertIn(words, run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+
+    def test_nodes_with_different_numbers_of_ranks_cannot_shard(self):
+        run = self.run_on_nodes("node-a:3,node-b:1", expect=4, **self.still)
+        self.assertIn("nodes have different numbers of ranks", run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+
+    def test_one_node_with_too_little_space_stops_all_before_the_first_byte(self):
+        full = self.disks / "node-b"
+        full.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", str(full)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(full)], check=True)
+        # Half of either split would fit: 8 and 2 MiB.
+        run = self.run_on_nodes("node-a:2,node-b:2", expect=3, **self.still)
+        for words in ("node node-b: ", "free, staging needs 10.0 MiB", "nothing was copied"):
+            self.assertIn(words, run.output)
+        self.assertEqual(list(self.disks.rglob("*.hdf5")), [])
+
+
+if __name__ == "__main__":
+    if reason := obstacle():
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    unittest.main(verbosity=2)
