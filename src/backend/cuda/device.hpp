@@ -11,8 +11,14 @@
 
 namespace trainmark::cuda {
 
-/// Raises Error{communication} with the runtime's own text and what it means for the user; `call` is what was tried.
-void check(cudaError_t code, const char* call);
+[[noreturn]] void raise(cudaError_t code, const char* call);
+/// Raises Error with the runtime's own text and what it means for the user: {environment} where the machine, its driver
+/// or this build does not fit, {communication} where the device failed. `call` is what was tried.
+inline void check(cudaError_t code, const char* call) {
+  if (code != cudaSuccess) raise(code, call);
+}
+/// Whether no call of this process can succeed on the device any more after `code`.
+[[nodiscard]] bool loses_device(cudaError_t code) noexcept;
 
 struct Device {
   int ordinal = 0;
@@ -23,9 +29,13 @@ struct Device {
 };
 /// Whether a driver and at least one device are there. Never raises.
 [[nodiscard]] bool present() noexcept;
-/// Collective over the node. The one visible device, or the local rank's among several; makes it current. Raises
-/// AgreedError{environment} where there is none, where two ranks would share one, or where the driver is too old.
+/// Collective over all ranks. The one visible device, or the next free one of those that several ranks of a node see;
+/// makes it current. Raises AgreedError{environment} where there is none, where two ranks would share one, or where the
+/// driver is too old.
 [[nodiscard]] Device choose_device(const World& world);
+/// Makes the chosen device current on the calling thread: helper threads start on device 0 and would leave a context
+/// there. Costs nothing the second time.
+void use_chosen_device();
 
 /// Memory of one kind, counted; aligned to 256 bytes. Refuses with what was asked for, what is free and what to change.
 class DeviceMemory final : public std::pmr::memory_resource {

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <chrono>
 
 #include "backend/cuda/device.hpp"
 #include "trainmark/backend.hpp"
@@ -24,6 +25,7 @@ struct EventTraits {
 class CudaStream final : public Stream {
  public:
   explicit CudaStream(Lane lane);
+  /// Polls instead of blocking, so that failures which never end a queue (a peer that died) are seen: asks all watches.
   void synchronize() override;
   [[nodiscard]] cudaStream_t native() const noexcept { return stream_.get(); }
 
@@ -48,9 +50,35 @@ using Lanes = std::array<CudaStream, 3>;  // by Lane
 /// How steps run: one captured graph, or launch by launch with the reason why.
 struct Recording {
   std::unique_ptr<Replay> replay;
-  std::string streamed_because;  ///< empty: captured
+  std::string streamed_because;  ///< empty: captured, or streaming was asked for
 };
-/// `capture` false streams. Capturing is thread-local and executes nothing; where it fails the step is streamed.
+/// `capture` false streams. Capturing is thread-local and executes nothing; where it fails the step is streamed. The
+/// lanes and plans outlive the recording. While a Profiling (profiler.hpp) lives, captured steps are streamed too.
 [[nodiscard]] Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture);
+
+/// While this thread captures: `needed` lives at least as long as the captured graph. NCCL waits for graphs that hold
+/// its collectives when a communicator ends, so graphs go first whatever the order in which their owners do.
+void keep_with_capture(std::shared_ptr<const void> needed);
+
+/// What is asked while the host waits for a stream; alive is registered. poll() raises where something that the queues
+/// depend on has failed, and may be called by several threads.
+class Watch {
+ public:
+  Watch();
+  virtual ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  virtual void poll() = 0;
+};
+void poll_watches();
+
+/// Waits between two looks: short at first, for what ends at once, then up to 200 microseconds, which costs no core.
+class Backoff {
+ public:
+  void pause();
+
+ private:
+  int looks_ = 0;
+};
 
 }  // namespace trainmark::cuda
