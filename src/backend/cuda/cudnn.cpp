@@ -5,11 +5,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <functional>
 #include <map>
 
 #include "backend/cuda/device.hpp"
 #include "backend/cuda/graphs.hpp"
+#include "backend/cuda/operands.hpp"
 #include "backend/cuda/plan_cache.hpp"
 
 namespace trainmark::cuda {
@@ -33,59 +36,6 @@ struct MemoryTraits {
 using Memory = Handle<MemoryTraits>;
 
 // --- Specifications as frontend graphs -------------------------------------------------------------------------------
-
-struct Operand {
-  std::vector<std::int64_t> dim, stride;
-  DType type = DType::f32;
-  [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(Shape(dim).elements()) * size_of(type); }
-};
-
-/// Axis 1 fastest, then the last axis, and so on to axis 0: channels-last, for N,C,[D,]H,W and O,I,[D,]H,W alike.
-Operand channels_last(const Shape& shape, DType type) {
-  Operand operand{shape.extents(), std::vector<std::int64_t>(shape.rank()), type};
-  std::int64_t stride = 1;
-  operand.stride.at(1) = stride;
-  stride *= shape[1];
-  for (std::size_t axis = shape.rank() - 1; axis >= 2; --axis) {
-    operand.stride.at(axis) = stride;
-    stride *= shape[axis];
-  }
-  operand.stride.at(0) = stride;
-  return operand;
-}
-
-Operand matrix(std::int64_t rows, std::int64_t columns, bool transposed, DType type) {
-  return {{1, rows, columns},
-          transposed ? std::vector<std::int64_t>{rows * columns, 1, rows}
-                     : std::vector<std::int64_t>{rows * columns, columns, 1},
-          type};
-}
-
-/// Inputs, then the output, in the order in which execute() gets their pointers.
-std::vector<Operand> operands_of(const ConvGraph& graph) {
-  const Operand src = channels_last(graph.src, graph.io);
-  const Operand weights = channels_last(graph.weights, graph.io);
-  const Operand dst = channels_last(graph.dst, graph.io);
-  switch (graph.pass) {
-    case ConvGraph::Pass::backward_data:
-      return {dst, weights, src};
-    case ConvGraph::Pass::backward_weights:
-      return {src, dst, channels_last(graph.weights, DType::f32)};
-    case ConvGraph::Pass::forward:
-      break;
-  }
-  if (!graph.bias) return {src, weights, dst};
-  Shape bias(std::vector<std::int64_t>(graph.dst.rank(), 1));
-  bias[1] = graph.dst[1];
-  return {src, weights, channels_last(bias, DType::f32), dst};
-}
-std::vector<Operand> operands_of(const MatmulGraph& graph) {
-  std::vector<Operand> operands = {matrix(graph.m, graph.k, graph.a_transposed, graph.io),
-                                   matrix(graph.k, graph.n, graph.b_transposed, graph.io)};
-  if (graph.bias) operands.push_back(matrix(1, graph.n, false, DType::f32));
-  operands.push_back(matrix(graph.m, graph.n, false, graph.result));
-  return operands;
-}
 
 fe::DataType_t data_type(DType type) {
   switch (type) {
@@ -159,6 +109,11 @@ Attributes attributes_of(const Conv& conv) {
       .set_dilation(std::vector<std::int64_t>(conv.stride.size(), 1));
 }
 
+TensorRef leaky_relu(FrontendGraph& graph, const TensorRef& src, float slope) {
+  return graph.pointwise(
+      src, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(slope));
+}
+
 void build(FrontendGraph& graph, Builder& builder, const ConvGraph& spec) {
   const TensorRef first = builder.input();
   const TensorRef second = builder.input();
@@ -168,7 +123,7 @@ void build(FrontendGraph& graph, Builder& builder, const ConvGraph& spec) {
   }
   if (spec.pass == ConvGraph::Pass::backward_weights) {
     TensorRef weights = graph.conv_wgrad(second, first, attributes_of<fe::graph::Conv_wgrad_attributes>(spec.conv));
-    const Operand stored = channels_last(spec.weights, DType::f32);
+    const Operand stored = channels_last_operand(spec.weights, DType::f32);
     weights->set_dim(stored.dim).set_stride(stored.stride);
     if (spec.io != DType::f32) {
       // A 16-bit weight gradient has no engine that writes fp32 itself; behind an identity there is one.
@@ -179,20 +134,58 @@ void build(FrontendGraph& graph, Builder& builder, const ConvGraph& spec) {
   }
   TensorRef dst = graph.conv_fprop(first, second, attributes_of<fe::graph::Conv_fprop_attributes>(spec.conv));
   if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
-  if (spec.slope) {
-    dst = graph.pointwise(dst, fe::graph::Pointwise_attributes()
-                                   .set_mode(fe::PointwiseMode_t::RELU_FWD)
-                                   .set_relu_lower_clip_slope(*spec.slope));
-  }
+  if (spec.slope) dst = leaky_relu(graph, dst, *spec.slope);
   builder.output(dst);
 }
 
+TensorRef product(FrontendGraph& graph, const TensorRef& a, const TensorRef& b, const MatmulGraph& spec) {
+  if (!is_full_precision(spec)) return graph.matmul(a, b, fe::graph::Matmul_attributes());
+  const Conv point{{1, 1}, {1, 1}, {0, 0}, {0, 0}};
+  if (spec.a_transposed) return graph.conv_wgrad(a, b, attributes_of<fe::graph::Conv_wgrad_attributes>(point));
+  if (spec.b_transposed) return graph.conv_fprop(a, b, attributes_of<fe::graph::Conv_fprop_attributes>(point));
+  return graph.conv_dgrad(a, b, attributes_of<fe::graph::Conv_dgrad_attributes>(point));
+}
+
 void build(FrontendGraph& graph, Builder& builder, const MatmulGraph& spec) {
+  TRAINMARK_CHECK(!(spec.a_transposed && spec.b_transposed), "no layer multiplies two transposed matrices");
   const TensorRef a = builder.input();
   const TensorRef b = builder.input();
-  TensorRef dst = graph.matmul(a, b, fe::graph::Matmul_attributes());
+  TensorRef dst = product(graph, a, b, spec);
   if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
   builder.output(dst);
+}
+
+/// Leaky ReLU alone, for a convolution whose engines cannot have it in their epilogue. Reads and writes element by
+/// element, so that both operands may be the same memory.
+struct LeakyStep {
+  Shape shape;
+  float slope = 0.0F;
+};
+void build(FrontendGraph& graph, Builder& builder, const LeakyStep& spec) {
+  builder.output(leaky_relu(graph, builder.input(), spec.slope));
+}
+
+/// All that planning needs to know of a graph.
+struct Recipe {
+  std::string key;
+  std::vector<Operand> operands;
+  std::function<void(FrontendGraph&, Builder&)> build;
+  bool full_precision = false;
+};
+
+Recipe recipe_of(const GraphSpec& spec) {
+  return {key_of(spec), operands_of(spec),
+          [spec](FrontendGraph& graph, Builder& builder) {
+            std::visit([&](const auto& specified) { build(graph, builder, specified); }, spec);
+          },
+          is_full_precision(spec)};
+}
+Recipe recipe_of(const LeakyStep& step) {
+  const Operand operand = channels_last_operand(step.shape, DType::f32);
+  return {fmt::format("leaky_relu f32 {} slope={}", to_string(step.shape), step.slope),
+          {operand, operand},
+          [step](FrontendGraph& graph, Builder& builder) { build(graph, builder, step); },
+          false};  // the engine's note speaks of tensor cores, but there is no product here for them
 }
 
 // --- What a plan is made for, and the plan ---------------------------------------------------------------------------
@@ -279,15 +272,33 @@ class CudnnGraph final : public CompiledGraph {
   bool finalised_;
 };
 
+/// A convolution, then its activation in place.
+class ChainedGraph final : public CompiledGraph {
+ public:
+  ChainedGraph(std::shared_ptr<CompiledGraph> first, std::shared_ptr<CompiledGraph> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+  [[nodiscard]] std::size_t workspace_bytes() const override {
+    return std::max(first_->workspace_bytes(), second_->workspace_bytes());
+  }
+  [[nodiscard]] std::string engine() const override {
+    return fmt::format("{} then {}", first_->engine(), second_->engine());
+  }
+  void execute(cudaStream_t stream, std::span<void* const> operands, void* workspace) override {
+    first_->execute(stream, operands, workspace);
+    const std::array<void*, 2> in_place = {operands.back(), operands.back()};
+    second_->execute(stream, in_place, workspace);
+  }
+
+ private:
+  std::shared_ptr<CompiledGraph> first_, second_;
+};
+
 // --- Planning --------------------------------------------------------------------------------------------------------
 
-std::vector<fe::NumericalNote_t> forbidden_notes(const GraphSpec& spec, bool deterministic) {
+std::vector<fe::NumericalNote_t> forbidden_notes(bool full_precision, bool deterministic) {
   std::vector<fe::NumericalNote_t> notes = {fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
-  const auto full = [](const auto& graph) { return graph.io == DType::f32 && graph.math == Math::full; };
-  if (std::visit(full, spec)) {
-    notes.push_back(fe::NumericalNote_t::TENSOR_CORE);
-    notes.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
-  }
+  if (full_precision) notes.push_back(fe::NumericalNote_t::TENSOR_CORE);
+  if (full_precision) notes.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
   if (deterministic) notes.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
   return notes;
 }
@@ -305,17 +316,13 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
-    const std::string key = key_of(spec);
-    std::shared_ptr<CompiledGraph>& plan = plans_[key];
-    if (!plan && cache_) plan = from_cache(key);
-    if (!plan) {
-      try {
-        plan = planned(spec, key);
-      } catch (const fe::cudnnException& error) {
-        throw no_engine(spec, key, error.what());
-      }
-    }
-    return plan;
+    const auto* conv = std::get_if<ConvGraph>(&spec);
+    if (conv == nullptr || !conv->slope || !is_full_precision(spec)) return shared_plan(recipe_of(spec));
+    // Only engines that use tensor cores fuse an activation like this one.
+    ConvGraph plain = *conv;
+    plain.slope.reset();
+    return std::make_shared<ChainedGraph>(shared_plan(recipe_of(plain)),
+                                          shared_plan(recipe_of(LeakyStep{conv->dst, *conv->slope})));
   }
   [[nodiscard]] std::string library() const override {
     const std::size_t version = cudnnGetVersion();
@@ -328,17 +335,29 @@ class CudnnCompiler final : public GraphCompiler {
     bool finalised = true;
   };
 
+  std::shared_ptr<CompiledGraph> shared_plan(const Recipe& recipe) {
+    std::shared_ptr<CompiledGraph>& plan = plans_[recipe.key];
+    if (!plan && cache_) plan = from_cache(recipe.key);
+    if (!plan) {
+      try {
+        plan = planned(recipe);
+      } catch (const fe::cudnnException& error) {
+        throw no_engine(recipe, error.what());
+      }
+    }
+    return plan;
+  }
+
   [[nodiscard]] std::string context() const {
     return fmt::format("{} sm_{} {} frontend {}{}{}", target_->name, target_->sm, library(), CUDNN_FRONTEND_VERSION,
                        options_.deterministic ? " deterministic" : "", options_.autotune ? " autotuned" : "");
   }
 
-  [[nodiscard]] Error no_engine(const GraphSpec& spec, const std::string& key, std::string_view said) const {
-    const auto full = [](const auto& graph) { return graph.io == DType::f32 && graph.math == Math::full; };
-    return refusal(key, fmt::format("{} has no engine for it on {}: {}", library(), target_->name, said),
-                   std::visit(full, spec) ? "fp32 without TF32 leaves out all engines that use tensor cores"
-                                          : "this step cannot run as it is",
-                   std::visit(full, spec) ? "allow TF32, or compute in bf16 or f16" : "try another cuDNN or precision");
+  [[nodiscard]] Error no_engine(const Recipe& recipe, std::string_view said) const {
+    return refusal(recipe.key, fmt::format("{} has no engine for it on {}: {}", library(), target_->name, said),
+                   recipe.full_precision ? "fp32 without TF32 leaves out all engines that use tensor cores"
+                                         : "this step cannot run as it is",
+                   recipe.full_precision ? "allow TF32, or compute in bf16 or f16" : "try another cuDNN or precision");
   }
 
   [[nodiscard]] std::shared_ptr<FrontendGraph> empty_graph() const {
@@ -373,33 +392,31 @@ class CudnnCompiler final : public GraphCompiler {
     if (graph.serialize(stored.plan, false).is_good()) cache_->store(key, stored);
   }
 
-  std::shared_ptr<CompiledGraph> planned(const GraphSpec& spec, const std::string& key) {
+  std::shared_ptr<CompiledGraph> planned(const Recipe& recipe) {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
-    const std::vector<Operand> operands =
-        std::visit([](const auto& specified) { return operands_of(specified); }, spec);
-    Builder builder(*graph, operands);
-    std::visit([&](const auto& specified) { build(*graph, builder, specified); }, spec);
+    Builder builder(*graph, recipe.operands);
+    recipe.build(*graph, builder);
     const auto require = [&](const fe::error_t& status) {
-      if (status.is_bad()) throw no_engine(spec, key, status.err_msg);
+      if (status.is_bad()) throw no_engine(recipe, status.err_msg);
     };
     require(graph->validate());
     require(graph->build_operation_graph(target_->handle.get()));
     require(graph->create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}));
 
-    const Choice choice = options_.autotune ? fastest(*graph, spec, operands) : first(*graph, spec);
-    if (choice.engine < 0) throw no_engine(spec, key, "none of its engines does what the run allows");
+    const Choice choice = options_.autotune ? fastest(*graph, recipe) : first(*graph, recipe);
+    if (choice.engine < 0) throw no_engine(recipe, "none of its engines does what the run allows");
     std::string engine;
     require(graph->get_plan_name_at_index(choice.engine, engine));
     const std::int64_t workspace = choice.finalised ? graph->get_workspace_size() : graph->workspace_of(choice.engine);
     if (choice.finalised) require(graph->prepare_variant_pack_template());
     auto plan =
         std::make_shared<CudnnGraph>(target_, graph, engine, static_cast<std::size_t>(workspace), choice.finalised);
-    if (cache_) keep(key, *graph, *plan);
+    if (cache_) keep(recipe.key, *graph, *plan);
     return plan;
   }
 
-  [[nodiscard]] std::vector<std::int64_t> allowed_engines(const FrontendGraph& graph, const GraphSpec& spec) const {
-    const std::vector<fe::NumericalNote_t> forbidden = forbidden_notes(spec, options_.deterministic);
+  [[nodiscard]] std::vector<std::int64_t> allowed_engines(const FrontendGraph& graph, bool full_precision) const {
+    const std::vector<fe::NumericalNote_t> forbidden = forbidden_notes(full_precision, options_.deterministic);
     std::vector<std::int64_t> allowed;
     for (std::int64_t engine = 0; engine < graph.get_execution_plan_count(); ++engine) {
       const std::vector<fe::NumericalNote_t>& notes = graph.numerical_notes(engine);
@@ -409,8 +426,8 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   /// The heuristics' first choice that is allowed and can be had.
-  [[nodiscard]] Choice first(FrontendGraph& graph, const GraphSpec& spec) const {
-    for (const std::int64_t engine : allowed_engines(graph, spec)) {
+  [[nodiscard]] Choice first(FrontendGraph& graph, const Recipe& recipe) const {
+    for (const std::int64_t engine : allowed_engines(graph, recipe.full_precision)) {
       std::vector<fe::BehaviorNote_t> notes;
       const bool compiled = graph.get_behavior_notes_for_plan_at_index(engine, notes).is_good() &&
                             std::ranges::find(notes, fe::BehaviorNote_t::RUNTIME_COMPILATION) != notes.end();
@@ -423,11 +440,10 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   /// Builds the heuristics' best few and lets the frontend time them on memory of their own.
-  [[nodiscard]] Choice fastest(FrontendGraph& graph, const GraphSpec& spec,
-                               const std::vector<Operand>& operands) const {
+  [[nodiscard]] Choice fastest(FrontendGraph& graph, const Recipe& recipe) const {
     constexpr int candidates = 8;
     int built = 0;
-    for (const std::int64_t engine : allowed_engines(graph, spec)) {
+    for (const std::int64_t engine : allowed_engines(graph, recipe.full_precision)) {
       if (built < candidates && graph.build_plan_at_index(engine).is_good()) ++built;
     }
     if (built == 0) return {};
@@ -439,13 +455,13 @@ class CudnnCompiler final : public GraphCompiler {
     };
     std::vector<Memory> memory;
     std::unordered_map<std::int64_t, void*> pointers;
-    for (const Operand& operand : operands) {
+    for (const Operand& operand : recipe.operands) {
       memory.push_back(allocated(operand.bytes()));
       pointers[static_cast<std::int64_t>(memory.size())] = memory.back().get();
     }
     const Memory workspace = allocated(static_cast<std::size_t>(graph.get_autotune_workspace_size()));
     const fe::error_t status = graph.autotune(target_->handle.get(), pointers, workspace.get());
-    if (status.is_bad()) throw no_engine(spec, key_of(spec), status.err_msg);
+    if (status.is_bad()) throw no_engine(recipe, status.err_msg);
     return {0, true};  // the frontend sorts them, the fastest first
   }
 
