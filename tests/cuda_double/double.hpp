@@ -1,0 +1,60 @@
+// The device double as a test sees it: in which order streams and threads run, which faults happen, and what was found.
+// Kernels, streams, graphs and collectives of the CUDA backend run on the host (docs/testing-without-a-gpu.md).
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace trainmark::cuda_double {
+
+/// When queued work runs; every order respects the order within a stream and events, and nothing else.
+enum class Order : std::uint8_t {
+  eager,     ///< at once, where it is ready
+  lazy,      ///< only what somebody waits for, at the last moment
+  random,    ///< any ready stream, at any time
+  priority,  ///< every stream has a random rank; the highest ready one runs
+};
+/// In which order the threads of a block (and the blocks of a launch) run between barriers.
+enum class ThreadOrder : std::uint8_t { forward, reverse, random };
+
+struct Faults {
+  int devices = 1;
+  bool driver_too_old = false;
+  std::size_t memory_bytes = std::size_t{80} << 30;  ///< of the device; what exceeds it is cudaErrorMemoryAllocation
+  std::int64_t failing_launch = -1;                  ///< from this kernel on (0-based since reset) everything fails ...
+  cudaError_t failure = cudaErrorIllegalAddress;     ///< ... with this
+  bool peer_never_comes = false;                     ///< this process never takes part in a collective again
+  std::int64_t failing_collective = -1;              ///< this one (0-based) ends in an asynchronous error
+};
+struct Options {
+  Order order = Order::eager;
+  ThreadOrder threads = ThreadOrder::forward;
+  std::uint64_t seed = 1;
+  double time_limit_seconds = 20.0;  ///< for waits that only another rank can end
+  Faults faults{};
+};
+
+/// Back to a fresh device: memory, streams, events, graphs, communicators and findings are gone.
+void reset(const Options& options = {});
+/// Changes what goes wrong from now on.
+void set_faults(const Faults& faults);
+/// What was found since the last reset or call, each once, with kernel, block, thread and line where known.
+[[nodiscard]] std::vector<std::string> findings();
+/// Whether the accesses of kernels are watched (cuda_double_hooks is linked).
+[[nodiscard]] bool watches_accesses();
+[[nodiscard]] std::int64_t launches();  ///< kernels run since reset
+
+struct Access {
+  const void* begin = nullptr;
+  std::size_t bytes = 0;
+  bool write = false;
+};
+/// Puts a host computation on a stream as if it were a kernel: ordered, captured and replayed like one.
+cudaError_t enqueue(cudaStream_t stream, const char* name, std::function<void()> body, std::vector<Access> accesses);
+
+}  // namespace trainmark::cuda_double
