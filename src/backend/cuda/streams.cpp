@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -248,7 +249,7 @@ void keep_with_capture(std::shared_ptr<const void> needed) {
   kept->push_back(std::move(needed));
 }
 
-Watch::Watch() {
+Watch::Watch(std::function<void()> poll) : poll_(std::move(poll)) {
   const std::scoped_lock lock(watches().mutex);
   watches().all.push_back(this);
 }
@@ -259,8 +260,8 @@ Watch::~Watch() {
 
 void poll_watches() {
   const std::scoped_lock lock(watches().mutex);
-  for (std::size_t at = 0; at < watches().all.size(); ++at)
-    watches().all[at]->poll();
+  for (const Watch* watch : watches().all)
+    watch->poll_();
 }
 
 void Backoff::pause() {

@@ -4,7 +4,10 @@
 #include <cuda_runtime.h>
 
 #include <array>
-#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "backend/cuda/device.hpp"
 #include "trainmark/backend.hpp"
@@ -60,15 +63,18 @@ struct Recording {
 /// its collectives when a communicator ends, so graphs go first whatever the order in which their owners do.
 void keep_with_capture(std::shared_ptr<const void> needed);
 
-/// What is asked while the host waits for a stream; alive is registered. poll() raises where something that the queues
-/// depend on has failed, and may be called by several threads.
-class Watch {
+/// Asked whenever the host waits for a stream, by any thread: `poll` raises where something that the queues depend on
+/// has failed.
+class [[nodiscard]] Watch {
  public:
-  Watch();
-  virtual ~Watch();
+  explicit Watch(std::function<void()> poll);
+  ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
-  virtual void poll() = 0;
+
+ private:
+  friend void poll_watches();
+  std::function<void()> poll_;
 };
 void poll_watches();
 
