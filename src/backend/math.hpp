@@ -1,7 +1,9 @@
 // Arithmetic of our own that every backend computes alike, as functions that host and device compilers both take.
 #pragma once
 
+#include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 #include "trainmark/core.hpp"
@@ -9,17 +11,39 @@
 
 namespace trainmark {
 
-/// Whether a dropout layer keeps a unit: a function of (seed, epoch, sample, layer, unit), so that masks do not depend
-/// on how samples are spread over ranks. Each counter gives four units their bits.
-constexpr bool dropout_keeps(const Dropout& dropout, std::int64_t epoch, std::int64_t sample, std::int64_t unit) {
+/// The random words of four neighbouring units of a dropout layer, `quad` being the first one's number / 4: a function
+/// of (seed, epoch, sample, layer, unit), so that masks do not depend on how samples are spread over ranks.
+constexpr std::array<std::uint32_t, 4> dropout_words(const Dropout& dropout, std::int64_t epoch, std::int64_t sample,
+                                                     std::int64_t quad) {
   const auto id = static_cast<std::uint64_t>(sample);
   const std::uint64_t key =
       dropout.seed ^ (std::uint64_t{0x9E3779B97F4A7C15} * static_cast<std::uint32_t>(Purpose::dropout));
-  const auto words =
-      philox(key, {static_cast<std::uint32_t>(unit / 4), dropout.layer ^ static_cast<std::uint32_t>(epoch) << 8,
-                   static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)});
-  return unit_float(words[static_cast<std::size_t>(unit % 4)]) >= dropout.rate;
+  return philox(key, {static_cast<std::uint32_t>(quad), dropout.layer ^ static_cast<std::uint32_t>(epoch) << 8,
+                      static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)});
 }
+/// Whether the layer keeps a unit whose word this is.
+constexpr bool dropout_keeps(const Dropout& dropout, std::uint32_t word) { return unit_float(word) >= dropout.rate; }
+constexpr bool dropout_keeps(const Dropout& dropout, std::int64_t epoch, std::int64_t sample, std::int64_t unit) {
+  const auto words = dropout_words(dropout, epoch, sample, unit / 4);
+  // Chosen, not indexed: what is indexed at run time has to leave a device's registers.
+  const std::uint32_t even = unit % 4 < 2 ? words[0] : words[2];
+  const std::uint32_t odd = unit % 4 < 2 ? words[1] : words[3];
+  return dropout_keeps(dropout, unit % 2 == 0 ? even : odd);
+}
+
+/// The curves of Activation, and their derivatives by their own output `dst`.
+constexpr float leaky_relu(float src, float slope) { return src > 0.0F ? src : src * slope; }
+constexpr float leaky_relu_backward(float dst, float diff_dst, float slope) {
+  return dst > 0.0F ? diff_dst : diff_dst * slope;
+}
+constexpr float scaled_tanh(float src, float scale) { return scale * std::tanh(src); }
+constexpr float scaled_tanh_backward(float dst, float diff_dst, float scale) {
+  const float t = dst / scale;  // tanh(src)
+  return diff_dst * scale * (1.0F - t * t);
+}
+
+/// What preprocessing makes of a count: log(1 + count).
+constexpr float log1p_of(float count) { return std::log1p(count); }
 
 /// bf16 is the upper half of an fp32; rounded to nearest even.
 constexpr std::uint16_t to_bf16(float value) {

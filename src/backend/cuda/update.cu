@@ -1,0 +1,58 @@
+// Optimizer updates over flat ranges of the arenas, one pass over memory. The rate comes from the step's state on the
+// device, so that a captured step follows the schedule.
+#include "backend/cuda/element.cuh"
+#include "backend/cuda/plans.hpp"
+#include "trainmark/optim.hpp"
+
+namespace trainmark::cuda {
+namespace {
+
+/// The first `head` elements lie before the first aligned access and have a thread each behind the packs' threads.
+template <int Width>
+__global__ void __launch_bounds__(block_threads)
+    update_momentum(float* weights, const float* gradients, float* velocity, std::int64_t head, std::int64_t count,
+                    const StepState* state, SgdMomentum rule, float decay) {
+  const std::int64_t packs = (count - head + Width - 1) / Width;
+  const float rate = state->rate;
+  if (item() >= packs) {
+    const std::int64_t at = item() - packs;
+    if (at < head) update(rule, rate, decay, gradients[at], velocity[at], weights[at]);
+    return;
+  }
+  const std::int64_t at = head + item() * Width;
+  const std::int64_t left = count - at;
+  const Pack<float, Width> gradient = load<Width>(gradients + at, left);
+  Pack<float, Width> weight = load<Width>(weights + at, left);
+  Pack<float, Width> speed = load<Width>(velocity + at, left);
+  for (int i = 0; i < Width; ++i)
+    update(rule, rate, decay, gradient.values[i], speed.values[i], weight.values[i]);
+  store<Width>(velocity + at, speed, left);
+  store<Width>(weights + at, weight, left);
+}
+
+Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
+  auto body = [rule, decay, count](cudaStream_t stream, std::span<void* const> args) {
+    auto* weights = static_cast<float*>(args[0]);
+    const auto* gradients = static_cast<const float*>(args[1]);
+    auto* velocity = static_cast<float*>(args[2]);
+    // Ranges of arenas start anywhere, but at the same place in each: then all are aligned from the same element on.
+    const std::int64_t off = misaligned_bytes(weights);
+    const bool together = off == misaligned_bytes(gradients) && off == misaligned_bytes(velocity);
+    constexpr int width = vector_width<float>;
+    const std::int64_t before = (access_bytes - off) % access_bytes / static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t head = together ? std::min(before, count) : 0;
+    const std::int64_t items = together ? head + ceil_div(count - head, width) : count;
+    launch("update_momentum", together ? update_momentum<width> : update_momentum<1>, one_thread_each(items), stream,
+           weights, gradients, velocity, head, count, static_cast<const StepState*>(args[3]), rule, decay);
+  };
+  return planned(body, {});
+}
+
+}  // namespace
+
+Planned plan_update(const Update& update) {
+  return std::visit([&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size()); },
+                    update.rule);
+}
+
+}  // namespace trainmark::cuda
