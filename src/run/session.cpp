@@ -54,22 +54,30 @@ DType compute_type(const std::string& precision) { return precision == "bf16" ? 
 
 }  // namespace
 
+Rule rule_of(const RunOptions& options) { return SgdMomentum{static_cast<float>(options.optimizer.momentum)}; }
+
+GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed) {
+  return {.local_batch = options.train.global_batch / world.all().size(),
+          .global_batch = options.train.global_batch,
+          .compute = compute_type(options.train.precision),
+          .seed = seed};
+}
+
+Graph training_step(const RunOptions& options, const GraphOptions& shape) {
+  const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
+  return reduce_and_update(differentiate(training_graph(options.model, shape)), bucket_bytes, rule_of(options),
+                           decay_rule(options.model));
+}
+
 Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed) {
   const Clock clock;
-  GraphOptions graph_options;
-  graph_options.global_batch = options.train.global_batch;
-  graph_options.local_batch = options.train.global_batch / world.all().size();
-  graph_options.compute = compute_type(options.train.precision);
-  graph_options.seed = seed;
-  const Rule rule = SgdMomentum{static_cast<float>(options.optimizer.momentum)};
-  const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
-  Graph step = reduce_and_update(differentiate(training_graph(options.model, graph_options)), bucket_bytes, rule,
-                                 decay_rule(options.model));
-  Graph evaluation = evaluation_graph(options.model, graph_options);
+  const GraphOptions shape = graph_options(world, options, seed);
+  Graph step = training_step(options, shape);
+  Graph evaluation = evaluation_graph(options.model, shape);
 
   Compiled compiled;
   compiled.collective = backend.make_collective(world.all());
-  compiled.state = std::make_unique<ModelState>(backend, step, slots_of(rule));
+  compiled.state = std::make_unique<ModelState>(backend, step, slots_of(rule_of(options)));
   compiled.state->initialise(seed);
   std::shared_ptr<InputSlots> slots = make_input_slots(backend);
   compiled.train = std::make_unique<Program>(backend, std::move(step), *compiled.state, *compiled.collective, slots,
@@ -80,32 +88,38 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
   return compiled;
 }
 
+SyntheticBatch::SyntheticBatch(const DataSchema& schema, std::int64_t samples, std::int64_t first, std::uint64_t seed,
+                               float rate) {
+  const auto source = synthetic_source(schema, first + samples, seed);
+  for (const Field& field : schema.fields)
+    memory_.emplace_back(field.bytes() * static_cast<std::size_t>(samples));
+  for (std::int64_t sample = 0; sample < samples; ++sample) {
+    SampleView view;
+    for (std::size_t f = 0; f < schema.fields.size(); ++f) {
+      const std::size_t bytes = schema.fields[f].bytes();
+      view.emplace_back(std::span(memory_[f]).subspan(static_cast<std::size_t>(sample) * bytes, bytes));
+    }
+    source->read(first + sample, view);
+  }
+  std::vector<std::byte>& state_bytes = memory_.emplace_back(step_state_bytes(samples));
+  StepState state;
+  state.rate = rate;
+  state.valid = static_cast<std::int32_t>(samples);
+  std::memcpy(state_bytes.data(), &state, sizeof(state));
+  for (std::int64_t sample = 0; sample < samples; ++sample) {
+    const std::int64_t id = first + sample;
+    std::memcpy(state_bytes.data() + sizeof(state) + static_cast<std::size_t>(sample) * sizeof(id), &id, sizeof(id));
+  }
+  inputs_.assign(memory_.begin(), memory_.end());
+}
+
 void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch) {
   const Clock clock;
   const std::vector<float> before = compiled.state->snapshot();
-  const auto source = synthetic_source(schema, local_batch, static_cast<std::uint64_t>(options.seed));
-  std::vector<std::vector<std::byte>> fields;
-  std::vector<std::span<const std::byte>> inputs;
-  for (const Field& field : schema.fields)
-    fields.emplace_back(field.bytes() * static_cast<std::size_t>(local_batch));
-  for (std::int64_t sample = 0; sample < local_batch; ++sample) {
-    SampleView view;
-    for (std::size_t f = 0; f < fields.size(); ++f) {
-      const std::size_t bytes = schema.fields[f].bytes();
-      view.emplace_back(std::span(fields[f]).subspan(static_cast<std::size_t>(sample) * bytes, bytes));
-    }
-    source->read(sample, view);
-  }
-  std::vector<std::byte> state_bytes(step_state_bytes(local_batch));
-  StepState state;
-  state.valid = static_cast<std::int32_t>(local_batch);
-  std::memcpy(state_bytes.data(), &state, sizeof(state));
-  for (const auto& field : fields)
-    inputs.emplace_back(field);
-  inputs.emplace_back(state_bytes);
+  const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(options.seed), 0.0F);
   for (const int slot : {0, 1}) {
     for (Program* program : {compiled.train.get(), compiled.evaluate.get()}) {
-      program->upload(slot, inputs);
+      program->upload(slot, batch.inputs());
       program->step(slot);
     }
   }

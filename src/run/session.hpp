@@ -30,7 +30,23 @@ struct Compiled {
   double planning_seconds = 0.0;
   double warm_up_seconds = 0.0;
 };
+[[nodiscard]] Rule rule_of(const RunOptions& options);
+[[nodiscard]] GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed);
+/// Forward, backward, reduction and update, as the options want them.
+[[nodiscard]] Graph training_step(const RunOptions& options, const GraphOptions& shape);
 [[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed);
+
+/// Samples that are random but fixed, packed as a program takes them, with a step state that counts all of them.
+class SyntheticBatch {
+ public:
+  /// Samples [first, first + samples) of the source that `seed` makes.
+  SyntheticBatch(const DataSchema& schema, std::int64_t samples, std::int64_t first, std::uint64_t seed, float rate);
+  [[nodiscard]] std::span<const std::span<const std::byte>> inputs() const noexcept { return inputs_; }
+
+ private:
+  std::vector<std::vector<std::byte>> memory_;  // by field, then step_state
+  std::vector<std::span<const std::byte>> inputs_;
+};
 
 /// Runs a step and an evaluation on synthetic data, then puts the state back as it was.
 void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch);
