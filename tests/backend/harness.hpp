@@ -23,6 +23,10 @@ struct Case {
   DType dtype = DType::f32;
 };
 [[nodiscard]] std::vector<Case> cases();
+/// This process alone, for backends that want a world.
+[[nodiscard]] const World& world_of_one();
+/// `value` as the type holds it.
+[[nodiscard]] double rounded(double value, DType dtype);
 [[nodiscard]] std::string name_of_case(const testing::TestParamInfo<Case>& info);
 
 /// Device memory, filled with 0xFF (a NaN in every floating-point type), with guard bytes behind it.
@@ -99,6 +103,7 @@ class BackendTest : public testing::TestWithParam<Case> {
  private:
   std::vector<Operand> execute(Planned planned, const std::vector<Operand>& inputs,
                                const std::vector<TensorDesc>& outputs, bool in_place);
+  void expect_clean_padding(const Operand& operand);
   std::uint64_t drawn_ = 0;
 };
 
