@@ -19,8 +19,6 @@ namespace trainmark {
 /// replayed. Laid out as this header followed by `valid` (at most local batch) sample ids, i64 each.
 struct StepState {
   float rate = 0.0F;
-  float loss_scale = 1.0F;
-  std::int32_t found_inf = 0;
   std::int32_t valid = 0;  ///< samples of this rank's batch that count; the rest is padding
   std::int64_t step = 0;   ///< 0-based, over the whole run
   std::int64_t epoch = 0;  ///< 0-based
@@ -28,9 +26,10 @@ struct StepState {
 [[nodiscard]] constexpr std::size_t step_state_bytes(std::int64_t local_batch) {
   return sizeof(StepState) + static_cast<std::size_t>(local_batch) * sizeof(std::int64_t);
 }
+// The loss scale does not travel: it stays in device memory as optim.hpp's LossScale, and the step's own nodes move it.
 
-/// How a tensor lies in a backend's memory. 0 is the plain logical order; everything else is the backend's private choice
-/// (activations are channels-last there), meaningful only to the backend that made it.
+/// How a tensor lies in a backend's memory. 0 is the plain logical order; everything else is the backend's private
+/// choice (activations are channels-last there), meaningful only to the backend that made it.
 using Layout = std::int32_t;
 inline constexpr Layout logical_layout = 0;
 
@@ -63,8 +62,8 @@ class Plan {
 
 struct Planned {
   std::unique_ptr<Plan> plan;
-  std::vector<TensorDesc> outputs;   ///< with the layouts that the plan writes
-  std::size_t scratch_bytes = 0;     ///< shared by all plans of a lane
+  std::vector<TensorDesc> outputs;  ///< with the layouts that the plan writes
+  std::size_t scratch_bytes = 0;    ///< shared by all plans of a lane
   /// Output `in_place->first` may take the memory of input `in_place->second`.
   std::optional<std::pair<int, int>> in_place;
 };
@@ -96,9 +95,15 @@ class Collective {
 };
 
 struct BackendOptions {
-  std::string device = "auto";     ///< auto, cpu, cuda
-  int threads = 0;                 ///< compute threads per rank; 0: this rank's usable cores less the communication thread
-  std::string overlap = "auto";    ///< auto, on, off: all-reduce beside the backward pass
+  std::string device = "auto";  ///< auto, cpu, cuda
+  int threads = 0;              ///< compute threads per rank; 0: this rank's usable cores less the communication thread
+  std::string overlap = "auto";  ///< auto, on, off: all-reduce beside the backward pass
+  bool tf32 = false;             ///< fp32 matrix work may round its operands to TF32; set by run from the precision
+  // For devices; the CPU takes them without effect.
+  bool deterministic = false;  ///< leaves out algorithms whose results vary from run to run
+  bool autotune = false;       ///< plans are chosen by timing candidates instead of by heuristics
+  std::string plan_cache;      ///< folder that keeps plans from one run to the next; empty: none
+  bool capture = true;         ///< a step is one launch; false: launch by launch
 };
 
 /// Named seconds per launch of the last profiled step.
@@ -151,8 +156,13 @@ class Backend {
   virtual Planned plan(const ConvBlockBackwardWeights&, const Operands&) = 0;
   /// Works on arenas. args: gradients of the range. `collective` outlives the plan.
   virtual Planned plan(const AllReduce&, Collective& collective) = 0;
-  /// args: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state.
+  /// args: gradients of the range, loss_scale.
+  virtual Planned plan(const GradientCheck&) = 0;
+  /// args: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state; loss_scale if
+  /// the update is scaled.
   virtual Planned plan(const Update&) = 0;
+  /// args: loss_scale, changed in place.
+  virtual Planned plan(const AdjustLossScale&) = 0;
 
   [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group) = 0;
   [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;
@@ -163,7 +173,7 @@ class Backend {
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
 /// Raises Error{environment} where the wanted one is not built in or finds no device.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
-[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap);
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap, bool tf32 = false);
 /// Does nothing, fast: all plans are empty. Measures what the harness itself costs; computes dry runs.
 [[nodiscard]] std::unique_ptr<Backend> make_null_backend();
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,8 +31,9 @@ class Arena {
   std::size_t bytes_;
 };
 
-/// Parameters, gradients (with the loss value behind them), optimizer slots and metric sums: one arena each, in logical
-/// order and the order of the reference's tensors, without padding. Owned by the run, shared by its programs.
+/// Parameters, gradients (with the loss value behind them), optimizer slots, metric sums and the loss scale: one arena
+/// each, in logical order and the order of the reference's tensors, without padding. Owned by the run, shared by its
+/// programs.
 class ModelState {
  public:
   struct Entry {
@@ -48,6 +50,7 @@ class ModelState {
   [[nodiscard]] float* gradients() const noexcept;
   [[nodiscard]] float* slot(int index) const noexcept;
   [[nodiscard]] double* metrics() const noexcept;  ///< |p - y| sum, (p - y)^2 sum, outputs counted
+  [[nodiscard]] LossScale* scaler() const noexcept;
   [[nodiscard]] std::int64_t parameter_elements() const noexcept { return elements_; }
 
   /// XXH3 of parameters and slots, for proving that ranks agree.
@@ -57,17 +60,22 @@ class ModelState {
   [[nodiscard]] float loss() const;  ///< summed over ranks after a step
   [[nodiscard]] std::array<double, 3> metric_sums() const;
   void clear_metrics();
+  /// Where the graph scales its loss: what has become of the scale, once the steps so far have ended.
+  [[nodiscard]] std::optional<LossScale> loss_scale() const;
 
-  /// A copy of parameters and slots, and its return (used by warm-up).
+  /// A copy of parameters, slots and loss scale, and its return (used by warm-up).
   [[nodiscard]] std::vector<float> snapshot() const;
   void restore(std::span<const float> snapshot);
 
  private:
+  void reset_loss_scale();
+
   Backend& backend_;
   std::vector<Entry> entries_;
   std::int64_t elements_ = 0;
   int slots_ = 0;
-  std::unique_ptr<Arena> parameters_, gradients_, slot_arena_, metrics_;
+  std::optional<LossScaling> scaling_;
+  std::unique_ptr<Arena> parameters_, gradients_, slot_arena_, metrics_, scaler_;
   std::unique_ptr<std::byte[]> bounce_;  // host memory through which a hash reads the device
 };
 
@@ -114,7 +122,7 @@ class Program {
   [[nodiscard]] const Graph& graph() const noexcept;  ///< as compiled (fused)
   [[nodiscard]] const MemoryPlan& memory() const noexcept;
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;  ///< of all lanes
-  /// f32 in logical order; waits for the step. Contract: f32 or bf16, and not overwritten by the end of the step.
+  /// f32 in logical order; waits for the step. Contract: f32, bf16 or f16, and not overwritten by the end of the step.
   [[nodiscard]] std::vector<float> read(std::string_view tensor) const;
   [[nodiscard]] Profile profile(int slot);  ///< of the batch in `slot`; takes a real step
 

@@ -47,8 +47,10 @@ struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x 
   bool log_transform = true;
   bool operator==(const Preprocess&) const = default;
 };
-struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state) -> (value[1], diff_prediction[N,K])
+struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state [, loss_scale])
+               // -> (value[1], diff_prediction[N,K])
   // value = sum over this rank's valid samples of (p - y)^2 / (K global_batch); diff seeded with 1 / global_batch.
+  // A loss scale multiplies diff, never the value.
   std::int64_t global_batch = 1;
   bool operator==(const Loss&) const = default;
 };
@@ -86,10 +88,20 @@ struct AllReduce {  // (gradients...) -> (): sums the elements [begin, end) of t
   Range range;
   bool operator==(const AllReduce&) const = default;
 };
-struct Update {  // (gradients..., step_state) -> (): updates the elements [begin, end) of the parameter arena
+struct GradientCheck {  // (gradients..., loss_scale) -> (): raises found_inf where an element of [begin, end) of the
+  Range range;          // gradient arena is not finite; works on summed gradients, so ranks need not agree on it
+  bool operator==(const GradientCheck&) const = default;
+};
+struct Update {  // (gradients..., step_state [, loss_scale]) -> (): updates the elements [begin, end) of the parameter
+                 // arena
   Rule rule;
   float decay = 0.0F;  // added to the gradient as decay * weight (Keras L2 of c is decay 2c)
   Range range;
+  bool scaled = false;  // there is a loss scale: gradients are divided by it, and found_inf leaves everything as it is
+};
+struct AdjustLossScale {  // (loss_scale) -> (): the step's last word on it, see optim.hpp's adjust
+  LossScaling rule;
+  bool operator==(const AdjustLossScale&) const = default;
 };
 
 // Fused blocks, one bounded block per family; made by a backend's fuse(), never by a model.
@@ -112,15 +124,17 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 
-using Op =
-    std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData,
-                 ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
-                 DropoutBackward, AllReduce, Update, ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
+using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData,
+                        ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
+                        DropoutBackward, AllReduce, GradientCheck, Update, AdjustLossScale, ConvBlock,
+                        PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
 /// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
 /// of the batch. backend.hpp's StepState is its layout.
-[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 32 + 8 * local_batch; }
+[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 24 + 8 * local_batch; }
+/// Extent of a graph's loss_scale (u8). optim.hpp's LossScale is its layout.
+inline constexpr std::int64_t loss_scale_extent = 24;
 
 // --- Graph -----------------------------------------------------------------------------------------------------------
 
@@ -131,6 +145,7 @@ enum class Role : std::uint8_t {
   parameter,   ///< a range of ModelState's parameter arena
   gradient,    ///< a range of the gradient arena (the loss value is its last element, so it is summed with the rest)
   metric,      ///< accumulates over an evaluation: f64 sums in device memory
+  scaler,      ///< ModelState's loss scale
 };
 
 using TensorId = int;
@@ -182,10 +197,11 @@ struct Cost {
 /// creation.
 class GraphBuilder {
  public:
-  /// `compute` is the element type of activations (f32 or bf16); parameters and gradients are always f32.
+  /// `compute` is the element type of activations (f32, bf16 or f16); parameters and gradients are always f32.
   explicit GraphBuilder(DType compute) : compute_(compute) {}
   TensorId input(std::string name, Shape shape, DType dtype);
   TensorId parameter(std::string name, Shape shape);
+  TensorId loss_scale();  ///< the tensor of that name, for a Loss that takes one
   /// Returns the first output, which is named "<name>.dst" ("<name>.value", "<name>.sums" of a loss and a metric).
   /// `result` overrides its element type, e.g. to leave bf16 before the loss.
   TensorId apply(const std::string& name, const Op& op, std::vector<TensorId> inputs, std::optional<DType> result = {});
@@ -212,6 +228,9 @@ struct DecayRule {
 /// Appends bucketed AllReduce nodes (placed as soon as a bucket's last gradient is there, on the communication lane)
 /// and the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the
 /// last.
-[[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay);
+/// Where the loss takes a loss scale, gradients are checked after their sum, all of them before the first update, and
+/// `scaling` moves the scale at the end.
+[[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
+                                      const LossScaling& scaling = {});
 
 }  // namespace trainmark

@@ -1,6 +1,9 @@
-// Optimizer update rules and learning-rate schedules as pure functions. No memory, no device, no epoch loop.
+// Optimizer update rules, the dynamic loss scale and learning-rate schedules as pure functions. No memory, no device,
+// no epoch loop.
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <variant>
 #include <vector>
 
@@ -23,6 +26,57 @@ constexpr void update(const SgdMomentum& rule, float rate, float decay, float gr
                       float& weight) {
   velocity = rule.momentum * velocity - rate * (gradient + decay * weight);
   weight += velocity;
+}
+
+/// How a dynamic loss scale moves. All factors are powers of two, so that scaling and unscaling round nothing.
+struct LossScaling {
+  float initial = 65536.0F;
+  float growth = 2.0F;
+  float backoff = 0.5F;
+  std::int32_t interval = 2000;  ///< good steps in a row before the scale grows
+  float minimum = 1.0F;          ///< gradients that overflow even here are no matter of scale
+  float maximum = 16777216.0F;   ///< 2^24
+  bool operator==(const LossScaling&) const = default;
+};
+
+/// The loss scale as it lies in device memory; only nodes of the step change it.
+struct LossScale {
+  float scale = 1.0F;
+  std::int32_t found_inf = 0;         ///< a gradient of this step was not finite: no update may happen
+  std::int32_t good_steps = 0;        ///< since the scale last changed
+  std::int32_t skipped_in_a_row = 0;  ///< updates left out since the last that was not
+  std::int64_t skipped = 0;           ///< updates left out so far
+  bool operator==(const LossScale&) const = default;
+};
+
+/// Neither infinite nor a NaN. Host and device, and unlike std::isfinite not for a compiler to assume away.
+[[nodiscard]] constexpr bool is_finite(float value) {
+  return (std::bit_cast<std::uint32_t>(value) & 0x7F800000U) != 0x7F800000U;
+}
+
+/// What a step's end makes of the scale: a skipped step backs off, `interval` good ones in a row let it grow. Clears
+/// found_inf. Host and device.
+constexpr void adjust(const LossScaling& rule, LossScale& state) {
+  if (state.found_inf != 0) {
+    const float lower = state.scale * rule.backoff;
+    state.scale = lower > rule.minimum ? lower : rule.minimum;
+    state.good_steps = 0;
+    ++state.skipped_in_a_row;
+    ++state.skipped;
+  } else {
+    state.skipped_in_a_row = 0;
+    if (++state.good_steps >= rule.interval) {
+      const float higher = state.scale * rule.growth;
+      state.scale = higher < rule.maximum ? higher : rule.maximum;
+      state.good_steps = 0;
+    }
+  }
+  state.found_inf = 0;
+}
+
+/// Whether scaling has given up hope: it has gone down as far as it may, and nothing but skipped steps came of it.
+[[nodiscard]] constexpr bool is_hopeless(const LossScaling& rule, const LossScale& state, std::int32_t patience) {
+  return state.scale <= rule.minimum && state.skipped_in_a_row >= patience;
 }
 
 /// Piecewise constant per epoch (CosmoFlow). `epoch` is 0-based.

@@ -1,9 +1,9 @@
 // A backend that does nothing, fast. What a step costs here is what the harness itself costs; a dry run plans memory
 // and checks graphs with it. Its "device" is host memory, its layouts are logical, its plans are empty.
-#include <bit>
 #include <cstring>
 #include <utility>
 
+#include "backend/math.hpp"
 #include "trainmark/backend.hpp"
 
 namespace trainmark {
@@ -93,11 +93,11 @@ class NullBackend final : public Backend {
       std::memcpy(to, from, count * sizeof(float));
       return;
     }
-    TRAINMARK_CHECK(desc.dtype == DType::bf16, name_of(desc.dtype));
+    TRAINMARK_CHECK(desc.dtype == DType::bf16 || desc.dtype == DType::f16, name_of(desc.dtype));
     for (std::size_t at = 0; at < count; ++at) {
       std::uint16_t half = 0;
       std::memcpy(&half, static_cast<const std::byte*>(from) + at * sizeof(half), sizeof(half));
-      to[at] = std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16);
+      to[at] = desc.dtype == DType::bf16 ? from_bf16(half) : from_f16(half);
     }
   }
   void from_logical(const TensorDesc& desc, const float* from, void* to) override {
@@ -127,7 +127,9 @@ class NullBackend final : public Backend {
   Planned plan(const PoolActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
   Planned plan(const ConvBlockBackwardWeights&, const Operands& operands) override { return planned(operands); }
   Planned plan(const AllReduce&, Collective&) override { return planned({}); }
+  Planned plan(const GradientCheck&) override { return planned({}); }
   Planned plan(const Update&) override { return planned({}); }
+  Planned plan(const AdjustLossScale&) override { return planned({}); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&) override {
     return std::make_unique<NullCollective>();

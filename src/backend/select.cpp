@@ -34,7 +34,7 @@ std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World&
   world.all().max(any_without);
   overlap = any_without[0] == 0.0;
   const int threads = options.threads > 0 ? options.threads : std::max(1, cores - (overlap ? 1 : 0));
-  return make_cpu_backend(threads, overlap);
+  return make_cpu_backend(threads, overlap, options.tf32);
 }
 
 }  // namespace

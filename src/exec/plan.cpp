@@ -30,7 +30,9 @@ class PlanNode {
   Planned operator()(const ActivationBackward& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const DropoutBackward& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const AllReduce& op) const { return backend_.plan(op, collective_); }
+  Planned operator()(const GradientCheck& op) const { return backend_.plan(op); }
   Planned operator()(const Update& op) const { return backend_.plan(op); }
+  Planned operator()(const AdjustLossScale& op) const { return backend_.plan(op); }
   Planned operator()(const ConvBlock& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const PoolActivationBackward& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const ConvBlockBackwardWeights& op) const { return backend_.plan(op, operands_); }

@@ -13,6 +13,8 @@ namespace trainmark {
 
 static_assert(step_state_bytes(3) == static_cast<std::size_t>(step_state_extent(3)),
               "graphs and backends must agree on the size of step_state");
+static_assert(sizeof(LossScale) == static_cast<std::size_t>(loss_scale_extent),
+              "graphs and backends must agree on the size of loss_scale");
 
 struct Program::Impl {
   Impl(Backend& owner, Graph source, ModelState& model, Collective& collective, std::shared_ptr<InputSlots> memory,
@@ -59,6 +61,8 @@ struct Program::Impl {
         return state.gradients() + tensor.offset;
       case Role::metric:
         return state.metrics();
+      case Role::scaler:
+        return state.scaler();
     }
     return nullptr;
   }
@@ -68,12 +72,17 @@ struct Program::Impl {
     std::vector<void*> args;
     if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
       args.push_back(state.gradients() + reduce->range.begin);
+    } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
+      args.push_back(state.gradients() + check->range.begin);
+      args.push_back(state.scaler());
     } else if (const auto* update = std::get_if<Update>(&node.op)) {
       args.push_back(state.parameters() + update->range.begin);
       args.push_back(state.gradients() + update->range.begin);
       for (int index = 0; index < slots_of(update->rule); ++index)
         args.push_back(state.slot(index) + update->range.begin);
-      args.push_back(address(node.inputs.back(), slot));  // step_state
+      const std::size_t controls = update->scaled ? 2 : 1;  // step_state, loss_scale: the last inputs
+      for (std::size_t input = node.inputs.size() - controls; input < node.inputs.size(); ++input)
+        args.push_back(address(node.inputs[input], slot));
     } else {
       for (const auto* operands : {&node.inputs, &node.outputs})
         for (const TensorId id : *operands)
@@ -173,7 +182,7 @@ std::vector<float> Program::read(std::string_view tensor) const {
   impl_->record();
   const TensorId id = impl_->planned.graph.find(tensor);
   const TensorDesc& desc = impl_->planned.tensors[static_cast<std::size_t>(id)];
-  TRAINMARK_CHECK(desc.dtype == DType::f32 || desc.dtype == DType::bf16, tensor);
+  TRAINMARK_CHECK(desc.dtype == DType::f32 || desc.dtype == DType::bf16 || desc.dtype == DType::f16, tensor);
   if (impl_->planned.graph.tensors[static_cast<std::size_t>(id)].role == Role::activation) {
     TRAINMARK_CHECK(!impl_->overwritten(id), fmt::format("{} is gone by the end of a step", tensor));
   }

@@ -26,6 +26,8 @@ Access access_of(const Graph& graph, TensorId id, const MemoryPlan& memory, cons
       return from(Space::gradient, tensor.offset, tensor.shape.elements());
     case Role::metric:
       return from(Space::metric, 0, tensor.shape.elements());
+    case Role::scaler:
+      return from(Space::scaler, 0, tensor.shape.elements());
     case Role::input:
       break;
   }
@@ -51,9 +53,15 @@ std::vector<std::vector<Access>> accesses_of(const Graph& graph, const MemoryPla
       accesses.push_back(access_of(graph, id, memory, bytes, false));
     for (const TensorId id : node.outputs)
       accesses.push_back(access_of(graph, id, memory, bytes, true));
-    // Two operations work on arenas in place, which their operands do not say.
+    // Four operations work on arenas in place, which their operands do not say.
+    constexpr Range whole_scaler = {0, loss_scale_extent};
     if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
       accesses.push_back({Space::gradient, reduce->range, true});
+    } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
+      accesses.push_back({Space::gradient, check->range, false});
+      accesses.push_back({Space::scaler, whole_scaler, true});
+    } else if (std::holds_alternative<AdjustLossScale>(node.op)) {
+      accesses.push_back({Space::scaler, whole_scaler, true});
     } else if (const auto* update = std::get_if<Update>(&node.op)) {
       accesses.push_back({Space::gradient, update->range, false});
       accesses.push_back({Space::parameter, update->range, true});

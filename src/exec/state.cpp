@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t arena_alignment = 64;
 constexpr std::int64_t metric_sums_count = 3;
+constexpr std::int64_t scaler_floats = sizeof(LossScale) / sizeof(float);  // its bytes in a snapshot
 constexpr std::size_t bounce_bytes = std::size_t{1} << 20;
 
 /// Half the width of Glorot's uniform distribution for weights [O, I, kernel...].
@@ -44,9 +45,21 @@ ModelState::ModelState(Backend& backend, const Graph& graph, int slots)
   gradients_ = std::make_unique<Arena>(backend, bytes_of_floats(graph.gradient_elements()));
   slot_arena_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_ * slots));
   metrics_ = std::make_unique<Arena>(backend, metric_sums_count * sizeof(double));
+  scaler_ = std::make_unique<Arena>(backend, sizeof(LossScale));
+  for (const Node& node : graph.nodes)
+    if (const auto* adjust = std::get_if<AdjustLossScale>(&node.op)) scaling_ = adjust->rule;
   Stream& stream = backend.stream(Lane::compute);
-  for (const Arena* arena : {parameters_.get(), gradients_.get(), slot_arena_.get(), metrics_.get()})
+  for (const Arena* arena : {parameters_.get(), gradients_.get(), slot_arena_.get(), metrics_.get(), scaler_.get()})
     backend.fill_zero(stream, arena->data(), arena->bytes());
+  stream.synchronize();
+  reset_loss_scale();
+}
+
+void ModelState::reset_loss_scale() {
+  if (!scaling_) return;
+  const LossScale fresh{.scale = scaling_->initial};
+  Stream& stream = backend_.stream(Lane::compute);
+  backend_.copy_to_device(stream, scaler(), &fresh, sizeof(fresh));
   stream.synchronize();
 }
 
@@ -66,6 +79,7 @@ void ModelState::initialise(std::uint64_t seed) {
   Stream& stream = backend_.stream(Lane::compute);
   backend_.fill_zero(stream, slot_arena_->data(), slot_arena_->bytes());
   stream.synchronize();
+  reset_loss_scale();
 }
 
 float* ModelState::parameters() const noexcept { return reinterpret_cast<float*>(parameters_->data()); }
@@ -74,6 +88,7 @@ float* ModelState::slot(int index) const noexcept {
   return reinterpret_cast<float*>(slot_arena_->data()) + index * elements_;
 }
 double* ModelState::metrics() const noexcept { return reinterpret_cast<double*>(metrics_->data()); }
+LossScale* ModelState::scaler() const noexcept { return reinterpret_cast<LossScale*>(scaler_->data()); }
 
 std::uint64_t ModelState::hash() const {
   // Piecewise through one buffer: a copy of the whole state would show up in the peak memory of a run.
@@ -127,18 +142,31 @@ void ModelState::clear_metrics() {
   backend_.fill_zero(backend_.stream(Lane::compute), metrics(), metric_sums_count * sizeof(double));
 }
 
+std::optional<LossScale> ModelState::loss_scale() const {
+  if (!scaling_) return {};
+  LossScale now;
+  Stream& stream = backend_.stream(Lane::compute);
+  backend_.copy_to_host(stream, &now, scaler(), sizeof(now));
+  stream.synchronize();
+  return now;
+}
+
 std::vector<float> ModelState::snapshot() const {
   std::vector<float> values = read(parameters(), elements_);
   const std::vector<float> slots = read(slot(0), elements_ * slots_);
   values.insert(values.end(), slots.begin(), slots.end());
+  const std::vector<float> scale = read(reinterpret_cast<const float*>(scaler()), scaler_floats);
+  values.insert(values.end(), scale.begin(), scale.end());
   return values;
 }
 
 void ModelState::restore(std::span<const float> snapshot) {
   const auto parameters_count = static_cast<std::size_t>(elements_);
-  TRAINMARK_CHECK(snapshot.size() == parameters_count * static_cast<std::size_t>(1 + slots_), "of another state");
+  const std::size_t values = parameters_count * static_cast<std::size_t>(1 + slots_);
+  TRAINMARK_CHECK(snapshot.size() == values + static_cast<std::size_t>(scaler_floats), "of another state");
   write(parameters(), snapshot.first(parameters_count));
-  write(slot(0), snapshot.subspan(parameters_count));
+  write(slot(0), snapshot.subspan(parameters_count, values - parameters_count));
+  write(reinterpret_cast<float*>(scaler()), snapshot.subspan(values));
 }
 
 }  // namespace trainmark

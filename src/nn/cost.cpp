@@ -38,10 +38,19 @@ class CostOf {
     constexpr std::int64_t moved = 2 * sizeof(float);
     return {.macs = 0, .flops = reduce.range.size(), .bytes = moved * reduce.range.size(), .parameters = 0};
   }
+  Cost operator()(const GradientCheck& check) const {
+    constexpr std::int64_t moved = sizeof(float);
+    return {.macs = 0, .flops = check.range.size(), .bytes = moved * check.range.size(), .parameters = 0};
+  }
   Cost operator()(const Update& update) const {
-    // Reads parameter, gradient and slots; writes parameter and slots. Six operations an element for SGD with momentum.
+    // Reads parameter, gradient and slots; writes parameter and slots. Six operations an element for SGD with momentum,
+    // and one to take the loss scale off.
     const std::int64_t moved = (3 + 2 * slots_of(update.rule)) * static_cast<std::int64_t>(sizeof(float));
-    return {.macs = 0, .flops = 6 * update.range.size(), .bytes = moved * update.range.size(), .parameters = 0};
+    const std::int64_t flops = update.scaled ? 7 : 6;
+    return {.macs = 0, .flops = flops * update.range.size(), .bytes = moved * update.range.size(), .parameters = 0};
+  }
+  Cost operator()(const AdjustLossScale&) const {
+    return {.macs = 0, .flops = 1, .bytes = 2 * loss_scale_extent, .parameters = 0};
   }
   Cost operator()(const ConvBlock& block) const {
     return convolution_block(block, output(0)[1], block.has_pool ? 2 : 1);

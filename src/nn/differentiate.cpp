@@ -58,7 +58,9 @@ class Differentiate {
   void operator()(const ActivationBackward&) { not_forward(); }
   void operator()(const DropoutBackward&) { not_forward(); }
   void operator()(const AllReduce&) { not_forward(); }
+  void operator()(const GradientCheck&) { not_forward(); }
   void operator()(const Update&) { not_forward(); }
+  void operator()(const AdjustLossScale&) { not_forward(); }
   void operator()(const ConvBlock&) { not_forward(); }
   void operator()(const PoolActivationBackward&) { not_forward(); }
   void operator()(const ConvBlockBackwardWeights&) { not_forward(); }

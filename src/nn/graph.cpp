@@ -26,7 +26,9 @@ struct NameOf {
   std::string_view operator()(const ActivationBackward&) const { return "ActivationBackward"; }
   std::string_view operator()(const DropoutBackward&) const { return "DropoutBackward"; }
   std::string_view operator()(const AllReduce&) const { return "AllReduce"; }
+  std::string_view operator()(const GradientCheck&) const { return "GradientCheck"; }
   std::string_view operator()(const Update&) const { return "Update"; }
+  std::string_view operator()(const AdjustLossScale&) const { return "AdjustLossScale"; }
   std::string_view operator()(const ConvBlock&) const { return "ConvBlock"; }
   std::string_view operator()(const PoolActivationBackward&) const { return "PoolActivationBackward"; }
   std::string_view operator()(const ConvBlockBackwardWeights&) const { return "ConvBlockBackwardWeights"; }
@@ -63,6 +65,10 @@ TensorId GraphBuilder::input(std::string name, Shape shape, DType dtype) {
 TensorId GraphBuilder::parameter(std::string name, Shape shape) {
   const std::int64_t offset = graph_.parameter_elements();
   return graph_.add({std::move(name), std::move(shape), DType::f32, Role::parameter, offset});
+}
+
+TensorId GraphBuilder::loss_scale() {
+  return graph_.add({"loss_scale", Shape{loss_scale_extent}, DType::u8, Role::scaler, 0});
 }
 
 TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<TensorId> inputs,

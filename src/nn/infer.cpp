@@ -54,14 +54,15 @@ class Infer {
     return {activation(inputs_[0].shape, DType::f32)};
   }
   Tensors operator()(const Loss& loss) const {
-    compared();
+    compared(inputs_.size() > 3 ? 4 : 3);
+    if (inputs_.size() > 3) scaler(3);
     require(loss.global_batch >= inputs_[0].shape[0],
             fmt::format("has a global batch of {} for a local batch of {}", loss.global_batch, inputs_[0].shape[0]),
             "make the global batch the sum of all local batches");
     return {gradient({1}), activation(inputs_[0].shape, inputs_[0].dtype)};
   }
   Tensors operator()(const Metric&) const {
-    compared();
+    compared(3);
     return {{"", Shape{3}, DType::f64, Role::metric, 0}};
   }
   Tensors operator()(const ConvBackwardData& backward) const {
@@ -109,7 +110,19 @@ class Infer {
     return {activation(inputs_[0].shape, inputs_[0].dtype)};
   }
   Tensors operator()(const AllReduce&) const { return {}; }
-  Tensors operator()(const Update&) const { return {}; }
+  Tensors operator()(const GradientCheck&) const {
+    scaler(inputs_.size() - 1);
+    return {};
+  }
+  Tensors operator()(const Update& update) const {
+    if (update.scaled) scaler(inputs_.size() - 1);
+    return {};
+  }
+  Tensors operator()(const AdjustLossScale&) const {
+    arity(1);
+    scaler(0);
+    return {};
+  }
   Tensors operator()(const ConvBlock& block) const {
     arity(3);
     Shape dst = convolved(block.conv);
@@ -151,8 +164,12 @@ class Infer {
     require(inputs_[index].shape == Shape{units}, fmt::format("has {} output channels and another bias", units),
             "give one bias value a channel");
   }
-  void compared() const {
-    arity(3);
+  void scaler(std::size_t index) const {
+    TRAINMARK_CHECK(index < inputs_.size() && inputs_[index].role == Role::scaler,
+                    fmt::format("{} {} takes a loss scale as its last input", name_of(op_), node_));
+  }
+  void compared(std::size_t inputs) const {
+    arity(inputs);
     require(inputs_[0].shape.rank() == 2 && inputs_[0].shape == inputs_[1].shape,
             "compares a prediction with a target of another shape", "give both as N,K");
   }

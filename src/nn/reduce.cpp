@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "trainmark/nn.hpp"
@@ -56,9 +57,34 @@ std::size_t ready_after(const Graph& graph, const Bucket& bucket) {
   return last;
 }
 
+/// What every step hands to those who reduce and update: what the host says, and the loss scale if there is one.
+struct Controls {
+  TensorId step_state = 0;
+  std::optional<TensorId> loss_scale;
+};
+
+Controls controls_of(const Graph& graph) {
+  const auto is_loss = [](const Node& node) { return std::holds_alternative<Loss>(node.op); };
+  const auto loss = std::ranges::find_if(graph.nodes, is_loss);
+  TRAINMARK_CHECK(loss != graph.nodes.end(), "a graph without a loss has no gradients to reduce");
+  Controls controls{.step_state = loss->inputs.at(2), .loss_scale = {}};
+  if (loss->inputs.size() > 3) controls.loss_scale = loss->inputs[3];
+  return controls;
+}
+
+/// Looks at a bucket's gradients, and not at the loss value, which no scale has touched.
+Node check_of(const Graph& graph, const Bucket& bucket, TensorId loss_scale, std::size_t index) {
+  const Range range{bucket.range.begin, std::min(bucket.range.end, graph.parameter_elements())};
+  Node check{fmt::format("check{}", index), GradientCheck{range}, {}, {}, Lane::compute};
+  for (const TensorId id : bucket.gradients)
+    if (graph.tensors[static_cast<std::size_t>(id)].offset < range.end) check.inputs.push_back(id);
+  check.inputs.push_back(loss_scale);
+  return check;
+}
+
 /// Cuts a bucket into the longest ranges of one decay each; the loss value behind the parameters is no part of any.
 std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rule& rule, const DecayRule& decay,
-                             TensorId step_state) {
+                             const Controls& controls) {
   const std::int64_t parameters = graph.parameter_elements();
   std::vector<Node> updates;
   for (const TensorId id : bucket.gradients) {
@@ -69,39 +95,37 @@ std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rul
     const float factor = decays ? decay.decay : 0.0F;
     const std::int64_t end = gradient.offset + gradient.shape.elements();
     if (updates.empty() || std::get<Update>(updates.back().op).decay != factor) {
-      const Update update{.rule = rule, .decay = factor, .range = {gradient.offset, end}};
+      const Update update{
+          .rule = rule, .decay = factor, .range = {gradient.offset, end}, .scaled = controls.loss_scale.has_value()};
       updates.push_back({fmt::format("update.{}", parameter), update, {}, {}, Lane::compute});
     }
     std::get<Update>(updates.back().op).range.end = end;
     updates.back().inputs.push_back(id);
   }
-  for (Node& update : updates)
-    update.inputs.push_back(step_state);
+  for (Node& update : updates) {
+    update.inputs.push_back(controls.step_state);
+    if (controls.loss_scale) update.inputs.push_back(*controls.loss_scale);
+  }
   return updates;
-}
-
-TensorId step_state_of(const Graph& graph) {
-  const auto is_loss = [](const Node& node) { return std::holds_alternative<Loss>(node.op); };
-  const auto loss = std::ranges::find_if(graph.nodes, is_loss);
-  TRAINMARK_CHECK(loss != graph.nodes.end(), "a graph without a loss has no gradients to reduce");
-  return loss->inputs.at(2);
 }
 
 }  // namespace
 
-Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay) {
+Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
+                        const LossScaling& scaling) {
   for (const std::string& name : decay.tensors)
     TRAINMARK_CHECK(graph.tensors[static_cast<std::size_t>(graph.find(name))].role == Role::parameter, name);
-  const TensorId step_state = step_state_of(graph);
+  const Controls controls = controls_of(graph);
   const std::vector<Bucket> buckets = make_buckets(graph, bucket_bytes);
 
   std::vector<std::vector<Node>> after(graph.nodes.size());
-  std::vector<Node> updates;
+  std::vector<Node> checks, updates;
   for (std::size_t at = 0; at < buckets.size(); ++at) {
     const Bucket& bucket = buckets[at];
     after[ready_after(graph, bucket)].push_back(
         {fmt::format("reduce{}", at), AllReduce{bucket.range}, bucket.gradients, {}, Lane::communication});
-    for (Node& update : updates_of(graph, bucket, rule, decay, step_state))
+    if (controls.loss_scale) checks.push_back(check_of(graph, bucket, *controls.loss_scale, at));
+    for (Node& update : updates_of(graph, bucket, rule, decay, controls))
       updates.push_back(std::move(update));
   }
 
@@ -110,7 +134,12 @@ Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule
     nodes.push_back(std::move(graph.nodes[at]));
     std::ranges::move(after[at], std::back_inserter(nodes));
   }
+  // On one lane in this order, so that every check has ended before the first update begins.
+  std::ranges::move(checks, std::back_inserter(nodes));
   std::ranges::move(updates, std::back_inserter(nodes));
+  if (controls.loss_scale) {
+    nodes.push_back({"adjust_loss_scale", AdjustLossScale{scaling}, {*controls.loss_scale}, {}, Lane::compute});
+  }
   graph.nodes = std::move(nodes);
   return graph;
 }

@@ -79,7 +79,7 @@ constexpr const char* no_pooled_block =
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, bool overlap) : threads_(threads) {
+  CpuBackend(int threads, bool overlap, bool tf32) : threads_(threads), tf32_(tf32) {
 #ifndef TRAINMARK_SERIAL_LOOPS
     omp_set_dynamic(0);
     omp_set_num_threads(threads);
@@ -90,9 +90,10 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override {
     const dnnl_version_t* version = dnnl_version();
-    return fmt::format("cpu (oneDNN {}.{}.{}, {}, {} thread{} a rank{}{})", version->major, version->minor,
+    return fmt::format("cpu (oneDNN {}.{}.{}, {}, {} thread{} a rank{}{}{})", version->major, version->minor,
                        version->patch, instruction_set(), threads_, threads_ == 1 ? "" : "s",
-                       worker_ ? " and one for communication" : "", native_bf16() ? "" : ", bf16 emulated");
+                       worker_ ? " and one for communication" : "", native_bf16() ? "" : ", bf16 emulated",
+                       tf32_ ? ", tf32 computed as fp32" : "");
   }
   [[nodiscard]] bool overlaps() const override { return worker_ != nullptr; }
   [[nodiscard]] int threads() const override { return threads_; }
@@ -175,7 +176,9 @@ class CpuBackend final : public Backend {
     return plan_first_block_backward_weights(op.block, operands);
   }
   Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
+  Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
   Planned plan(const Update& op) override { return plan_update(op); }
+  Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     return cpu::make_collective(group);
@@ -204,6 +207,7 @@ class CpuBackend final : public Backend {
   }
 
   int threads_;
+  bool tf32_;
   CountingMemory memory_, pinned_;
   InlineStream stream_;
   std::unique_ptr<Worker> worker_;
@@ -212,8 +216,8 @@ class CpuBackend final : public Backend {
 }  // namespace
 }  // namespace cpu
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap) {
-  return std::make_unique<cpu::CpuBackend>(std::max(1, threads), overlap);
+std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap, bool tf32) {
+  return std::make_unique<cpu::CpuBackend>(std::max(1, threads), overlap, tf32);
 }
 
 }  // namespace trainmark

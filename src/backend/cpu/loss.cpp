@@ -9,18 +9,21 @@ Planned plan_loss(const Loss& loss, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   const double scale = 1.0 / static_cast<double>(outputs * loss.global_batch);
+  const bool scaled = operands.inputs.size() > 3;
   auto body = [=](std::span<void* const> args) {
     const auto* prediction = static_cast<const float*>(args[0]);
     const auto* target = static_cast<const float*>(args[1]);
     const std::int64_t valid = static_cast<const StepState*>(args[2])->valid * outputs;
-    auto* diff = static_cast<float*>(args[4]);
+    const float loss_scale = scaled ? static_cast<const LossScale*>(args[3])->scale : 1.0F;
+    auto* value = static_cast<float*>(args[scaled ? 4 : 3]);
+    auto* diff = static_cast<float*>(args[scaled ? 5 : 4]);
     double sum = 0.0;
     for (std::int64_t i = 0; i < samples * outputs; ++i) {
       const double error = i < valid ? static_cast<double>(prediction[i]) - target[i] : 0.0;
       sum += error * error;
-      diff[i] = static_cast<float>(2.0 * scale * error);
+      diff[i] = loss_scale * static_cast<float>(2.0 * scale * error);
     }
-    *static_cast<float*>(args[3]) = static_cast<float>(scale * sum);
+    *value = static_cast<float>(scale * sum);
   };
   return planned(body, operands.outputs);
 }

@@ -12,12 +12,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace trainmark::cpu::HWY_NAMESPACE {
 
-/// optim.hpp's update(SgdMomentum), in vectors.
+/// optim.hpp's update(SgdMomentum), in vectors, of gradients that `unscale` brings to their true size. It is a power of
+/// two, 1 where nothing was scaled: one path for both, so that scaling changes no bit.
 void momentum_range(float* weights, const float* gradients, float* velocity, std::int64_t count, float momentum,
-                    float rate, float decay) {
+                    float rate, float decay, float unscale) {
   over_lanes(count, [&](auto d, std::int64_t at) HWY_ATTR {
     const auto w = load(d, weights + at);
-    const auto g = hn::Add(load(d, gradients + at), hn::Mul(hn::Set(d, decay), w));
+    const auto true_size = hn::Mul(load(d, gradients + at), hn::Set(d, unscale));
+    const auto g = hn::Add(true_size, hn::Mul(hn::Set(d, decay), w));
     const auto v = hn::Sub(hn::Mul(hn::Set(d, momentum), load(d, velocity + at)), hn::Mul(hn::Set(d, rate), g));
     store(d, v, velocity + at);
     store(d, hn::Add(w, v), weights + at);
@@ -33,13 +35,16 @@ namespace {
 
 HWY_EXPORT(momentum_range);
 
-Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
-  auto body = [rule, decay, count](std::span<void* const> args) {
+Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool scaled) {
+  auto body = [rule, decay, count, scaled](std::span<void* const> args) {
     const auto& state = *static_cast<const StepState*>(args[3]);
+    const LossScale scaler = scaled ? *static_cast<const LossScale*>(args[4]) : LossScale{};
+    if (scaler.found_inf != 0) return;
+    const float unscale = 1.0F / scaler.scale;
     parallel_for(count, 1 << 14, [&](Range range, int) {
       HWY_DYNAMIC_DISPATCH(momentum_range)
       (static_cast<float*>(args[0]) + range.begin, static_cast<const float*>(args[1]) + range.begin,
-       static_cast<float*>(args[2]) + range.begin, range.size(), rule.momentum, state.rate, decay);
+       static_cast<float*>(args[2]) + range.begin, range.size(), rule.momentum, state.rate, decay, unscale);
     });
   };
   return planned(body, {});
@@ -48,8 +53,9 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
 }  // namespace
 
 Planned plan_update(const Update& update) {
-  return std::visit([&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size()); },
-                    update.rule);
+  return std::visit(
+      [&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size(), update.scaled); },
+      update.rule);
 }
 
 }  // namespace trainmark::cpu

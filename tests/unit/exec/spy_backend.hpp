@@ -73,7 +73,9 @@ class SpyBackend final : public Backend {
   Planned plan(const PoolActivationBackward& op, const Operands& operands) override { return note(op, operands); }
   Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
   Planned plan(const AllReduce& op, Collective&) override { return note(op, {}); }
+  Planned plan(const GradientCheck& op) override { return note(op, {}); }
   Planned plan(const Update& op) override { return note(op, {}); }
+  Planned plan(const AdjustLossScale& op) override { return note(op, {}); }
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     return null_->make_collective(group);
   }
