@@ -24,6 +24,8 @@ enum class ThreadOrder : std::uint8_t { forward, reverse, random };
 
 struct Faults {
   int devices = 1;
+  int first_device = 0;  ///< of the node's, as CUDA_VISIBLE_DEVICES chooses: moves the bus ids
+  bool no_driver = false;
   bool driver_too_old = false;
   std::size_t memory_bytes = std::size_t{80} << 30;  ///< of the device; what exceeds it is cudaErrorMemoryAllocation
   std::int64_t failing_launch = -1;                  ///< from this kernel on (0-based since reset) everything fails ...

@@ -32,7 +32,7 @@ cudaError_t failed(cudaError_t code) {
 
 cudaError_t standing_error() {
   const Device& self = device();
-  if (self.options.faults.driver_too_old) return cudaErrorInsufficientDriver;
+  if (self.options.faults.driver_too_old || self.options.faults.no_driver) return cudaErrorInsufficientDriver;
   if (self.options.faults.devices == 0) return cudaErrorNoDevice;
   return self.sticky;
 }
@@ -75,7 +75,7 @@ extern "C" {
 cudaError_t cudaGetDeviceCount(int* count) {
   const Lock lock(device().mutex);
   const Faults& faults = device().options.faults;
-  *count = faults.driver_too_old ? 0 : faults.devices;
+  *count = faults.driver_too_old || faults.no_driver ? 0 : faults.devices;
   return failed(standing_error());
 }
 
@@ -143,7 +143,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int /*o
 cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int ordinal) {
   const Lock lock(device().mutex);
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);
-  std::snprintf(text, static_cast<std::size_t>(length), "0000:%02x:00.0", static_cast<unsigned>(ordinal + 1));
+  std::snprintf(text, static_cast<std::size_t>(length), "0000:%02x:00.0",
+                static_cast<unsigned>(device().options.faults.first_device + ordinal + 1));
   return cudaSuccess;
 }
 
@@ -184,7 +185,8 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 
 cudaError_t cudaDriverGetVersion(int* version) {
   const Lock lock(device().mutex);
-  *version = device().options.faults.driver_too_old ? 11000 : CUDART_VERSION;
+  const Faults& faults = device().options.faults;
+  *version = faults.no_driver ? 0 : faults.driver_too_old ? 11000 : CUDART_VERSION;
   return cudaSuccess;
 }
 
