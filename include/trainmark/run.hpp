@@ -88,7 +88,8 @@ struct RunOptions {
 };
 
 /// Ctrl-C and termination, taken by one thread instead of by whatever happened to run. Make it first in main, before
-/// MPI and any other thread: SIGINT and SIGTERM are blocked from then on in every thread.
+/// MPI and any other thread: SIGINT, SIGTERM and SIGHUP (a closed terminal) are blocked from then on in every thread.
+/// Under nohup SIGHUP stays ignored.
 class Interrupts {
  public:
   Interrupts();   ///< blocks the signals and starts the thread that waits for them
@@ -100,6 +101,8 @@ class Interrupts {
   /// Closers run newest first, in the waiting thread, and must neither call MPI nor take longer than half a second.
   class Guard;
   [[nodiscard]] Guard on_signal(std::function<void(int code)> closer);
+  /// "ended by signal 2 (Interrupt)" for 130.
+  [[nodiscard]] static std::string describe(int code);
 
  private:
   struct Impl;

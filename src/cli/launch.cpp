@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -110,9 +111,18 @@ void require_same_launch(const World& world, const Process& process) {
 }  // namespace
 
 int with_world(Process& process, const std::function<int(const World&, Interrupts&)>& work) {
+  // A reader that leaves (`| head`, a closed terminal) must not end a run, least of all with its log left open.
+  std::signal(SIGPIPE, SIG_IGN);
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const World world(process.argc, process.argv);
-  const Interrupts::Guard tidy = interrupts.on_signal([](int) { remove_temporaries(); });
+  const Interrupts::Guard tidy = interrupts.on_signal([&world](int code) {
+    remove_temporaries();
+    // Last, since a terminal may be slow; on a line of its own, whatever progress stands there.
+    if (world.all().rank() == 0)
+      std::fputs(
+          fmt::format("{}trainmark: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", Interrupts::describe(code)).c_str(),
+          stderr);
+  });
   const Group farewell = world.all().duplicate();
   Failure failure;
   try {

@@ -47,10 +47,10 @@ std::string one_line(const std::string& json) {
 Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
   if (context.interrupts == nullptr) return {};
   return context.interrupts->on_signal([&timeline, &results](int code) {
-    // Nothing here may be kept from happening by what failed before it, a full disk above all.
+    // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
+    // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
     timeline.abort();
-    remove_temporaries();
-    RunRecord record{static_cast<ExitCode>(code), "aborted", fmt::format("ended by signal {}", code - 128), {}, {}, {}};
+    RunRecord record{static_cast<ExitCode>(code), "aborted", Interrupts::describe(code), {}, {}, {}};
     // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
     if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
     results.conclude(record, true);
@@ -93,6 +93,7 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
                              options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
                              world_.nodes(), world_.nodes() == 1 ? "" : "s", options_.train.global_batch,
                              options_.train.precision, backend.description()));
+  progress_.line(fmt::format("results in {}", results_.folder().string()));
   results_.conclude(record_);  // status "running": a job that is killed leaves at least this
 }
 

@@ -1,10 +1,12 @@
-// One thread waits for SIGINT and SIGTERM and closes what must not be left open. mpirun kills about a second after
-// TERM, so closers are few and quick.
+// One thread waits for SIGINT, SIGTERM and SIGHUP and closes what must not be left open. mpirun kills about a second
+// after TERM, so closers are few and quick.
+#include <fmt/core.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,14 +25,22 @@ struct Interrupts::Impl {
   int next_id = 1;
   std::thread waiter;
   static constexpr int wake = SIGUSR2;  // ends the thread when the process ends in the ordinary way
+  sigset_t awaited = signals();
 
-  void wait() {
+  static sigset_t signals() {
     sigset_t set;
     sigemptyset(&set);
     for (const int signal : {SIGINT, SIGTERM, wake})
       sigaddset(&set, signal);
+    // Under nohup a hang-up is ignored, but would be queued all the same if it were blocked.
+    struct sigaction hangup {};
+    if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
+    return set;
+  }
+
+  void wait() {
     int signal = 0;
-    if (sigwait(&set, &signal) != 0 || signal == wake) return;
+    if (sigwait(&awaited, &signal) != 0 || signal == wake) return;
     const int code = 128 + signal;
     // Somebody may hold the lock for ever (a full disk): then leave without tidying rather than not at all.
     if (mutex.try_lock_for(std::chrono::milliseconds(100))) {
@@ -47,17 +57,18 @@ struct Interrupts::Impl {
 };
 
 Interrupts::Interrupts() : impl_(std::make_shared<Impl>()) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, Impl::wake})
-    sigaddset(&set, signal);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  pthread_sigmask(SIG_BLOCK, &impl_->awaited, nullptr);
   impl_->waiter = std::thread([impl = impl_.get()] { impl->wait(); });
 }
 
 Interrupts::~Interrupts() {
   pthread_kill(impl_->waiter.native_handle(), Impl::wake);
   impl_->waiter.join();
+}
+
+std::string Interrupts::describe(int code) {
+  const int signal = code - 128;
+  return fmt::format("ended by signal {} ({})", signal, strsignal(signal));
 }
 
 Interrupts::Guard Interrupts::on_signal(std::function<void(int)> closer) {
