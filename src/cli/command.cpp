@@ -35,7 +35,9 @@ void print_error(std::string_view message) {
   std::string text = "trainmark: error: ";
   for (const char c : message)
     text += c == '\n' ? std::string("\n  ") : std::string(1, c);
-  fmt::print(stderr, "{}\n", text);  // one write, so that ranks do not mix
+  text += '\n';
+  // One write, so that ranks do not mix; and one that does not raise, since this is where errors end.
+  std::fputs(text.c_str(), stderr);
 }
 
 std::string read_file(const std::string& path) {
@@ -53,6 +55,23 @@ std::string read_file(const std::string& path) {
     text.append(block.data(), count);
   if (std::ferror(file.get()) != 0) throw fail(errno);
   return text;
+}
+
+namespace {
+
+int first_output_error = 0;  // rank 0's main thread alone writes to stdout
+
+}  // namespace
+
+void write_output(const std::string& text) noexcept {
+  std::fputs(text.c_str(), stdout);
+  static_cast<void>(output_error());
+}
+
+int output_error() noexcept {
+  errno = 0;
+  if (std::fflush(stdout) != 0 && first_output_error == 0) first_output_error = errno;
+  return first_output_error;
 }
 
 }  // namespace trainmark::cli

@@ -36,6 +36,10 @@ void add_completion(CLI::App& app, Action& action);
 
 /// "trainmark: error: ..." on stderr, further lines indented.
 void print_error(std::string_view message);
+/// To stdout, at once. Never raises: a reader that is gone must not undo work that is done; see output_error.
+void write_output(const std::string& text) noexcept;
+/// Flushes stdout. 0, or the errno of the first write to it that failed.
+[[nodiscard]] int output_error() noexcept;
 /// The whole file. Raises Error{usage}: missing, a folder, not readable.
 [[nodiscard]] std::string read_file(const std::string& path);
 [[nodiscard]] inline int to_int(ExitCode code) noexcept { return static_cast<int>(code); }

@@ -19,8 +19,8 @@ class Percentage {
     if (percent < next_) return;
     next_ = percent + (terminal_ ? 1 : 10);
     const bool stays = !terminal_ || percent >= 100;
-    fmt::print(stderr, "{}generating {} %{}", terminal_ ? "\r" : "", percent, stays ? "\n" : "");
-    std::fflush(stderr);
+    // Not through fmt::print, which raises where stderr is full: then the percentages are lost, not the data.
+    std::fputs(fmt::format("{}generating {} %{}", terminal_ ? "\r" : "", percent, stays ? "\n" : "").c_str(), stderr);
   }
 
  private:
@@ -41,13 +41,13 @@ int generate(const GenerateFlags& flags, const World& world) {
     if (speaks) percentage.show(fraction);
   });
   if (world.all().rank() == 0 && flags.json) {
-    fmt::print("{}", generation_json(report, flags.target));
+    write_output(generation_json(report, flags.target));
   } else if (speaks) {
-    fmt::print("{}: {} files written, {} kept, {:.1f} MiB in {:.1f} s\n", flags.target, report.files_written,
-               report.files_kept, static_cast<double>(report.bytes) / 1048576.0, report.seconds);
-    fmt::print("generated data: runs on them are no MLPerf results (set submission.generated_data)\n");
+    write_output(fmt::format("{}: {} files written, {} kept, {:.1f} MiB in {:.1f} s\n", flags.target,
+                             report.files_written, report.files_kept, static_cast<double>(report.bytes) / 1048576.0,
+                             report.seconds));
+    write_output("generated data: runs on them are no MLPerf results (set submission.generated_data)\n");
   }
-  std::fflush(stdout);
   return 0;
 }
 

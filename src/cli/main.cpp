@@ -1,9 +1,15 @@
 // The program's entry: parses the command line, does what it asks for, and turns errors into messages and exit codes.
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <exception>
+#include <sstream>
 #include <thread>
 
 #include "cli/command.hpp"
@@ -56,6 +62,22 @@ int refuse(const CLI::App& app, const CLI::ParseError& error) {
   return to_int(ExitCode::usage);
 }
 
+/// Files must not be opened under the numbers of standard streams that the caller closed: messages would go into them.
+void open_standard_streams() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) == -1) static_cast<void>(open("/dev/null", O_RDWR));
+  }
+}
+
+/// The exit code, once all output is out: what was asked for and is lost is no success.
+int with_output_written(int code) {
+  const int error = output_error();
+  if (error == 0 || error == EPIPE || code != 0) return code;  // a reader that left wanted no more
+  print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",
+                          std::strerror(error)));
+  return to_int(ExitCode::environment);
+}
+
 int main_of(int argc, char** argv) {
   CLI::App app(overview, "trainmark");
   Action action;
@@ -81,7 +103,10 @@ int main_of(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
-    return launcher_rank() == 0 ? app.exit(request) : 0;
+    std::ostringstream text;
+    const int code = app.exit(request, text, text);
+    if (launcher_rank() == 0) write_output(text.str());
+    return code;
   } catch (const CLI::ParseError& error) {
     return refuse(app, error);
   }
@@ -100,4 +125,7 @@ int main_of(int argc, char** argv) {
 }  // namespace
 }  // namespace trainmark::cli
 
-int main(int argc, char** argv) { return trainmark::cli::main_of(argc, argv); }
+int main(int argc, char** argv) {
+  trainmark::cli::open_standard_streams();
+  return trainmark::cli::with_output_written(trainmark::cli::main_of(argc, argv));
+}

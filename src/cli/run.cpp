@@ -22,7 +22,7 @@ std::string label_of(const RunOptions& options) {
                                            : "Result not verified by MLCommons Association";
 }
 
-void print_json(const RunOptions& options, const RunOutcome& outcome) {
+std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   nlohmann::ordered_json document = {{"exit_code", to_int(outcome.code)}, {"results", outcome.results.string()}};
   if (outcome.time_to_train_s > 0.0) document["time_to_train_s"] = outcome.time_to_train_s;
   document["staging_s"] = outcome.staging_s;
@@ -33,10 +33,10 @@ void print_json(const RunOptions& options, const RunOutcome& outcome) {
   document["target_met"] = outcome.target_met;
   document["verdict"] = outcome.verdict;
   document["label"] = label_of(options);
-  fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
-void print_summary(const RunOptions& options, const RunOutcome& outcome) {
+std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
   const bool wants_target = options.train.until == "target";
   std::string time = "none (fixed work)";
   if (wants_target) {
@@ -44,14 +44,14 @@ void print_summary(const RunOptions& options, const RunOutcome& outcome) {
                ? fmt::format("{:.1f} s", outcome.time_to_train_s)
                : fmt::format("none (target {} not reached, last {:.4f})", options.train.target, outcome.final_metric);
   }
-  fmt::print("\nresults          {}\n", outcome.results.string());
-  fmt::print("time to train    {}\n", time);
-  fmt::print("staging          {}\n",
-             options.stage.strategy == "none" ? "none" : fmt::format("{:.1f} s", outcome.staging_s));
-  fmt::print("epochs           {} ({} steps)\n", outcome.epochs, outcome.steps);
-  fmt::print("samples/s        {:.1f}\n", outcome.samples_per_s);
-  fmt::print("verdict          {}\n", outcome.verdict);
-  fmt::print("{}\n", label_of(options));
+  const std::string staging = options.stage.strategy == "none" ? "none" : fmt::format("{:.1f} s", outcome.staging_s);
+  return fmt::format("\nresults          {}\n", outcome.results.string()) +
+         fmt::format("time to train    {}\n", time) +  //
+         fmt::format("staging          {}\n", staging) +
+         fmt::format("epochs           {} ({} steps)\n", outcome.epochs, outcome.steps) +
+         fmt::format("samples/s        {:.1f}\n", outcome.samples_per_s) +
+         fmt::format("verdict          {}\n", outcome.verdict) +  //
+         label_of(options) + '\n';
 }
 
 int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
@@ -68,11 +68,10 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   const RunOutcome outcome = run(world, options, context);
   if (world.all().rank() == 0) {
     if (flags.json) {
-      print_json(options, outcome);
+      write_output(outcome_json(options, outcome));
     } else if (!flags.dry_run) {
-      print_summary(options, outcome);
+      write_output(outcome_text(options, outcome));
     }
-    std::fflush(stdout);
   }
   return to_int(outcome.code);
 }

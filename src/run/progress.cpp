@@ -7,10 +7,12 @@
 
 namespace trainmark {
 
+void tell(const std::string& text) noexcept { std::fputs(text.c_str(), stderr); }
+
 void Progress::line(const std::string& text) {
   if (!style_.speaks) return;
   clear();
-  fmt::print(stderr, "{}\n", text);
+  tell(text + '\n');
 }
 
 bool Progress::due() const noexcept {
@@ -21,16 +23,15 @@ void Progress::status(const std::string& text) {
   if (!due()) return;
   last_ = clock_.seconds();
   if (style_.terminal) {
-    fmt::print(stderr, "\r\033[K{}", text);
-    std::fflush(stderr);
+    tell("\r\033[K" + text);
     dirty_ = true;
   } else {
-    fmt::print(stderr, "{}\n", text);
+    tell(text + '\n');
   }
 }
 
 void Progress::clear() {
-  if (dirty_) fmt::print(stderr, "\r\033[K");
+  if (dirty_) tell("\r\033[K");
   dirty_ = false;
 }
 

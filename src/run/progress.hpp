@@ -8,6 +8,9 @@
 
 namespace trainmark {
 
+/// To stderr in one write. What cannot be told is lost: neither a full disk nor a reader that left may end a run.
+void tell(const std::string& text) noexcept;
+
 class Progress {
  public:
   struct Style {

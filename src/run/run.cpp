@@ -13,7 +13,7 @@ namespace {
 /// Ends the job from the watchdog's thread: the log closed, the results concluded, every rank gone.
 std::function<void(const std::string&)> expiry(const World& world, Timeline*& timeline, Results*& results) {
   return [&world, &timeline, &results](const std::string& message) {
-    fmt::print(stderr, "trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message);
+    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message));
     if (timeline != nullptr) timeline->abort();
     remove_temporaries();
     try {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "run/progress.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -49,7 +51,7 @@ void ClosingSink::abort(const Clock& clock) noexcept {
     open_.clear();
   } catch (const std::exception& error) {
     // The log stays open-ended, which `check` says; whoever aborts has more to do.
-    fmt::print(stderr, "trainmark: warning: the log could not be closed: {}\n", error.what());
+    tell(fmt::format("trainmark: warning: the log could not be closed: {}\n", error.what()));
   }
 }
 
