@@ -10,7 +10,7 @@ import unittest
 
 from program import ROOT, call
 
-COMMANDS = ["run", "validate", "plan", "data", "data generate", "data inspect", "data verify", "check", "schema", "env", "completion"]
+COMMANDS = ["run", "validate", "plan", "data", "data generate", "data inspect", "data verify", "check", "report", "schema", "env", "completion"]
 
 
 class Commands(unittest.TestCase):
@@ -43,6 +43,15 @@ class Commands(unittest.TestCase):
                 words = example.split()
                 name = " ".join(words[:2]) if words[0] == "data" else words[0]
                 self.assertIn(name, COMMANDS, text)
+
+    def test_documents_name_real_options(self):
+        of_others = {"--allow-run-as-root", "--oversubscribe", "--preset", "--build", "--install", "--prefix", "--werror"}
+        helps = " ".join(call(*command.split(), "--help").stdout for command in ["", *COMMANDS])
+        known = of_others | {"--version", *re.findall(r"--[a-z-]+", helps)}
+        for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+            with self.subTest(path.name):
+                named = re.findall(r"(?<![-\w<!])--[a-z][a-z-]+", path.read_text())
+                self.assertEqual([option for option in named if option not in known], [])
 
     def test_the_overview_lists_all_exit_codes(self):
         self.expect(call("--help"), 0, "128+n", "124", "75", "requeue")
