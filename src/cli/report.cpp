@@ -16,11 +16,30 @@ struct ReportFlags {
   bool json = false;
 };
 
-int report(const ReportFlags& flags) {
+/// One run that was interrupted before it trained does not spoil the report on the others.
+std::vector<RunReport> report_runs(const std::vector<std::filesystem::path>& logs) {
   std::vector<RunReport> runs;
-  for (const std::string& path : flags.paths)
-    for (const std::filesystem::path& log : find_logs(path))
+  std::vector<Error> refusals;
+  for (const std::filesystem::path& log : logs) {
+    try {
       runs.push_back(report_run(log));
+    } catch (const Error& refusal) {
+      refusals.push_back(refusal);
+    }
+  }
+  if (runs.empty() && !refusals.empty()) throw refusals.front();
+  for (const Error& refusal : refusals)
+    std::fputs(fmt::format("trainmark: warning: left out: {}\n", refusal.what()).c_str(), stderr);
+  return runs;
+}
+
+int report(const ReportFlags& flags) {
+  std::vector<std::filesystem::path> logs;
+  for (const std::string& path : flags.paths) {
+    const std::vector<std::filesystem::path> found = find_logs(path);
+    logs.insert(logs.end(), found.begin(), found.end());
+  }
+  const std::vector<RunReport> runs = report_runs(logs);
   if (!flags.csv.empty()) write_atomically(flags.csv, render_csv(runs));
   if (!flags.html.empty()) write_atomically(flags.html, render_html(runs));
   fmt::print("{}", flags.json ? render_json(runs) : render_text(runs));
@@ -42,10 +61,11 @@ void add_report(CLI::App& app, Action& action) {
       "Figures are tagged: measured (the run's own clocks), logged (times of log records), modelled (computed under "
       "an\n"
       "assumption). The terms of the time to train add up to run_stop - run_start. Three runs or more of one\n"
-      "configuration get their olympic mean.\n\n"
+      "configuration get their olympic mean. A log that cannot be reported on is named and left out, unless it is "
+      "alone.\n\n"
       "Examples:\n  trainmark report results/tiny/2026-01-31T12-00-00Z\n"
       "  trainmark report results/tiny --html report.html --csv report.csv\n\n"
-      "Exit codes: 0, 2 (a path that is no log), 4 (a file that cannot be written)");
+      "Exit codes: 0, 2 (a path that is no log, or no run that began), 4 (a file that cannot be written)");
   command->callback([flags, &action] { action = [flags](Process&) { return report(*flags); }; });
 }
 

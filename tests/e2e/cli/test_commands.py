@@ -154,6 +154,15 @@ class Commands(unittest.TestCase):
         self.assertEqual((report["compliant"], report["passed"], report["official"]), (True, False, []))
         self.assertGreater(report["semantic"][0]["line"], 0)
 
+    def test_a_run_that_never_trained_is_left_out_of_the_report(self):
+        never = self.log_without("run_start").rename(self.folder / "never.log")
+        good = ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt"
+        done = call("report", never, good, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["runs"]), 1)
+        self.expect(done, 0, "warning: left out: ", "never.log: has no run_start")
+        self.expect(call("report", never), 2, "trainmark: error: ", "never.log: has no run_start")
+
     def test_one_bad_log_among_good_ones_ends_with_7(self):
         good = ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt"
         done = call("check", good, self.log_without("run_start"), "--usage", "hpc", "--ruleset", "3.0.0")
