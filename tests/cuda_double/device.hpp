@@ -144,6 +144,7 @@ struct Device {
   cudaError_t sticky = cudaSuccess;
   std::int64_t launches = 0;
   bool running = false;  // an operation's body is on the processor
+  std::vector<void (*)()> at_reset;
 };
 [[nodiscard]] Device& device();
 using Lock = std::unique_lock<std::recursive_mutex>;

@@ -33,7 +33,7 @@ void switch_back() {
 
 void run_thread() {
   try {
-    current->body();
+    current->run_thread(current->arguments.get());
   } catch (const std::exception& error) {
     add_finding("kernel " + current->name + " threw: " + error.what());
     stop_kernel();

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <source_location>
 #include <string>
 
@@ -16,8 +16,9 @@ struct Kernel {
   dim3 grid{1};
   dim3 block{1};
   std::size_t shared_bytes = 0;
+  std::shared_ptr<const void> arguments;  ///< and the function, which every thread reads
   std::size_t argument_bytes = 0;
-  std::function<void()> body;  ///< one thread of it
+  void (*run_thread)(const void* arguments) = nullptr;
 };
 /// Enqueues; refuses shapes that no device takes.
 cudaError_t submit_kernel(Kernel kernel, cudaStream_t stream);

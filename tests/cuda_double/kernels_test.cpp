@@ -18,6 +18,9 @@ std::vector<float> ramp(std::size_t count) {
 /// A fresh device; threads run in the order under test.
 class KernelErrors : public ::testing::TestWithParam<ThreadOrder> {
  protected:
+  void TearDown() override {
+    EXPECT_TRUE(nothing_found_unless(!HasFailure()));  // says what was found
+  }
   void SetUp() override {
     reset({.threads = GetParam(), .seed = 7});
     stream_ = new_stream();
@@ -42,7 +45,7 @@ TEST_P(KernelErrors, ReductionsThatShareASlotNeedABarrierBetweenThem) {
   EXPECT_EQ(right[1].y, 512);
   sum_and_maximum(stream_, values, results, 2, true);
   EXPECT_EQ(finish(), cudaSuccess);
-  EXPECT_TRUE(!watches_accesses() || found({"race", "shared", "sum_and_maximum", "planted_kernels.cu"}));
+  EXPECT_TRUE(found_if(watches_accesses(), {"race", "shared", "sum_and_maximum", "planted_kernels.cu"}));
 }
 
 TEST_P(KernelErrors, BlocksMayNotUpdateOneNumberWithoutAtomics) {
@@ -54,7 +57,7 @@ TEST_P(KernelErrors, BlocksMayNotUpdateOneNumberWithoutAtomics) {
   EXPECT_EQ(on_host(positive, 1)[0], 256);
   count_positive(stream_, values, 256, positive, true);
   EXPECT_EQ(finish(), cudaSuccess);
-  EXPECT_TRUE(!watches_accesses() || found({"race", "blocks", "count_positive"}));
+  EXPECT_TRUE(found_if(watches_accesses(), {"race", "blocks", "count_positive"}));
 }
 
 TEST_P(KernelErrors, WarpsOfABlockNeedABarrier) {
@@ -65,7 +68,7 @@ TEST_P(KernelErrors, WarpsOfABlockNeedABarrier) {
   EXPECT_EQ(on_host(values, 128)[1], 33.0F);
   pass_to_next_warp(stream_, values, true);
   EXPECT_EQ(finish(), cudaSuccess);
-  EXPECT_TRUE(!watches_accesses() || found({"race", "shared", "pass_to_next_warp"}));
+  EXPECT_TRUE(found_if(watches_accesses(), {"race", "shared", "pass_to_next_warp"}));
 }
 
 TEST_P(KernelErrors, LanesOfAWarpNeedSyncwarp) {
@@ -76,7 +79,7 @@ TEST_P(KernelErrors, LanesOfAWarpNeedSyncwarp) {
   EXPECT_EQ(on_host(values, 32)[0], 32.0F);
   reverse_in_warp(stream_, values, true);
   EXPECT_EQ(finish(), cudaSuccess);
-  EXPECT_TRUE(!watches_accesses() || found({"race", "shared", "reverse_in_warp"}));
+  EXPECT_TRUE(found_if(watches_accesses(), {"race", "shared", "reverse_in_warp"}));
 }
 
 TEST_P(KernelErrors, AVectorPastTheEndIsFound) {
@@ -125,6 +128,7 @@ TEST_P(KernelErrors, SharedMemoryStartsPoisoned) {
   const float* values = on_device(ramp(64));
   float* sum = device_array<float>(1);
   sum_from_cleared(stream_, values, sum, false);
+  EXPECT_EQ(finish(), cudaSuccess);
   EXPECT_EQ(on_host(sum, 1)[0], 64 * 65 / 2);
   sum_from_cleared(stream_, values, sum, true);
   EXPECT_EQ(finish(), cudaSuccess);
@@ -213,7 +217,7 @@ TEST_P(KernelErrors, TheLastBlockMayReadTheOthersBehindAFence) {
   cudaMemset(arrived, 0, sizeof *arrived);
   sum_by_last_block(stream_, values, 100, partial, arrived, sum, true);
   finish();
-  EXPECT_TRUE(!watches_accesses() || found({"race", "blocks", "sum_by_last_block"}));
+  EXPECT_TRUE(found_if(watches_accesses(), {"race", "blocks", "sum_by_last_block"}));
 }
 
 TEST_P(KernelErrors, LaunchesBeyondTheDevicesLimitsAreRefused) {

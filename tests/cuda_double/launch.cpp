@@ -8,13 +8,13 @@ namespace trainmark::cuda_double {
 namespace {
 
 std::string why_unlaunchable(const Kernel& kernel) {
-  const auto& [name, grid, block, shared, arguments, body] = kernel;
+  const dim3 &grid = kernel.grid, &block = kernel.block;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return "an empty grid";
   if (block.x == 0 || block.y == 0 || block.z == 0) return "an empty block";
   if (std::uint64_t{block.x} * block.y * block.z > 1024 || block.z > 64) return "more than 1024 threads a block";
   if (grid.x > 0x7FFFFFFFU || grid.y > 65535 || grid.z > 65535) return "a grid beyond the device's limits";
-  if (shared > (std::size_t{48} << 10)) return "more than 48 KiB of dynamic shared memory";
-  if (arguments > 4096) return "more than 4096 bytes of arguments";
+  if (kernel.shared_bytes > (std::size_t{48} << 10)) return "more than 48 KiB of dynamic shared memory";
+  if (kernel.argument_bytes > 4096) return "more than 4096 bytes of arguments";
   return {};
 }
 

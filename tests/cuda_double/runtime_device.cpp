@@ -40,6 +40,8 @@ cudaError_t standing_error() {
 void reset(const Options& options) {
   Device& self = device();
   const Lock lock(self.mutex);
+  for (const auto forget : self.at_reset)
+    forget();
   self.streams.clear();
   self.destroyed.clear();
   self.events.clear();

@@ -55,6 +55,14 @@ cudaError_t refuse_capturing(const std::shared_ptr<Stream>& stream) {
   return failed(cudaErrorStreamCaptureUnsupported);
 }
 
+/// A device goes on while it is asked.
+template <class Done>
+void run_while_asked(Stream& stream, Done&& done) {
+  const auto most = device().options.order == Order::lazy ? 16 : device().random() % 32 + 1;
+  for (std::uint64_t i = 0; i < most && !done() && run_one(&stream); ++i)
+    continue;
+}
+
 cudaError_t create_stream(cudaStream_t* handle, unsigned flags, int priority) {
   const Lock lock(device().mutex);
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);
@@ -103,7 +111,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);
   const auto stream = find_stream(handle);
   if (const cudaError_t code = refuse_capturing(stream); code != cudaSuccess) return code;
-  run_one(stream.get());  // a device goes on while it is asked
+  run_while_asked(*stream, [&] { return idle(*stream); });
   if (!idle(*stream)) return cudaErrorNotReady;
   merge(device().host, stream->clock);
   return failed(device().sticky);
@@ -163,7 +171,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   if (event == nullptr) return failed(cudaErrorInvalidResourceHandle);
   if (captured(*event)) return failed(cudaErrorCapturedEvent);
   if (event->marker == nullptr) return cudaSuccess;
-  run_one(event->marker->stream.lock().get());
+  if (const auto stream = event->marker->stream.lock()) run_while_asked(*stream, [&] { return event->marker->done; });
   if (!event->marker->done) return cudaErrorNotReady;
   merge(device().host, event->marker->clock);
   return failed(device().sticky);

@@ -38,6 +38,14 @@ cudaEvent_t new_event() {
   return result;
 }
 
+::testing::AssertionResult found_if(bool expected, std::initializer_list<std::string_view> words) {
+  return expected ? found(words) : ::testing::AssertionSuccess();
+}
+
+::testing::AssertionResult nothing_found_unless(bool allowed) {
+  return allowed ? ::testing::AssertionSuccess() : nothing_found();
+}
+
 ::testing::AssertionResult nothing_found() {
   const auto all = findings();
   if (all.empty()) return ::testing::AssertionSuccess();

@@ -42,6 +42,8 @@ template <class T>
 [[nodiscard]] cudaEvent_t new_event();
 /// Whether one of the findings holds all the words; prints them all if not.
 [[nodiscard]] ::testing::AssertionResult found(std::initializer_list<std::string_view> words);
+[[nodiscard]] ::testing::AssertionResult found_if(bool expected, std::initializer_list<std::string_view> words);
 [[nodiscard]] ::testing::AssertionResult nothing_found();
+[[nodiscard]] ::testing::AssertionResult nothing_found_unless(bool allowed);
 
 }  // namespace trainmark::cuda_double

@@ -5,8 +5,8 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <memory>
 #include <tuple>
-#include <utility>
 
 #include "backend/cuda/device.hpp"
 #include "cuda_double/kernel.hpp"
@@ -23,11 +23,17 @@ template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
             Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument for each of the kernel's parameters");
-  std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
-  check(cuda_double::submit_kernel(
-            {name, shape.grid, shape.block, shape.shared_bytes, (std::size_t{0} + ... + sizeof(Parameters)),
-             [kernel, values = std::move(values)] { std::apply(kernel, values); }},
-            stream),
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> values;
+  };
+  const auto call = std::make_shared<const Call>(Call{kernel, {static_cast<Parameters>(arguments)...}});
+  const auto run_thread = [](const void* memory) {
+    const Call& made = *static_cast<const Call*>(memory);
+    std::apply(made.kernel, made.values);
+  };
+  check(cuda_double::submit_kernel({name, shape.grid, shape.block, shape.shared_bytes, call, sizeof(Call), run_thread},
+                                   stream),
         name);
 }
 
