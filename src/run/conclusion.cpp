@@ -109,17 +109,20 @@ void Conclusion::initialised(const Compiled& compiled) {
 void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
   if (options_.stage.strategy == "none") return;
   results_.staging({{"train", dataset.train}, {"validation", dataset.validation}}, !before_clock);
-  double bytes = 0.0;
+  double bytes = 0.0, reused = 0.0;
   for (const Staged* split : {&dataset.train, &dataset.validation}) {
-    for (const NodeStaging& node : split->nodes)
+    for (const NodeStaging& node : split->nodes) {
       bytes += static_cast<double>(node.bytes_copied);
+      reused += static_cast<double>(node.bytes_reused);
+    }
   }
   const double seconds = dataset.train.seconds + dataset.validation.seconds;
   record_.figures["staging_s"] = seconds;
   record_.figures["staging_inside_clock"] = before_clock ? 0.0 : 1.0;
   record_.figures["staged_mib"] = bytes / 1048576.0;
-  progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock)", bytes / 1048576.0, options_.stage.target,
-                             duration_text(seconds), before_clock ? "before" : "inside"));
+  const std::string kept = reused > 0.0 ? fmt::format("; {:.1f} MiB were there already", reused / 1048576.0) : "";
+  progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", bytes / 1048576.0, options_.stage.target,
+                             duration_text(seconds), before_clock ? "before" : "inside", kept));
 }
 
 RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats& input) {

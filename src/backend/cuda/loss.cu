@@ -11,15 +11,16 @@ __device__ double error_of(const float* prediction, const float* target, std::in
 }
 
 __global__ void __launch_bounds__(block_threads)
-    mean_squared_error(const float* prediction, const float* target, const StepState* state, float* value, float* diff,
-                       std::int64_t samples, std::int64_t outputs, double scale) {
+    mean_squared_error(const float* prediction, const float* target, const StepState* state, const LossScale* scaler,
+                       float* value, float* diff, std::int64_t samples, std::int64_t outputs, double scale) {
   __shared__ double slots[block_threads];
   const std::int64_t valid = state->valid * outputs;
+  const float loss_scale = scaler == nullptr ? 1.0F : scaler->scale;
   double sum = 0.0;
   for (std::int64_t i = threadIdx.x; i < samples * outputs; i += blockDim.x) {
     const double error = i < valid ? error_of(prediction, target, i) : 0.0;
     sum += error * error;
-    diff[i] = static_cast<float>(2.0 * scale * error);
+    diff[i] = loss_scale * static_cast<float>(2.0 * scale * error);
   }
   sum = block_sum(sum, slots);
   if (threadIdx.x == 0) *value = static_cast<float>(scale * sum);
@@ -61,11 +62,14 @@ Planned plan_loss(const Loss& loss, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   const double scale = 1.0 / static_cast<double>(outputs * loss.global_batch);
+  const bool scaled = operands.inputs.size() > 3;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    const auto* scaler = scaled ? static_cast<const LossScale*>(args[3]) : nullptr;
+    const std::span<void* const> results = args.subspan(scaled ? 4 : 3);
     launch("mean_squared_error", mean_squared_error, one_block(samples * outputs), stream,
            static_cast<const float*>(args[0]), static_cast<const float*>(args[1]),
-           static_cast<const StepState*>(args[2]), static_cast<float*>(args[3]), static_cast<float*>(args[4]), samples,
-           outputs, scale);
+           static_cast<const StepState*>(args[2]), scaler, static_cast<float*>(results[0]),
+           static_cast<float*>(results[1]), samples, outputs, scale);
   };
   return planned(body, operands.outputs);
 }

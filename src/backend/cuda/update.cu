@@ -11,12 +11,14 @@ namespace {
 template <int Width>
 __global__ void __launch_bounds__(block_threads)
     update_momentum(float* weights, const float* gradients, float* velocity, std::int64_t head, std::int64_t count,
-                    const StepState* state, SgdMomentum rule, float decay) {
+                    const StepState* state, const LossScale* scaler, SgdMomentum rule, float decay) {
+  if (scaler != nullptr && scaler->found_inf != 0) return;
   const std::int64_t packs = (count - head + Width - 1) / Width;
   const float rate = state->rate;
+  const float unscale = scaler == nullptr ? 1.0F : 1.0F / scaler->scale;
   if (item() >= packs) {
     const std::int64_t at = item() - packs;
-    if (at < head) update(rule, rate, decay, gradients[at], velocity[at], weights[at]);
+    if (at < head) update(rule, rate, decay, unscale * gradients[at], velocity[at], weights[at]);
     return;
   }
   const std::int64_t at = head + item() * Width;
@@ -25,13 +27,13 @@ __global__ void __launch_bounds__(block_threads)
   Pack<float, Width> weight = load<Width>(weights + at, left);
   Pack<float, Width> speed = load<Width>(velocity + at, left);
   for (int i = 0; i < Width; ++i)
-    update(rule, rate, decay, gradient.values[i], speed.values[i], weight.values[i]);
+    update(rule, rate, decay, unscale * gradient.values[i], speed.values[i], weight.values[i]);
   store<Width>(velocity + at, speed, left);
   store<Width>(weights + at, weight, left);
 }
 
-Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
-  auto body = [rule, decay, count](cudaStream_t stream, std::span<void* const> args) {
+Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool scaled) {
+  auto body = [rule, decay, count, scaled](cudaStream_t stream, std::span<void* const> args) {
     auto* weights = static_cast<float*>(args[0]);
     const auto* gradients = static_cast<const float*>(args[1]);
     auto* velocity = static_cast<float*>(args[2]);
@@ -43,7 +45,8 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
     const std::int64_t head = together ? std::min(before, count) : 0;
     const std::int64_t items = together ? head + ceil_div(count - head, width) : count;
     launch("update_momentum", together ? update_momentum<width> : update_momentum<1>, one_thread_each(items), stream,
-           weights, gradients, velocity, head, count, static_cast<const StepState*>(args[3]), rule, decay);
+           weights, gradients, velocity, head, count, static_cast<const StepState*>(args[3]),
+           scaled ? static_cast<const LossScale*>(args[4]) : nullptr, rule, decay);
   };
   return planned(body, {});
 }
@@ -51,8 +54,9 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count) {
 }  // namespace
 
 Planned plan_update(const Update& update) {
-  return std::visit([&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size()); },
-                    update.rule);
+  return std::visit(
+      [&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size(), update.scaled); },
+      update.rule);
 }
 
 }  // namespace trainmark::cuda

@@ -107,6 +107,13 @@ class Launches(unittest.TestCase):
         self.assertTrue((pathlib.Path(outcome["results"]) / "run.json").is_file())
         self.assertIn("not an MLPerf result", outcome["label"])
 
+    def test_staging_tells_what_was_there_already(self):
+        options = ["--set", "stage.strategy=replicate", "--set", f"stage.target={self.folder}/local"]
+        first, second = self.smoke(*options), self.smoke(*options)
+        self.assertIn("staged 12.0 MiB to ", first.stderr)
+        self.assertNotIn("already", first.stderr)
+        self.assertRegex(second.stderr, r"staged 0\.0 MiB to .*; 12\.0 MiB were there already\)")
+
     def test_quiet_leaves_the_last_lines_only(self):
         done = self.smoke("--quiet")
         self.assertEqual(done.stderr, "")
