@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,9 +26,9 @@ class Group {
   void barrier() const;
   void broadcast(std::span<std::byte> bytes, int root = 0) const;
   [[nodiscard]] std::string broadcast(std::string text, int root = 0) const;  ///< any length; root's text on all
-  void sum(std::span<double> values) const;            ///< in place
-  void max(std::span<double> values) const;            ///< in place
-  void sum(std::span<std::int64_t> values) const;      ///< in place
+  void sum(std::span<double> values) const;                                   ///< in place
+  void max(std::span<double> values) const;                                   ///< in place
+  void sum(std::span<std::int64_t> values) const;                             ///< in place
   [[nodiscard]] std::vector<std::uint64_t> all_gather(std::uint64_t value) const;
   [[nodiscard]] std::vector<double> all_gather(double value) const;
   [[nodiscard]] std::vector<std::string> gather(const std::string& text, int root = 0) const;  ///< empty but on root
@@ -44,8 +45,8 @@ class Group {
 /// Where this process stands. Made once per process; a world of one needs no launcher.
 class World {
  public:
-  /// Initialises MPI with MPI_THREAD_MULTIPLE where offered and MPI_ERRORS_RETURN set; finalises when destroyed, unless an
-  /// exception is unwinding (the other ranks would wait for ever: abort() is called instead by whoever catches it).
+  /// Initialises MPI with MPI_THREAD_MULTIPLE where offered and MPI_ERRORS_RETURN set; finalises when destroyed, unless
+  /// an exception is unwinding (the other ranks would wait for ever: abort() is called instead by whoever catches it).
   World(int& argc, char**& argv);
   ~World();
   World(const World&) = delete;
@@ -54,7 +55,7 @@ class World {
   [[nodiscard]] const Group& all() const noexcept;
   [[nodiscard]] const Group& node() const noexcept;  ///< the ranks that share this node's memory
   [[nodiscard]] int nodes() const noexcept;
-  [[nodiscard]] int node_index() const noexcept;     ///< nodes are numbered by their lowest rank
+  [[nodiscard]] int node_index() const noexcept;  ///< nodes are numbered by their lowest rank
   [[nodiscard]] bool thread_multiple() const noexcept;
   [[nodiscard]] double init_seconds() const noexcept;  ///< time spent in MPI_Init_thread
   [[nodiscard]] const std::string& host() const noexcept;
@@ -81,27 +82,57 @@ class AgreedError : public Error {
   using Error::Error;
 };
 
-/// Collective: all ranks learn whether all succeeded. Where some failed, every rank raises the same AgreedError: the lowest
-/// failing rank's code and message, with the number of ranks that failed and (if not all) which.
+/// Collective: all ranks learn whether all succeeded. Where some failed, every rank raises the same AgreedError: the
+/// lowest failing rank's code and message, with the number of ranks that failed and (if not all) which.
 void agree(const Group& group, const Status& mine);
+
+/// Lets ranks whose work is done see that the others' goes on, so that a long wait can be told from a hang: signs of
+/// life go round, and a round that one rank does not join never ends.
+class Pulse {
+ public:
+  /// Collective. `alive` is called in wait() after each round, by default no more often than once a second.
+  explicit Pulse(const Group& group, std::function<void()> alive, double interval_seconds = 1.0);
+  ~Pulse();
+  Pulse(const Pulse&) = delete;
+  Pulse& operator=(const Pulse&) = delete;
+  void beat();  ///< a sign of life, as often as one likes; local
+  void wait();  ///< collective, after the work: until all ranks wait
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Runs `work` and turns what it raises into a Status.
+template <class Work>
+[[nodiscard]] Status status_of(Work&& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::exception& error) {
+    return {ExitCode::environment, error.what()};
+  }
+  return {};
+}
 
 /// Runs `work` on this rank, turns an Error into a Status, and agrees. So "rank 7 cannot read its file" is one message
 /// and every rank leaves with the same code.
 template <class Work>
 void agree_on(const Group& group, Work&& work) {
-  Status status;
-  try {
-    work();
-  } catch (const Error& error) {
-    status = {error.code(), error.what()};
-  } catch (const std::exception& error) {
-    status = {ExitCode::environment, error.what()};
-  }
-  agree(group, status);
+  agree(group, status_of(work));
 }
 
-/// Collective: raises AgreedError{environment} naming the ranks whose `fingerprint` differs from rank 0's. `subject` is what is
-/// compared, e.g. "the trainmark binary"; `remedy` what to do about it.
+/// The same for long work that calls pulse.beat() as it goes.
+template <class Work>
+void agree_on(const Group& group, Pulse& pulse, Work&& work) {
+  const Status mine = status_of(work);
+  pulse.wait();
+  agree(group, mine);
+}
+
+/// Collective: raises AgreedError{environment} naming the ranks whose `fingerprint` differs from rank 0's. `subject` is
+/// what is compared, e.g. "the trainmark binary"; `remedy` what to do about it.
 void require_equal(const Group& group, std::string_view subject, std::uint64_t fingerprint, std::string_view remedy);
 
 }  // namespace trainmark

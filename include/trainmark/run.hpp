@@ -64,7 +64,7 @@ struct ResultsOptions {
 /// A phase without progress for this long ends the job with code 124.
 struct WatchdogOptions {
   double init_seconds = 1800;
-  double stage_seconds = 3600;  ///< of a rank that copies; of one that waits for others, the whole of staging
+  double stage_seconds = 3600;  ///< however long staging takes as a whole
   double step_seconds = 300;
   bool operator==(const WatchdogOptions&) const = default;
 };

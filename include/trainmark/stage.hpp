@@ -105,7 +105,8 @@ struct Staged {
 
 /// Collective over the world. Checks free space per node, for all sets together, before the first byte of any; copies
 /// in parallel by the node's ranks (temporary name, fsync, rename), verifies, publishes a manifest beside the data.
-/// `progress` is called now and then with the bytes handled since its last call (a watchdog's heartbeat).
+/// `progress` is called now and then with the bytes handled since its last call, with 0 on a rank that waits for others
+/// who all go on (a watchdog's heartbeat).
 /// Raises Error{data} on all ranks: target not writable or too small, source changed, hash mismatch.
 [[nodiscard]] std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets,
                                         const StageOptions& options,

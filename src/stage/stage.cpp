@@ -130,7 +130,7 @@ bool Stager::reusable(const ManifestEntry& entry) const {
 
 void Stager::find_missing() {
   const Clock clock;
-  agree_on(world_.all(), [&] {
+  agree_on(world_.all(), pulse_, [&] {
     for (const std::size_t index : share_of(manifest_, entries_, world_.node())) {
       ManifestEntry& entry = manifest_.entries[index];
       if (!reusable(entry)) {
@@ -165,7 +165,7 @@ SpaceNeed Stager::need() const {
 
 void Stager::copy_missing() {
   const Clock clock;
-  agree_on(world_.all(), [&] {
+  agree_on(world_.all(), pulse_, [&] {
     if (missing_.empty()) return;
     Journal journal(target_, world_.node().rank());
     for (const std::size_t index : missing_) {
@@ -223,10 +223,17 @@ std::vector<Staged> left_at_the_source(const World& world, std::span<const Stagi
 std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
                           const std::function<void(std::int64_t bytes)>& progress) {
   if (options.strategy == "none") return left_at_the_source(world, sets);
+  Pulse pulse(world.all(), [&] {
+    if (progress) progress(0);
+  });
+  const ByteProgress heard = [&](std::int64_t bytes) {
+    pulse.beat();
+    if (progress) progress(bytes);
+  };
   std::vector<Stager> stagers;
   stagers.reserve(sets.size());
   for (const StagingSet& set : sets)
-    stagers.emplace_back(world, set, options, progress).examine();
+    stagers.emplace_back(world, set, options, heard, pulse).examine();
   require_space_on_nodes(world, stagers, options.reserve_percent);
   std::vector<Staged> staged;
   for (Stager& stager : stagers)

@@ -12,14 +12,16 @@ namespace trainmark {
 /// One set of one call of stage() on one rank.
 class Stager {
  public:
-  Stager(const World& world, const StagingSet& set, const StageOptions& options, const ByteProgress& progress)
+  Stager(const World& world, const StagingSet& set, const StageOptions& options, const ByteProgress& progress,
+         Pulse& pulse)
       : world_(world),
         manifest_(set.manifest),
         entries_(set.plan.part_of(world.node_index())),
         source_(set.source),
         target_(set.target),
         options_(options),
-        progress_(progress) {}
+        progress_(progress),
+        pulse_(pulse) {}
 
   /// Collective: makes the target's folders and finds out what is missing there.
   void examine();
@@ -43,6 +45,7 @@ class Stager {
   std::filesystem::path source_, target_;
   const StageOptions& options_;
   const ByteProgress& progress_;
+  Pulse& pulse_;
   Manifest staged_before_;            // the target's own manifest, as found
   std::vector<std::size_t> missing_;  // of this rank's share, to be copied
   std::vector<std::size_t> hashed_;   // entries whose hash this rank found out

@@ -106,6 +106,17 @@ TEST_F(Staging, CopiesEverythingAndCountsIt) {
   EXPECT_EQ(heard[0], 21007);
 }
 
+TEST_F(Staging, LetsRanksThatWaitHearThatOthersGoOn) {
+  on_one_rank([&] { write_file(source_ / "large", std::string(9 << 20, 'x')); });
+  manifest_.entries = {{"large", 9 << 20, 1, 0, ""}};  // the lowest rank's share
+  const StagingPlan plan = plan_staging(manifest_, options_, test_world().nodes());
+  const std::array<StagingSet, 1> sets = {{{manifest_, plan, source_, options_.target}}};
+  int signs = 0;
+  (void)stage(test_world(), sets, options_, [&](std::int64_t bytes) { signs += bytes == 0 ? 1 : 0; });
+  // One at the end of each of the two long phases; where others copied, at least one more.
+  EXPECT_GE(signs, leads() ? 2 : 3);
+}
+
 TEST_F(Staging, PublishesTheHashes) {
   (void)run();
   const Manifest published = read_manifest(options_.target).value();
