@@ -10,4 +10,10 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&, const World&) 
                                                "\"cuda\" was asked for", "use \"cpu\" or \"auto\""});
 }
 
+std::unique_ptr<Backend> make_cuda_planner(const BackendOptions&, const std::string&) {
+  throw Error(ExitCode::environment,
+              Complaint{"plan", "this build of trainmark has no CUDA backend", "cuDNN plans the graphs of a device",
+                        "build where the CUDA toolkit, cuDNN and NCCL are found (docs/gpu.md)"});
+}
+
 }  // namespace trainmark

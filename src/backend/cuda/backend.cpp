@@ -1,0 +1,213 @@
+// The CUDA backend: cuDNN graphs and own kernels on one device a rank, NCCL between ranks. Without a device it still
+// plans everything for a described one, and refuses to be asked for memory or execution.
+#include <fmt/core.h>
+
+#include "backend/cuda.hpp"
+#include "backend/cuda/collective.hpp"
+#include "backend/cuda/layout.hpp"
+#include "backend/cuda/plans.hpp"
+#include "backend/cuda/streams.hpp"
+
+namespace trainmark {
+namespace cuda {
+namespace {
+
+/// Time between two points of a stream.
+class Stopwatch {
+ public:
+  Stopwatch() : begin_(make()), end_(make()) {}
+  void start(cudaStream_t stream) { check(cudaEventRecord(begin_.get(), stream), "cudaEventRecord"); }
+  double stop(cudaStream_t stream) {
+    check(cudaEventRecord(end_.get(), stream), "cudaEventRecord");
+    check(cudaEventSynchronize(end_.get()), "cudaEventSynchronize");
+    float milliseconds = 0.0F;
+    check(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "cudaEventElapsedTime");
+    return milliseconds / 1000.0;
+  }
+
+ private:
+  static Handle<EventTraits> make() {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreate(&event), "cudaEventCreate");
+    return Handle<EventTraits>(event);
+  }
+  Handle<EventTraits> begin_, end_;
+};
+
+/// Collective of a plan that never executes.
+class PlannedCollective final : public Collective {
+ public:
+  void all_reduce(Stream&, float*, std::int64_t) override {}
+};
+
+std::string type_refusal(const Operands& operands) {
+  for (const auto* descs : {&operands.inputs, &operands.outputs}) {
+    for (const TensorDesc& desc : *descs) {
+      if (desc.shape.elements() >= std::int64_t{1} << 40) return fmt::format("{} elements", desc.shape.elements());
+    }
+  }
+  return {};
+}
+
+constexpr const char* no_pooled_block = "convolution with pooling in one block is the CPU's; run the graph unfused";
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const BackendOptions& options, std::optional<Device> device, const std::string& described)
+      : device_(std::move(device)),
+        capture_(options.capture),
+        deterministic_(options.deterministic),
+        graphs_(make_graph_compiler({.deterministic = options.deterministic,
+                                     .autotune = options.autotune,
+                                     .cache_folder = options.plan_cache,
+                                     .device_description = described})),
+        compute_{*graphs_, options.tf32 ? Math::tf32 : Math::full} {
+    if (device_)
+      lanes_.emplace(Lanes{CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)});
+  }
+
+  [[nodiscard]] std::string name() const override { return "cuda"; }
+  [[nodiscard]] std::string description() const override {
+    if (!device_) return fmt::format("cuda ({}, plans only)", graphs_->library());
+    return fmt::format("cuda ({}, compute capability {}.{}, {}{})", device_->name, device_->major, device_->minor,
+                       graphs_->library(),
+                       streamed_because_.empty() ? "" : ", steps not captured: " + streamed_because_);
+  }
+  [[nodiscard]] bool overlaps() const override { return true; }
+  [[nodiscard]] int threads() const override { return 1; }
+
+  [[nodiscard]] std::pmr::memory_resource& device_memory() override { return memory_; }
+  [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
+  [[nodiscard]] std::int64_t allocations() const override { return memory_.calls() + pinned_.calls(); }
+  void copy_to_device(Stream& stream, void* to, const void* from, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, native(stream)), "copy to the device");
+  }
+  void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)), "copy to the host");
+  }
+  void fill_zero(Stream& stream, void* to, std::size_t bytes) override {
+    check(cudaMemsetAsync(to, 0, bytes, native(stream)), "clearing device memory");
+  }
+  [[nodiscard]] Stream& stream(Lane lane) override { return lanes().at(static_cast<std::size_t>(lane)); }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+  [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override { return stored_bytes(tensor); }
+  [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override {
+    return activation_desc(shape, dtype);
+  }
+  void to_logical(const TensorDesc& desc, const void* from, float* to) override {
+    std::vector<std::byte> host(stored_bytes(desc));
+    copy_to_host(stream(Lane::compute), host.data(), from, host.size());
+    stream(Lane::compute).synchronize();
+    to_logical_order(desc, host.data(), to);
+  }
+  void from_logical(const TensorDesc& desc, const float* from, void* to) override {
+    std::vector<std::byte> host(stored_bytes(desc));
+    from_logical_order(desc, from, host.data());
+    copy_to_device(stream(Lane::compute), to, host.data(), host.size());
+    stream(Lane::compute).synchronize();
+  }
+
+  [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
+    const auto* block = std::get_if<ConvBlock>(&op);
+    if (block != nullptr && block->has_pool) return no_pooled_block;
+    if (std::holds_alternative<ConvBlockBackwardWeights>(op)) return no_pooled_block;
+    return type_refusal(operands);
+  }
+  [[nodiscard]] Graph fuse(Graph graph) const override { return cuda::fuse(std::move(graph)); }
+
+  Planned plan(const Conv& op, const Operands& operands) override { return plan_conv(compute_, op, operands, nullptr); }
+  Planned plan(const Pool& op, const Operands& operands) override { return plan_pool(op, operands); }
+  Planned plan(const Dense&, const Operands& operands) override { return plan_dense(compute_, operands); }
+  Planned plan(const Activation& op, const Operands& operands) override { return plan_activation(op, operands); }
+  Planned plan(const Dropout& op, const Operands& operands) override { return plan_dropout(op, operands); }
+  Planned plan(const Preprocess& op, const Operands& operands) override { return plan_preprocess(op, operands); }
+  Planned plan(const Loss& op, const Operands& operands) override { return plan_loss(op, operands); }
+  Planned plan(const Metric& op, const Operands& operands) override { return plan_metric(op, operands); }
+  Planned plan(const ConvBackwardData& op, const Operands& operands) override {
+    return plan_conv_backward_data(compute_, op.conv, operands);
+  }
+  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override {
+    return plan_conv_backward_weights(compute_, op.conv, operands);
+  }
+  Planned plan(const PoolBackward& op, const Operands& operands) override {
+    return plan_pool_backward(op.pool, nullptr, operands);
+  }
+  Planned plan(const DenseBackwardData&, const Operands& operands) override {
+    return plan_dense_backward_data(compute_, operands);
+  }
+  Planned plan(const DenseBackwardWeights&, const Operands& operands) override {
+    return plan_dense_backward_weights(compute_, operands);
+  }
+  Planned plan(const ActivationBackward& op, const Operands& operands) override {
+    return plan_activation_backward(op.activation, operands);
+  }
+  Planned plan(const DropoutBackward& op, const Operands& operands) override {
+    return plan_dropout(op.dropout, operands);
+  }
+  Planned plan(const ConvBlock& op, const Operands& operands) override {
+    TRAINMARK_CHECK(!op.has_pool, no_pooled_block);
+    return plan_conv(compute_, op.conv, operands, &op.activation);
+  }
+  Planned plan(const PoolActivationBackward& op, const Operands& operands) override {
+    return plan_pool_backward(op.pool, &op.activation, operands);
+  }
+  Planned plan(const ConvBlockBackwardWeights&, const Operands&) override {
+    TRAINMARK_CHECK(false, no_pooled_block);
+    return {};
+  }
+  Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
+  Planned plan(const Update& op) override { return plan_update(op); }
+  Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
+  Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
+
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
+    if (!device_) return std::make_unique<PlannedCollective>();
+    return cuda::make_collective(group, stream(Lane::communication), {.deterministic = deterministic_});
+  }
+  [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
+    Recording recording = make_replay(std::move(launches), lanes(), capture_);
+    streamed_because_ = recording.streamed_because;
+    return std::move(recording.replay);
+  }
+  Profile profile(const std::vector<Launch>& launches) override {
+    Profile seconds;
+    Stopwatch stopwatch;
+    Stream& compute = stream(Lane::compute);
+    for (const Launch& launch : launches) {
+      stopwatch.start(native(compute));
+      launch.plan->execute(compute, launch.args);
+      seconds.emplace_back(launch.name, stopwatch.stop(native(compute)));
+    }
+    return seconds;
+  }
+
+ private:
+  Lanes& lanes() {
+    TRAINMARK_CHECK(lanes_.has_value(), "a backend that only plans was asked to compute");
+    return *lanes_;
+  }
+
+  std::optional<Device> device_;
+  bool capture_, deterministic_;
+  std::string streamed_because_;
+  std::unique_ptr<GraphCompiler> graphs_;
+  Compute compute_;
+  DeviceMemory memory_;
+  PinnedMemory pinned_;
+  std::optional<Lanes> lanes_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+bool cuda_present() { return cuda::present(); }
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options, const World& world) {
+  return std::make_unique<cuda::CudaBackend>(options, cuda::choose_device(world), "");
+}
+
+std::unique_ptr<Backend> make_cuda_planner(const BackendOptions& options, const std::string& device_description) {
+  return std::make_unique<cuda::CudaBackend>(options, std::nullopt, device_description);
+}
+
+}  // namespace trainmark
