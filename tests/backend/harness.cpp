@@ -192,8 +192,7 @@ void BackendTest::expect_clean_padding(const Operand& operand) {
 void BackendTest::expect_close(const Array& actual, const Array& expected, const Array& magnitudes, DType dtype) const {
   // Half a unit in the last place, with room for a value that fp32 sums put on the other side of a tie.
   const double rounding = dtype == DType::bf16 ? 0x1.1p-8 : dtype == DType::f16 ? 0x1.1p-11 : 0.0;
-  const double least = dtype == DType::f16 ? 0x1.1p-25 : 1e-30;    // fp16's numbers stand 2^-24 apart around zero
-  const double subnormal = dtype == DType::f16 ? 0x1.1p-25 : 0.0;  // fp16 rounds coarsely below 2^-14
+  const double least = dtype == DType::f16 ? 0x1.1p-25 : 1e-30;  // fp16's numbers stand 2^-24 apart around zero
   const double accumulation = 2e-6;
   ASSERT_EQ(actual.shape, expected.shape);
   for (std::int64_t i = 0; i < expected.shape.elements(); ++i) {
