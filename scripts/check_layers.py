@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that every include respects the architecture: module to module, and third-party headers to their rooms.
+"""Checks that every include respects the architecture: module to module, and third-party headers to their rooms; and
+that the two backend folders hold the same files.
 
 The lists below are docs/architecture.md's. Exit status 1 and one line a breach, with file and line.
 """
@@ -46,6 +47,13 @@ ROOMS = {
 }
 # Private headers that another module may use: raw handles that do not belong in the public ones.
 SHARED = {"comm/native.hpp", "load/hdf5_file.hpp"}
+# src/backend/cpu and src/backend/cuda hold the same files. What only the CPU has, and why it has no twin:
+NO_TWIN = {
+    "first_block": "a fused first layer for vector units; a device would rather store the convolution's output",
+    "parallel": "loops over threads; a kernel is one",
+    "simd-inl": "vectors of the instruction set; kernels have element.cuh",
+    "primitive": "wraps oneDNN's primitives; graphs and cudnn wrap cuDNN's graphs",
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 GETENV = re.compile(r"\b(secure_)?getenv\s*\(")
 SWITCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI|CUDNN)")
@@ -83,8 +91,17 @@ def check_include(path, number, header, module, allowed, breaches):
                 breaches.append(f"{path}:{number}: {header} belongs in {', '.join(rooms)} only")
 
 
+def check_mirror(breaches):
+    stems = {side: {p.stem for p in (ROOT / "src/backend" / side).glob("*") if p.is_file()} for side in ("cpu", "cuda")}
+    for stem in sorted(stems["cpu"] - stems["cuda"] - set(NO_TWIN)):
+        breaches.append(f"src/backend/cpu/{stem}: has no twin in src/backend/cuda (or a reason in NO_TWIN)")
+    for stem in sorted(set(NO_TWIN) - (stems["cpu"] - stems["cuda"])):
+        breaches.append(f"scripts/check_layers.py: NO_TWIN lists {stem}, which has a twin or is gone")
+
+
 def main() -> int:
     breaches = []
+    check_mirror(breaches)
     files = [p for folder in ("src", "include") for p in sorted((ROOT / folder).rglob("*")) if p.suffix in
              {".cpp", ".hpp", ".cu", ".cuh"}]
     for path in files:
