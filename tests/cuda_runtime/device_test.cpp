@@ -1,7 +1,6 @@
 // Errors of the runtime in words, with the exit code that fits, and memory that says what it lacks.
 #include "backend/cuda/device.hpp"
 
-#include "cuda_double/kernel.hpp"
 #include "cuda_runtime/support.hpp"
 
 namespace trainmark::cuda {
@@ -41,7 +40,7 @@ TEST(CudaDevice, AFailedKernelLosesTheDeviceForTheProcess) {
     cuda_double::reset({.faults = {.failing_launch = 0, .failure = code}});
     CudaStream stream(Lane::compute);
     const auto kernel = [&] {
-      check(cuda_double::submit_kernel({.name = "broken", .body = [] {}}, stream.native()), "broken");
+      launch_kernel(stream);
       stream.synchronize();
     };
     EXPECT_TRUE(
@@ -95,7 +94,7 @@ TEST(CudaDevice, FreeingAfterAFailureRaisesNothing) {
   void* block = memory.allocate(100, 256);
   {
     CudaStream stream(Lane::compute);
-    static_cast<void>(cuda_double::submit_kernel({.name = "broken", .body = [] {}}, stream.native()));
+    launch_kernel(stream);
     EXPECT_THROW(stream.synchronize(), Error);
   }
   EXPECT_NO_THROW(memory.deallocate(block, 100, 256));

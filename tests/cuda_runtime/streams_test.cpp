@@ -267,6 +267,23 @@ TEST_F(CudaCapture, DoesNotTakeALaunchThatWaitsForALaterOne) {
       std::logic_error);
 }
 
+TEST(CudaStreams, AKernelThatFailsInACapturedStepIsHeardOfWhereTheHostWaits) {
+  cuda_double::reset({.faults = {.failing_launch = 2}});
+  Lanes lanes = make_lanes();
+  CallPlan plan(launch_kernel);
+  const Recording recording = make_replay({{&plan, {}, Lane::communication, {}, "update"}}, lanes, true);
+  ASSERT_EQ(recording.streamed_because, "");
+  const auto step = [&] {
+    recording.replay->launch();
+    lanes[0].synchronize();
+  };
+  EXPECT_NO_THROW(step());
+  EXPECT_NO_THROW(step());
+  for (int again = 0; again < 2; ++again)
+    EXPECT_TRUE(raises(ExitCode::communication, {"cudaErrorIllegalAddress", "lost for this process"}, step));
+  cuda_double::reset();
+}
+
 TEST(CudaStreams, CommunicationGoesFirst) {
   cuda_double::reset();
   const Lanes lanes = make_lanes();

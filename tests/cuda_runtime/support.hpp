@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/cuda/launch.hpp"
 #include "backend/cuda/streams.hpp"
 #include "cuda_double/double.hpp"
 
@@ -39,6 +40,12 @@ class CallPlan final : public Plan {
  private:
   std::function<void(Stream&)> body_;
 };
+
+/// A kernel, for faults that only kernels have.
+inline void launch_kernel(Stream& stream) {
+  launch(
+      "update", +[] {}, {}, native(stream));
+}
 
 inline Lanes make_lanes() {
   return {CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)};

@@ -283,7 +283,10 @@ class AllReducePlan final : public Plan {
 
 std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream, const CollectiveOptions& options) {
   if (group.size() == 1) return std::make_unique<SelfCollective>();
-  return std::make_unique<NcclCollective>(group, stream, options);
+  CollectiveOptions complete = options;
+  if (complete.limit.count() == 0)
+    complete.limit = std::chrono::seconds(60) + std::chrono::milliseconds(20) * group.size();
+  return std::make_unique<NcclCollective>(group, stream, complete);
 }
 std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream) {
   return make_collective(group, stream, CollectiveOptions{});

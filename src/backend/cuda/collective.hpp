@@ -12,7 +12,8 @@ namespace trainmark::cuda {
 struct CollectiveOptions {
   /// For joining, for the first sum and for any call that NCCL has under way: what takes longer never comes. Waits for
   /// a step's own sums have no limit here: they end with the slowest rank's batch, which the run's watchdog judges.
-  std::chrono::milliseconds limit = std::chrono::seconds(60);
+  /// Zero: a minute, and twenty milliseconds more for each rank, since joining takes longer the more there are.
+  std::chrono::milliseconds limit{0};
   /// Leaves out sums inside switches, whose order is the network's. The algorithm and protocol, which NCCL takes from
   /// the environment alone (NCCL_ALGO, NCCL_PROTO), are for who owns the environment to set before the first call.
   bool deterministic = false;
