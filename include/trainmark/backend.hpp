@@ -102,7 +102,7 @@ struct BackendOptions {
   // For devices; the CPU takes them without effect.
   bool deterministic = false;  ///< leaves out algorithms whose results vary from run to run
   bool autotune = false;       ///< plans are chosen by timing candidates instead of by heuristics
-  std::string plan_cache;      ///< folder that keeps plans from one run to the next; empty: none
+  std::string plan_cache = {};  ///< folder that keeps plans from one run to the next; empty: none
   bool capture = true;         ///< a step is one launch; false: launch by launch
 };
 

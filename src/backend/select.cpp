@@ -41,7 +41,12 @@ std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World&
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world) {
   if (options.device == "cuda") return make_cuda_backend(options, world);
-  if (options.device == "auto" && cuda_present()) return make_cuda_backend(options, world);
+  if (options.device == "auto") {
+    const bool present = cuda_present();
+    require_equal(world.all(), "whether a CUDA device is there", static_cast<std::uint64_t>(present),
+                  "set /backend/device to \"cpu\", or start ranks only where devices are and are visible to them");
+    if (present) return make_cuda_backend(options, world);
+  }
   return cpu_backend(options, world);
 }
 
