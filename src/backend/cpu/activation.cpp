@@ -5,7 +5,6 @@
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"
 // clang-format on
-#include <cmath>
 #include <cstring>
 
 #include "backend/cpu/parallel.hpp"
@@ -98,7 +97,7 @@ Planned plan_activation(const Activation& activation, const Operands& operands) 
     parallel_for(count, grain, [&](Range range, int) {
       if (activation.curve == Curve::leaky_relu) return leaky(args[0], args[1], range, type, activation.slope);
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        write(args[1], i, type, activation.scale * std::tanh(read(args[0], i, type)));
+        write(args[1], i, type, scaled_tanh(read(args[0], i, type), activation.scale));
       }
     });
   };
@@ -113,8 +112,8 @@ Planned plan_activation_backward(const Activation& activation, const Operands& o
       if (activation.curve == Curve::leaky_relu)
         return leaky_backward(args[0], args[1], args[2], range, type, activation.slope);
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        const float t = read(args[0], i, type) / activation.scale;  // tanh(x)
-        write(args[2], i, type, read(args[1], i, type) * activation.scale * (1.0F - t * t));
+        const float dst = read(args[0], i, type), diff_dst = read(args[1], i, type);
+        write(args[2], i, type, scaled_tanh_backward(dst, diff_dst, activation.scale));
       }
     });
   };
