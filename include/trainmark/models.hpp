@@ -24,7 +24,8 @@ struct GraphOptions {
   std::int64_t local_batch = 1;
   std::int64_t global_batch = 1;
   DType compute = DType::f32;
-  std::uint64_t seed = 0;  ///< of dropout
+  std::uint64_t seed = 0;   ///< of dropout
+  bool scale_loss = false;  ///< keep a dynamic loss scale; f16 always does
 };
 
 [[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);  ///< x i16 D,H,W,4 and y f32 4

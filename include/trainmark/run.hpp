@@ -28,13 +28,14 @@ struct DataOptions {
 
 struct TrainOptions {
   std::int64_t global_batch = 64;
-  std::string until = "target";    ///< target, epochs, steps, seconds
-  std::int64_t epochs = 128;       ///< until=epochs: how many; until=target: at most
-  std::int64_t steps = 100;        ///< until=steps
-  double seconds = 60.0;           ///< until=seconds
-  double target = 0.124;           ///< validation MAE to reach
-  std::string precision = "fp32";  ///< fp32, bf16
-  double bucket_mib = 4.0;         ///< least size of an all-reduce bucket
+  std::string until = "target";       ///< target, epochs, steps, seconds
+  std::int64_t epochs = 128;          ///< until=epochs: how many; until=target: at most
+  std::int64_t steps = 100;           ///< until=steps
+  double seconds = 60.0;              ///< until=seconds
+  double target = 0.124;              ///< validation MAE to reach
+  std::string precision = "fp32";     ///< fp32, tf32, bf16, fp16
+  std::string loss_scaling = "auto";  ///< auto: with fp16; on: always
+  double bucket_mib = 4.0;            ///< least size of an all-reduce bucket
   bool operator==(const TrainOptions&) const = default;
 };
 
@@ -132,6 +133,7 @@ struct RunContext {
   bool quiet = false;
   bool terminal = false;  ///< stderr is one
   bool dry_run = false;   ///< stops before staging, after everything was planned
+  bool check = false;     ///< compares the backend with the CPU on random data instead of running
 };
 
 struct RunOutcome {
@@ -146,6 +148,9 @@ struct RunOutcome {
   bool target_met = false;
   std::string verdict;  ///< of the run's own log
 };
+
+/// Element type of activations for a train.precision.
+[[nodiscard]] DType compute_type(const std::string& precision);
 
 /// Cross-field checks that need the world or the dataset's counts: batch against ranks, samples against batch and
 /// shards, closed division. All complaints at once, one line each, with the JSON pointer of the key.

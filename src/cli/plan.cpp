@@ -71,9 +71,8 @@ StepPlan plan_step(const RunOptions& options, int ranks) {
   }
   StepPlan plan;
   plan.local_batch = options.train.global_batch / ranks;
-  const GraphOptions graph_options{plan.local_batch, options.train.global_batch,
-                                   options.train.precision == "bf16" ? DType::bf16 : DType::f32,
-                                   static_cast<std::uint64_t>(options.seed)};
+  const GraphOptions graph_options{plan.local_batch, options.train.global_batch, compute_type(options.train.precision),
+                                   static_cast<std::uint64_t>(options.seed), options.train.loss_scaling == "on"};
   const Graph forward = training_graph(options.model, graph_options);
   plan.forward_macs_per_sample = cost(forward).macs / plan.local_batch;
   plan.parameters = forward.parameter_elements();

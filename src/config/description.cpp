@@ -176,9 +176,17 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                 &train.seconds);
   visitor.field({.name = "target", .doc = "Mean absolute validation error to reach.", .above = 0}, &train.target);
   visitor.field({.name = "precision",
-                 .doc = "Element type of activations; weights, gradients and updates are always fp32.",
-                 .words = {"fp32", "bf16"}},
+                 .doc = "Element type of activations; weights, gradients and updates are always fp32. tf32: fp32 whose "
+                        "matrix work rounds its operands on a GPU (a CPU computes in fp32); fp16: with a dynamic loss "
+                        "scale, on a GPU only.",
+                 .words = {"fp32", "tf32", "bf16", "fp16"}},
                 &train.precision);
+  visitor.field(
+      {.name = "loss_scaling",
+       .doc = "A dynamic loss scale: steps whose gradients overflow are skipped and halve it. auto: with fp16; "
+              "on: with every precision.",
+       .words = {"auto", "on"}},
+      &train.loss_scaling);
   visitor.field({.name = "bucket_mib",
                  .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",
@@ -201,6 +209,20 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
                  .doc = "All-reduce beside the backward pass; auto: where each rank has a core to spare.",
                  .words = {"auto", "on", "off"}},
                 &backend.overlap);
+  visitor.field({.name = "deterministic",
+                 .doc = "Leave out algorithms whose results vary from run to run (GPU; a CPU repeats itself anyway)."},
+                &backend.deterministic);
+  visitor.field({.name = "autotune",
+                 .doc = "Choose plans by timing candidates before the clock starts, not by heuristics (GPU; no effect "
+                        "on a CPU)."},
+                &backend.autotune);
+  visitor.field({.name = "plan_cache",
+                 .doc = "Folder that keeps plans from one run to the next; empty: none (GPU; no effect on a CPU).",
+                 .path = true},
+                &backend.plan_cache);
+  visitor.field(
+      {.name = "capture", .doc = "Launch a step as one recording; false: launch by launch (GPU; no effect on a CPU)."},
+      &backend.capture);
   visitor.close();
 }
 

@@ -102,7 +102,9 @@ DataSchema data_schema(const CosmoflowOptions& model) {
 Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options) {
   GraphBuilder builder(options.compute);
   const Network network = build(builder, model, options, true);
-  builder.apply("loss", Loss{options.global_batch}, {network.prediction, network.target, network.step_state});
+  std::vector<TensorId> compared = {network.prediction, network.target, network.step_state};
+  if (options.scale_loss || options.compute == DType::f16) compared.push_back(builder.loss_scale());
+  builder.apply("loss", Loss{options.global_batch}, std::move(compared));
   return builder.take();
 }
 

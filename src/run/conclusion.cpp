@@ -89,6 +89,9 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   if (options_.train.precision == "bf16" && backend.description().find("bf16 emulated") != std::string::npos) {
     progress_.line("warning: this CPU has no bf16 instructions: they are emulated, and slower than fp32");
   }
+  if (options_.train.precision == "tf32" && backend.description().find("tf32 computed as fp32") != std::string::npos) {
+    progress_.line("warning: /train/precision is \"tf32\", which is a GPU's: this run computes in fp32");
+  }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
                              options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
                              world_.nodes(), world_.nodes() == 1 ? "" : "s", options_.train.global_batch,
@@ -162,6 +165,10 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   if (trained.epochs > 0) {
     figures["final_metric"] = trained.metric;
     figures["best_metric"] = trained.best_metric;
+  }
+  if (trained.loss_scale) {
+    figures["skipped_steps"] = static_cast<double>(trained.loss_scale->skipped);
+    figures["loss_scale"] = trained.loss_scale->scale;
   }
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
   record_.code = outcome.code;

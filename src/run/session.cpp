@@ -48,11 +48,10 @@ void require_options(const World& world, const RunOptions& options, const Datase
                           complaints.size() == 1 ? "" : "s", fmt::join(complaints, "\n  ")));
 }
 
-namespace {
-
-DType compute_type(const std::string& precision) { return precision == "bf16" ? DType::bf16 : DType::f32; }
-
-}  // namespace
+DType compute_type(const std::string& precision) {
+  if (precision == "bf16") return DType::bf16;
+  return precision == "fp16" ? DType::f16 : DType::f32;
+}
 
 Rule rule_of(const RunOptions& options) { return SgdMomentum{static_cast<float>(options.optimizer.momentum)}; }
 
@@ -60,13 +59,14 @@ GraphOptions graph_options(const World& world, const RunOptions& options, std::u
   return {.local_batch = options.train.global_batch / world.all().size(),
           .global_batch = options.train.global_batch,
           .compute = compute_type(options.train.precision),
-          .seed = seed};
+          .seed = seed,
+          .scale_loss = options.train.loss_scaling == "on"};
 }
 
-Graph training_step(const RunOptions& options, const GraphOptions& shape) {
+Graph training_step(const RunOptions& options, const GraphOptions& shape, const LossScaling& scaling) {
   const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
   return reduce_and_update(differentiate(training_graph(options.model, shape)), bucket_bytes, rule_of(options),
-                           decay_rule(options.model));
+                           decay_rule(options.model), scaling);
 }
 
 Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed) {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t most_step_times = 1 << 16;  // for the median
 constexpr std::size_t flush_bytes = 1 << 13;      // of rows: what a crash may take along
+constexpr std::int64_t scale_interval = 32;       // steps between two looks at the loss scale
+constexpr std::int32_t patience = 20;             // skipped steps in a row; 16 take the scale from its start to its end
 
 }  // namespace
 
@@ -52,6 +54,7 @@ TrainOutcome Trainer::run() {
     if (fixed_work_done()) break;
   }
   flush_steps();
+  outcome_.loss_scale = parts_.state.loss_scale();
   return outcome_;
 }
 
@@ -64,6 +67,7 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   }
   figures.seconds = clock.seconds();
   outcome_.train_seconds += figures.seconds;
+  require_updates();
   flush_steps();
   return figures;
 }
@@ -97,6 +101,21 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
     if (step_rows_.size() > flush_bytes) flush_steps();
   }
   ++outcome_.steps;
+  if (outcome_.steps % scale_interval == 0) require_updates();
+}
+
+void Trainer::require_updates() const {
+  const std::optional<LossScale> now = parts_.state.loss_scale();
+  if (!now || !is_hopeless(LossScaling{}, *now, patience)) return;
+  // The scale follows from summed gradients: every rank sees the same, and raises the same.
+  throw AgreedError(
+      ExitCode::target_missed,
+      to_string(Complaint{
+          .where = fmt::format("step {}", outcome_.steps),
+          .what = fmt::format("the last {} updates were skipped: gradients are not finite even at a loss scale of {}",
+                              now->skipped_in_a_row, now->scale),
+          .why = "the run has diverged, and no step will change that",
+          .remedy = "lower /schedule/peak_rate, warm up longer, or use \"bf16\" or \"fp32\" as /train/precision"}));
 }
 
 void Trainer::flush_steps() {

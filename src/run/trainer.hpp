@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "run/progress.hpp"
@@ -28,6 +29,7 @@ struct TrainOutcome {
   double metric = 0.0;  ///< last
   double best_metric = 0.0;
   std::vector<double> step_seconds;
+  std::optional<LossScale> loss_scale;  ///< at the end, where the loss is scaled
 };
 
 class Trainer {
@@ -70,6 +72,7 @@ class Trainer {
   void prove_equal(std::int64_t epoch);
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
+  void require_updates() const;
   void upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
   void report_step(std::int64_t epoch, const EpochFigures& figures);
