@@ -1,0 +1,145 @@
+// The graph compiler for a described device: what it shares, keeps, refuses and does not do. Plans are made and looked
+// at; nothing executes.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cuda_plans/plan_table.hpp"
+
+namespace trainmark::cuda {
+namespace {
+
+CompilerOptions options(const std::string& device = "h200") { return options_for(device, true); }
+
+ConvGraph volume(DType io = DType::bf16, Math math = Math::full) {
+  return {.conv = {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+          .src = {2, 16, 8, 8, 8},
+          .weights = {32, 16, 3, 3, 3},
+          .dst = {2, 32, 8, 8, 8},
+          .io = io,
+          .math = math};
+}
+ConvGraph image() {
+  return {.conv = {{3, 3}, {2, 2}, {0, 0}, {1, 1}},
+          .src = {2, 16, 32, 24},
+          .weights = {24, 16, 3, 3},
+          .dst = {2, 24, 16, 12},
+          .io = DType::f16};
+}
+
+TEST(GraphCompilerTest, SharesThePlanOfEqualGraphs) {
+  const auto compiler = make_graph_compiler(options());
+  const std::shared_ptr<CompiledGraph> first = compiler->compile(volume());
+  EXPECT_EQ(first, compiler->compile(volume()));
+  EXPECT_NE(first, compiler->compile(image()));
+  EXPECT_FALSE(first->engine().empty());
+}
+
+TEST(GraphCompilerTest, NamesItsLibrary) {
+  EXPECT_TRUE(make_graph_compiler(options())->library().starts_with("cuDNN 9."));
+}
+
+TEST(GraphCompilerTest, PlansAllPassesOfStridedAndUnevenlyPaddedConvolutions) {
+  for (const char* device : {"h200", "a100"}) {
+    const auto compiler = make_graph_compiler(options(device));
+    for (ConvGraph graph : {volume(), image()}) {
+      graph.conv.pad_lo.back() = 0;  // 'same' padding of an even extent by a stride of two, and of kernel 2
+      graph.dst = graph.src;
+      graph.dst[1] = graph.weights[0];
+      for (std::size_t axis = 2; axis < graph.dst.rank(); ++axis) {
+        const std::size_t i = axis - 2;
+        const std::int64_t room = graph.src[axis] + graph.conv.pad_lo[i] + graph.conv.pad_hi[i] - graph.conv.kernel[i];
+        graph.dst[axis] = room / graph.conv.stride[i] + 1;
+      }
+      for (const auto pass :
+           {ConvGraph::Pass::forward, ConvGraph::Pass::backward_data, ConvGraph::Pass::backward_weights}) {
+        graph.pass = pass;
+        EXPECT_NO_THROW((void)compiler->compile(graph)) << device << ' ' << key_of(graph);
+      }
+    }
+  }
+}
+
+TEST(GraphCompilerTest, FindsReproducibleEnginesForAllPasses) {
+  CompilerOptions reproducible = options();
+  reproducible.deterministic = true;
+  const auto compiler = make_graph_compiler(reproducible);
+  for (const DType io : {DType::f32, DType::bf16, DType::f16}) {
+    ConvGraph graph = volume(io);
+    for (const auto pass :
+         {ConvGraph::Pass::forward, ConvGraph::Pass::backward_data, ConvGraph::Pass::backward_weights}) {
+      graph.pass = pass;
+      EXPECT_NO_THROW((void)compiler->compile(graph)) << key_of(graph);
+    }
+  }
+}
+
+TEST(GraphCompilerTest, TakesOtherEnginesForFullPrecisionThanForTf32) {
+  const auto compiler = make_graph_compiler(options());
+  ConvGraph full = volume(DType::f32, Math::full);
+  ConvGraph tf32 = volume(DType::f32, Math::tf32);
+  full.bias = tf32.bias = true;
+  full.slope = tf32.slope = 0.3F;
+  EXPECT_NE(compiler->compile(full)->engine().find(" then "), std::string::npos) << compiler->compile(full)->engine();
+  EXPECT_EQ(compiler->compile(tf32)->engine().find(" then "), std::string::npos) << compiler->compile(tf32)->engine();
+}
+
+TEST(GraphCompilerTest, NamesTheGraphThatNoEngineTakes) {
+  ConvGraph graph = volume();
+  graph.weights[1] = 5;  // five channels a group do not divide sixteen
+  try {
+    (void)make_graph_compiler(options())->compile(graph);
+    FAIL() << "planned";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    const std::string text = error.what();
+    EXPECT_NE(text.find(key_of(graph)), std::string::npos) << text;
+    EXPECT_NE(text.find("NVIDIA H200"), std::string::npos) << text;
+    EXPECT_NE(text.find("try another"), std::string::npos) << text;
+  }
+}
+
+TEST(GraphCompilerTest, RefusesADescriptionThatDescribesNoDevice) {
+  for (const char* text : {"not JSON", "{\"deviceName\": \"half a device\"}"}) {
+    CompilerOptions wrong;
+    wrong.device_description = text;
+    EXPECT_THROW((void)make_graph_compiler(wrong), Error) << text;
+  }
+}
+
+TEST(GraphCompilerTest, ExecutesNothingForADeviceThatIsElsewhere) {
+  const auto plan = make_graph_compiler(options())->compile(volume());
+  const std::array<void*, 3> operands{};
+  EXPECT_THROW(plan->execute(nullptr, operands, nullptr), std::logic_error);
+}
+
+TEST(GraphCompilerTest, KeepsPlansOnDiskAndReplacesDamagedOnes) {
+  const std::string folder = testing::TempDir() + "compiler_cache_" + std::to_string(getpid());
+  CompilerOptions caching = options_for("h200", false);
+  caching.cache_folder = folder;
+  ConvGraph precompiled = volume();
+  precompiled.pass = ConvGraph::Pass::backward_data;
+  ConvGraph compiled = volume();
+  compiled.pass = ConvGraph::Pass::backward_weights;
+  for (const ConvGraph& graph : {precompiled, compiled}) {
+    std::filesystem::remove_all(folder);
+    const std::string made = outcome(*make_graph_compiler(caching)->compile(graph));
+    ASSERT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+    const std::filesystem::path entry = std::filesystem::directory_iterator(folder)->path();
+    const auto written = std::filesystem::last_write_time(entry);
+
+    EXPECT_EQ(outcome(*make_graph_compiler(caching)->compile(graph)), made);
+    EXPECT_EQ(std::filesystem::last_write_time(entry), written) << "the entry was not used";
+
+    std::ofstream(entry, std::ios::app) << "damage";
+    const auto damaged = std::filesystem::file_size(entry);
+    EXPECT_EQ(outcome(*make_graph_compiler(caching)->compile(graph)), made);
+    EXPECT_LT(std::filesystem::file_size(entry), damaged) << "the damaged entry was not replaced";
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace trainmark::cuda

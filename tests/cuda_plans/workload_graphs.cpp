@@ -1,0 +1,92 @@
+// Plans the nodes that become cuDNN graphs, with tensors as the executor would describe them.
+#include "cuda_plans/workload_graphs.hpp"
+
+#include <set>
+
+#include "backend/cuda/plans.hpp"
+#include "trainmark/models.hpp"
+
+namespace trainmark::cuda {
+namespace {
+
+class NoPlan final : public CompiledGraph {
+ public:
+  [[nodiscard]] std::size_t workspace_bytes() const override { return 0; }
+  [[nodiscard]] std::string engine() const override { return "none"; }
+  void execute(cudaStream_t, std::span<void* const>, void*) override {}
+};
+
+class Listener final : public GraphCompiler {
+ public:
+  std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
+    if (seen_.insert(key_of(spec)).second) heard_.push_back(spec);
+    return std::make_shared<NoPlan>();
+  }
+  [[nodiscard]] std::string library() const override { return "none"; }
+  [[nodiscard]] std::vector<GraphSpec> take() { return std::move(heard_); }
+
+ private:
+  std::set<std::string> seen_;
+  std::vector<GraphSpec> heard_;
+};
+
+TensorDesc desc_of(const Tensor& tensor) {
+  if (tensor.role == Role::activation) return activation_desc(tensor.shape, tensor.dtype);
+  return {tensor.shape, tensor.dtype, logical_layout};
+}
+
+Operands operands_of(const Graph& graph, const Node& node) {
+  Operands operands;
+  for (const TensorId id : node.inputs)
+    operands.inputs.push_back(desc_of(graph.tensors.at(static_cast<std::size_t>(id))));
+  for (const TensorId id : node.outputs)
+    operands.outputs.push_back(desc_of(graph.tensors.at(static_cast<std::size_t>(id))));
+  return operands;
+}
+
+/// Plans what is a cuDNN graph here; everything else is a kernel of our own.
+struct Planner {
+  const Compute& compute;
+  const Operands& operands;
+
+  void operator()(const Conv& op) const { (void)plan_conv(compute, op, operands, nullptr); }
+  void operator()(const ConvBlock& op) const { (void)plan_conv(compute, op.conv, operands, &op.activation); }
+  void operator()(const ConvBackwardData& op) const { (void)plan_conv_backward_data(compute, op.conv, operands); }
+  void operator()(const ConvBackwardWeights& op) const { (void)plan_conv_backward_weights(compute, op.conv, operands); }
+  void operator()(const Dense&) const { (void)plan_dense(compute, operands); }
+  void operator()(const DenseBackwardData&) const { (void)plan_dense_backward_data(compute, operands); }
+  void operator()(const DenseBackwardWeights&) const { (void)plan_dense_backward_weights(compute, operands); }
+  template <class Other>
+  void operator()(const Other&) const {}
+};
+
+void listen(const Compute& compute, const Graph& graph) {
+  for (const Node& node : graph.nodes)
+    std::visit(Planner{compute, operands_of(graph, node)}, node.op);
+}
+
+struct Size {
+  CosmoflowOptions model;
+  std::int64_t local_batch;
+  bool unfused;
+};
+
+}  // namespace
+
+std::vector<GraphSpec> distinct_graphs(const Precision& precision) {
+  const CosmoflowOptions full;
+  const CosmoflowOptions tiny{.extent = 32, .width = 0.25};
+  Listener listener;
+  const Compute compute{listener, precision.math};
+  for (const Size& size : {Size{tiny, 8, true}, Size{full, 1, false}, Size{full, 4, false}}) {
+    const GraphOptions options{
+        .local_batch = size.local_batch, .global_batch = size.local_batch, .compute = precision.compute};
+    const Graph training = differentiate(training_graph(size.model, options));
+    listen(compute, fuse(training));
+    listen(compute, fuse(evaluation_graph(size.model, options)));
+    if (size.unfused) listen(compute, training);
+  }
+  return listener.take();
+}
+
+}  // namespace trainmark::cuda
