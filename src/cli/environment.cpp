@@ -26,7 +26,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::array backends = {"cpu"};  // of this build
-constexpr std::array prefixes = {"OMP_", "SLURM_", "OMPI_", "TRAINMARK_", "GOMP_", "DNNL_", "ONEDNN_", "UCX_", "HDF5_"};
+constexpr std::array prefixes = {"OMP_",    "SLURM_", "OMPI_", "TRAINMARK_", "GOMP_", "DNNL_",
+                                 "ONEDNN_", "UCX_",   "HDF5_", "NCCL_",      "CUDA_", "CUDNN_"};
 constexpr std::array secrets = {"TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "JWT"};
 
 std::map<std::string, std::string> selected_variables() {
@@ -54,7 +55,7 @@ std::map<std::string, std::string> loaded_libraries() {
     const std::filesystem::path path(info->dlpi_name);
     const std::string file = path.filename().string();
     for (const char* name : {"libmpi", "libhdf5", "libdnnl", "libhwloc", "libxxhash", "libdeflate", "libkissfft",
-                             "libhwy", "libgomp", "libfmt"}) {
+                             "libhwy", "libgomp", "libfmt", "libnccl", "libcudnn"}) {
       const std::string_view rest = std::string_view(file).substr(std::min(file.size(), std::string_view(name).size()));
       if (!file.starts_with(name) || !(rest.starts_with('.') || rest.starts_with('_') || rest.starts_with('-')))
         continue;
@@ -156,6 +157,12 @@ int launcher_rank() {
     if (const auto rank = environment_variable(name)) return std::atoi(rank->c_str());
   }
   return 0;
+}
+
+void fix_order_of_sums() {
+  constexpr int keep = 0;  // what the user chose stands, and is in run.json like all of NCCL's variables
+  setenv("NCCL_ALGO", "Ring", keep);
+  setenv("NCCL_PROTO", "Simple", keep);
 }
 
 std::string environment_json(const std::string& mpi) {
