@@ -41,15 +41,20 @@ struct Options {
   Faults faults{};
 };
 
+/// What TRAINMARK_DOUBLE says (environment.cpp): what programs run with that never call reset.
+[[nodiscard]] Options options_from_environment();
 /// Back to a fresh device: memory, streams, events, graphs, communicators and findings are gone.
 void reset(const Options& options = {});
 /// Changes what goes wrong from now on.
 void set_faults(const Faults& faults);
-/// What was found since the last reset or call, each once, with kernel, block, thread and line where known.
+/// What was found since the last reset or call, each once, with kernel, block, thread and line where known. A program
+/// that ends with findings that nobody has read prints them and fails with status `unread_findings`.
 [[nodiscard]] std::vector<std::string> findings();
 /// Whether the accesses of kernels are watched (cuda_double_hooks is linked).
 [[nodiscard]] bool watches_accesses();
 [[nodiscard]] std::int64_t launches();  ///< kernels run since reset
+
+inline constexpr int unread_findings = 87;
 
 struct Access {
   const void* begin = nullptr;

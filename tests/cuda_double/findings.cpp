@@ -1,10 +1,13 @@
-// What was found, each text once. Code addresses are turned into file and line only when somebody reads, by addr2line.
+// What was found, each text once; what no test reads fails the program at its end. Code addresses are turned into file
+// and line only when somebody reads, by addr2line.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <link.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 
@@ -18,8 +21,9 @@ struct Finding {
   const void* code = nullptr;
 };
 std::mutex mutex;
-std::vector<Finding> found;
-std::set<std::pair<std::string, const void*>> known;
+// Never destroyed: the program's end reads them.
+std::vector<Finding>& found = *new std::vector<Finding>;
+std::set<std::pair<std::string, const void*>>& known = *new std::set<std::pair<std::string, const void*>>;
 
 std::string line_of(const void* code) {
   Dl_info info{};
@@ -39,7 +43,18 @@ std::string line_of(const void* code) {
 
 }  // namespace
 
+/// What nobody has read when the program ends is printed, and the program fails.
+void fail_at_exit() {
+  const auto unread = findings();
+  for (const std::string& text : unread)
+    std::fprintf(stderr, "device double: %s\n", text.c_str());
+  std::fflush(nullptr);
+  if (!unread.empty()) _exit(unread_findings);
+}
+
 void add_finding(std::string text, const void* code) {
+  static const bool registered = std::atexit(fail_at_exit) == 0;
+  static_cast<void>(registered);
   const std::lock_guard guard(mutex);
   if (known.size() < 200 && known.emplace(text, code).second) found.push_back({std::move(text), code});
 }

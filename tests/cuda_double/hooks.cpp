@@ -11,6 +11,9 @@
 #include "cuda_double/device.hpp"
 #include "cuda_double/shadow.hpp"
 
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
 namespace trainmark::cuda_double {
 namespace {
 
@@ -183,6 +186,15 @@ bool in_an_image(const char* address) {
                              [&](const auto& image) { return address >= image.first && address < image.second; });
 }
 
+/// threadIdx and the like, which every kernel reads.
+bool is_index(const char* address) {
+  const auto within = [&](const auto& variable) {
+    const char* begin = reinterpret_cast<const char*>(&variable);
+    return address >= begin && address < begin + sizeof variable;
+  };
+  return within(threadIdx) || within(blockIdx) || within(blockDim) || within(gridDim);
+}
+
 void check_access(const volatile void* where, std::size_t bytes, bool write, bool aligned, const void* code,
                   bool atomic = false) {
   const Running here = running();
@@ -192,6 +204,7 @@ void check_access(const volatile void* where, std::size_t bytes, bool write, boo
     return address >= begin && address < static_cast<const char*>(begin) + size;
   };
   if (within(here.fiber->stack, stack_bytes)) return;
+  if (is_index(address)) return;
   if (aligned && reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
     stop(here, "misaligned",
          fmt::format("{} {} bytes at {}", write ? "writes" : "reads", bytes, device().arena.describe(address)), code);

@@ -13,6 +13,8 @@ namespace trainmark::cuda_double {
 Device& device() {
   static Device& only = [&]() -> Device& {
     Device& made = *new Device;  // never destroyed: threads may outlive main
+    made.options = options_from_environment();
+    made.random.seed(made.options.seed);
     made.null_stream = std::make_shared<Stream>();
     made.queues.push_back(made.null_stream);
     return made;
