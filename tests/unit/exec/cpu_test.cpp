@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <thread>
 
 #include "counting_new.hpp"
@@ -56,14 +58,16 @@ struct LateHalving final : Collective {
 
 /// A state and its training program on the CPU.
 struct Training {
-  Training(const CosmoflowOptions& model, DType compute, Program::Options options, bool overlap = false)
+  Training(const CosmoflowOptions& model, DType compute, Program::Options options, bool overlap = false,
+           const std::optional<LossScaling>& scaling = {})
       : backend(make_cpu_backend(1, overlap)),
-        graph(
-            reduce_and_update(differentiate(training_graph(
-                                  model, {.local_batch = batch, .global_batch = batch, .compute = compute, .seed = 3})),
-                              1 << 14, SgdMomentum{}, decay_rule(model))),
+        graph(reduce_and_update(differentiate(training_graph(model, {.local_batch = batch,
+                                                                     .global_batch = batch,
+                                                                     .compute = compute,
+                                                                     .seed = 3,
+                                                                     .scale_loss = scaling.has_value()})),
+                                1 << 14, SgdMomentum{}, decay_rule(model), scaling.value_or(LossScaling{}))),
         state(*backend, graph, 1),
-
         program(*backend, graph, state, collective, make_input_slots(*backend), options) {
     state.initialise(7);
   }
@@ -72,6 +76,8 @@ struct Training {
     program.step(slot);
     return state.loss();
   }
+  std::vector<float> parameters() { return state.read(state.parameters(), state.parameter_elements()); }
+  std::vector<float> velocity() { return state.read(state.slot(0), state.parameter_elements()); }
   std::unique_ptr<Backend> backend;
   Graph graph;
   ModelState state;
@@ -116,6 +122,21 @@ TEST_P(Precision, IsUntouchedByOverlap) {
   EXPECT_EQ(inline_.state.hash(), overlapped.state.hash());
 }
 
+TEST_P(Precision, IsTheSameToTheBitWithALossScale) {
+  for (const bool overlap : {false, true}) {
+    Training plain(small, GetParam(), {}, overlap);
+    Training scaled(small, GetParam(), {}, overlap, LossScaling{.interval = 2});
+    for (int at = 0; at < 5; ++at) {
+      const Batch data = random_batch(static_cast<std::uint64_t>(at), 0.01F);
+      EXPECT_EQ(plain.step(at % 2, data), scaled.step(at % 2, data)) << "step " << at;
+    }
+    EXPECT_EQ(plain.parameters(), scaled.parameters());
+    EXPECT_EQ(plain.velocity(), scaled.velocity());
+    EXPECT_EQ(scaled.state.loss_scale(), (LossScale{.scale = 65536.0F * 4.0F, .good_steps = 1}));
+    EXPECT_FALSE(plain.state.loss_scale());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(OnTheCpu, Precision, ::testing::Values(DType::f32, DType::bf16));
 
 TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
@@ -139,6 +160,61 @@ TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
     };
     const double slope = (loss_at(length) - loss_at(-length)) / (2.0 * length);
     EXPECT_NEAR(slope, square, 0.02 * square) << "kernel " << kernel;
+  }
+}
+
+/// A batch whose first target is so large that gradients, once scaled, no longer fit fp32; its loss does.
+Batch overflowing_batch(float rate) {
+  Batch made = random_batch(9, rate);
+  const float target = 1e15F;
+  std::memcpy(made.y.data(), &target, sizeof(target));
+  return made;
+}
+
+TEST(CpuStep, SkipsAStepWhoseGradientsOverflowAndGoesOnAtHalfTheScale) {
+  const LossScaling scaling{.initial = 0x1p100F, .maximum = 0x1p100F};
+  for (const bool overlap : {false, true}) {
+    Training subject(small, DType::f32, {}, overlap, scaling);
+    // In a run of its own, without scaling and without the bad batch.
+    Training expected(small, DType::f32, {}, overlap);
+    const Batch first = random_batch(1, 0.01F), last = random_batch(2, 0.01F);
+    (void)subject.step(0, first);
+    (void)expected.step(0, first);
+    EXPECT_EQ(subject.state.loss_scale(), (LossScale{.scale = 0x1p100F, .good_steps = 1}));
+    const std::vector<float> parameters = subject.parameters(), velocity = subject.velocity();
+    EXPECT_EQ(parameters, expected.parameters());
+
+    EXPECT_TRUE(std::isfinite(subject.step(1, overflowing_batch(0.01F)))) << "the loss value is not scaled";
+    EXPECT_EQ(subject.parameters(), parameters);
+    EXPECT_EQ(subject.velocity(), velocity);
+    EXPECT_EQ(subject.state.loss_scale(),
+              (LossScale{.scale = 0x1p99F, .good_steps = 0, .skipped_in_a_row = 1, .skipped = 1}));
+
+    EXPECT_EQ(subject.step(0, last), expected.step(0, last));
+    EXPECT_EQ(subject.parameters(), expected.parameters());
+    EXPECT_EQ(subject.state.loss_scale(), (LossScale{.scale = 0x1p99F, .good_steps = 1, .skipped = 1}));
+  }
+}
+
+TEST(CpuStep, SaysThatScalingIsHopelessWhereNoScaleHelps) {
+  Training subject(small, DType::f32, {}, false, LossScaling{.initial = 4.0F});
+  subject.state.write(subject.state.parameters(), std::vector<float>{std::numeric_limits<float>::infinity()});
+  const Batch data = random_batch(1, 0.01F);
+  for (int at = 0; at < 4; ++at) {
+    EXPECT_FALSE(is_hopeless(LossScaling{}, *subject.state.loss_scale(), 4)) << at;
+    (void)subject.step(at % 2, data);
+  }
+  EXPECT_TRUE(is_hopeless(LossScaling{}, *subject.state.loss_scale(), 4));
+  EXPECT_EQ(subject.state.loss_scale()->scale, 1.0F);
+}
+
+TEST(CpuStep, RefusesFp16WithTheTypesThatGo) {
+  try {
+    Training subject({.extent = 32, .width = 0.125}, DType::f16, {});
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("fp16 is for devices; use fp32 or bf16"), std::string::npos);
   }
 }
 

@@ -111,6 +111,42 @@ TEST_F(Programs, PassOperandsInOrderThenScratch) {
   EXPECT_EQ(subject.scratch_bytes(), 512U);
 }
 
+TEST(ScaledPrograms, GiveChecksUpdatesAndTheLossTheScaleLast) {
+  SpyBackend spy;
+  GraphOptions half = two_samples;
+  half.compute = DType::f16;
+  const Graph step = reduce_and_update(differentiate(training_graph(small, half)), 1 << 16, SgdMomentum{},
+                                       {.decay = 0.1F, .tensors = {}});
+  ModelState state(spy, step, 1);
+  const std::unique_ptr<Collective> collective = spy.make_collective(Group(nullptr));
+  Program subject(spy, step, state, *collective, make_input_slots(spy), {.fuse = false, .reuse = false});
+  EXPECT_EQ(subject.read("conv1.dst").size(), static_cast<std::size_t>(2 * 3 * 32 * 32 * 32)) << "fp16 can be read";
+  ASSERT_EQ(spy.recordings.size(), 2U);
+  const auto is_loss = [](const Node& node) { return std::holds_alternative<Loss>(node.op); };
+  const auto loss = static_cast<std::size_t>(std::ranges::find_if(step.nodes, is_loss) - step.nodes.begin());
+  const void* const step_state = spy.recordings[0].at(loss).args.at(2);
+  int checks = 0, updates = 0;
+  for (std::size_t at = 0; at < step.nodes.size(); ++at) {
+    const Node& node = step.nodes[at];
+    const auto& args = spy.recordings[0].at(at).args;
+    if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
+      EXPECT_EQ(args, (std::vector<void*>{state.gradients() + check->range.begin, state.scaler()}));
+      ++checks;
+    } else if (const auto* update = std::get_if<Update>(&node.op)) {
+      ASSERT_EQ(args.size(), 5U);
+      EXPECT_EQ(args[0], state.parameters() + update->range.begin);
+      EXPECT_EQ(args[3], step_state);
+      EXPECT_EQ(args[4], state.scaler());
+      ++updates;
+    } else if (std::holds_alternative<Loss>(node.op)) {
+      EXPECT_EQ(args.at(3), state.scaler());
+    }
+  }
+  EXPECT_GT(checks, 1);
+  EXPECT_GT(updates, 1);
+  EXPECT_EQ(spy.recordings[0].back().args, std::vector<void*>{state.scaler()}) << "the scale moves last";
+}
+
 TEST_F(Programs, GiveReductionsAndUpdatesTheirRanges) {
   Program subject = program();
   subject.upload(0, inputs());

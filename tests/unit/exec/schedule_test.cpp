@@ -10,9 +10,10 @@
 namespace trainmark {
 namespace {
 
-Graph training_step(std::int64_t bucket_bytes) {
-  return reduce_and_update(differentiate(training_graph({.extent = 32, .dropout = 0.5}, {})), bucket_bytes,
-                           SgdMomentum{}, {.decay = 0.02F, .tensors = {"dense1.weights", "dense2.weights"}});
+Graph training_step(std::int64_t bucket_bytes, bool scale_loss = false) {
+  return reduce_and_update(differentiate(training_graph({.extent = 32, .dropout = 0.5}, {.scale_loss = scale_loss})),
+                           bucket_bytes, SgdMomentum{},
+                           {.decay = 0.02F, .tensors = {"dense1.weights", "dense2.weights"}});
 }
 
 struct Scheduled {
@@ -48,8 +49,7 @@ std::vector<std::vector<bool>> ordered(const Scheduled& subject) {
 
 class BucketBytes : public ::testing::TestWithParam<std::int64_t> {};
 
-TEST_P(BucketBytes, LeaveNoConflictUnordered) {
-  const Scheduled subject = schedule(training_step(GetParam()));
+void expect_no_conflict_unordered(const Scheduled& subject) {
   const auto after = ordered(subject);
   int conflicts = 0;
   for (std::size_t b = 0; b < after.size(); ++b) {
@@ -65,6 +65,44 @@ TEST_P(BucketBytes, LeaveNoConflictUnordered) {
     }
   }
   EXPECT_GT(conflicts, 0);
+}
+
+TEST_P(BucketBytes, LeaveNoConflictUnordered) {
+  expect_no_conflict_unordered(schedule(training_step(GetParam())));
+  expect_no_conflict_unordered(schedule(training_step(GetParam(), true)));
+}
+
+TEST_P(BucketBytes, LetEveryUpdateComeAfterEveryCheckOfTheGradients) {
+  const Scheduled subject = schedule(training_step(GetParam(), true));
+  const auto after = ordered(subject);
+  const auto& nodes = subject.graph.nodes;
+  int pairs = 0;
+  for (std::size_t update = 0; update < nodes.size(); ++update) {
+    if (!std::holds_alternative<Update>(nodes[update].op)) continue;
+    for (std::size_t check = 0; check < nodes.size(); ++check) {
+      if (!std::holds_alternative<GradientCheck>(nodes[check].op)) continue;
+      ++pairs;
+      EXPECT_TRUE(after[update][check]) << nodes[update].name << " before " << nodes[check].name;
+    }
+    EXPECT_TRUE(after[nodes.size() - 1][update]) << "the scale moves last";
+  }
+  EXPECT_GT(pairs, 0);
+}
+
+TEST_P(BucketBytes, LetTheScaleStandInAMemoryOfItsOwn) {
+  // Every reader and writer of the scale says so, or lanes could not be told what to wait for.
+  const Scheduled subject = schedule(training_step(GetParam(), true));
+  for (std::size_t at = 0; at < subject.graph.nodes.size(); ++at) {
+    const Op& op = subject.graph.nodes[at].op;
+    const auto touches = [&](bool writes) {
+      return std::ranges::any_of(subject.accesses[at], [&](const Access& access) {
+        return access.space == Space::scaler && access.writes == writes;
+      });
+    };
+    const bool writes = std::holds_alternative<GradientCheck>(op) || std::holds_alternative<AdjustLossScale>(op);
+    EXPECT_EQ(touches(true), writes) << subject.graph.nodes[at].name;
+    EXPECT_EQ(touches(false), writes || std::holds_alternative<Loss>(op) || std::holds_alternative<Update>(op));
+  }
 }
 
 TEST_P(BucketBytes, LetEachReductionWaitForItsLastGradientOnAnotherLane) {

@@ -113,6 +113,24 @@ TEST_F(State, ReturnsToASnapshot) {
   EXPECT_THROW(state.restore(std::vector<float>(3)), std::logic_error);
 }
 
+TEST_F(State, HoldsALossScaleWhereItsGraphMovesOne) {
+  EXPECT_FALSE(ModelState(*backend, graph, 1).loss_scale());
+  Graph scaled = graph;
+  const TensorId scaler = scaled.add({"loss_scale", Shape{loss_scale_extent}, DType::u8, Role::scaler, 0});
+  scaled.nodes.push_back({"adjust", AdjustLossScale{{.initial = 512.0F}}, {scaler}, {}, Lane::compute});
+  ModelState state(*backend, scaled, 1);
+  EXPECT_EQ(state.loss_scale(), LossScale{.scale = 512.0F});
+  const auto snapshot = state.snapshot();
+  const LossScale moved{.scale = 8.0F, .good_steps = 3, .skipped_in_a_row = 1, .skipped = 6};
+  *state.scaler() = moved;  // the null backend's device memory is the host's
+  EXPECT_EQ(state.loss_scale(), moved);
+  state.restore(snapshot);
+  EXPECT_EQ(state.loss_scale(), LossScale{.scale = 512.0F}) << "warm-up leaves no trace";
+  *state.scaler() = moved;
+  state.initialise(1);
+  EXPECT_EQ(state.loss_scale(), LossScale{.scale = 512.0F});
+}
+
 TEST_F(State, KeepsTheLossBehindTheGradientsAndClearsMetrics) {
   ModelState state(*backend, graph, 1);
   state.write(state.gradients() + state.parameter_elements(), std::vector<float>{0.25F});

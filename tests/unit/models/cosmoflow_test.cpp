@@ -84,6 +84,25 @@ TEST(Cosmoflow, PacksItsInputsAsDataTargetAndStepState) {
   EXPECT_EQ(schema.sample_bytes(), static_cast<std::size_t>(64 * 64 * 64 * 4 * 2 + 16));
 }
 
+TEST(Cosmoflow, ScalesItsLossInFp16AndWhereItIsToldTo) {
+  const auto scales = [](const Graph& graph) {
+    return std::ranges::any_of(graph.tensors, [](const Tensor& tensor) { return tensor.role == Role::scaler; });
+  };
+  const auto training = [](DType compute, bool scale_loss) {
+    GraphOptions options = one_sample();
+    options.compute = compute;
+    options.scale_loss = scale_loss;
+    return training_graph({.extent = 32}, options);
+  };
+  EXPECT_TRUE(scales(training(DType::f16, false)));
+  EXPECT_TRUE(scales(training(DType::f32, true)));
+  EXPECT_FALSE(scales(training(DType::f32, false)));
+  EXPECT_FALSE(scales(training(DType::bf16, false)));
+  GraphOptions half = one_sample();
+  half.compute = DType::f16;
+  EXPECT_FALSE(scales(evaluation_graph({.extent = 32}, half))) << "an evaluation has no gradients";
+}
+
 TEST(Cosmoflow, ComputesThePredictionInFp32WhateverTheRestComputesIn) {
   GraphOptions options = one_sample();
   options.compute = DType::bf16;

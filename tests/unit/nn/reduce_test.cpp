@@ -86,6 +86,40 @@ TEST_P(Buckets, LeaveRightAfterTheirLastGradient) {
   }
 }
 
+TEST_P(Buckets, AreCheckedOnceEachBehindTheirSumAndBeforeAnyUpdateWhereTheLossIsScaled) {
+  const LossScaling scaling{.initial = 4.0F, .interval = 7};
+  const Graph graph = reduce_and_update(differentiate(small_network(DType::f16, true)), GetParam(), SgdMomentum{},
+                                        {.decay = 0.02F, .tensors = {"dense1.weights"}}, scaling);
+  const TensorId scaler = graph.find("loss_scale");
+  EXPECT_EQ(graph.tensors[static_cast<std::size_t>(scaler)].role, Role::scaler);
+  std::vector<Range> reduced, checked;
+  bool updating = false;
+  for (const Node& node : graph.nodes) {
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) reduced.push_back(reduce->range);
+    if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
+      EXPECT_FALSE(updating) << node.name << " comes after an update";
+      EXPECT_EQ(node.lane, Lane::compute) << "one lane keeps checks before updates";
+      EXPECT_EQ(node.inputs.back(), scaler);
+      EXPECT_TRUE(std::ranges::any_of(
+          reduced,
+          [&](const Range& range) { return range.begin == check->range.begin && check->range.end <= range.end; }))
+          << node.name << " looks at what is not summed yet";
+      checked.push_back(check->range);
+    }
+    if (const auto* update = std::get_if<Update>(&node.op)) {
+      updating = true;
+      EXPECT_TRUE(update->scaled);
+      EXPECT_EQ(node.inputs.back(), scaler);
+      EXPECT_EQ(node.inputs[node.inputs.size() - 2], graph.find("step_state"));
+    }
+  }
+  EXPECT_EQ(checked.size(), reduced.size());
+  EXPECT_TRUE(tiles(checked, graph.parameter_elements())) << "all parameters, and not the loss value";
+  ASSERT_TRUE(std::holds_alternative<AdjustLossScale>(graph.nodes.back().op));
+  EXPECT_EQ(std::get<AdjustLossScale>(graph.nodes.back().op).rule, scaling);
+  EXPECT_EQ(graph.nodes.back().inputs, std::vector<TensorId>{scaler});
+}
+
 INSTANTIATE_TEST_SUITE_P(OfManySizes, Buckets, ::testing::Values(1, 64, 1000, 4000, 1 << 30));
 
 TEST(ReduceAndUpdate, SplitsUpdatesWhereTheDecayChanges) {
@@ -104,6 +138,16 @@ TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithoutDecay) {
                                         {.decay = 0.0F, .tensors = {"dense1.weights"}});
   EXPECT_EQ(parts_of(graph).updated.size(), 1U);
   EXPECT_EQ(parts_of(graph).reduced.size(), 1U);
+}
+
+TEST(ReduceAndUpdate, MakesNoNodesOfAScaleThatTheLossDoesNotTake) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {});
+  for (const Node& node : graph.nodes) {
+    EXPECT_FALSE(std::holds_alternative<GradientCheck>(node.op) || std::holds_alternative<AdjustLossScale>(node.op));
+    if (const auto* update = std::get_if<Update>(&node.op)) {
+      EXPECT_FALSE(update->scaled);
+    }
+  }
 }
 
 TEST(ReduceAndUpdate, TakesADecayOfAnUnknownTensorForABugOfOurs) {

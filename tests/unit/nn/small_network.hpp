@@ -5,7 +5,8 @@
 
 namespace trainmark::testing {
 
-inline Graph small_network(DType compute = DType::f32) {
+/// `scaled` gives the loss a loss scale.
+inline Graph small_network(DType compute = DType::f32, bool scaled = false) {
   GraphBuilder builder(compute);
   const TensorId raw = builder.input("x", {2, 4, 4, 4, 4}, DType::i16);
   const TensorId target = builder.input("y", {2, 3}, DType::f32);
@@ -19,7 +20,9 @@ inline Graph small_network(DType compute = DType::f32) {
   src = builder.apply("dense1.dropout", Dropout{.rate = 0.5F, .seed = 1, .layer = 0}, {src, step_state});
   src = builder.dense("dense2", src, 3, DType::f32);
   src = builder.apply("tanh", Activation{.curve = Curve::tanh, .slope = 0.0F, .scale = 1.2F}, {src});
-  builder.apply("loss", Loss{.global_batch = 2}, {src, target, step_state});
+  std::vector<TensorId> compared = {src, target, step_state};
+  if (scaled) compared.push_back(builder.loss_scale());
+  builder.apply("loss", Loss{.global_batch = 2}, compared);
   return builder.take();
 }
 

@@ -1,6 +1,8 @@
 // Schedules and update rules against numbers computed by hand.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "trainmark/optim.hpp"
 
 namespace trainmark {
@@ -77,6 +79,54 @@ TEST(SgdMomentum, IsConstantEvaluable) {
   }();
   static_assert(weight == 0.5F);
   static_assert(slots_of(Rule{SgdMomentum{}}) == 1);
+}
+
+constexpr LossScale after(LossScale state, bool found_inf, const LossScaling& rule = {}) {
+  state.found_inf = found_inf ? 1 : 0;
+  adjust(rule, state);
+  return state;
+}
+
+TEST(LossScaling, HalvesAndCountsASkippedStepAndClearsItsAlarm) {
+  const LossScale state = after({.scale = 1024.0F, .good_steps = 7, .skipped_in_a_row = 1, .skipped = 3}, true);
+  EXPECT_EQ(state, (LossScale{.scale = 512.0F, .found_inf = 0, .good_steps = 0, .skipped_in_a_row = 2, .skipped = 4}));
+}
+
+TEST(LossScaling, DoublesAfterAnIntervalOfGoodStepsInARow) {
+  LossScale state{.scale = 8.0F};
+  for (int step = 0; step < 1999; ++step)
+    state = after(state, false);
+  EXPECT_EQ(state.scale, 8.0F);
+  EXPECT_EQ(after(state, false).scale, 16.0F);
+  EXPECT_EQ(after(state, false).good_steps, 0);
+  EXPECT_EQ(after(after(state, true), false).scale, 4.0F) << "a skipped step starts the count anew";
+}
+
+TEST(LossScaling, StaysWithinItsLimits) {
+  const LossScaling rule{.interval = 1, .minimum = 2.0F, .maximum = 16.0F};
+  EXPECT_EQ(after({.scale = 16.0F}, false, rule).scale, 16.0F);
+  EXPECT_EQ(after({.scale = 2.0F}, true, rule).scale, 2.0F);
+  EXPECT_EQ(after({.scale = 2.0F}, true, rule).skipped, 1);
+}
+
+TEST(LossScaling, IsHopelessOnlyAtItsMinimumAndWithoutAnyUpdate) {
+  const LossScaling rule;
+  LossScale state{.scale = rule.initial};
+  int steps = 0;
+  for (; !is_hopeless(rule, state, 20); ++steps)
+    state = after(state, true);
+  EXPECT_EQ(steps, 20);
+  EXPECT_EQ(state.scale, rule.minimum) << "16 halvings and some steps more";
+  EXPECT_FALSE(is_hopeless(rule, after(state, false), 20));
+  EXPECT_FALSE(is_hopeless(rule, {.scale = 2.0F, .skipped_in_a_row = 100}, 20));
+}
+
+TEST(LossScaling, IsConstantEvaluable) {
+  static_assert(after({.scale = 4.0F}, true).scale == 2.0F);
+  static_assert(is_finite(3.4e38F) && is_finite(-0.0F) && is_finite(1e-45F));
+  static_assert(!is_finite(std::numeric_limits<float>::infinity()) &&
+                !is_finite(-std::numeric_limits<float>::infinity()) &&
+                !is_finite(std::numeric_limits<float>::quiet_NaN()));
 }
 
 }  // namespace
