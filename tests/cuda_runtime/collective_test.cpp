@@ -116,7 +116,7 @@ class CudaBuckets : public CudaCollective {
   static constexpr int buckets = 4;
 
   /// The sums of `steps` steps, each bucket's after the other.
-  std::vector<float> train(bool capture, int steps) {
+  std::vector<float> train(bool capture, int steps, bool forget_waits = false) {
     const auto collective = make_collective(all, stream());
     const Planned reduce = plan_all_reduce(AllReduce{{0, elements}}, *collective);
     std::vector<float*> grads;
@@ -139,6 +139,7 @@ class CudaBuckets : public CudaCollective {
       launches.push_back({plans.back().get(), {}, Lane::compute, {}, "fill"});
       sums.push_back(static_cast<int>(launches.size()));
       launches.push_back({reduce.plan.get(), {grad}, Lane::communication, {filled}, "reduce"});
+      if (forget_waits) launches.back().waits.clear();
     }
     plans.push_back(std::make_unique<CallPlan>([grads, total](Stream& on) {
       std::vector<cuda_double::Access> accesses = {{total, elements * sizeof(float), true}};
@@ -177,6 +178,14 @@ TEST_F(CudaBuckets, SumTheSameCapturedAndStreamedInEveryOrder) {
   }
 }
 
+TEST_F(CudaBuckets, AreFoundToRaceWhereASumDoesNotWaitForItsGradients) {
+  if (ranks == 1) GTEST_SKIP() << "nothing is summed";
+  for (const bool capture : {false, true}) {
+    static_cast<void>(train(capture, 2, true));
+    EXPECT_FALSE(nothing_found());
+  }
+}
+
 TEST_F(CudaBuckets, LetTheCommunicatorLiveAsLongAsAGraphHoldsItsSums) {
   auto collective = make_collective(all, stream());
   const Planned reduce = plan_all_reduce(AllReduce{{0, elements}}, *collective);
@@ -201,7 +210,6 @@ class CudaPeers : public CudaCollective {
     if (ranks > 1) start({});
     CudaCollective::TearDown();
   }
-  static constexpr CollectiveOptions soon = {.limit = std::chrono::milliseconds(400)};
   [[nodiscard]] std::string place() const { return fmt::format("rank {} of {}", rank, ranks); }
   void lose_last_rank() {
     if (rank == ranks - 1) cuda_double::set_faults({.devices = ranks, .peer_never_comes = true});
@@ -210,12 +218,13 @@ class CudaPeers : public CudaCollective {
 
 TEST_F(CudaPeers, WhoNeverComeAreNamedWithTheLimitAndWhatToCheck) {
   lose_last_rank();
-  EXPECT_TRUE(raises(ExitCode::communication, {place(), "within 0.4 s", "did not come", "NCCL_SOCKET_IFNAME"},
-                     [&] { static_cast<void>(make_collective(all, stream(), soon)); }));
+  EXPECT_TRUE(raises(ExitCode::communication, {place(), "within 0.4 s", "did not come", "NCCL_SOCKET_IFNAME"}, [&] {
+    static_cast<void>(make_collective(all, stream(), {.limit = std::chrono::milliseconds(400)}));
+  }));
 }
 
 TEST_F(CudaPeers, WhoHangInAStepAreLeftWhenAWatchdogSaysSo) {
-  const auto collective = make_collective(all, stream(), soon);
+  const auto collective = make_collective(all, stream());
   lose_last_rank();
   float* values = upload(100);
   std::thread watchdog([] {
@@ -230,7 +239,7 @@ TEST_F(CudaPeers, WhoHangInAStepAreLeftWhenAWatchdogSaysSo) {
 }
 
 TEST_F(CudaPeers, AnAsynchronousErrorEndsTheWaitOfTheHost) {
-  const auto collective = make_collective(all, stream(), soon);
+  const auto collective = make_collective(all, stream());
   cuda_double::set_faults({.devices = ranks, .failing_collective = 1});  // 0 was the first sum
   float* values = upload(100);
   EXPECT_TRUE(raises(ExitCode::communication, {place(), "remote process", "a peer ended", "another rank"}, [&] {
@@ -244,7 +253,7 @@ TEST_F(CudaPeers, AnAsynchronousErrorEndsTheWaitOfTheHost) {
 }
 
 TEST_F(CudaPeers, PlanningASumRunsEachSizeOnceBeforeAnythingIsCaptured) {
-  const auto collective = make_collective(all, stream(), soon);
+  const auto collective = make_collective(all, stream());
   static_cast<void>(plan_all_reduce(AllReduce{{0, 50}}, *collective));
   cuda_double::set_faults({.devices = ranks, .failing_collective = 2});  // the third from the start
   EXPECT_NO_THROW(static_cast<void>(plan_all_reduce(AllReduce{{50, 100}}, *collective))) << "the same size again";

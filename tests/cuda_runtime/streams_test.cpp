@@ -124,6 +124,28 @@ TEST_P(CudaSteps, RunEachLaunchOnceAStepAfterWhatItNeeds) {
   EXPECT_TRUE(nothing_found());
 }
 
+TEST_P(CudaSteps, AreFoundToRaceWhereAWaitIsForgotten) {
+  ASSERT_TRUE(cuda_double::watches_accesses());
+  for (const bool waits : {true, false}) {
+    Lanes lanes = make_lanes();
+    DeviceMemory memory;
+    void* gradient = memory.allocate(64, 256);
+    HostPlan backward("backward", [] {}, {{gradient, 64, true}});
+    HostPlan reduce("reduce", [] {}, {{gradient, 64, true}});
+    HostPlan update("update", [] {}, {{gradient, 64, false}});
+    const Recording recording =
+        make_replay({{&backward, {}, Lane::compute, {}, "backward"},
+                     {&reduce, {}, Lane::communication, waits ? std::vector{0} : std::vector<int>{}, "reduce"},
+                     {&update, {}, Lane::compute, {1}, "update"}},
+                    lanes, GetParam().capture);
+    for (int step = 0; step < 3; ++step)
+      recording.replay->launch();
+    lanes[0].synchronize();
+    EXPECT_EQ(static_cast<bool>(nothing_found()), waits);
+    memory.deallocate(gradient, 64, 256);
+  }
+}
+
 TEST_P(CudaSteps, AnEmptyStepLaunches) {
   Lanes lanes = make_lanes();
   const Recording recording = make_replay({}, lanes, GetParam().capture);

@@ -19,16 +19,18 @@ namespace trainmark::cuda {
 /// Enqueues `body` as if it were a kernel.
 class HostPlan final : public Plan {
  public:
-  HostPlan(std::string name, std::function<void()> body) : name_(std::move(name)), body_(std::move(body)) {}
+  HostPlan(std::string name, std::function<void()> body, std::vector<cuda_double::Access> accesses = {})
+      : name_(std::move(name)), body_(std::move(body)), accesses_(std::move(accesses)) {}
   void execute(Stream& stream, std::span<void* const>) override {
     ++executed;
-    check(cuda_double::enqueue(native(stream), name_.c_str(), body_, {}), name_.c_str());
+    check(cuda_double::enqueue(native(stream), name_.c_str(), body_, accesses_), name_.c_str());
   }
   int executed = 0;
 
  private:
   std::string name_;
   std::function<void()> body_;
+  std::vector<cuda_double::Access> accesses_;
 };
 
 /// Calls what a plan must not do, or what only a test does, at the time of enqueueing.
