@@ -74,6 +74,9 @@ std::int64_t launches() { return device().launches; }
 }  // namespace trainmark::cuda_double
 
 using namespace trainmark::cuda_double;
+namespace {
+thread_local int current_device = 0;  // of the host thread, as the runtime has it
+}
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -86,11 +89,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaSetDevice(int ordinal) {
   const Lock lock(device().mutex);
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);
-  return ordinal >= 0 && ordinal < device().options.faults.devices ? cudaSuccess : failed(cudaErrorInvalidDevice);
+  if (ordinal < 0 || ordinal >= device().options.faults.devices) return failed(cudaErrorInvalidDevice);
+  current_device = ordinal;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* ordinal) {
-  *ordinal = 0;
+  *ordinal = current_device;
   const Lock lock(device().mutex);
   return failed(standing_error());
 }

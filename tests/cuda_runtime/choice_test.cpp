@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <thread>
 
 #include "cuda_runtime/support.hpp"
 #include "support/mpi_main.hpp"
@@ -59,6 +60,19 @@ TEST_F(CudaChoice, TakesTheOneDeviceThatTheLauncherLeftVisible) {
 TEST_F(CudaChoice, TakesTheFirstOfSeveralThatAreTheRanksOwn) {
   given({.devices = 2, .first_device = 2 * rank});
   EXPECT_EQ(choose_device(world).ordinal, 0);
+}
+
+TEST_F(CudaChoice, HoldsForHelperThreadsToo) {
+  given({.devices = ranks + 1});
+  const Device device = choose_device(world);
+  int before = -1, after = -1;
+  std::thread([&] {
+    static_cast<void>(cudaGetDevice(&before));
+    const CudaEvent event;
+    static_cast<void>(cudaGetDevice(&after));
+  }).join();
+  EXPECT_EQ(before, 0) << "a thread starts on the first device";
+  EXPECT_EQ(after, device.ordinal);
 }
 
 TEST_F(CudaChoice, RefusesTwoRanksOnOneDevice) {

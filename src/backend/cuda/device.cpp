@@ -11,8 +11,8 @@
 namespace trainmark::cuda {
 namespace {
 
-constexpr int none = -1;
-std::atomic<int> chosen_device = none;
+constexpr int no_device = -1;
+std::atomic<int> chosen_device = no_device;
 
 std::string version(int code) { return fmt::format("{}.{}", code / 1000, code % 1000 / 10); }
 
@@ -41,6 +41,8 @@ Misfit misfit_of(cudaError_t code) {
     case cudaErrorNoDevice:
     case cudaErrorInvalidDevice:
     case cudaErrorSystemNotReady:
+    case cudaErrorInitializationError:
+    case cudaErrorOperatingSystem:
       return {
           "no device can be used by this process",
           "check nvidia-smi, CUDA_VISIBLE_DEVICES and the batch system's --gpus; or set /backend/device to \"cpu\""};
@@ -205,9 +207,9 @@ Device choose_device(const World& world) {
 }
 
 void use_chosen_device() {
-  thread_local int current = none;
+  thread_local int current = no_device;
   const int chosen = chosen_device.load(std::memory_order_relaxed);
-  if (chosen == none || current == chosen) return;
+  if (chosen == no_device || current == chosen) return;
   check(cudaSetDevice(chosen), "cudaSetDevice");
   current = chosen;
 }
