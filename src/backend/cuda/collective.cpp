@@ -38,6 +38,12 @@ ncclUniqueId shared_id(const Group& group) {
   return id;
 }
 
+/// No sums inside network switches; older NCCLs have no such setting, and NCCL_ALGO decides there too.
+template <class Config>
+void leave_out_switches(Config& config) {
+  if constexpr (requires { config.collnetEnable; }) config.collnetEnable = 0;
+}
+
 /// One NCCL communicator. The mutex guards the handle for the length of one call, none of which blocks: another thread
 /// may poll or abort in between.
 class Communicator {
@@ -47,7 +53,7 @@ class Communicator {
     const ncclUniqueId id = shared_id(group);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    if (options.deterministic) config.collnetEnable = 0;
+    if (options.deterministic) leave_out_switches(config);
     use_chosen_device();
     call("joining the NCCL communicator", [&] { return ncclCommInitRankConfig(&comm_, size_, id, rank_, &config); });
     watch(true);
