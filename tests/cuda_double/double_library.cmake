@@ -21,7 +21,9 @@ function(trainmark_double_library target)
   target_compile_options(${target}_kernels PRIVATE -x c++ -include ${double}/include/cuda_on_host.hpp
                          -fno-strict-aliasing -Wno-unknown-pragmas -Wno-attributes -fsanitize=bounds)
   if(ARG_HOOKS)
-    target_compile_options(${target}_kernels PRIVATE -g -O1 -fsanitize=thread -fno-tree-vectorize -fno-store-merging)
+    # -fno-tree-sra: a vector access stays one access and is not split into elements, whose alignment is always right.
+    target_compile_options(${target}_kernels PRIVATE -g -O1 -fsanitize=thread -fno-tree-vectorize -fno-store-merging
+                           -fno-tree-sra)
   endif()
 
   add_library(${target} STATIC ${host} $<TARGET_OBJECTS:${target}_kernels>)
