@@ -19,14 +19,16 @@ ConvGraph volume(DType io = DType::bf16, Math math = Math::full) {
           .weights = {32, 16, 3, 3, 3},
           .dst = {2, 32, 8, 8, 8},
           .io = io,
-          .math = math};
+          .math = math,
+          .slope = {}};
 }
 ConvGraph image() {
   return {.conv = {{3, 3}, {2, 2}, {0, 0}, {1, 1}},
           .src = {2, 16, 32, 24},
           .weights = {24, 16, 3, 3},
           .dst = {2, 24, 16, 12},
-          .io = DType::f16};
+          .io = DType::f16,
+          .slope = {}};
 }
 
 TEST(GraphCompilerTest, SharesThePlanOfEqualGraphs) {

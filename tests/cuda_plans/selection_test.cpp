@@ -15,8 +15,8 @@ TEST_P(SelectionTest, FindsTheTablesEngineForEveryGraph) {
 
 INSTANTIATE_TEST_SUITE_P(Everywhere, SelectionTest,
                          testing::Combine(testing::Values("h200", "a100"), testing::ValuesIn(precisions)),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+                         [](const auto& parameters) {
+                           return std::string(std::get<0>(parameters.param)) + "_" + std::get<1>(parameters.param).name;
                          });
 
 TEST(PlanTableTest, HoldsNoGraphThatNothingWants) {

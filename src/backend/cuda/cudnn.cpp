@@ -363,6 +363,8 @@ class CudnnCompiler final : public GraphCompiler {
   [[nodiscard]] std::shared_ptr<FrontendGraph> empty_graph() const {
     auto graph = std::make_shared<FrontendGraph>();
     graph->set_intermediate_data_type(fe::DataType_t::FLOAT).set_compute_data_type(fe::DataType_t::FLOAT);
+    // The compiler keeps all plans, and recorded steps end before it: they need not hold what they launch.
+    graph->set_cuda_graph_retention(fe::CudaGraphRetention_t::NONE);
     if (target_->properties) graph->set_device_properties(target_->properties);
     if (target_->properties) graph->set_sm_version(target_->sm);
     return graph;
@@ -379,6 +381,9 @@ class CudnnCompiler final : public GraphCompiler {
       if (status.is_bad()) failure = status.err_msg.empty() ? "no reason given" : status.err_msg;
     } catch (const std::exception& error) {
       failure = error.what();
+    }
+    if (failure.empty() && graph->get_workspace_size() != static_cast<std::int64_t>(stored->workspace_bytes)) {
+      failure = fmt::format("its workspace is {} bytes, not {}", graph->get_workspace_size(), stored->workspace_bytes);
     }
     if (failure.empty()) {
       return std::make_shared<CudnnGraph>(target_, graph, stored->engine, stored->workspace_bytes, true);
