@@ -14,6 +14,7 @@ namespace {
 
 struct Flags {
   ConfigSource config;
+  std::string check;
   bool dry_run = false, quiet = false, json = false;
 };
 
@@ -56,6 +57,7 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
 
 int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
   const RunOptions options = load_config(world, flags.config);
+  if (options.backend.deterministic && options.backend.device != "cpu") fix_order_of_sums();
   RunContext context;
   context.resolved_config = to_json(options);
   context.command_line = process.command_line();
@@ -65,11 +67,12 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   context.quiet = flags.quiet;
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
+  context.check = !flags.check.empty();
   const RunOutcome outcome = run(world, options, context);
   if (world.all().rank() == 0) {
     if (flags.json) {
       write_output(outcome_json(options, outcome));
-    } else if (!flags.dry_run) {
+    } else if (!flags.dry_run && !context.check) {
       write_output(outcome_text(options, outcome));
     }
   }
@@ -83,6 +86,11 @@ void add_run(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("run", "Stage, train, evaluate and write a judged MLPerf log");
   add_config_options(*command, flags->config);
   command->add_flag("--dry-run", flags->dry_run, "Plan everything on this launch, then stop before staging");
+  command
+      ->add_option("--check", flags->check,
+                   "Compare the backend with this one, tensor by tensor, on random data; trains nothing")
+      ->check(CLI::IsMember({"cpu"}))
+      ->excludes("--dry-run");
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
   command->add_flag("--json", flags->json, "Print the outcome as JSON");
   command->footer(
@@ -92,7 +100,8 @@ void add_run(CLI::App& app, Action& action) {
       "Examples:\n"
       "  trainmark run configs/cosmoflow/tiny.json\n"
       "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json --set train.until=steps --set train.steps=20\n"
-      "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n\n"
+      "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n"
+      "  trainmark run my.json --check cpu --set backend.device=cuda\n\n"
       "Exit codes (run.json's exit_code is the authority, launchers change codes):\n"
       "  0 target met or fixed work done; 2 usage or config; 3 dataset or staging; 4 environment or launch mismatch;\n"
       "  5 communication or device; 6 target not reached; 7 the log is not compliant; 124 watchdog; 128+n signal n");

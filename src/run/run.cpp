@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "run/comparison.hpp"
 #include "run/conclusion.hpp"
 #include "run/session.hpp"
 #include "run/trainer.hpp"
@@ -38,6 +39,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == "tf32";
+  if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
   const Dataset dataset = find_dataset(world, options);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);

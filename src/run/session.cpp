@@ -63,10 +63,10 @@ GraphOptions graph_options(const World& world, const RunOptions& options, std::u
           .scale_loss = options.train.loss_scaling == "on"};
 }
 
-Graph training_step(const RunOptions& options, const GraphOptions& shape) {
+Graph training_step(const RunOptions& options, const GraphOptions& shape, const LossScaling& scaling) {
   const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
   return reduce_and_update(differentiate(training_graph(options.model, shape)), bucket_bytes, rule_of(options),
-                           decay_rule(options.model));
+                           decay_rule(options.model), scaling);
 }
 
 Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed) {

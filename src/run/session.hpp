@@ -33,7 +33,8 @@ struct Compiled {
 [[nodiscard]] Rule rule_of(const RunOptions& options);
 [[nodiscard]] GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed);
 /// Forward, backward, reduction and update, as the options want them.
-[[nodiscard]] Graph training_step(const RunOptions& options, const GraphOptions& shape);
+[[nodiscard]] Graph training_step(const RunOptions& options, const GraphOptions& shape,
+                                  const LossScaling& scaling = {});
 [[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed);
 
 /// Samples that are random but fixed, packed as a program takes them, with a step state that counts all of them.

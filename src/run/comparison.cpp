@@ -1,0 +1,204 @@
+#include "run/comparison.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "run/session.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr int fused_steps = 3;
+constexpr std::size_t shown = 10;
+/// Small enough for fp16 gradients of a first step, large enough to matter.
+constexpr LossScaling scaling{.initial = 1024.0F};
+
+/// What rounding explains, as the norm of the difference over the norm of the truth. Backward is wider: where two
+/// values of a pooling window round to the same, another one may win, and its gradient goes elsewhere.
+struct Tolerance {
+  double forward = 0.0, backward = 0.0;
+};
+Tolerance tolerance_of(const std::string& precision) {
+  if (precision == "bf16") return {0.05, 0.35};
+  if (precision == "fp16") return {0.01, 0.1};
+  if (precision == "tf32") return {0.01, 0.1};
+  return {1e-4, 1e-3};
+}
+
+/// One backend with a state and a step of its own.
+class Side {
+ public:
+  Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style)
+      : collective_(backend.make_collective(world.all())),
+        graph_(
+            training_step(options, graph_options(world, options, static_cast<std::uint64_t>(options.seed)), scaling)),
+        state_(backend, graph_, slots_of(rule_of(options))),
+        program_(backend, graph_, state_, *collective_, make_input_slots(backend), style) {
+    state_.initialise(static_cast<std::uint64_t>(options.seed));
+  }
+  void step(const SyntheticBatch& batch, int slot) {
+    program_.upload(slot, batch.inputs());
+    program_.step(slot);
+  }
+  [[nodiscard]] const Graph& graph() const noexcept { return program_.graph(); }
+  [[nodiscard]] float loss() const { return state_.loss(); }
+  [[nodiscard]] double loss_scale() const { return state_.loss_scale() ? scaling.initial : 1.0; }
+  [[nodiscard]] std::vector<float> read(const std::string& tensor) const { return program_.read(tensor); }
+  [[nodiscard]] std::vector<float> parameters() const {
+    return state_.read(state_.parameters(), state_.parameter_elements());
+  }
+
+ private:
+  std::unique_ptr<Collective> collective_;
+  Graph graph_;
+  ModelState state_;
+  Program program_;
+};
+
+struct Difference {
+  std::string tensor;
+  double norm = 0.0;     ///< of the difference, over that of the truth
+  double largest = 0.0;  ///< difference of two elements, over the largest of the truth
+  bool backward = false;
+};
+
+Difference difference(const std::string& name, const std::vector<float>& found, double scale,
+                      const std::vector<float>& truth) {
+  TRAINMARK_CHECK(found.size() == truth.size(), name);
+  double square = 0.0, truth_square = 0.0, largest = 0.0, truth_largest = 0.0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const double error = found[i] / scale - truth[i];
+    square += error * error;
+    truth_square += static_cast<double>(truth[i]) * truth[i];
+    // A NaN must not get lost in a maximum.
+    if (!(std::fabs(error) <= largest)) largest = std::fabs(error);
+    truth_largest = std::max(truth_largest, static_cast<double>(std::fabs(truth[i])));
+  }
+  const auto over = [](double part, double whole) { return part == 0.0 ? 0.0 : part / whole; };
+  return {name, over(std::sqrt(square), std::sqrt(truth_square)), over(largest, truth_largest), false};
+}
+
+bool is_floating(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
+
+/// Every tensor that a node of the truth's graph writes. From the loss on they carry the loss scale.
+std::vector<Difference> compare_tensors(const Side& found, const Side& truth) {
+  std::vector<Difference> all;
+  bool behind_loss = false;
+  for (const Node& node : truth.graph().nodes) {
+    behind_loss = behind_loss || std::holds_alternative<Loss>(node.op);
+    for (std::size_t at = 0; at < node.outputs.size(); ++at) {
+      const Tensor& tensor = truth.graph().tensors.at(static_cast<std::size_t>(node.outputs[at]));
+      if (!is_floating(tensor.dtype)) continue;
+      const bool value = std::holds_alternative<Loss>(node.op) && at == 0;
+      const double scale = behind_loss && !value ? found.loss_scale() : 1.0;
+      all.push_back(difference(tensor.name, found.read(tensor.name), scale, truth.read(tensor.name)));
+      all.back().backward = behind_loss && !value;
+    }
+  }
+  return all;
+}
+
+/// Worst over all ranks, so that every rank comes to the same verdict.
+void agree_on_worst(const World& world, std::vector<Difference>& differences) {
+  std::vector<double> figures;
+  for (const Difference& each : differences) {
+    // MPI's maximum of a NaN is anything.
+    figures.push_back(std::isnan(each.norm) ? INFINITY : each.norm);
+    figures.push_back(std::isnan(each.largest) ? INFINITY : each.largest);
+  }
+  world.all().max(figures);
+  for (std::size_t i = 0; i < differences.size(); ++i) {
+    differences[i].norm = figures[2 * i];
+    differences[i].largest = figures[2 * i + 1];
+  }
+}
+
+/// Losses and parameters after a few steps of the program that a run would use.
+std::vector<Difference> compare_training(Side& found, Side& truth, const std::vector<SyntheticBatch>& batches) {
+  std::vector<Difference> all;
+  const std::vector<float> before = truth.parameters();
+  for (int step = 0; step < fused_steps; ++step) {
+    for (Side* side : {&found, &truth})
+      side->step(batches.at(static_cast<std::size_t>(step)), step % 2);
+    all.push_back(difference(fmt::format("loss of step {}", step + 1), {found.loss()}, 1.0, {truth.loss()}));
+  }
+  std::vector<float> change = truth.parameters(), found_change = found.parameters();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    change[i] -= before[i];
+    found_change[i] -= before[i];
+  }
+  all.push_back(
+      difference(fmt::format("change of the parameters in {} steps", fused_steps), found_change, 1.0, change));
+  all.back().backward = true;
+  return all;
+}
+
+void print(Progress& progress, std::vector<Difference> differences) {
+  std::ranges::stable_sort(differences, std::greater(), &Difference::norm);
+  progress.line(fmt::format("  {:<44} {:>12} {:>12}", "tensor", "norm", "largest"));
+  for (std::size_t i = 0; i < std::min(shown, differences.size()); ++i) {
+    progress.line(fmt::format("  {:<44} {:>12.3e} {:>12.3e}", differences[i].tensor, differences[i].norm,
+                              differences[i].largest));
+  }
+}
+
+}  // namespace
+
+RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& options, Progress& progress) {
+  const std::int64_t ranks = world.all().size();
+  if (options.train.global_batch % ranks != 0) {
+    throw AgreedError(
+        ExitCode::usage,
+        to_string(Complaint{"/train/global_batch",
+                            fmt::format("{} is not divisible by {} ranks", options.train.global_batch, ranks),
+                            "every rank takes the same share", "choose another batch or rank count"}));
+  }
+  const auto cpu = make_cpu_backend(1, false);
+  RunOptions plain = options;
+  plain.train.precision = "fp32";
+  plain.train.loss_scaling = "auto";
+  const std::int64_t local_batch = options.train.global_batch / ranks;
+  const auto rate = static_cast<float>(options.schedule.peak_rate);
+  std::vector<SyntheticBatch> batches;
+  for (int step = 0; step < fused_steps; ++step) {
+    batches.emplace_back(data_schema(options.model), local_batch, (step * ranks + world.all().rank()) * local_batch,
+                         static_cast<std::uint64_t>(options.seed), rate);
+  }
+
+  progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank", backend.description(),
+                            options.train.precision, local_batch));
+  const Program::Options readable{.fuse = false, .reuse = false};
+  std::vector<Difference> differences;
+  {
+    Side found(world, backend, options, readable), truth(world, *cpu, plain, readable);
+    for (Side* side : {&found, &truth})
+      side->step(batches.front(), 0);
+    differences = compare_tensors(found, truth);
+  }
+  agree_on_worst(world, differences);
+  progress.line(fmt::format("check: one step, unfused: the largest of {} differences", differences.size()));
+  print(progress, differences);
+  {
+    Side found(world, backend, options, {}), truth(world, *cpu, plain, readable);
+    std::vector<Difference> training = compare_training(found, truth, batches);
+    agree_on_worst(world, training);
+    progress.line(fmt::format("check: {} steps as a run takes them", fused_steps));
+    print(progress, training);
+    differences.insert(differences.end(), training.begin(), training.end());
+  }
+
+  const Tolerance tolerance = tolerance_of(options.train.precision);
+  const auto bad = std::ranges::count_if(differences, [&](const Difference& each) {
+    return !(each.norm <= (each.backward ? tolerance.backward : tolerance.forward));
+  });
+  RunOutcome outcome;
+  outcome.code = bad == 0 ? ExitCode::success : ExitCode::communication;
+  outcome.verdict = bad == 0 ? "backends agree" : fmt::format("{} tensors differ by more than rounding", bad);
+  progress.line(fmt::format("check: {} (norms up to {:g} forward and {:g} backward are {}'s rounding)", outcome.verdict,
+                            tolerance.forward, tolerance.backward, options.train.precision));
+  return outcome;
+}
+
+}  // namespace trainmark
