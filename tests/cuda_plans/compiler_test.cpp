@@ -100,6 +100,7 @@ TEST(GraphCompilerTest, NamesTheGraphThatNoEngineTakes) {
     EXPECT_NE(text.find(key_of(graph)), std::string::npos) << text;
     EXPECT_NE(text.find("NVIDIA H200"), std::string::npos) << text;
     EXPECT_NE(text.find("try another"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
   }
 }
 

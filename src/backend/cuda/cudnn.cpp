@@ -11,6 +11,7 @@
 #include <map>
 
 #include "backend/cuda/device.hpp"
+#include "backend/cuda/engine_refusal.hpp"
 #include "backend/cuda/graphs.hpp"
 #include "backend/cuda/operands.hpp"
 #include "backend/cuda/plan_cache.hpp"
@@ -333,6 +334,7 @@ class CudnnCompiler final : public GraphCompiler {
   struct Choice {
     std::int64_t engine = -1;
     bool finalised = true;
+    std::string failures = {};  ///< what engines said that were allowed and could not be had
   };
 
   std::shared_ptr<CompiledGraph> shared_plan(const Recipe& recipe) {
@@ -354,10 +356,16 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   [[nodiscard]] Error no_engine(const Recipe& recipe, std::string_view said) const {
-    return refusal(recipe.key, fmt::format("{} has no engine for it on {}: {}", library(), target_->name, said),
-                   recipe.full_precision ? "fp32 without TF32 leaves out all engines that use tensor cores"
-                                         : "this step cannot run as it is",
-                   recipe.full_precision ? "allow TF32, or compute in bf16 or f16" : "try another cuDNN or precision");
+    EngineRefusal refused = engine_refusal(said);
+    std::string why = "this step cannot run as it is";
+    if (refused.remedy.empty() && recipe.full_precision) {
+      why = "fp32 without TF32 leaves out all engines that use tensor cores";
+      refused.remedy = "allow TF32, or compute in bf16 or f16";
+    }
+    if (refused.remedy.empty()) refused.remedy = "try another cuDNN or precision";
+    return refusal(recipe.key,
+                   fmt::format("{} has no engine for it on {}: {}", library(), target_->name, refused.reason), why,
+                   refused.remedy);
   }
 
   [[nodiscard]] std::shared_ptr<FrontendGraph> empty_graph() const {
@@ -409,7 +417,7 @@ class CudnnCompiler final : public GraphCompiler {
     require(graph->create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}));
 
     const Choice choice = options_.autotune ? fastest(*graph, recipe) : first(*graph, recipe);
-    if (choice.engine < 0) throw no_engine(recipe, "none of its engines does what the run allows");
+    if (choice.engine < 0) throw no_engine(recipe, choice.failures);
     std::string engine;
     require(graph->get_plan_name_at_index(choice.engine, engine));
     const std::int64_t workspace = choice.finalised ? graph->get_workspace_size() : graph->workspace_of(choice.engine);
@@ -432,16 +440,17 @@ class CudnnCompiler final : public GraphCompiler {
 
   /// The heuristics' first choice that is allowed and can be had.
   [[nodiscard]] Choice first(FrontendGraph& graph, const Recipe& recipe) const {
+    std::string failures;
     for (const std::int64_t engine : allowed_engines(graph, recipe.full_precision)) {
       std::vector<fe::BehaviorNote_t> notes;
       const bool compiled = graph.get_behavior_notes_for_plan_at_index(engine, notes).is_good() &&
                             std::ranges::find(notes, fe::BehaviorNote_t::RUNTIME_COMPILATION) != notes.end();
       const bool only_select = options_.select_only && compiled;
-      if ((only_select ? graph.supports(engine) : graph.build_plan_at_index(engine)).is_good()) {
-        return {engine, !only_select};
-      }
+      const fe::error_t status = only_select ? graph.supports(engine) : graph.build_plan_at_index(engine);
+      if (status.is_good()) return {engine, !only_select};
+      failures += status.err_msg + '\n';
     }
-    return {};
+    return {.failures = failures.empty() ? "none of its engines does what the run allows" : failures};
   }
 
   /// Builds the heuristics' best few and lets the frontend time them on memory of their own.
