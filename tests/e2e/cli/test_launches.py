@@ -123,6 +123,17 @@ class Launches(unittest.TestCase):
         done = self.smoke("--json", env={"SLURM_JOB_ID": "4711"})
         self.assertTrue(json.loads(done.stdout)["results"].endswith("/4711"), done.stdout)
 
+    def test_a_deterministic_run_fixes_the_order_of_sums_and_tells_it(self):
+        def variables(*options, env=None):
+            folder = json.loads(self.smoke("--json", *options, env=env).stdout)["results"]
+            return json.loads((pathlib.Path(folder) / "env.json").read_text())["variables"]
+
+        deterministic = ("--set", "backend.device=auto", "--set", "backend.deterministic=true")
+        self.assertNotIn("NCCL_ALGO", variables("--set", "backend.device=auto"))
+        fixed = variables(*deterministic)
+        self.assertEqual((fixed["NCCL_ALGO"], fixed["NCCL_PROTO"]), ("Ring", "Simple"))
+        self.assertEqual(variables(*deterministic, env={"NCCL_ALGO": "Tree"})["NCCL_ALGO"], "Tree")
+
     def test_a_bad_config_is_told_once_for_all_ranks(self):
         done = self.smoke("--set", "trian.steps=1", launcher=TWO)
         self.assertEqual(done.returncode, 2)
