@@ -1,0 +1,142 @@
+// Training CosmoFlow on the device double: whatever the order in which streams and threads run, and whether a step is
+// one captured graph or a stream of launches, the bits are the same; and an overflow skips the step it happens in.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "backend/cuda.hpp"
+#include "cuda_double/double.hpp"
+#include "trainmark/exec.hpp"
+#include "trainmark/models.hpp"
+
+namespace trainmark::test {
+namespace {
+
+using cuda_double::Order;
+using cuda_double::ThreadOrder;
+
+constexpr std::int64_t batch = 2;
+constexpr int steps = 4;
+
+const World& world() {
+  static int count = 1;
+  static char name[] = "device_training";
+  static char* arguments[] = {name, nullptr};
+  static char** list = arguments;
+  static const World world(count, list);
+  return world;
+}
+
+CosmoflowOptions small() {
+  CosmoflowOptions model;
+  model.extent = 32;
+  model.width = 0.125;
+  model.dropout = 0.5;
+  return model;
+}
+
+/// Counts and targets of one step, as the loader packs them.
+struct Packed {
+  explicit Packed(int step) {
+    const DataSchema schema = data_schema(small());
+    for (const Field& field : schema.fields)
+      memory.emplace_back(field.bytes() * batch);
+    Rng rng(3, Purpose::test, static_cast<std::uint64_t>(step));
+    for (std::size_t i = 0; i + 1 < memory[0].size(); i += 2)
+      memory[0][i] = static_cast<std::byte>(rng.below(5));
+    for (std::size_t i = 0; i < memory[1].size(); i += sizeof(float)) {
+      const auto value = static_cast<float>(rng.uniform());
+      std::memcpy(&memory[1][i], &value, sizeof(value));
+    }
+    StepState state{.rate = 0.01F, .valid = batch, .step = step, .epoch = 0};
+    memory.emplace_back(step_state_bytes(batch));
+    std::memcpy(memory[2].data(), &state, sizeof(state));
+    for (std::int64_t sample = 0; sample < batch; ++sample) {
+      const std::int64_t id = step * batch + sample;
+      std::memcpy(memory[2].data() + sizeof(state) + static_cast<std::size_t>(sample) * sizeof(id), &id, sizeof(id));
+    }
+    inputs.assign(memory.begin(), memory.end());
+  }
+  std::vector<std::vector<std::byte>> memory;
+  std::vector<std::span<const std::byte>> inputs;
+};
+
+struct Trained {
+  std::uint64_t hash = 0;
+  std::vector<float> losses;
+  std::optional<LossScale> scale;
+  std::vector<float> parameters;
+  std::string description;
+};
+
+Trained train(const cuda_double::Options& order, bool capture, DType type, float initial_scale = 1024.0F) {
+  cuda_double::reset(order);
+  Trained trained;
+  {
+    const auto backend = make_cuda_backend({.capture = capture}, world());
+    const Rule rule = SgdMomentum{};
+    const Graph graph =
+        reduce_and_update(differentiate(training_graph(
+                              small(), {.local_batch = batch, .global_batch = batch, .compute = type, .seed = 5})),
+                          1 << 14, rule, {}, LossScaling{.initial = initial_scale});
+    const auto collective = backend->make_collective(world().all());
+    ModelState state(*backend, graph, slots_of(rule));
+    state.initialise(11);
+    Program program(*backend, graph, state, *collective, make_input_slots(*backend), {});
+    for (int step = 0; step < steps; ++step) {
+      const Packed packed(step);
+      program.upload(step % 2, packed.inputs);
+      program.step(step % 2);
+      trained.losses.push_back(state.loss());
+    }
+    trained.hash = state.hash();
+    trained.scale = state.loss_scale();
+    trained.parameters = state.read(state.parameters(), state.parameter_elements());
+    trained.description = backend->description();
+  }
+  EXPECT_EQ(cuda_double::findings(), std::vector<std::string>{});
+  return trained;
+}
+
+class DeviceTraining : public testing::TestWithParam<DType> {};
+
+TEST_P(DeviceTraining, ACapturedStepGivesTheBitsOfAStreamedOne) {
+  const Trained captured = train({}, true, GetParam());
+  const Trained streamed = train({}, false, GetParam());
+  EXPECT_EQ(captured.hash, streamed.hash);
+  EXPECT_EQ(captured.losses, streamed.losses);
+  EXPECT_NE(captured.losses[0], captured.losses[1]) << "nothing was trained";
+  EXPECT_EQ(captured.description.find("not captured"), std::string::npos) << captured.description;
+}
+
+TEST_P(DeviceTraining, NoOrderOfStreamsOrThreadsChangesABit) {
+  const Trained expected = train({}, true, GetParam());
+  for (const auto& [order, threads] :
+       {std::pair{Order::lazy, ThreadOrder::reverse}, std::pair{Order::random, ThreadOrder::random},
+        std::pair{Order::priority, ThreadOrder::random}}) {
+    for (const bool capture : {true, false}) {
+      const Trained found = train({.order = order, .threads = threads, .seed = 17}, capture, GetParam());
+      EXPECT_EQ(found.hash, expected.hash);
+      EXPECT_EQ(found.losses, expected.losses);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, DeviceTraining, testing::Values(DType::f32, DType::bf16, DType::f16),
+                         [](const testing::TestParamInfo<DType>& type) { return std::string(name_of(type.param)); });
+
+TEST(DeviceLossScale, AStepThatOverflowsIsSkippedAndTheScaleBacksOff) {
+  const Trained calm = train({}, true, DType::f16, 1024.0F);
+  ASSERT_TRUE(calm.scale);
+  EXPECT_EQ(calm.scale->skipped, 0);
+  EXPECT_EQ(calm.scale->good_steps, steps);
+  const Trained wild = train({}, true, DType::f16, 16777216.0F);
+  ASSERT_TRUE(wild.scale);
+  EXPECT_GT(wild.scale->skipped, 0);
+  EXPECT_LT(wild.scale->scale, 16777216.0F);
+  for (const float parameter : wild.parameters)
+    ASSERT_TRUE(is_finite(parameter));
+}
+
+}  // namespace
+}  // namespace trainmark::test
