@@ -25,6 +25,7 @@ Arena::Arena() {
 
 void* Arena::allocate(std::size_t bytes, MemoryKind kind) {
   const std::size_t pages = rounded(rounded(bytes, alignment), page);
+  if (kind == MemoryKind::device) open();
   if (next_ + page + pages + page > begin_ + size) return nullptr;
   char* first = next_ + page;
   if (mprotect(first, pages, PROT_READ | PROT_WRITE) != 0) return nullptr;
@@ -55,6 +56,7 @@ bool Arena::release(void* memory, MemoryKind kind) {
   if (after == blocks_.begin()) return false;
   auto& [first, block] = *std::prev(after);
   if (block.begin != memory || !block.live || block.kind != kind) return false;
+  open();
   check_margins(block);
   block.live = false;
   used_[static_cast<std::size_t>(kind)] -= block.bytes;
@@ -65,7 +67,26 @@ bool Arena::release(void* memory, MemoryKind kind) {
   return true;
 }
 
+void Arena::protect(int protection) {
+  for (const auto& [first, block] : blocks_) {
+    if (!block.live || block.kind != MemoryKind::device) continue;
+    const std::size_t pages = rounded(rounded(block.bytes, alignment), page);
+    if (mprotect(const_cast<char*>(first), pages, protection) != 0) throw std::bad_alloc();
+  }
+}
+
+void Arena::open() {
+  if (!open_ && device().options.closed_to_the_host) protect(PROT_READ | PROT_WRITE);
+  open_ = true;
+}
+
+void Arena::close() {
+  if (open_ && device().options.closed_to_the_host) protect(PROT_NONE);
+  open_ = false;
+}
+
 void Arena::clear() {
+  open_ = false;
   madvise(begin_, static_cast<std::size_t>(next_ - begin_), MADV_DONTNEED);
   mprotect(begin_, static_cast<std::size_t>(next_ - begin_) + page, PROT_NONE);
   blocks_.clear();

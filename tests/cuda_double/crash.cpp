@@ -36,6 +36,8 @@ std::string place(const void* address, const Fiber& fiber) {
 void on_crash(int number, siginfo_t* info, void* context) {
   const Running here = running();
   if (here.fiber == nullptr) {  // not a kernel's: as if there were no handler
+    if (device().arena.contains(info->si_addr))
+      fmt::print(stderr, "device double: host code touches {}\n", device().arena.describe(info->si_addr));
     sigaction(number, number == SIGSEGV ? &before_segv : &before_bus, nullptr);
     return;
   }

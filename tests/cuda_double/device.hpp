@@ -39,13 +39,17 @@ struct MemoryBlock {
     return live && first >= begin && first + size <= begin + bytes;
   }
 };
-/// Every block ends at a page that nobody may touch; addresses are not given out twice before clear().
+/// Every block ends at a page that nobody may touch; addresses are not given out twice before clear(). Device blocks
+/// can only be touched while they are open, i.e. from inside operations: the host crashes on them as it would with a
+/// device.
 class Arena {
  public:
   Arena();
   [[nodiscard]] void* allocate(std::size_t bytes, MemoryKind kind);
   bool release(void* memory, MemoryKind kind);  ///< false: no such live block
   void clear();
+  void open();
+  void close();
   [[nodiscard]] bool contains(const void* address) const noexcept {
     return address >= begin_ && address < begin_ + size;
   }
@@ -58,11 +62,13 @@ class Arena {
 
  private:
   void check_margins(const MemoryBlock& block) const;
+  void protect(int protection);
   char* begin_ = nullptr;
   char* next_ = nullptr;
   std::map<const char*, MemoryBlock> blocks_;  // by first page
   std::array<std::size_t, 2> used_{};
   std::int64_t count_ = 0;
+  bool open_ = false;
 };
 
 // --- Queues ----------------------------------------------------------------------------------------------------------
@@ -147,7 +153,14 @@ struct Device {
   std::vector<void (*)()> at_reset;
 };
 [[nodiscard]] Device& device();
-using Lock = std::unique_lock<std::recursive_mutex>;
+/// Held by every call; device memory is closed to the host when it ends.
+class Lock : public std::unique_lock<std::recursive_mutex> {
+ public:
+  using unique_lock::unique_lock;
+  ~Lock() {
+    if (owns_lock() && !device().running) device().arena.close();
+  }
+};
 /// Remembers the error for cudaGetLastError and returns it.
 cudaError_t failed(cudaError_t code);
 /// Why no call can succeed: no device, a driver too old, an earlier failure; or success.

@@ -37,7 +37,8 @@ struct Options {
   Order order = Order::eager;
   ThreadOrder threads = ThreadOrder::forward;
   std::uint64_t seed = 1;
-  double time_limit_seconds = 20.0;  ///< for waits that only another rank can end
+  bool closed_to_the_host = true;    ///< host code that touches device memory crashes, with a message
+  double time_limit_seconds = 60.0;  ///< for waits that only another rank can end
   Faults faults{};
 };
 

@@ -23,7 +23,12 @@ function(trainmark_double_library target)
   if(ARG_HOOKS)
     # -fno-tree-sra: a vector access stays one access and is not split into elements, whose alignment is always right.
     target_compile_options(${target}_kernels PRIVATE -g -O1 -fsanitize=thread -fno-tree-vectorize -fno-store-merging
-                           -fno-tree-sra)
+                           -fno-tree-sra -finline-functions -finline-small-functions)
+    # GCC does not instrument a store of what a call returns as a struct (bf16 and half are structs): inline everything.
+    foreach(limit max-inline-insns-auto max-inline-insns-single inline-unit-growth large-function-growth
+                  large-stack-frame-growth)
+      target_compile_options(${target}_kernels PRIVATE "SHELL:--param ${limit}=5000")
+    endforeach()
   endif()
 
   add_library(${target} STATIC ${host} $<TARGET_OBJECTS:${target}_kernels>)

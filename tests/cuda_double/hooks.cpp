@@ -119,7 +119,7 @@ void check_memory(const Running& here, const char* address, std::size_t bytes, b
 void check_shared(const Running& here, const Shadow& shadow, const char* address, std::size_t bytes, bool write,
                   bool atomic, const void* code, const std::string& name) {
   Mark mark = own_mark(*here.block, *here.fiber, atomic);
-  mark.operation = here.block->serial % most_operations + 1;
+  mark.operation = here.block->serial % most_operations + 1;  // other blocks are over, or have memory of their own
   mark.block = 0;
   const Mark racing = record(shadow.at(address), address, bytes, mark, write, [&](const Mark& before) {
     return before.operation != mark.operation || ordered_in_block(before, mark);
@@ -155,7 +155,7 @@ bool check_static_shared(const Running& here, const char* address, std::size_t b
   for (const SharedVariable& variable : shared_variables()) {
     if (address < base + variable.offset || address >= base + variable.offset + variable.bytes) continue;
     auto& self = hooks();
-    if (self.static_base != base) {
+    if (self.static_base != base || self.static_shared == nullptr) {
       std::size_t end = 0;
       for (const SharedVariable& each : shared_variables())
         end = std::max(end, each.offset + each.bytes);

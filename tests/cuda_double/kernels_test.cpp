@@ -82,6 +82,17 @@ TEST_P(KernelErrors, LanesOfAWarpNeedSyncwarp) {
   EXPECT_TRUE(found_if(watches_accesses(), {"race", "shared", "reverse_in_warp"}));
 }
 
+TEST_P(KernelErrors, HalvesOfAWordAreToldApart) {
+  auto* values = device_array<__nv_bfloat16>(64);
+  fill_halves(stream_, values, false);
+  EXPECT_EQ(finish(), cudaSuccess);
+  EXPECT_TRUE(nothing_found());
+  EXPECT_EQ(__bfloat162float(on_host(values, 64)[63]), 1.0F);
+  fill_halves(stream_, values, true);
+  EXPECT_EQ(finish(), cudaSuccess);
+  EXPECT_TRUE(found_if(watches_accesses(), {"race in global memory", "fill_halves"}));
+}
+
 TEST_P(KernelErrors, AVectorPastTheEndIsFound) {
   const auto* from = reinterpret_cast<const float4*>(on_device(ramp(1024)));
   auto* to = device_array<float4>(256);

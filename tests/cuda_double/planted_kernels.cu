@@ -65,6 +65,11 @@ __global__ void next_warp_kernel(float* values, bool faulty) {
   if (lane == 1) values[threadIdx.x] = slots[(warp + 1) % 4];
 }
 
+__global__ void fill_kernel(__nv_bfloat16* values, bool faulty) {
+  values[threadIdx.x] = __float2bfloat16_rn(1.0F);
+  if (faulty) values[(threadIdx.x + 1) % blockDim.x] = __float2bfloat16_rn(2.0F);
+}
+
 __global__ void reverse_warp_kernel(float* values, bool faulty) {
   __shared__ float slots[32];
   slots[threadIdx.x] = values[threadIdx.x];
@@ -167,6 +172,9 @@ void count_positive(cudaStream_t stream, const float* values, int count, int* po
 }
 void pass_to_next_warp(cudaStream_t stream, float* values, bool faulty) {
   launch("pass_to_next_warp", next_warp_kernel, {1, 128}, stream, values, faulty);
+}
+void fill_halves(cudaStream_t stream, __nv_bfloat16* values, bool faulty) {
+  launch("fill_halves", fill_kernel, {1, 64}, stream, values, faulty);
 }
 void reverse_in_warp(cudaStream_t stream, float* values, bool faulty) {
   launch("reverse_in_warp", reverse_warp_kernel, {1, 32}, stream, values, faulty);

@@ -1,6 +1,7 @@
 // Kernels with one error each, planted where `faulty` says so; without it they are right. For the double's own tests.
 #pragma once
 
+#include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
@@ -16,6 +17,8 @@ void sum_and_maximum(cudaStream_t stream, const float* values, float2* results, 
 void count_positive(cudaStream_t stream, const float* values, int count, int* positive, bool faulty);
 /// Each warp of a block writes a slot, the next reads it; faulty: no barrier in between.
 void pass_to_next_warp(cudaStream_t stream, float* values, bool faulty);
+/// Threads fill bf16 values that share words; faulty: each also writes its neighbour's.
+void fill_halves(cudaStream_t stream, __nv_bfloat16* values, bool faulty);
 /// Lanes reverse their values through shared memory; faulty: no __syncwarp.
 void reverse_in_warp(cudaStream_t stream, float* values, bool faulty);
 /// Copies by 16 bytes; faulty: one vector past the end.

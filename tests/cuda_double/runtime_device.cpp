@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cuda_double/block.hpp"
 #include "cuda_double/device.hpp"
 
 namespace trainmark::cuda_double {
@@ -17,6 +18,7 @@ Device& device() {
     made.random.seed(made.options.seed);
     made.null_stream = std::make_shared<Stream>();
     made.queues.push_back(made.null_stream);
+    catch_crashes();
     return made;
   }();
   return only;
@@ -54,6 +56,7 @@ void reset(const Options& options) {
   self.host.clear();
   self.last_error = self.sticky = cudaSuccess;
   self.launches = 0;
+  self.arena.close();
   self.options = options;
   self.random.seed(options.seed);
   self.arena.clear();

@@ -1,5 +1,6 @@
 // The double's runtime by itself: memory, faults that a test asks for, and what capture refuses and records.
 #include <cmath>
+#include <cstdlib>
 #include <thread>
 
 #include "cuda_double/planted_kernels.hpp"
@@ -75,6 +76,39 @@ TEST(CudaDoubleRuntime, AFailedLaunchIsReturnedByEveryLaterCall) {
   void* memory = nullptr;
   EXPECT_EQ(cudaMalloc(&memory, 16), cudaErrorECCUncorrectable);
   EXPECT_ANY_THROW(scale(nullptr, values, 64, 2.0F));
+}
+
+TEST(CudaDoubleRuntimeDeathTest, HostCodeThatTouchesDeviceMemoryCrashesWithAMessage) {
+  reset();
+  float* values = on_device(std::vector<float>(64, 1.0F));
+  scale(nullptr, values, 64, 2.0F);
+  EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  EXPECT_DEATH(values[3] = 1.0F, "host code touches device block 0 .256 bytes. . 12");
+}
+
+TEST(CudaDoubleRuntimeDeathTest, FindingsThatNobodyReadsFailTheProgram) {
+  reset();
+  const auto leave_a_finding = [] {
+    float* values = device_array<float>(16);
+    cudaMemset(values, 0, 65);
+    std::exit(0);
+  };
+  EXPECT_EXIT(leave_a_finding(), ::testing::ExitedWithCode(unread_findings), "device double: memset of 65 bytes");
+}
+
+TEST(CudaDoubleRuntime, OptionsComeFromTheEnvironment) {
+  ASSERT_EQ(setenv("TRAINMARK_DOUBLE", "order=random,threads=reverse,seed=9,failing_launch=3,memory=4096", 1), 0);
+  const Options options = options_from_environment();
+  EXPECT_EQ(options.order, Order::random);
+  EXPECT_EQ(options.threads, ThreadOrder::reverse);
+  EXPECT_EQ(options.seed, 9U);
+  EXPECT_EQ(options.faults.failing_launch, 3);
+  EXPECT_EQ(options.faults.memory_bytes, 4096U);
+  for (const char* wrong : {"order=sometimes", "sede=9", "order"}) {
+    ASSERT_EQ(setenv("TRAINMARK_DOUBLE", wrong, 1), 0);
+    EXPECT_ANY_THROW(static_cast<void>(options_from_environment())) << wrong;
+  }
+  ASSERT_EQ(unsetenv("TRAINMARK_DOUBLE"), 0);
 }
 
 class Captures : public ::testing::Test {

@@ -2,10 +2,9 @@
 // epochs in 64 bits. Two accesses race if nothing orders them and one of them writes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 namespace trainmark::cuda_double {
 
@@ -18,6 +17,9 @@ struct Mark {
   std::uint64_t warp_syncs : 7 = 0;
   std::uint64_t atomic : 1 = 0;
   std::uint64_t bytes : 4 = 0;  // of the four, as bits
+  [[nodiscard]] bool same_moment(const Mark& other) const {
+    return same_place(other) && barriers == other.barriers && warp_syncs == other.warp_syncs;
+  }
   [[nodiscard]] bool same_place(const Mark& other) const {
     return operation == other.operation && thread == other.thread && block == other.block;
   }
@@ -64,15 +66,21 @@ Mark record(Cell* cell, const char* address, std::size_t bytes, Mark mark, bool 
     const std::size_t here = std::min<std::size_t>(4 - first, static_cast<std::size_t>(end - address));
     mark.bytes = (((1U << here) - 1U) << first) & 15U;
     check(cell->write);
+    // Parts of the four bytes that one thread accesses between two barriers are one access.
+    const auto joined = [&](const Mark& before) {
+      Mark both = mark;
+      if (before.same_moment(mark)) both.bytes |= before.bytes;
+      return both;
+    };
     if (write) {
       for (const Mark& read : cell->reads)
         check(read);
-      if (cell->write.same_place(mark)) mark.bytes |= cell->write.bytes;
-      *cell = {mark, {}};
+      *cell = {joined(cell->write), {}};
     } else {
       // A reader replaces itself, or one that is over; two that are at it together are both kept.
       const bool second = cell->reads[0].operation != 0 && !cell->reads[0].same_place(mark) && !ordered(cell->reads[0]);
-      cell->reads[second ? 1 : 0] = mark;
+      Mark& read = cell->reads[second ? 1 : 0];
+      read = joined(read);
     }
     address += here;
   }

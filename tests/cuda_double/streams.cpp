@@ -51,6 +51,7 @@ bool advance(Stream& stream) {
   if (!operation.begun) begin(stream, operation);
   bool done = true;
   if (operation.step && device().sticky == cudaSuccess) {
+    device().arena.open();
     device().running = true;
     current = operation.id;
     done = operation.step();
@@ -171,6 +172,7 @@ void run_until(Lock& lock, const std::shared_ptr<Stream>& wanted, const std::fun
       drop_all("a wait never ended: nothing that is queued can run");
       continue;
     }
+    device().arena.close();
     lock.unlock();
     usleep(100);
     lock.lock();
