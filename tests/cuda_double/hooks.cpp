@@ -149,6 +149,12 @@ bool check_dynamic_shared(const Running& here, const char* address, std::size_t 
   return true;
 }
 
+/// "slots" of _ZZN...E5slots: the local's name stands last, behind its length.
+std::string local_name(const std::string& mangled) {
+  const std::size_t digit = mangled.find_last_of("0123456789");
+  return digit == std::string::npos ? mangled : mangled.substr(digit + 1);
+}
+
 bool check_static_shared(const Running& here, const char* address, std::size_t bytes, bool write, bool atomic,
                          const void* code) {
   const char* const base = thread_local_base();
@@ -162,7 +168,7 @@ bool check_static_shared(const Running& here, const char* address, std::size_t b
       self.static_shared = std::make_unique<Shadow>(base, end);
       self.static_base = base;
     }
-    check_shared(here, *self.static_shared, address, bytes, write, atomic, code, "a shared variable");
+    check_shared(here, *self.static_shared, address, bytes, write, atomic, code, local_name(variable.name));
     return true;
   }
   return false;

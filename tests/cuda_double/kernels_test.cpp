@@ -45,7 +45,8 @@ TEST_P(KernelErrors, ReductionsThatShareASlotNeedABarrierBetweenThem) {
   EXPECT_EQ(right[1].y, 512);
   sum_and_maximum(stream_, values, results, 2, true);
   EXPECT_EQ(finish(), cudaSuccess);
-  EXPECT_TRUE(found_if(watches_accesses(), {"race", "shared", "sum_and_maximum", "planted_kernels.cu"}));
+  EXPECT_TRUE(
+      found_if(watches_accesses(), {"race in shared memory", "sum_and_maximum", "slots", "planted_kernels.cu:"}));
 }
 
 TEST_P(KernelErrors, BlocksMayNotUpdateOneNumberWithoutAtomics) {

@@ -1,4 +1,5 @@
 // The double's runtime by itself: memory, faults that a test asks for, and what capture refuses and records.
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <thread>
@@ -61,6 +62,20 @@ TEST(CudaDoubleRuntime, NoDeviceAndAnOldDriverAreWhatTheTestAsksFor) {
   set_faults({});
   EXPECT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
   EXPECT_EQ(count, 1);
+}
+
+TEST(CudaDoubleRuntime, SeveralDevicesDifferInTheirBusAddress) {
+  reset({.faults = {.devices = 2}});
+  EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
+  int ordinal = 0;
+  EXPECT_EQ(cudaGetDevice(&ordinal), cudaSuccess);
+  EXPECT_EQ(ordinal, 1);
+  std::array<std::array<char, 16>, 2> addresses{};
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(cudaDeviceGetPCIBusId(addresses[static_cast<std::size_t>(i)].data(), 16, i), cudaSuccess);
+  EXPECT_NE(addresses[0], addresses[1]);
+  EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
 }
 
 TEST(CudaDoubleRuntime, AFailedLaunchIsReturnedByEveryLaterCall) {
