@@ -421,7 +421,10 @@ class CudnnCompiler final : public GraphCompiler {
     std::string engine;
     require(graph->get_plan_name_at_index(choice.engine, engine));
     const std::int64_t workspace = choice.finalised ? graph->get_workspace_size() : graph->workspace_of(choice.engine);
-    if (choice.finalised) require(graph->prepare_variant_pack_template());
+    if (choice.finalised) {
+      require(graph->prepare_variant_pack_template());
+      TRAINMARK_CHECK(graph->get_variant_pack_uids_sorted().size() == recipe.operands.size(), recipe.key);
+    }
     auto plan =
         std::make_shared<CudnnGraph>(target_, graph, engine, static_cast<std::size_t>(workspace), choice.finalised);
     if (cache_) keep(recipe.key, *graph, *plan);
