@@ -1,6 +1,6 @@
 # The CUDA backend's compiler and libraries. Sets TRAINMARK_HAS_CUDA; where something is missing it says what and how to
 # get it, and the build goes on without the backend (AUTO) or stops (ON).
-set(TRAINMARK_CUDA OFF CACHE STRING "Build the CUDA backend: AUTO (where toolkit, cuDNN and NCCL are found), ON, OFF")
+set(TRAINMARK_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (where toolkit, cuDNN and NCCL are found), ON, OFF")
 set_property(CACHE TRAINMARK_CUDA PROPERTY STRINGS AUTO ON OFF)
 
 set(TRAINMARK_HAS_CUDA OFF)

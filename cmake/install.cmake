@@ -15,9 +15,10 @@ configure_package_config_file(cmake/trainmark-config.cmake.in ${CMAKE_BINARY_DIR
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/trainmark-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/trainmark-config.cmake ${CMAKE_BINARY_DIR}/trainmark-config-version.cmake
-              cmake/dependencies.cmake DESTINATION ${package_dir})
+              cmake/dependencies.cmake cmake/FindcuDNN.cmake cmake/FindNCCL.cmake DESTINATION ${package_dir})
 
 install(DIRECTORY configs/ DESTINATION ${data_dir}/configs)
+install(DIRECTORY share/devices DESTINATION ${data_dir})
 # The program prints both itself, so they always fit it.
 foreach(product "schema|config.schema.json" "completion;bash|trainmark.bash" "completion;zsh|_trainmark")
   string(REPLACE "|" ";" parts "${product}")

@@ -1,15 +1,37 @@
 #!/usr/bin/env bash
 # Installs what a build (and, with --tests, the tests) needs on Debian 12 or a system like it, and configures nothing.
 # Debian packages through apt-get (root or sudo); oneDNN and the tests' Python packages into .venv. Does only what is missing.
+#   scripts/setup.sh [--tests] [--fetch-cuda]
+# --fetch-cuda: where no CUDA toolkit is installed, takes compiler, cuDNN and NCCL from Python packages (about 3 GB).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev nlohmann-json3-dev 
           libfmt-dev libcli11-dev libhwloc-dev libxxhash-dev libdeflate-dev libkissfft-dev libhwy-dev python3 python3-venv)
 python_packages=(onednn-devel-cpu-gomp==2023.2.0)
-if [ "${1:-}" = --tests ]; then
+tests=no fetch_cuda=no
+for argument in "$@"; do
+  case "$argument" in
+    --tests) tests=yes ;;
+    --fetch-cuda) fetch_cuda=yes ;;
+    *) echo "setup: unknown argument $argument (--tests, --fetch-cuda)" >&2; exit 2 ;;
+  esac
+done
+if [ "$tests" = yes ]; then
   packages+=(libgtest-dev libbenchmark-dev hdf5-tools)
   python_packages+=(mlperf-logging==4.1.68 numpy h5py jsonschema)
+fi
+
+# The CUDA backend is built where a toolkit is; of all it needs only the headers of cudnn-frontend come from here.
+cuda_packages=()  # installed without what they depend on, which would be PyTorch's gigabytes
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+  cuda_packages=(nvidia-cudnn-frontend==1.32.0)
+elif [ "$fetch_cuda" = yes ]; then
+  cuda_packages=(nvidia-cudnn-frontend==1.32.0 nvidia-cuda-nvcc==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-crt==13.0.*
+                 nvidia-cuda-runtime==13.0.* nvidia-cuda-cccl==13.0.* nvidia-cuda-nvrtc==13.0.*
+                 nvidia-cudnn-cu13==9.* nvidia-nccl-cu13 nvidia-cublas==13.*)
+else
+  echo "setup: no CUDA toolkit here, so the CUDA backend is left out (scripts/setup.sh --fetch-cuda takes one from Python packages)"
 fi
 
 if command -v dpkg-query >/dev/null; then
@@ -31,13 +53,19 @@ else
   echo "setup: no dpkg here; README.md lists the packages to install" >&2
 fi
 
-# One stamp line a package: an unchanged list costs nothing the second time.
+# install_python FLAGS PACKAGES...: one stamp line a package, so that an unchanged list costs nothing the second time.
 stamp=.venv/.trainmark-packages
-wanted=$(printf '%s\n' "${python_packages[@]}")
-if ! { [ -f "$stamp" ] && [ -z "$(comm -23 <(sort <<<"$wanted") <(sort "$stamp"))" ]; }; then
-  echo "setup: Python packages into .venv: ${python_packages[*]}"
+install_python() {
+  local flags=$1 wanted
+  shift
+  [ $# -gt 0 ] || return 0
+  wanted=$(printf '%s\n' "$@")
+  if [ -f "$stamp" ] && [ -z "$(comm -23 <(sort <<<"$wanted") <(sort "$stamp"))" ]; then return 0; fi
+  echo "setup: Python packages into .venv: $*"
   [ -x .venv/bin/python ] || python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "${python_packages[@]}"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check ${flags:+"$flags"} "$@"
   { [ -f "$stamp" ] && cat "$stamp"; printf '%s\n' "$wanted"; } | sort -u >"$stamp.new"
   mv "$stamp.new" "$stamp"
-fi
+}
+install_python "" "${python_packages[@]}"
+install_python --no-deps "${cuda_packages[@]}"

@@ -109,6 +109,14 @@ struct BackendOptions {
 /// Named seconds per launch of the last profiled step.
 using Profile = std::vector<std::pair<std::string, double>>;
 
+/// What a device's own sensors say at one moment.
+struct DeviceReading {
+  double watts = 0.0;
+  int core_mhz = 0;
+  int memory_mhz = 0;
+  std::string throttled_by;  ///< comma-separated reasons other than idleness; empty: none
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -168,12 +176,24 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;
   /// Runs the launches one by one and times each (compute lane waits between). For `plan --measure` and benchmarks.
   virtual Profile profile(const std::vector<Launch>& launches) = 0;
+  /// While the result lives, steps run launch by launch, each named, between an outer profiler's start and stop: slower
+  /// than others. Null where no such profiler exists.
+  [[nodiscard]] virtual std::shared_ptr<void> profiling() { return nullptr; }
+  /// Names what this thread does while the result lives, on such a profiler's time line. Null where there is none.
+  [[nodiscard]] virtual std::shared_ptr<void> range(const std::string&) { return nullptr; }
+  /// Empty where there is no device, or where it does not tell.
+  [[nodiscard]] virtual std::optional<DeviceReading> sensors() const { return std::nullopt; }
 };
 
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
 /// Raises Error{environment} where the wanted one is not built in or finds no device.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
+[[nodiscard]] std::vector<std::string> built_backends();  ///< by name, whether or not their device is there
 [[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap, bool tf32 = false);
+/// Plans for the device that `device_description` tells of (the text of a file of share/devices) and never computes;
+/// needs no device. Raises Error{environment} in a build without CUDA.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_planner(const BackendOptions& options,
+                                                         const std::string& device_description);
 /// Does nothing, fast: all plans are empty. Measures what the harness itself costs; computes dry runs.
 [[nodiscard]] std::unique_ptr<Backend> make_null_backend();
 

@@ -50,4 +50,9 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World
   return cpu_backend(options, world);
 }
 
+std::vector<std::string> built_backends() {
+  if (cuda_built()) return {"cpu", "cuda"};
+  return {"cpu"};
+}
+
 }  // namespace trainmark

@@ -25,7 +25,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array backends = {"cpu"};  // of this build
 constexpr std::array prefixes = {"OMP_",    "SLURM_", "OMPI_", "TRAINMARK_", "GOMP_", "DNNL_",
                                  "ONEDNN_", "UCX_",   "HDF5_", "NCCL_",      "CUDA_", "CUDNN_"};
 constexpr std::array secrets = {"TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "JWT"};
@@ -117,7 +116,7 @@ Json build() {
           {"build_type", TRAINMARK_BUILD_TYPE},
           {"compiler", "GCC-compatible " __VERSION__},
           {"mpi", true},
-          {"backends", backends}};
+          {"backends", built_backends()}};
 }
 
 Json environment(const std::string& mpi) {
@@ -184,7 +183,8 @@ std::string environment_text() {
 std::string version_text() {
   std::string text =
       fmt::format("trainmark {} ({}, compiler {})\n", TRAINMARK_VERSION, TRAINMARK_BUILD_TYPE, __VERSION__);
-  const bool cuda = std::find(backends.begin(), backends.end(), std::string_view("cuda")) != backends.end();
+  const std::vector<std::string> backends = built_backends();
+  const bool cuda = std::find(backends.begin(), backends.end(), "cuda") != backends.end();
   text += fmt::format("features: MPI yes, CPU yes, CUDA {}\n", cuda ? "yes" : "no");
   text += fmt::format("backend: {}\n", backend_text());
   for (const auto& [name, file] : loaded_libraries())

@@ -3,6 +3,7 @@
 
 namespace trainmark {
 
+bool cuda_built() { return false; }
 bool cuda_present() { return false; }
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&, const World&) {

@@ -6,6 +6,7 @@
 #include "backend/cuda/collective.hpp"
 #include "backend/cuda/layout.hpp"
 #include "backend/cuda/plans.hpp"
+#include "backend/cuda/profiler.hpp"
 #include "backend/cuda/streams.hpp"
 
 namespace trainmark {
@@ -62,15 +63,16 @@ class CudaBackend final : public Backend {
                                      .cache_folder = options.plan_cache,
                                      .device_description = described})),
         compute_{*graphs_, options.tf32 ? Math::tf32 : Math::full} {
-    if (device_)
-      lanes_.emplace(Lanes{CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)});
+    if (!device_) return;
+    lanes_.emplace(Lanes{CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)});
+    sensors_ = SensorReader::open(device_->bus_id);
   }
 
   [[nodiscard]] std::string name() const override { return "cuda"; }
   [[nodiscard]] std::string description() const override {
     if (!device_) return fmt::format("cuda ({}, plans only)", graphs_->library());
-    return fmt::format("cuda ({}, compute capability {}.{}, {}{})", device_->name, device_->major, device_->minor,
-                       graphs_->library(),
+    return fmt::format("cuda ({}, compute capability {}.{}, {}, {}{})", device_->name, device_->major, device_->minor,
+                       graphs_->library(), nccl_version(),
                        streamed_because_.empty() ? "" : ", steps not captured: " + streamed_because_);
   }
   [[nodiscard]] bool overlaps() const override { return true; }
@@ -166,7 +168,7 @@ class CudaBackend final : public Backend {
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     Recording recording = make_replay(std::move(launches), lanes(), capture_);
-    streamed_because_ = recording.streamed_because;
+    if (streamed_because_.empty()) streamed_because_ = recording.streamed_because;
     return std::move(recording.replay);
   }
   Profile profile(const std::vector<Launch>& launches) override {
@@ -179,6 +181,16 @@ class CudaBackend final : public Backend {
       seconds.emplace_back(launch.name, stopwatch.stop(native(compute)));
     }
     return seconds;
+  }
+  [[nodiscard]] std::shared_ptr<void> profiling() override { return std::make_shared<Profiling>(); }
+  [[nodiscard]] std::shared_ptr<void> range(const std::string& name) override {
+    return std::make_shared<NamedRange>(name.c_str());
+  }
+  [[nodiscard]] std::optional<DeviceReading> sensors() const override {
+    if (!sensors_) return std::nullopt;
+    std::optional<DeviceSensors> now = sensors_->read();
+    if (!now) return std::nullopt;
+    return DeviceReading{now->watts, now->sm_mhz, now->memory_mhz, std::move(now->throttled_by)};
   }
 
  private:
@@ -195,11 +207,13 @@ class CudaBackend final : public Backend {
   DeviceMemory memory_;
   PinnedMemory pinned_;
   std::optional<Lanes> lanes_;
+  std::optional<SensorReader> sensors_;
 };
 
 }  // namespace
 }  // namespace cuda
 
+bool cuda_built() { return true; }
 bool cuda_present() { return cuda::present(); }
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options, const World& world) {

@@ -22,15 +22,13 @@ WeightOrder order_of(const TensorDesc& src, std::int64_t units) {
 }
 std::int64_t columns_of(const WeightOrder& order) { return order.spatial * order.stored_inner; }
 
-/// Weights in the product's type and order. fp32 without padding is read where it is.
+/// Weights in the product's type and order. Always a copy: tensors stand in the arena at any multiple of four bytes,
+/// and plans take theirs as aligned for vector access.
 class PackedWeights {
  public:
   PackedWeights(const WeightOrder& order, DType type, Scratch& scratch)
-      : order_(order), type_(type), as_is_(type == DType::f32 && order.stored_inner == order.inner) {
-    if (!as_is_) offset_ = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(type));
-  }
-  [[nodiscard]] void* get(cudaStream_t stream, void* weights, std::byte* scratch) const {
-    if (as_is_) return weights;
+      : order_(order), type_(type), offset_(scratch.take(static_cast<std::size_t>(order.stored()) * size_of(type))) {}
+  [[nodiscard]] void* get(cudaStream_t stream, const void* weights, std::byte* scratch) const {
     pack_weights(stream, order_, static_cast<const float*>(weights), scratch + offset_, type_);
     return scratch + offset_;
   }
@@ -38,8 +36,7 @@ class PackedWeights {
  private:
   WeightOrder order_;
   DType type_;
-  bool as_is_;
-  std::size_t offset_ = 0;
+  std::size_t offset_;
 };
 
 /// A gradient in the product's type: after the step out of half precision it arrives in fp32.
@@ -79,11 +76,12 @@ Planned plan_dense(const Compute& compute, const Operands& operands) {
                                                                             .bias = true});
   Scratch scratch;
   const PackedWeights weights(order, src.dtype, scratch);
+  const PackedWeights bias({.outer = order.outer, .stored_outer = order.outer}, DType::f32, scratch);
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
-  const bool needed = scratch.bytes() > 0;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
-    auto* memory = needed ? static_cast<std::byte*>(args[4]) : nullptr;
-    const std::array<void*, 4> graph_operands = {args[0], weights.get(stream, args[1], memory), args[2], args[3]};
+    auto* memory = static_cast<std::byte*>(args[4]);
+    const std::array<void*, 4> graph_operands = {args[0], weights.get(stream, args[1], memory),
+                                                 bias.get(stream, args[2], memory), args[3]};
     graph->execute(stream, graph_operands, memory + workspace);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
@@ -104,9 +102,8 @@ Planned plan_dense_backward_data(const Compute& compute, const Operands& operand
   const PackedWeights weights(order, type, scratch);
   const Converted gradient(diff_dst, type, scratch);
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
-  const bool needed = scratch.bytes() > 0;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
-    auto* memory = needed ? static_cast<std::byte*>(args[3]) : nullptr;
+    auto* memory = static_cast<std::byte*>(args[3]);
     const std::array<void*, 3> graph_operands = {gradient.get(stream, args[0], memory),
                                                  weights.get(stream, args[1], memory), args[2]};
     graph->execute(stream, graph_operands, memory + workspace);
@@ -128,17 +125,14 @@ Planned plan_dense_backward_weights(const Compute& compute, const Operands& oper
                                                                             .math = math_of(compute, src.dtype)});
   Scratch scratch;
   const Converted gradient(diff_dst, src.dtype, scratch);
-  const bool direct = order.stored_inner == order.inner;
-  const std::size_t product = direct ? 0 : scratch.take(static_cast<std::size_t>(order.stored()) * sizeof(float));
+  const std::size_t product = scratch.take(static_cast<std::size_t>(order.stored()) * sizeof(float));
   const std::size_t sums = scratch.take(bias_scratch_bytes(samples, order.outer));
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
-  const bool needed = scratch.bytes() > 0;
   auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
-    auto* memory = needed ? static_cast<std::byte*>(args[4]) : nullptr;
-    void* diff_weights = direct ? args[2] : memory + product;
-    const std::array<void*, 3> graph_operands = {gradient.get(stream, args[1], memory), args[0], diff_weights};
+    auto* memory = static_cast<std::byte*>(args[4]);
+    const std::array<void*, 3> graph_operands = {gradient.get(stream, args[1], memory), args[0], memory + product};
     graph->execute(stream, graph_operands, memory + workspace);
-    if (!direct) unpack_weights(stream, order, static_cast<const float*>(diff_weights), static_cast<float*>(args[2]));
+    unpack_weights(stream, order, reinterpret_cast<const float*>(memory + product), static_cast<float*>(args[2]));
     sum_rows(stream, args[1], type, samples, order.outer, order.outer, static_cast<float*>(args[3]), memory + sums);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
