@@ -54,8 +54,7 @@ bool run_kernel(const Kernel& kernel, std::uint32_t operation);
 /// Abandons the kernel from inside one of its threads, after a finding.
 [[noreturn]] void stop_kernel();
 
-// --- Fibers (fibers.cpp)
-// -----------------------------------------------------------------------------------------------
+// --- Fibers (fibers.cpp) ---------------------------------------------------------------------------------------------
 [[nodiscard]] Fiber& fiber_at(std::size_t thread);
 void resume(Fiber& fiber, const Kernel& kernel);  ///< returns when it switches back, ends or stops the kernel
 void suspend();                                   ///< from inside a fiber
@@ -63,8 +62,7 @@ void suspend();                                   ///< from inside a fiber
 [[nodiscard]] bool left_for_good();               ///< whether the last resume ended so
 void forget(Fiber& fiber);                        ///< its stack starts anew next time
 
-// --- Shared memory (shared_memory.cpp)
-// ---------------------------------------------------------------------------------
+// --- Shared memory (shared_memory.cpp) -------------------------------------------------------------------------------
 struct SharedVariable {
   std::string name;
   std::size_t offset = 0, bytes = 0;  // in the executable's thread-local memory
@@ -74,8 +72,7 @@ struct SharedVariable {
 char* prepare_shared(std::size_t dynamic_bytes);  ///< poisons all of a block's; returns the dynamic part
 [[nodiscard]] bool shared_margin_touched(std::size_t dynamic_bytes);
 
-// --- Crashes (crash.cpp)
-// -----------------------------------------------------------------------------------------------
+// --- Crashes (crash.cpp) ---------------------------------------------------------------------------------------------
 void catch_crashes();  ///< on this host thread
 
 }  // namespace trainmark::cuda_double

@@ -183,8 +183,7 @@ void drop_all(const char* why);                   ///< after a failure nothing t
 /// Range checks of copies, collectives and closures: alive and inside one block, where it is the arena's at all.
 bool check_range(const std::string& who, const Access& access);
 
-// --- Access checks (hooks.cpp), absent unless linked
-// -------------------------------------------------------------------
+// --- Access checks (hooks.cpp), absent unless linked -----------------------------------------------------------------
 struct Watch {
   std::uint32_t (*begin_operation)(const std::string& name, std::size_t stream, const Clock& clock) = nullptr;
   void (*range)(std::uint32_t operation, const Access& access) = nullptr;

@@ -40,6 +40,7 @@ void set(Options& options, const std::string& key, const std::string& value) {
                        {"time_limit", [&] { options.time_limit_seconds = std::stod(value); }},
                        {"closed_to_the_host", [&] { options.closed_to_the_host = number() != 0; }},
                        {"devices", [&] { faults.devices = static_cast<int>(number()); }},
+                       {"no_driver", [&] { faults.no_driver = number() != 0; }},
                        {"driver_too_old", [&] { faults.driver_too_old = number() != 0; }},
                        {"memory", [&] { faults.memory_bytes = static_cast<std::size_t>(number()); }},
                        {"failing_launch", [&] { faults.failing_launch = number(); }},

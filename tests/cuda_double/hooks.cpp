@@ -5,6 +5,7 @@
 #include <link.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "cuda_double/block.hpp"
@@ -40,7 +41,8 @@ struct Hooks {
   Releases releases;
   std::vector<std::pair<const char*, const char*>> images;  // program and libraries
   std::set<std::pair<std::string, const void*>> reported;
-  const MemoryBlock* recent = nullptr;
+  std::array<const MemoryBlock*, 4> recent{};  // a kernel goes through few blocks at a time
+  std::size_t oldest = 0;
   std::unique_ptr<Shadow> dynamic_shared, static_shared;
   const char* static_base = nullptr;
 };
@@ -91,12 +93,13 @@ void report(const Running& here, const char* kind, const std::string& what, cons
 void check_memory(const Running& here, const char* address, std::size_t bytes, bool write, bool atomic,
                   const void* code) {
   Hooks& self = hooks();
-  if (self.recent == nullptr || !self.recent->holds(address, bytes)) {
+  const auto holds = [&](const MemoryBlock* block) { return block != nullptr && block->holds(address, bytes); };
+  if (std::ranges::none_of(self.recent, holds)) {
     const MemoryBlock* block = device().arena.find(address);
-    if (block == nullptr || !block->holds(address, bytes))
+    if (!holds(block))
       stop(here, block != nullptr && !block->live ? "use after free" : "out of bounds",
            fmt::format("{} {} bytes at {}", write ? "writes" : "reads", bytes, device().arena.describe(address)), code);
-    self.recent = block;
+    self.recent[self.oldest++ % self.recent.size()] = block;
   }
   const Mark mark = own_mark(*here.block, *here.fiber, atomic);
   const Mark racing = record(self.device_memory.at(address), address, bytes, mark, write,
@@ -223,8 +226,7 @@ void check_access(const volatile void* where, std::size_t bytes, bool write, boo
        fmt::format("{} {} bytes at {}", write ? "writes" : "reads", bytes, static_cast<const void*>(address)), code);
 }
 
-// --- What the queues report
-// ----------------------------------------------------------------------------------------------
+// --- What the queues report ------------------------------------------------------------------------------------------
 std::uint32_t begin_operation(const std::string& name, std::size_t stream, const Clock& clock) {
   Hooks& self = hooks();
   if (self.operations.size() >= most_operations) {
@@ -304,7 +306,7 @@ void clear() {
   self.device_memory.clear();
   self.operations.resize(1);
   self.reported.clear();
-  self.recent = nullptr;
+  self.recent = {};
 }
 
 const bool installed = [] {
@@ -315,8 +317,7 @@ const bool installed = [] {
 }  // namespace
 }  // namespace trainmark::cuda_double
 
-// --- What -fsanitize=thread calls
-// ----------------------------------------------------------------------------------------
+// --- What -fsanitize=thread calls ------------------------------------------------------------------------------------
 using trainmark::cuda_double::check_access;
 extern "C" {
 void __tsan_read1(void* at) { check_access(at, 1, false, true, __builtin_return_address(0)); }

@@ -47,12 +47,11 @@ cudaError_t wait_in_capture(Stream& stream, const std::shared_ptr<Stream>& share
   return cudaSuccess;
 }
 
-/// What both synchronise and query refuse: a stream that is being captured.
+/// What both synchronise and query refuse: a stream that is being captured, and any while a capture forbids it.
 cudaError_t refuse_capturing(const std::shared_ptr<Stream>& stream) {
   if (stream == nullptr) return failed(cudaErrorInvalidResourceHandle);
-  if (stream->capture == nullptr) return cudaSuccess;
-  stream->capture->invalid = true;
-  return failed(cudaErrorStreamCaptureUnsupported);
+  if (stream->capture != nullptr) stream->capture->invalid = true;
+  return stream->capture != nullptr || forbidden_by_capture() ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
 }
 
 /// A device goes on while it is asked.
@@ -170,6 +169,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   const auto event = find_event(handle);
   if (event == nullptr) return failed(cudaErrorInvalidResourceHandle);
   if (captured(*event)) return failed(cudaErrorCapturedEvent);
+  if (forbidden_by_capture()) return failed(cudaErrorStreamCaptureUnsupported);
   if (event->marker == nullptr) return cudaSuccess;
   if (const auto stream = event->marker->stream.lock()) run_while_asked(*stream, [&] { return event->marker->done; });
   if (!event->marker->done) return cudaErrorNotReady;
@@ -183,6 +183,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   const auto event = find_event(handle);
   if (event == nullptr) return failed(cudaErrorInvalidResourceHandle);
   if (captured(*event)) return failed(cudaErrorCapturedEvent);
+  if (forbidden_by_capture()) return failed(cudaErrorStreamCaptureUnsupported);
   const auto marker = event->marker;
   if (marker == nullptr) return cudaSuccess;
   run_until(lock, marker->stream.lock(), [&] { return marker->done; });

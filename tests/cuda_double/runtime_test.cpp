@@ -193,6 +193,9 @@ TEST_F(Captures, WhatCannotBeRecordedIsRefusedAndInvalidates) {
   EXPECT_EQ(cudaStreamEndCapture(main_, &graph_), cudaErrorStreamCaptureInvalidated);
   EXPECT_EQ(cudaEventRecord(forked_, side_), cudaSuccess);
   begin();
+  EXPECT_EQ(cudaEventQuery(forked_), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamEndCapture(main_, &graph_), cudaErrorStreamCaptureInvalidated);
+  begin();
   EXPECT_EQ(cudaStreamWaitEvent(main_, forked_, 0), cudaErrorStreamCaptureIsolation);
   EXPECT_EQ(cudaStreamEndCapture(main_, &graph_), cudaErrorStreamCaptureInvalidated);
 }
@@ -201,6 +204,9 @@ TEST_F(Captures, AThreadLocalCaptureLeavesOtherThreadsAlone) {
   begin();
   std::thread([] { EXPECT_NE(device_array<float>(4), nullptr); }).join();
   EXPECT_EQ(cudaStreamEndCapture(main_, &graph_), cudaSuccess);
+  EXPECT_EQ(cudaStreamBeginCapture(main_, cudaStreamCaptureModeGlobal), cudaSuccess);
+  std::thread([this] { EXPECT_EQ(cudaStreamQuery(side_), cudaErrorStreamCaptureUnsupported); }).join();
+  EXPECT_EQ(cudaStreamEndCapture(main_, &graph_), cudaErrorStreamCaptureInvalidated);
 }
 
 }  // namespace

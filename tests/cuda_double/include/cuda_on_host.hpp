@@ -58,8 +58,7 @@ template <class T, class Change>
 
 using TrainmarkWhere = std::source_location;
 
-// --- Barriers and warp operations
-// --------------------------------------------------------------------------------------
+// --- Barriers and warp operations ------------------------------------------------------------------------------------
 inline void __syncthreads(TrainmarkWhere where = TrainmarkWhere::current()) {
   trainmark::cuda_double::barrier(false, where);
 }
@@ -115,8 +114,7 @@ inline void __threadfence_system() { trainmark::cuda_double::fence(); }
   trainmark::cuda_double::trap("__trap", where);
 }
 
-// --- Memory
-// --------------------------------------------------------------------------------------------------------------
+// --- Memory ----------------------------------------------------------------------------------------------------------
 template <class T>
 T __ldg(const T* from) {
   return *from;
@@ -173,8 +171,7 @@ inline unsigned atomicInc(unsigned* to, unsigned limit) {
   return trainmark::cuda_double::atomically(to, [=](unsigned before) { return before >= limit ? 0U : before + 1; });
 }
 
-// --- Arithmetic: exact where a device approximates
-// -----------------------------------------------------------------------
+// --- Arithmetic: exact where a device approximates -------------------------------------------------------------------
 inline float __expf(float x) { return std::exp(x); }
 inline float __exp2f(float x) { return std::exp2(x); }
 inline float __logf(float x) { return std::log(x); }
