@@ -131,4 +131,13 @@ class Program {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What a backend would make of a graph: its fused form and the memory it would take, without taking any.
+struct Blueprint {
+  Graph graph;
+  std::size_t pool_bytes = 0;     ///< activations
+  std::size_t scratch_bytes = 0;  ///< of all lanes
+};
+/// Plans every node. Raises Error{environment} with what the backend refuses.
+[[nodiscard]] Blueprint plan_only(Backend& backend, Graph graph);
+
 }  // namespace trainmark

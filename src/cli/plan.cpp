@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/config_file.hpp"
+#include "cli/prediction.hpp"
 #include "trainmark/exec.hpp"
 
 namespace trainmark::cli {
@@ -16,6 +17,7 @@ using Json = nlohmann::ordered_json;
 struct Flags {
   ConfigSource config;
   int ranks = 1;
+  std::string device;
   bool json = false;
 };
 
@@ -38,6 +40,7 @@ struct StepPlan {
   MemoryPlan memory;
   double reduce_bytes = 0.0;
   std::int64_t state_bytes = 0, input_bytes = 0;
+  std::optional<Prediction> prediction;  ///< of a device that was asked for
   [[nodiscard]] std::int64_t memory_bytes() const {
     return state_bytes + input_bytes + static_cast<std::int64_t>(memory.pool_bytes);
   }
@@ -62,7 +65,7 @@ MemoryPlan pool_of(const Graph& graph) {
   return plan_memory(graph, bytes, in_place);
 }
 
-StepPlan plan_step(const RunOptions& options, int ranks) {
+StepPlan plan_step(const RunOptions& options, int ranks, const std::string& device) {
   if (options.train.global_batch % ranks != 0) {
     throw Error(ExitCode::usage,
                 Complaint{"/train/global_batch",
@@ -98,6 +101,7 @@ StepPlan plan_step(const RunOptions& options, int ranks) {
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(data_schema(options.model).sample_bytes());
+  if (!device.empty()) plan.prediction = predict(device, options, step);
   return plan;
 }
 
@@ -133,6 +137,48 @@ void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
     fmt::print("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
 }
 
+void print_prediction(const Prediction& prediction, std::int64_t local_batch) {
+  fmt::print("\n{}: a bound from the device's ceilings ({}), never a measurement\n", prediction.device,
+             prediction.ceilings);
+  fmt::print("plans            {}\n", prediction.plans);
+  if (prediction.pool_bytes > 0) {
+    fmt::print("device memory    {:.1f} MiB of activations and {:.1f} MiB of scratch, beside model state and input\n",
+               mib(static_cast<double>(prediction.pool_bytes)), mib(static_cast<double>(prediction.scratch_bytes)));
+  }
+  fmt::print("step             at least {:.3f} ms, so at most {:.0f} samples/s a device (all-reduce left out)\n",
+             1e3 * prediction.seconds, static_cast<double>(local_batch) / prediction.seconds);
+  std::vector<NodeBound> nodes = prediction.nodes;
+  std::stable_sort(nodes.begin(), nodes.end(),
+                   [](const NodeBound& a, const NodeBound& b) { return a.seconds > b.seconds; });
+  constexpr std::size_t shown = 10;
+  fmt::print("the {} longest    share      us  bound by     GFLOP        MiB\n", std::min(shown, nodes.size()));
+  for (std::size_t i = 0; i < std::min(shown, nodes.size()); ++i) {
+    fmt::print("  {:<34} {:>5.1f} % {:>9.1f}  {:<8} {:>9.2f} {:>10.2f}\n", nodes[i].node,
+               100.0 * nodes[i].seconds / prediction.seconds, 1e6 * nodes[i].seconds,
+               nodes[i].memory_bound ? "memory" : "matrix", static_cast<double>(nodes[i].cost.flops) * 1e-9,
+               mib(static_cast<double>(nodes[i].cost.bytes)));
+  }
+}
+
+Json json_of(const Prediction& prediction) {
+  Json nodes = Json::array();
+  for (const NodeBound& node : prediction.nodes) {
+    nodes.push_back({{"node", node.node},
+                     {"bytes", node.cost.bytes},
+                     {"flops", node.cost.flops},
+                     {"seconds", node.seconds},
+                     {"bound_by", node.memory_bound ? "memory" : "matrix"}});
+  }
+  return {{"device", prediction.device},
+          {"kind", "modelled: a bound, never a measurement"},
+          {"ceilings", prediction.ceilings},
+          {"plans", prediction.plans},
+          {"pool_bytes", prediction.pool_bytes},
+          {"scratch_bytes", prediction.scratch_bytes},
+          {"step_seconds_at_least", prediction.seconds},
+          {"nodes", std::move(nodes)}};
+}
+
 void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
   Json nodes = Json::array();
   for (const Row& row : plan.rows) {
@@ -147,25 +193,26 @@ void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
   Json buckets = Json::array();
   for (const Bucket& bucket : plan.buckets)
     buckets.push_back({{"name", bucket.name}, {"bytes", bucket.bytes}});
-  const Json document = {{"ranks", ranks},
-                         {"global_batch", options.train.global_batch},
-                         {"local_batch", plan.local_batch},
-                         {"precision", options.train.precision},
-                         {"parameters", plan.parameters},
-                         {"parameter_tensors", plan.tensors},
-                         {"forward_macs_per_sample", plan.forward_macs_per_sample},
-                         {"training_macs_per_sample", plan.training_macs_per_sample},
-                         {"training_gflop_per_sample", 2e-9 * static_cast<double>(plan.training_macs_per_sample)},
-                         {"step_flops_per_rank", plan.total.flops},
-                         {"step_bytes_per_rank", plan.total.bytes},
-                         {"activation_pool_bytes", plan.memory.pool_bytes},
-                         {"activation_unshared_bytes", plan.memory.unshared_bytes},
-                         {"state_bytes", plan.state_bytes},
-                         {"input_bytes", plan.input_bytes},
-                         {"memory_bytes_per_rank", plan.memory_bytes()},
-                         {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
-                         {"buckets", std::move(buckets)},
-                         {"nodes", std::move(nodes)}};
+  Json document = {{"ranks", ranks},
+                   {"global_batch", options.train.global_batch},
+                   {"local_batch", plan.local_batch},
+                   {"precision", options.train.precision},
+                   {"parameters", plan.parameters},
+                   {"parameter_tensors", plan.tensors},
+                   {"forward_macs_per_sample", plan.forward_macs_per_sample},
+                   {"training_macs_per_sample", plan.training_macs_per_sample},
+                   {"training_gflop_per_sample", 2e-9 * static_cast<double>(plan.training_macs_per_sample)},
+                   {"step_flops_per_rank", plan.total.flops},
+                   {"step_bytes_per_rank", plan.total.bytes},
+                   {"activation_pool_bytes", plan.memory.pool_bytes},
+                   {"activation_unshared_bytes", plan.memory.unshared_bytes},
+                   {"state_bytes", plan.state_bytes},
+                   {"input_bytes", plan.input_bytes},
+                   {"memory_bytes_per_rank", plan.memory_bytes()},
+                   {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
+                   {"buckets", std::move(buckets)},
+                   {"nodes", std::move(nodes)}};
+  if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
   fmt::print("{}\n", document.dump(2));
 }
 
@@ -178,6 +225,10 @@ void add_plan(CLI::App& app, Action& action) {
   command->add_option("--ranks", flags->ranks, "For a launch of so many ranks")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command
+      ->add_option("--device", flags->device,
+                   "Add the least time that this device could take, and check that cuDNN has plans for it")
+      ->check(CLI::IsMember(known_devices()));
   command->add_flag("--json", flags->json, "Print JSON");
   command->footer(
       "Nothing runs and no data are read: figures come from the graph of the step (forward, backward, all-reduce, "
@@ -185,16 +236,17 @@ void add_plan(CLI::App& app, Action& action) {
       "MACs are the dense count: taps in the padding count too. GFLOP has element-wise work besides 2 per MAC.\n\n"
       "Examples:\n  trainmark plan configs/cosmoflow/node.json\n"
       "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n  trainmark plan my.json --set model.width=0.5 "
-      "--json\n\n"
+      "--json\n  trainmark plan configs/cosmoflow/node.json --device h200 --set train.precision=bf16\n\n"
       "Exit codes: 0; 2 config, or a batch that the ranks do not divide");
   command->callback([flags, &action] {
     action = [flags](Process&) {
       const RunOptions options = load_config(flags->config);
-      const StepPlan plan = plan_step(options, flags->ranks);
+      const StepPlan plan = plan_step(options, flags->ranks, flags->device);
       if (flags->json) {
         print_json(plan, options, flags->ranks);
       } else {
         print_text(plan, options, flags->ranks);
+        if (plan.prediction) print_prediction(*plan.prediction, plan.local_batch);
       }
       return 0;
     };

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 namespace trainmark {
@@ -106,6 +108,27 @@ PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective, c
     result.bytes.push_back(backend.bytes_of(tensor));
   result.memory = plan_memory(result.graph, result.bytes, in_place, options.reuse);
   return result;
+}
+
+namespace {
+
+/// Stands in where nothing will be reduced.
+class NoCollective final : public Collective {
+ public:
+  void all_reduce(Stream&, float*, std::int64_t) override {}
+};
+
+}  // namespace
+
+Blueprint plan_only(Backend& backend, Graph graph) {
+  NoCollective collective;
+  const PlannedGraph planned = plan_graph(backend, std::move(graph), collective, {});
+  std::array<std::size_t, 3> scratch{};  // by lane
+  for (std::size_t at = 0; at < planned.plans.size(); ++at) {
+    std::size_t& largest = scratch.at(static_cast<std::size_t>(planned.graph.nodes[at].lane));
+    largest = std::max(largest, planned.plans[at].scratch_bytes);
+  }
+  return {planned.graph, planned.memory.pool_bytes, scratch[0] + scratch[1] + scratch[2]};
 }
 
 }  // namespace trainmark

@@ -1,0 +1,31 @@
+// What a described device could do with a step at best: a floor from bytes, operations and the device's ceilings, and
+// whether cuDNN has plans for its graphs. A bound, never a measurement.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainmark/nn.hpp"
+#include "trainmark/run.hpp"
+
+namespace trainmark::cli {
+
+struct NodeBound {
+  std::string node;
+  Cost cost;
+  double seconds = 0.0;
+  bool memory_bound = true;
+};
+struct Prediction {
+  std::string device;    ///< its full name
+  std::string ceilings;  ///< where they come from
+  std::vector<NodeBound> nodes;
+  double seconds = 0.0;
+  std::string plans;                              ///< "plan-checked ..." or why not
+  std::size_t pool_bytes = 0, scratch_bytes = 0;  ///< of the planned step; 0 where plans were not made
+};
+/// `device`: a name of share/devices. Raises Error{usage} for another.
+[[nodiscard]] Prediction predict(const std::string& device, const RunOptions& options, Graph step);
+[[nodiscard]] std::vector<std::string> known_devices();
+
+}  // namespace trainmark::cli
