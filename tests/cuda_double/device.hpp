@@ -149,7 +149,8 @@ struct Device {
   cudaError_t last_error = cudaSuccess;
   cudaError_t sticky = cudaSuccess;
   std::int64_t launches = 0;
-  bool running = false;  // an operation's body is on the processor
+  bool running = false;            // an operation's body is on the processor
+  std::shared_ptr<Marker> pushed;  // of the operation whose step is being made
   std::vector<void (*)()> at_reset;
 };
 [[nodiscard]] Device& device();

@@ -25,6 +25,35 @@ std::size_t content_of(const void* from, std::size_t bytes) {
 /// How often operations have written to pinned memory: a change that one of them made is no fault of the host's.
 std::int64_t pinned_writes = 0;
 
+/// The last copy from a pinned address. Who refills it must know that the copy is over.
+struct Reader {
+  std::size_t content = 0;
+  std::int64_t writes = 0;
+  std::shared_ptr<Marker> end;
+};
+std::unordered_map<const void*, Reader>& readers() {
+  static std::unordered_map<const void*, Reader> all;
+  static const bool once = [] {
+    device().at_reset.push_back([] { readers().clear(); });
+    return true;
+  }();
+  static_cast<void>(once);
+  return all;
+}
+
+bool host_knows_end(const Marker& marker) {
+  const auto stream = marker.stream.lock();
+  return stream == nullptr || (marker.done && covers(device().host, stream->index, marker.clock[stream->index]));
+}
+
+void note_reader(const void* from, std::size_t content) {
+  Reader& last = readers()[from];
+  if (last.end != nullptr && last.content != content && last.writes == pinned_writes && !host_knows_end(*last.end))
+    add_finding(fmt::format("{} was refilled before the host had waited for the copy from it: reused too early",
+                            device().arena.describe(from)));
+  last = {content, pinned_writes, device().pushed};
+}
+
 bool touches(const Operation& operation, const void* from, std::size_t bytes) {
   return std::ranges::any_of(operation.accesses, [&](const Access& access) {
     const char* begin = static_cast<const char*>(access.begin);
@@ -45,10 +74,12 @@ bool written_by_queued_work(const void* from, std::size_t bytes) {
 Operation copy_operation(void* to, const void* from, std::size_t bytes, Place source) {
   Operation operation{.name = fmt::format("copy of {} bytes", bytes),
                       .accesses = {{from, bytes, false}, {to, bytes, true}}};
+  operation.marks = std::make_shared<Marker>();
   operation.start = [=] {
     const bool watched = source == Place::pinned && !written_by_queued_work(from, bytes) &&
                          device().arena.find(from)->holds(from, bytes);
     const std::size_t content = watched ? content_of(from, bytes) : 0;
+    if (watched) note_reader(from, content);
     const std::int64_t writes = pinned_writes;
     return [=] {
       if (watched && writes == pinned_writes && content_of(from, bytes) != content)

@@ -115,6 +115,7 @@ std::shared_ptr<Stream> find_stream(cudaStream_t handle) {
 
 void push(const std::shared_ptr<Stream>& stream, Operation operation) {
   operation.host = device().host;
+  device().pushed = operation.marks;
   if (operation.start) operation.step = operation.start();
   if (operation.marks) operation.marks->stream = stream;
   stream->queue.push_back(std::move(operation));

@@ -104,7 +104,23 @@ TEST_P(Streams, APinnedBufferReusedTooEarlyIsFound) {
   EXPECT_TRUE(nothing_found());
   send(1.0F, first, false);
   send(2.0F, second, true);
-  EXPECT_TRUE(found_if(GetParam() == Order::lazy, {"pinned", "reused too early"}));
+  EXPECT_TRUE(found({"pinned block", "reused too early"}));
+}
+
+TEST_P(Streams, APinnedBufferMayBeRefilledOnceAnEventBehindItsCopyWasSeen) {
+  float* pinned = pinned_array<float>(64);
+  float* values = device_array<float>(64);
+  for (int step = 0; step < 4; ++step) {
+    EXPECT_EQ(cudaStreamSynchronize(compute_), cudaSuccess);  // which waits for the last copy
+    std::fill_n(pinned, 64, static_cast<float>(step));
+    EXPECT_EQ(cudaMemcpyAsync(values, pinned, 256, cudaMemcpyHostToDevice, other_), cudaSuccess);
+    order(other_, compute_);
+    scale(compute_, values, 64, 2.0F);
+    order(compute_, other_);
+  }
+  EXPECT_EQ(cudaStreamSynchronize(compute_), cudaSuccess);
+  EXPECT_EQ(on_host(values, 1)[0], 6.0F);
+  EXPECT_TRUE(nothing_found());
 }
 
 TEST_P(Streams, PinnedMemoryThatTheDeviceWroteMayBeSentOn) {
