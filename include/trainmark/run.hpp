@@ -123,6 +123,12 @@ class [[nodiscard]] Interrupts::Guard {
   int id_ = 0;
 };
 
+/// Training steps from `first` to `last`, counted from 1 as in steps.csv.
+struct StepRange {
+  std::int64_t first = 1;
+  std::int64_t last = 1;
+};
+
 /// What the caller knows and the run must not ask the environment for.
 struct RunContext {
   std::string resolved_config;  ///< JSON text, goes into the results as it is
@@ -134,6 +140,7 @@ struct RunContext {
   bool terminal = false;  ///< stderr is one
   bool dry_run = false;   ///< stops before staging, after everything was planned
   bool check = false;     ///< compares the backend with the CPU on random data instead of running
+  std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
 };
 
 struct RunOutcome {

@@ -2,8 +2,11 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 
 #include "cli/config_file.hpp"
 #include "cli/environment.hpp"
@@ -14,9 +17,23 @@ namespace {
 
 struct Flags {
   ConfigSource config;
-  std::string check;
+  std::string check, profile_steps;
   bool dry_run = false, quiet = false, json = false;
 };
+
+/// "3:5" or "3"; nothing where the text is neither.
+std::optional<StepRange> step_range(const std::string& text) {
+  const auto number = [](std::string_view digits) {
+    std::int64_t value = 0;
+    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return code == std::errc() && end == digits.data() + digits.size() ? value : 0;
+  };
+  const std::string_view all = text;
+  const std::size_t colon = all.find(':');
+  const StepRange range{number(all.substr(0, colon)), number(colon == all.npos ? all : all.substr(colon + 1))};
+  if (range.first < 1 || range.last < range.first) return std::nullopt;
+  return range;
+}
 
 std::string label_of(const RunOptions& options) {
   return options.submission.generated_data ? "generated data: this is not an MLPerf result"
@@ -68,6 +85,7 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
   context.check = !flags.check.empty();
+  context.profile_steps = step_range(flags.profile_steps);
   const RunOutcome outcome = run(world, options, context);
   if (world.all().rank() == 0) {
     if (flags.json) {
@@ -91,6 +109,15 @@ void add_run(CLI::App& app, Action& action) {
                    "Compare the backend with this one, tensor by tensor, on random data; trains nothing")
       ->check(CLI::IsMember({"cpu"}))
       ->excludes("--dry-run");
+  command
+      ->add_option("--profile-steps", flags->profile_steps,
+                   "Training steps FIRST:LAST, from 1, for a profiler: streamed layer by layer, slower than others")
+      ->check([](const std::string& text) {
+        return step_range(text) ? std::string()
+                                : fmt::format("\"{}\" is no range of steps; give FIRST:LAST from 1, e.g. 20:22", text);
+      })
+      ->excludes("--dry-run")
+      ->excludes("--check");
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
   command->add_flag("--json", flags->json, "Print the outcome as JSON");
   command->footer(
@@ -101,7 +128,8 @@ void add_run(CLI::App& app, Action& action) {
       "  trainmark run configs/cosmoflow/tiny.json\n"
       "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json --set train.until=steps --set train.steps=20\n"
       "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n"
-      "  trainmark run my.json --check cpu --set backend.device=cuda\n\n"
+      "  trainmark run my.json --check cpu --set backend.device=cuda\n"
+      "  nsys profile --capture-range=cudaProfilerApi trainmark run my.json --profile-steps 20:22\n\n"
       "Exit codes (run.json's exit_code is the authority, launchers change codes):\n"
       "  0 target met or fixed work done; 2 usage or config; 3 dataset or staging; 4 environment or launch mismatch;\n"
       "  5 communication or device; 6 target not reached; 7 the log is not compliant; 124 watchdog; 128+n signal n");

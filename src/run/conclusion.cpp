@@ -24,6 +24,12 @@ double median_of(std::vector<double> values) {
   return *middle;
 }
 
+/// Of ranks.csv; empty where a device has no sensors.
+std::string sensor_columns(const SensorLog& sensors) {
+  if (sensors.empty()) return ",,";
+  return fmt::format("{:.1f},{},\"{}\"", sensors.mean_watts(), sensors.least_core_mhz(), sensors.throttled_by());
+}
+
 ExitCode code_of(const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   return known != nullptr ? known->code() : ExitCode::environment;
@@ -100,7 +106,12 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   results_.conclude(record_);  // status "running": a job that is killed leaves at least this
 }
 
-void Conclusion::initialised(const Compiled& compiled) {
+void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
+  // Only recording a step shows whether it can be captured.
+  if (const std::string now = backend.description(); now != record_.texts["backend"]) {
+    record_.texts["backend"] = now;
+    progress_.line("warning: the backend is now " + now);
+  }
   record_.figures["planning_s"] = compiled.planning_seconds;
   record_.figures["warm_up_s"] = compiled.warm_up_seconds;
   record_.figures["parameters"] = static_cast<double>(compiled.state->parameter_elements());
@@ -171,19 +182,33 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
     figures["loss_scale"] = trained.loss_scale->scale;
   }
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
+  tell_of_device(trained);
   record_.code = outcome.code;
   record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
   if (trained.diverged)
     record_.message = "the metric was not finite: the run diverged; lower the learning rate or warm up longer";
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(
-      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f}\n", world_.all().rank(), world_.host(),
+      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{}\n", world_.all().rank(), world_.host(),
                   trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
-                  static_cast<double>(input.bytes) / 1048576.0, peak_memory_mib())));
+                  static_cast<double>(input.bytes) / 1048576.0, peak_memory_mib(), sensor_columns(trained.sensors))));
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;
   results_.conclude(record_);
   return outcome;
+}
+
+void Conclusion::tell_of_device(const TrainOutcome& trained) {
+  if (trained.profiled_steps > 0) record_.figures["profiled_steps"] = static_cast<double>(trained.profiled_steps);
+  if (trained.sensors.empty()) return;
+  auto& figures = record_.figures;
+  figures["device_sensor_readings"] = trained.sensors.readings();
+  figures["device_power_mean_rank0_w"] = trained.sensors.mean_watts();
+  figures["device_power_max_rank0_w"] = trained.sensors.most_watts();
+  figures["device_clock_mean_rank0_mhz"] = trained.sensors.mean_core_mhz();
+  figures["device_clock_min_rank0_mhz"] = trained.sensors.least_core_mhz();
+  figures["device_memory_clock_rank0_mhz"] = trained.sensors.memory_mhz();
+  record_.texts["device_throttled_by_rank0"] = trained.sensors.throttled_by();
 }
 
 void Conclusion::judge(RunOutcome& outcome) {

@@ -37,13 +37,14 @@ class Conclusion {
  public:
   Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline, Progress& progress);
   void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
-  void initialised(const Compiled& compiled);
+  void initialised(const Compiled& compiled, const Backend& backend);
   void staged(const StagedDataset& dataset, bool before_clock);
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 
  private:
   void judge(RunOutcome& outcome);
+  void tell_of_device(const TrainOutcome& trained);
 
   const World& world_;
   const RunOptions& options_;

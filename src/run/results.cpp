@@ -95,7 +95,9 @@ void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits,
 
 void Results::ranks(const std::vector<std::string>& rows) {
   if (!writes_) return;
-  std::string table = "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib\n";
+  std::string table =
+      "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib,"
+      "device_power_mean_w,device_clock_min_mhz,device_throttled_by\n";
   for (const std::string& row : rows)
     table += row;
   write_atomically(folder_ / "ranks.csv", table);

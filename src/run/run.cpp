@@ -54,30 +54,37 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   try {
     conclusion.launch(*backend, context);
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
+    const auto stage = [&] {
+      const std::shared_ptr<void> range = backend->range("staging");
+      return stage_dataset(world, options, dataset, timeline, watchdog);
+    };
     const bool before_clock = stages_before_clock(world, options);
     StagedDataset staged;
-    if (before_clock) staged = stage_dataset(world, options, dataset, timeline, watchdog);
+    if (before_clock) staged = stage();
 
     Compiled compiled;
     {
       const LogScope init = timeline.init();
+      const std::shared_ptr<void> range = backend->range("initialisation");
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
       compiled = compile(world, *backend, options, static_cast<std::uint64_t>(options.seed));
       warm_up(compiled, options, dataset.schema, options.train.global_batch / world.all().size());
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
-      conclusion.initialised(compiled);
+      conclusion.initialised(compiled, *backend);
     }
 
     world.all().barrier();
     timeline.run_start();
-    if (!before_clock) staged = stage_dataset(world, options, dataset, timeline, watchdog);
+    if (!before_clock) staged = stage();
     conclusion.staged(staged, before_clock);
     Input input = open_input(world, *backend, options, dataset, staged);
-    Trainer trainer({world, *compiled.state, *compiled.train, *compiled.evaluate, *input.train, *input.validation,
-                     timeline, watchdog, results, progress},
-                    trainer_plan(world, options, input));
+    Trainer::Plan plan = trainer_plan(world, options, input);
+    plan.profile_steps = context.profile_steps;
+    Trainer trainer({world, *backend, *compiled.state, *compiled.train, *compiled.evaluate, *input.train,
+                     *input.validation, timeline, watchdog, results, progress},
+                    std::move(plan));
     const TrainOutcome outcome = trainer.run();
     world.all().barrier();
     timeline.run_stop(outcome.target_met);

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t most_step_times = 1 << 16;  // for the median
 constexpr std::size_t flush_bytes = 1 << 13;      // of rows: what a crash may take along
 constexpr std::int64_t scale_interval = 32;       // steps between two looks at the loss scale
+constexpr double sensor_interval = 5.0;           // seconds between two readings
 constexpr std::int32_t patience = 20;             // skipped steps in a row; 16 take the scale from its start to its end
 
 }  // namespace
@@ -53,6 +54,12 @@ TrainOutcome Trainer::run() {
     if (plan_.options.until == "target" && (outcome_.target_met || outcome_.diverged)) break;
     if (fixed_work_done()) break;
   }
+  profiling_.reset();
+  if (plan_.profile_steps && outcome_.steps < plan_.profile_steps->first) {
+    parts_.progress.line(
+        fmt::format("warning: no step was profiled: the run ended after {}, --profile-steps begins at {}",
+                    outcome_.steps, plan_.profile_steps->first));
+  }
   flush_steps();
   outcome_.loss_scale = parts_.state.loss_scale();
   return outcome_;
@@ -60,6 +67,7 @@ TrainOutcome Trainer::run() {
 
 Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   EpochFigures figures;
+  const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", epoch + 1));
   const Clock clock;
   while (figures.steps < plan_.steps_per_epoch && !fixed_work_done()) {
     step(epoch, figures);
@@ -76,12 +84,14 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   const Clock clock;
   const Batch& batch = parts_.train_input.next();
   const double waited = clock.seconds();
+  profile_if_asked();
   // --- the step: batch and state go up, one launch -----------------------------------------------------------------
   upload(parts_.train, batch, epoch, static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch))));
   parts_.train.step(slot_);
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   slot_ ^= 1;
   parts_.watchdog.beat();
+  read_sensors();
   const double loss = parts_.state.loss();
   const double seconds = clock.seconds();
   if (outcome_.steps == 0) outcome_.first_step_seconds = seconds;
@@ -101,7 +111,26 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
     if (step_rows_.size() > flush_bytes) flush_steps();
   }
   ++outcome_.steps;
+  if (plan_.profile_steps && outcome_.steps == plan_.profile_steps->last) profiling_.reset();
   if (outcome_.steps % scale_interval == 0) require_updates();
+}
+
+/// The bracket of a profiler opens, and closes, while the device has nothing to do.
+void Trainer::profile_if_asked() {
+  if (!plan_.profile_steps) return;
+  const std::int64_t step = outcome_.steps + 1;
+  if (step == plan_.profile_steps->first) {
+    profiling_ = parts_.backend.profiling();
+    if (profiling_ == nullptr) parts_.progress.line("warning: --profile-steps is for devices and does nothing here");
+  }
+  if (profiling_ != nullptr) ++outcome_.profiled_steps;
+}
+
+/// While the device works on the step that was just launched.
+void Trainer::read_sensors() {
+  if (sensors_read_ && sensors_read_->seconds() < sensor_interval) return;
+  sensors_read_ = Clock();
+  if (const std::optional<DeviceReading> reading = parts_.backend.sensors()) outcome_.sensors.add(*reading);
 }
 
 void Trainer::require_updates() const {
@@ -138,6 +167,7 @@ void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, f
 
 double Trainer::evaluate(std::int64_t epoch) {
   const LogScope scope = parts_.timeline.evaluation(epoch + 1);
+  const std::shared_ptr<void> range = parts_.backend.range(fmt::format("evaluation of epoch {}", epoch + 1));
   prove_equal(epoch);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {

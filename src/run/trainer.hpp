@@ -8,6 +8,7 @@
 
 #include "run/progress.hpp"
 #include "run/results.hpp"
+#include "run/sensor_log.hpp"
 #include "run/timeline.hpp"
 #include "run/watchdog.hpp"
 #include "trainmark/exec.hpp"
@@ -30,12 +31,15 @@ struct TrainOutcome {
   double best_metric = 0.0;
   std::vector<double> step_seconds;
   std::optional<LossScale> loss_scale;  ///< at the end, where the loss is scaled
+  SensorLog sensors;                    ///< of this rank's device
+  std::int64_t profiled_steps = 0;
 };
 
 class Trainer {
  public:
   struct Parts {  // all of them outlive the trainer
     const World& world;
+    Backend& backend;
     ModelState& state;
     Program& train;
     Program& evaluate;
@@ -54,6 +58,7 @@ class Trainer {
     std::int64_t validation_steps = 1;
     std::int64_t local_batch = 1;
     double step_limit_seconds = 300;
+    std::optional<StepRange> profile_steps;
   };
   Trainer(Parts parts, Plan plan);
 
@@ -69,6 +74,8 @@ class Trainer {
   [[nodiscard]] EpochFigures train_epoch(std::int64_t epoch);
   void step(std::int64_t epoch, EpochFigures& figures);
   [[nodiscard]] double evaluate(std::int64_t epoch);
+  void profile_if_asked();
+  void read_sensors();
   void prove_equal(std::int64_t epoch);
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
@@ -84,6 +91,8 @@ class Trainer {
   std::vector<std::span<const std::byte>> inputs_;
   std::string step_rows_;
   Clock clock_;
+  std::optional<Clock> sensors_read_;  ///< since the last reading
+  std::shared_ptr<void> profiling_;
   std::uint64_t hash_ = 0;  ///< of the state, when ranks last agreed on it
   int slot_ = 0;
 };
