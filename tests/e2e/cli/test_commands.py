@@ -101,6 +101,22 @@ class Commands(unittest.TestCase):
         self.expect(call("validate", path, "--ranks", 3), 2, "/train/global_batch", "3 ranks")
         self.expect(call("validate", path, "--ranks", 4, "--nodes", 8), 2, "--nodes: 8 nodes for 4 ranks")
 
+    def test_plan_bounds_a_device_and_calls_it_a_bound(self):
+        floor = {}
+        for device, precision in (("h200", "bf16"), ("h200", "fp32"), ("a100", "bf16")):
+            done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--device", device, "--set", f"train.precision={precision}")
+            self.expect(done, 0)
+            prediction = json.loads(done.stdout)["prediction"]
+            self.assertIn("never a measurement", prediction["kind"])
+            self.assertRegex(prediction["plans"], "never executed|not plan-checked")
+            floor[device, precision] = prediction["step_seconds_at_least"]
+            self.assertAlmostEqual(floor[device, precision], sum(node["seconds"] for node in prediction["nodes"]))
+        # conv2's forward pass is 927.7 GMAC over 64 samples, beyond what memory bounds: 2 x 927.7e9 / 989.4e12 s.
+        self.assertGreater(floor["h200", "bf16"], 0.001875 * 3)
+        self.assertGreater(floor["h200", "fp32"], floor["h200", "bf16"])
+        self.assertGreater(floor["a100", "bf16"], floor["h200", "bf16"])
+        self.expect(call("plan", ROOT / "configs/cosmoflow/node.json", "--device", "h900"), 2, "h900", "a100", "h200")
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)
