@@ -93,8 +93,9 @@ def main() -> int:
     arguments = parser.parse_args()
     on_gpu = arguments.device == "cuda"
     forms = (arguments.forms or ("graph,compile+graph" if on_gpu else "eager")).split(",")
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = arguments.precision == "tf32"
+    if on_gpu:
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = arguments.precision == "tf32"
     torch.set_float32_matmul_precision("high" if arguments.precision == "tf32" else "highest")
 
     seconds, refused = {}, {}
@@ -106,7 +107,7 @@ def main() -> int:
             print(f"{form}: {refused[form]}", file=sys.stderr, flush=True)
     best = min(seconds, key=seconds.get) if seconds else None
     print(json.dumps({"program": f"torch {torch.__version__}", "precision": arguments.precision, "batch": arguments.batch,
-                      "cudnn": torch.backends.cudnn.version(), "cuda": torch.version.cuda, "best": best,
+                      "cudnn": torch.backends.cudnn.version() if on_gpu else None, "cuda": torch.version.cuda, "best": best,
                       "samples_per_s": arguments.batch / seconds[best] if best else None,
                       "forms": {form: arguments.batch / each for form, each in seconds.items()}, "refused": refused,
                       "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None}))

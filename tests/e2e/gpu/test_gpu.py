@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""The bundle for machines with a GPU and its check, tried without one: made, unpacked elsewhere, started with an empty
+environment; the check says that there is no device, or passes where there is one."""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(sys.argv[1])
+LIMIT = 60_000_000
+
+
+def call(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200, **options)
+
+
+class Bundle(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="trainmark-bundle-")
+        cls.work = pathlib.Path(cls.folder.name)
+        packed = cls.work / "look.tar.gz"
+        cls.made = call(ROOT / "scripts/gpu_bundle.sh", BUILD, packed)
+        cls.size = packed.stat().st_size if packed.exists() else 0
+        cls.top = cls.work / "somewhere else" / "look"
+        cls.top.parent.mkdir()
+        if cls.size:
+            call("tar", "-C", cls.top.parent, "-xzf", packed)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def test_is_made_and_small(self):
+        self.assertEqual(self.made.returncode, 0, self.made.stderr)
+        self.assertLess(self.size, LIMIT)
+
+    def test_starts_with_an_empty_environment_from_its_own_libraries(self):
+        done = call(self.top / "trainmark", "--version", env={})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for library in ("libdnnl", "libmpi", "libhdf5", "libfmt"):
+            self.assertRegex(done.stdout, f"{library}: {self.top}/lib/")
+
+    def test_two_ranks_of_its_own_mpirun_agree_without_ssh(self):
+        launch = [self.top / "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", 2]
+        done = call(*launch, self.top / "trainmark", "run", self.top / "configs/cosmoflow/tiny.json", "--check", "cpu", "--set",
+                    "backend.device=cpu", env={"HOME": str(self.work)})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("backends agree", done.stdout + done.stderr)
+
+    def test_names_the_cuda_libraries_that_are_missing(self):
+        lacking = self.work / "lacking"
+        shutil.copytree(self.top, lacking, symlinks=True)
+        program = lacking / "bin/trainmark"
+        program.write_bytes(program.read_bytes().replace(b"libcudnn.so.9\0", b"libcudnn.so.8\0"))
+        done = call(lacking / "trainmark", "--version", env={})
+        self.assertEqual(done.returncode, 4)
+        self.assertRegex(done.stderr, r"not found: libcudnn\.so\.8 .*TRAINMARK_CUDA_LIBS")
+
+    def test_refuses_an_older_glibc_by_number(self):
+        script = (self.top / "launch.sh").read_text()
+        (self.top / "later").write_text(script.replace("2.34", "2.99"))
+        done = call("sh", self.top / "later", env={})
+        self.assertEqual(done.returncode, 4)
+        self.assertRegex(done.stderr, r"glibc \d+\.\d+ is older than 2\.99")
+
+    def test_functions_of_later_glibcs_are_refused_by_name(self):
+        copy = self.work / "libstdc++.so.6"
+        shutil.copy(self.top / "lib/libstdc++.so.6", copy)
+        done = call(ROOT / "scripts/older_glibc.py", "2.2.6", copy)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"needs .*secure_getenv.* of a glibc later than 2\.2\.6")
+
+    def test_the_check_ends_with_4_where_there_is_no_device(self):
+        report = self.work / "check.json"
+        done = call(self.top / "scripts/gpu_check.sh", "--no-timing", "--budget", 120, "--json", report, env={})
+        found = json.loads(report.read_text())
+        if done.returncode != 4:
+            self.assertEqual((done.returncode, found["passed"]), (0, True), done.stdout)
+            return
+        self.assertIn("no device here", done.stdout)
+        self.assertIn("/backend/device", done.stdout)
+        self.assertEqual(found["verdict"], "no device")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
