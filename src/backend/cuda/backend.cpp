@@ -85,6 +85,9 @@ class CudaBackend final : public Backend {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, native(stream)), "copy to the device");
   }
   void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) override {
+    // To memory that is not page-locked the copy waits inside the driver, where a failed peer is not seen: wait where
+    // it is.
+    stream.synchronize();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)), "copy to the host");
   }
   void fill_zero(Stream& stream, void* to, std::size_t bytes) override {
