@@ -232,12 +232,15 @@ class Check:
         return {"samples_per_s": settings["train.global_batch"] / median if median else None, "run": run}
 
     def modelled(self, settings: dict) -> dict:
-        command = [self.trainmark, "plan", CONFIGS / "node.json", "--json"]
+        """The step's nodes as the device runs them, and the floor that its data sheet gives."""
+        device = "a100" if any("A100" in each.get("name", "") for each in self.result["devices"]) else "h200"
+        command = [self.trainmark, "plan", CONFIGS / "node.json", "--json", "--device", device]
         for key, value in settings.items():
             command += ["--set", f"{key}={json.dumps(value) if isinstance(value, bool) else value}"]
         try:
-            return json.loads(subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=30).stdout)
-        except (ValueError, subprocess.TimeoutExpired):
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+            return json.loads(done.stdout)["prediction"]
+        except (ValueError, KeyError, subprocess.TimeoutExpired):
             return {}
 
     def has_torch(self) -> bool:
@@ -253,7 +256,8 @@ class Check:
     def throughput_row(self, settings: dict, precision: str, batch: int, extent: int) -> dict:
         what = f"{precision} batch {batch}"
         before = self.ours(f"{what}: trainmark", settings)
-        torch = {} if not self.torch else self.peer(f"{what}: PyTorch", "cosmoflow_torch_cuda.py", 90, "--extent", extent, "--batch", batch, "--precision", precision)
+        torch = {} if not self.torch else self.peer(f"{what}: PyTorch", "cosmoflow_torch_cuda.py", 90, "--extent", extent, "--batch", batch, "--precision", precision,
+                                                    "--steps", 2 if self.cpu else 10)
         after = self.ours(f"{what}: trainmark again", settings)
         rates = [each["samples_per_s"] for each in (before, after) if each["samples_per_s"]]
         row = {"precision": precision, "batch": batch, "trainmark": statistics.mean(rates) if rates else None,
@@ -264,14 +268,20 @@ class Check:
         return row
 
     def shares(self, row: dict, settings: dict) -> None:
-        """Of the ceilings measured here; bytes are the plan's, which fused steps can undercut."""
-        plan, ceilings = self.modelled(settings), self.result.get("ceilings", {})
-        if not row["trainmark"] or not plan:
+        """Of the ceilings measured here, one by one and as the floor that they set node by node, and of the data sheet's floor."""
+        model, ceilings = self.modelled(settings), self.result["ceilings"]
+        if not row["trainmark"] or not model:
             return
-        steps_per_s = row["trainmark"] / row["batch"]
-        rate, copy = ceilings.get("matrix_tflops", {}).get(row["precision"]), ceilings.get("copy_gb_per_s")
-        row["matrix_share"] = plan["step_flops_per_rank"] * steps_per_s / (rate * 1e12) if rate else None
-        row["copy_share"] = plan["step_bytes_per_rank"] * steps_per_s / (copy * 1e9) if copy else None
+        step_s = row["batch"] / row["trainmark"]
+        row["floor_of"] = {key: model[key] for key in ("device", "ceilings", "plans")}
+        row["data_sheet_share"] = model["step_seconds_at_least"] / step_s
+        flops, copy = ceilings.get("matrix_tflops", {}).get(row["precision"]), ceilings.get("copy_gb_per_s")
+        if not flops or not copy:
+            return
+        nodes = [(node["flops"] / (flops * 1e12), node["bytes"] / (copy * 1e9)) for node in model["nodes"]]
+        row["matrix_share"] = sum(node[0] for node in nodes) / step_s
+        row["copy_share"] = sum(node[1] for node in nodes) / step_s
+        row["floor_share"] = sum(max(node) for node in nodes) / step_s
 
     def measurements(self) -> None:
         self.torch = self.has_torch()
@@ -312,11 +322,13 @@ class Check:
         rows = self.result.get("throughput")
         if not rows:
             return
-        print(f"\n{'precision':<10}{'batch':>6}{'trainmark':>12}{'PyTorch':>12}{'ratio':>8}{'matrix':>9}{'copy':>8}  PyTorch's best form   (samples/s)")
+        print(f"\n{'precision':<10}{'batch':>6}{'trainmark':>12}{'PyTorch':>12}{'ratio':>8}{'matrix':>9}{'copy':>9}{'floor':>9}{'sheet':>9}"
+              "  PyTorch's best form   (samples/s; shares of what was measured here and of the data sheet's floor)")
         show = lambda value, form: "-" if value is None else format(value, form)
         for row in sorted(rows, key=lambda row: (row["precision"], row["batch"])):
+            shares = "".join(f"{show(row.get(key), '.1%'):>9}" for key in ("matrix_share", "copy_share", "floor_share", "data_sheet_share"))
             print(f"{row['precision']:<10}{row['batch']:>6}{show(row['trainmark'], '.1f'):>12}{show(row['torch'], '.1f'):>12}"
-                  f"{show(row['ratio'], '.2f'):>8}{show(row.get('matrix_share'), '.1%'):>9}{show(row.get('copy_share'), '.1%'):>8}  {row['torch_best_form'] or '-'}")
+                  f"{show(row['ratio'], '.2f'):>8}{shares}  {row['torch_best_form'] or '-'}")
         for name, run in self.result.get("autotuned", {}).items():
             print(f"{name}, autotuned: trainmark {show(run['samples_per_s'], '.1f')} samples/s")
 

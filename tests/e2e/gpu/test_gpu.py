@@ -87,5 +87,41 @@ class Bundle(unittest.TestCase):
         self.assertEqual(found["verdict"], "no device")
 
 
+class Check(unittest.TestCase):
+    """The script's own logic, on programs that only end with a code."""
+
+    def check(self, trainmark: str, tests: str, *options):
+        with tempfile.TemporaryDirectory(prefix="trainmark-check-") as folder:
+            work = pathlib.Path(folder)
+            for name, line in (("trainmark", trainmark), ("backend_ops", tests)):
+                (work / name).write_text(f"#!/bin/sh\n{line}\n")
+                (work / name).chmod(0o755)
+            report = work / "check.json"
+            done = call(ROOT / "scripts/gpu_check.sh", "--programs", work, "--cpu", "--no-timing", "--json", report, *options)
+            return done, json.loads(report.read_text())
+
+    def states(self, found: dict) -> dict:
+        return {step["step"]: step["state"] for step in found["steps"]}
+
+    def test_one_failure_does_not_stop_the_others_and_ends_with_1(self):
+        done, found = self.check("exit 0", "echo a test failed; exit 1")
+        self.assertEqual((done.returncode, found["passed"]), (1, False), done.stdout)
+        states = self.states(found)
+        self.assertEqual((states["backend tests"], states["bf16 trains two epochs"]), ("failed", "passed"))
+        self.assertIn("| a test failed", done.stdout)
+
+    def test_a_step_that_shows_nothing_has_not_passed(self):
+        _, found = self.check("exit 0", "exit 0")  # no report of tests, no hashes to compare
+        states = self.states(found)
+        self.assertEqual((states["backend tests"], states["the three give the same bits"]), ("failed", "failed"))
+
+    def test_a_step_that_hangs_is_ended(self):
+        done, found = self.check("exit 0", "sleep 100", "--budget", "8")
+        self.assertEqual(done.returncode, 1)
+        step = next(each for each in found["steps"] if each["step"] == "backend tests")
+        self.assertRegex(step["note"], "ran past")
+        self.assertEqual(self.states(found)["bf16 trains two epochs"], "left out")
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
