@@ -2,7 +2,7 @@
 # Packs a build with the CUDA backend into one file for a look at a GPU machine without root, packages or network: programs,
 # shared objects other than CUDA's and glibc's, Open MPI for one node, configs and scripts/gpu_check.sh (docs/gpu.md).
 #   scripts/gpu_bundle.sh [BUILD_DIR] [OUT]        default: build/default trainmark-gpu.tar.gz
-# Needs the targets trainmark and backend_ops (-DTRAINMARK_TESTS=ON). On a cluster build against the site's MPI instead.
+# Needs the targets trainmark-cli and backend_ops (-DTRAINMARK_TESTS=ON). On a cluster build against the site's MPI instead.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=${1:-$root/build/default}
@@ -12,7 +12,7 @@ oldest_glibc=2.34
 
 fail() { echo "gpu_bundle: $1" >&2; exit "${2:-4}"; }
 for program in trainmark backend_ops; do
-  [ -x "$build/bin/$program" ] || fail "$build/bin/$program is not there: cmake -B $build -DTRAINMARK_TESTS=ON, then cmake --build $build --target trainmark backend_ops" 2
+  [ -x "$build/bin/$program" ] || fail "$build/bin/$program is not there: cmake -B $build -DTRAINMARK_TESTS=ON, then cmake --build $build --target trainmark-cli backend_ops" 2
 done
 readelf -d "$build/bin/trainmark" | grep -q 'libcudnn\.so' || fail "$build has no CUDA backend (configure it with -DTRAINMARK_CUDA=ON)"
 for tool in readelf objdump strip ldd tar gzip gcc python3 orted orterun ompi_info; do
