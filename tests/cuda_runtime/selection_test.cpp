@@ -13,6 +13,7 @@ std::string made;
 
 }  // namespace
 
+bool cuda_built() { return true; }
 bool cuda_present() { return cuda::present(); }
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&, const World&) {
   made = "cuda";

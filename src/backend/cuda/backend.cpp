@@ -41,10 +41,14 @@ class PlannedCollective final : public Collective {
   void all_reduce(Stream&, float*, std::int64_t) override {}
 };
 
-std::string type_refusal(const Operands& operands) {
+/// cuDNN counts in 64 bits, but no plan for a tensor beyond 2^31 elements has been made yet, let alone run.
+std::string size_refusal(const Operands& operands) {
   for (const auto* descs : {&operands.inputs, &operands.outputs}) {
     for (const TensorDesc& desc : *descs) {
-      if (desc.shape.elements() >= std::int64_t{1} << 40) return fmt::format("{} elements", desc.shape.elements());
+      const std::int64_t elements = stored_shape(desc).elements();
+      if (elements >= std::int64_t{1} << 31)
+        return fmt::format("{} elements in one tensor, and devices take fewer than 2^31; a smaller local batch helps",
+                           elements);
     }
   }
   return {};
@@ -54,8 +58,10 @@ constexpr const char* no_pooled_block = "convolution with pooling in one block i
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const BackendOptions& options, std::optional<Device> device, const std::string& described)
+  CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
+              const std::string& described)
       : device_(std::move(device)),
+        ranks_(std::move(ranks)),
         capture_(options.capture),
         deterministic_(options.deterministic),
         graphs_(make_graph_compiler({.deterministic = options.deterministic,
@@ -116,7 +122,7 @@ class CudaBackend final : public Backend {
     const auto* block = std::get_if<ConvBlock>(&op);
     if (block != nullptr && block->has_pool) return no_pooled_block;
     if (std::holds_alternative<ConvBlockBackwardWeights>(op)) return no_pooled_block;
-    return type_refusal(operands);
+    return size_refusal(operands);
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cuda::fuse(std::move(graph)); }
 
@@ -170,9 +176,8 @@ class CudaBackend final : public Backend {
     return cuda::make_collective(group, stream(Lane::communication), {.deterministic = deterministic_});
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
-    Recording recording = make_replay(std::move(launches), lanes(), capture_);
-    if (streamed_because_.empty()) streamed_because_ = recording.streamed_because;
-    return std::move(recording.replay);
+    if (!capture_) return make_replay(std::move(launches), lanes(), false).replay;
+    return make_warmed_replay(std::move(launches), lanes(), ranks_, streamed_because_);
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
@@ -203,6 +208,7 @@ class CudaBackend final : public Backend {
   }
 
   std::optional<Device> device_;
+  std::optional<Group> ranks_;  ///< where there are several
   bool capture_, deterministic_;
   std::string streamed_because_;
   std::unique_ptr<GraphCompiler> graphs_;
@@ -220,11 +226,12 @@ bool cuda_built() { return true; }
 bool cuda_present() { return cuda::present(); }
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options, const World& world) {
-  return std::make_unique<cuda::CudaBackend>(options, cuda::choose_device(world), "");
+  return std::make_unique<cuda::CudaBackend>(options, cuda::choose_device(world),
+                                             world.all().size() > 1 ? std::optional(world.all()) : std::nullopt, "");
 }
 
 std::unique_ptr<Backend> make_cuda_planner(const BackendOptions& options, const std::string& device_description) {
-  return std::make_unique<cuda::CudaBackend>(options, std::nullopt, device_description);
+  return std::make_unique<cuda::CudaBackend>(options, std::nullopt, std::nullopt, device_description);
 }
 
 }  // namespace trainmark

@@ -234,7 +234,10 @@ class Scratch {
 class NcclCollective final : public Collective {
  public:
   NcclCollective(const Group& group, Stream& stream, const CollectiveOptions& options)
-      : communicator_(std::make_shared<Communicator>(group, options)), stream_(native(stream)), size_(group.size()) {
+      : group_(group),
+        communicator_(std::make_shared<Communicator>(group, options)),
+        stream_(native(stream)),
+        size_(group.size()) {
     enlist(communicator_);
     prepare(1);
   }
@@ -249,6 +252,9 @@ class NcclCollective final : public Collective {
   /// the size), and that must not happen while a step is captured. Collective.
   void prepare(std::int64_t count) {
     if (count == 0 || !prepared_.insert(count).second) return;
+    // Ranks plan at their own pace, minutes apart where one has a plan cache and another has none: the limit is for
+    // NCCL.
+    group_.barrier();
     const auto bytes = static_cast<std::size_t>(count) * sizeof(float);
     const Scratch scratch(bytes);
     float value = 1.0F;
@@ -267,6 +273,7 @@ class NcclCollective final : public Collective {
   }
 
  private:
+  Group group_;
   std::shared_ptr<Communicator> communicator_;  // shared with captured graphs, which end first
   cudaStream_t stream_;
   int size_;

@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,12 @@ struct Recording {
 /// lanes and plans outlive the recording. While a Profiling (profiler.hpp) lives, captured steps are streamed too.
 [[nodiscard]] Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture);
 
+/// Streams the first launch, in which libraries load their code and set themselves up (what they allocate then would
+/// spoil a capture), and captures behind it. `ranks`, where there are several: capturing is a property of all of them,
+/// so that where one cannot, none does. `streamed_because` is told why; it outlives the replay, as lanes and plans do.
+[[nodiscard]] std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes,
+                                                         std::optional<Group> ranks, std::string& streamed_because);
+
 /// While this thread captures: `needed` lives at least as long as the captured graph. NCCL waits for graphs that hold
 /// its collectives when a communicator ends, so graphs go first whatever the order in which their owners do.
 void keep_with_capture(std::shared_ptr<const void> needed);
@@ -78,7 +85,8 @@ class [[nodiscard]] Watch {
 };
 void poll_watches();
 
-/// Waits between two looks: short at first, for what ends at once, then up to 200 microseconds, which costs no core.
+/// Waits between two looks: short at first, for what ends at once, then up to 50 microseconds, which costs little of a
+/// core or of a step.
 class Backoff {
  public:
   void pause();
