@@ -68,6 +68,7 @@ class ModelState {
   void restore(std::span<const float> snapshot);
 
  private:
+  void fetch(void* to, const void* from, std::size_t bytes) const;
   void reset_loss_scale();
 
   Backend& backend_;

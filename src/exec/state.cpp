@@ -90,16 +90,20 @@ float* ModelState::slot(int index) const noexcept {
 double* ModelState::metrics() const noexcept { return reinterpret_cast<double*>(metrics_->data()); }
 LossScale* ModelState::scaler() const noexcept { return reinterpret_cast<LossScale*>(scaler_->data()); }
 
+void ModelState::fetch(void* to, const void* from, std::size_t bytes) const {
+  Stream& stream = backend_.stream(Lane::compute);
+  backend_.copy_to_host(stream, to, from, bytes);
+  stream.synchronize();
+}
+
 std::uint64_t ModelState::hash() const {
   // Piecewise through one buffer: a copy of the whole state would show up in the peak memory of a run.
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), &XXH3_freeState);
   XXH3_64bits_reset(hash.get());
-  Stream& stream = backend_.stream(Lane::compute);
   const auto feed = [&](const std::byte* from, std::size_t bytes) {
     for (std::size_t done = 0; done < bytes; done += bounce_bytes) {
       const std::size_t count = std::min(bounce_bytes, bytes - done);
-      backend_.copy_to_host(stream, bounce_.get(), from + done, count);
-      stream.synchronize();
+      fetch(bounce_.get(), from + done, count);
       XXH3_64bits_update(hash.get(), bounce_.get(), count);
     }
   };
@@ -110,9 +114,7 @@ std::uint64_t ModelState::hash() const {
 
 std::vector<float> ModelState::read(const float* from, std::int64_t count) const {
   std::vector<float> values(static_cast<std::size_t>(count));
-  Stream& stream = backend_.stream(Lane::compute);
-  backend_.copy_to_host(stream, values.data(), from, bytes_of_floats(count));
-  stream.synchronize();
+  fetch(values.data(), from, bytes_of_floats(count));
   return values;
 }
 
@@ -124,17 +126,13 @@ void ModelState::write(float* to, std::span<const float> values) {
 
 float ModelState::loss() const {
   float value = 0.0F;
-  Stream& stream = backend_.stream(Lane::compute);
-  backend_.copy_to_host(stream, &value, gradients() + elements_, sizeof(value));
-  stream.synchronize();
+  fetch(&value, gradients() + elements_, sizeof(value));
   return value;
 }
 
 std::array<double, 3> ModelState::metric_sums() const {
   std::array<double, metric_sums_count> sums{};
-  Stream& stream = backend_.stream(Lane::compute);
-  backend_.copy_to_host(stream, sums.data(), metrics(), sizeof(sums));
-  stream.synchronize();
+  fetch(sums.data(), metrics(), sizeof(sums));
   return sums;
 }
 
@@ -145,9 +143,7 @@ void ModelState::clear_metrics() {
 std::optional<LossScale> ModelState::loss_scale() const {
   if (!scaling_) return {};
   LossScale now;
-  Stream& stream = backend_.stream(Lane::compute);
-  backend_.copy_to_host(stream, &now, scaler(), sizeof(now));
-  stream.synchronize();
+  fetch(&now, scaler(), sizeof(now));
   return now;
 }
 

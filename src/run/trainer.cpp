@@ -67,6 +67,7 @@ TrainOutcome Trainer::run() {
 
 Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   EpochFigures figures;
+  ahead_ = false;
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", epoch + 1));
   const Clock clock;
   while (figures.steps < plan_.steps_per_epoch && !fixed_work_done()) {
@@ -80,16 +81,26 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   return figures;
 }
 
-void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
+/// Takes a batch from the loader and brings it, with the state of step `step`, into the free slot. Returns the time
+/// spent waiting for the loader.
+double Trainer::bring_batch(std::int64_t epoch, std::int64_t step) {
   const Clock clock;
   const Batch& batch = parts_.train_input.next();
   const double waited = clock.seconds();
+  upload(parts_.train, batch, epoch, step, static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch))));
+  return waited;
+}
+
+void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
+  const Clock clock;
+  double waited = ahead_ ? 0.0 : bring_batch(epoch, outcome_.steps);
   profile_if_asked();
-  // --- the step: batch and state go up, one launch -----------------------------------------------------------------
-  upload(parts_.train, batch, epoch, static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch))));
+  // --- the step: one launch; the next batch goes up beside it, into the other slot -----------------------------------
   parts_.train.step(slot_);
-  // --- everything below is diagnostics -------------------------------------------------------------------------------
   slot_ ^= 1;
+  ahead_ = figures.steps + 1 < plan_.steps_per_epoch && !last_step();
+  if (ahead_) waited += bring_batch(epoch, outcome_.steps + 1);
+  // --- everything below is diagnostics -------------------------------------------------------------------------------
   parts_.watchdog.beat();
   read_sensors();
   const double loss = parts_.state.loss();
@@ -152,11 +163,11 @@ void Trainer::flush_steps() {
   step_rows_.clear();
 }
 
-void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {
+void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate) {
   StepState state;
   state.rate = rate;
   state.valid = static_cast<std::int32_t>(batch.valid);
-  state.step = outcome_.steps;
+  state.step = step;
   state.epoch = epoch;
   std::memcpy(step_state_.data(), &state, sizeof(state));
   std::ranges::copy(std::as_bytes(batch.ids), step_state_.begin() + sizeof(state));
@@ -171,7 +182,7 @@ double Trainer::evaluate(std::int64_t epoch) {
   prove_equal(epoch);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
-    upload(parts_.evaluate, parts_.validation_input.next(), epoch, 0.0F);
+    upload(parts_.evaluate, parts_.validation_input.next(), epoch, outcome_.steps, 0.0F);
     parts_.evaluate.step(slot_);
     slot_ ^= 1;
     parts_.watchdog.beat();
@@ -192,6 +203,8 @@ void Trainer::prove_equal(std::int64_t epoch) {
   require_equal(parts_.world.all(), fmt::format("the parameters after epoch {}", epoch + 1), hash_,
                 "the named ranks compute or communicate wrongly: run again without their nodes, and test their memory");
 }
+
+bool Trainer::last_step() const { return plan_.options.until == "steps" && outcome_.steps + 1 >= plan_.options.steps; }
 
 bool Trainer::fixed_work_done() {
   if (plan_.options.until == "steps") return outcome_.steps >= plan_.options.steps;

@@ -80,7 +80,9 @@ class Trainer {
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
   void require_updates() const;
-  void upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
+  void upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate);
+  double bring_batch(std::int64_t epoch, std::int64_t step);
+  [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
   void report_step(std::int64_t epoch, const EpochFigures& figures);
 
@@ -95,6 +97,7 @@ class Trainer {
   std::shared_ptr<void> profiling_;
   std::uint64_t hash_ = 0;  ///< of the state, when ranks last agreed on it
   int slot_ = 0;
+  bool ahead_ = false;  ///< the batch of the next step is in `slot_` already
 };
 
 }  // namespace trainmark
