@@ -51,7 +51,7 @@ class Precision(EndToEnd):
     def test_what_is_for_gpus_leaves_a_cpu_as_it_is(self):
         plain = self.run_into("plain", train={"epochs": 1}, backend={"device": "cpu"})
         told = self.run_into("told", train={"epochs": 1},
-                             backend={"device": "cpu", "deterministic": True, "autotune": True, "capture": False,
+                             backend={"device": "cpu", "deterministic": True, "capture": False,
                                       "plan_cache": str(self.folder / "plans")})
         self.assertEqual(plain.table("epochs.csv")[0]["parameter_hash"], told.table("epochs.csv")[0]["parameter_hash"])
         self.assertFalse((self.folder / "plans").exists())
