@@ -45,8 +45,9 @@ class Commands(unittest.TestCase):
                 self.assertIn(name, COMMANDS, text)
 
     def test_documents_name_real_options(self):
-        of_others = {"--allow-run-as-root", "--oversubscribe", "--preset", "--build", "--install", "--prefix", "--werror"}
+        of_others = {"--allow-run-as-root", "--oversubscribe", "--preset", "--build", "--install", "--prefix", "--werror", "--gpus-per-task"}
         helps = " ".join(call(*command.split(), "--help").stdout for command in ["", *COMMANDS])
+        helps += " ".join(path.read_text() for path in sorted((ROOT / "scripts").glob("*.[sp][hy]")))
         known = of_others | {"--version", *re.findall(r"--[a-z-]+", helps)}
         for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
             with self.subTest(path.name):
