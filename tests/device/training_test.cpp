@@ -2,6 +2,7 @@
 // one captured graph or a stream of launches, the bits are the same; and an overflow skips the step it happens in.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "backend/cuda.hpp"
@@ -109,15 +110,24 @@ TEST_P(DeviceTraining, ACapturedStepGivesTheBitsOfAStreamedOne) {
   EXPECT_EQ(captured.description.find("not captured"), std::string::npos) << captured.description;
 }
 
+/// How many seeds the orders are drawn from; more by hand: TRAINMARK_SEEDS=20 bin/device_training.
+std::uint64_t seeds() {
+  const char* wanted = std::getenv("TRAINMARK_SEEDS");
+  return wanted == nullptr ? 1 : std::strtoull(wanted, nullptr, 10);
+}
+
 TEST_P(DeviceTraining, NoOrderOfStreamsOrThreadsChangesABit) {
   const Trained expected = train({}, true, GetParam());
-  for (const auto& [order, threads] :
-       {std::pair{Order::lazy, ThreadOrder::reverse}, std::pair{Order::random, ThreadOrder::random},
-        std::pair{Order::priority, ThreadOrder::random}}) {
-    for (const bool capture : {true, false}) {
-      const Trained found = train({.order = order, .threads = threads, .seed = 17}, capture, GetParam());
-      EXPECT_EQ(found.hash, expected.hash);
-      EXPECT_EQ(found.losses, expected.losses);
+  for (std::uint64_t seed = 17; seed < 17 + seeds(); ++seed) {
+    for (const auto& [order, threads] :
+         {std::pair{Order::lazy, ThreadOrder::reverse}, std::pair{Order::random, ThreadOrder::random},
+          std::pair{Order::priority, ThreadOrder::random}}) {
+      for (const bool capture : {true, false}) {
+        SCOPED_TRACE(seed);
+        const Trained found = train({.order = order, .threads = threads, .seed = seed}, capture, GetParam());
+        EXPECT_EQ(found.hash, expected.hash);
+        EXPECT_EQ(found.losses, expected.losses);
+      }
     }
   }
 }
