@@ -28,8 +28,10 @@ if(cudnn_frontend_FOUND AND NOT TARGET cudnn_frontend::cudnn_frontend)
   # The file, not CUDA::nvrtc: that target drags the toolkit's stub of the driver in, and a program that links it does not
   # start where there is no driver.
   find_package(CUDAToolkit QUIET)
-  if(CUDA_nvrtc_LIBRARY)
-    set_property(TARGET cudnn_frontend::cudnn_frontend PROPERTY INTERFACE_LINK_LIBRARIES ${CUDA_nvrtc_LIBRARY})
+  find_library(cudnn_frontend_NVRTC NAMES nvrtc libnvrtc.so.13 libnvrtc.so.12 HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(cudnn_frontend_NVRTC)
+    set_property(TARGET cudnn_frontend::cudnn_frontend PROPERTY INTERFACE_LINK_LIBRARIES ${cudnn_frontend_NVRTC})
   endif()
+  mark_as_advanced(cudnn_frontend_NVRTC)
 endif()
 mark_as_advanced(cudnn_frontend_INCLUDE_DIR)
