@@ -69,3 +69,12 @@ install_python() {
 }
 install_python "" "${python_packages[@]}"
 install_python --no-deps "${cuda_packages[@]}"
+
+# Packages leave out the links by which compilers and CMake know a toolkit.
+for toolkit in .venv/lib/python3*/site-packages/nvidia/cu13; do
+  [ -x "$toolkit/bin/nvcc" ] || continue
+  [ -e "$toolkit/lib64" ] || ln -s lib "$toolkit/lib64"
+  for library in cudart nvrtc; do
+    [ -e "$toolkit/lib/lib$library.so" ] || ln -s "lib$library.so.13" "$toolkit/lib/lib$library.so"
+  done
+done
