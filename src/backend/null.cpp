@@ -3,8 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/all_reduce.hpp"
 #include "backend/math.hpp"
-#include "trainmark/backend.hpp"
 
 namespace trainmark {
 namespace {
@@ -41,11 +41,6 @@ class NullPlan final : public Plan {
  public:
   void execute(Stream&, std::span<void* const>) override {}
 };
-class NullCollective final : public Collective {
- public:
-  void all_reduce(Stream&, float*, std::int64_t) override {}
-};
-
 class NullReplay final : public Replay {
  public:
   NullReplay(Stream& stream, std::vector<Launch> launches) : stream_(stream), launches_(std::move(launches)) {}
@@ -132,7 +127,7 @@ class NullBackend final : public Backend {
   Planned plan(const AdjustLossScale&) override { return planned({}); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&) override {
-    return std::make_unique<NullCollective>();
+    return std::make_unique<SelfCollective>();
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     return std::make_unique<NullReplay>(stream_, std::move(launches));

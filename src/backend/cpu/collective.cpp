@@ -1,15 +1,11 @@
 // Sums of gradients over ranks: MPI in a communicator of its own, or nothing for a rank alone.
 #include "comm/native.hpp"
 
+#include "backend/all_reduce.hpp"
 #include "backend/cpu/plans.hpp"
 
 namespace trainmark::cpu {
 namespace {
-
-class SelfCollective final : public Collective {
- public:
-  void all_reduce(Stream&, float*, std::int64_t) override {}
-};
 
 class MpiCollective final : public Collective {
  public:
@@ -23,18 +19,6 @@ class MpiCollective final : public Collective {
 
  private:
   Group group_;
-};
-
-class AllReducePlan final : public Plan {
- public:
-  AllReducePlan(Collective& collective, std::int64_t count) : collective_(collective), count_(count) {}
-  void execute(Stream& stream, std::span<void* const> args) override {
-    collective_.all_reduce(stream, static_cast<float*>(args[0]), count_);
-  }
-
- private:
-  Collective& collective_;
-  std::int64_t count_;
 };
 
 }  // namespace

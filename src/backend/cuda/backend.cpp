@@ -2,6 +2,7 @@
 // plans everything for a described one, and refuses to be asked for memory or execution.
 #include <fmt/core.h>
 
+#include "backend/all_reduce.hpp"
 #include "backend/cuda.hpp"
 #include "backend/cuda/collective.hpp"
 #include "backend/cuda/layout.hpp"
@@ -33,12 +34,6 @@ class Stopwatch {
     return Handle<EventTraits>(event);
   }
   Handle<EventTraits> begin_, end_;
-};
-
-/// Collective of a plan that never executes.
-class PlannedCollective final : public Collective {
- public:
-  void all_reduce(Stream&, float*, std::int64_t) override {}
 };
 
 /// cuDNN counts in 64 bits, but no plan for a tensor beyond 2^31 elements has been made yet, let alone run.
@@ -172,7 +167,7 @@ class CudaBackend final : public Backend {
   Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
-    if (!device_) return std::make_unique<PlannedCollective>();
+    if (!device_) return std::make_unique<SelfCollective>();
     return cuda::make_collective(group, stream(Lane::communication), {.deterministic = deterministic_});
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {

@@ -10,17 +10,13 @@
 #include <set>
 #include <utility>
 
+#include "backend/all_reduce.hpp"
 #include "backend/cuda/plans.hpp"
 
 namespace trainmark::cuda {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-
-class SelfCollective final : public Collective {
- public:
-  void all_reduce(Stream&, float*, std::int64_t) override {}
-};
 
 ncclUniqueId shared_id(const Group& group) {
   ncclUniqueId id{};
@@ -278,18 +274,6 @@ class NcclCollective final : public Collective {
   cudaStream_t stream_;
   int size_;
   std::set<std::int64_t> prepared_;
-};
-
-class AllReducePlan final : public Plan {
- public:
-  AllReducePlan(Collective& collective, std::int64_t count) : collective_(collective), count_(count) {}
-  void execute(Stream& stream, std::span<void* const> args) override {
-    collective_.all_reduce(stream, static_cast<float*>(args[0]), count_);
-  }
-
- private:
-  Collective& collective_;
-  std::int64_t count_;
 };
 
 }  // namespace
