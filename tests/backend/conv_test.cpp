@@ -66,7 +66,7 @@ class BackendConv : public BackendTest {
     const auto magnitudes = reference::conv_backward_weights(problem.conv, magnitude(src), magnitude(diff_dst));
     const auto results = execute(ConvBackwardWeights{problem.conv}, list(activation(src), activation(diff_dst)),
                                  {gradient(expected.weights.shape), gradient(expected.bias.shape)});
-    expect_close(logical(results[0]), expected.weights, magnitudes.weights, DType::f32);
+    expect_close(logical(results[0]), expected.weights, magnitudes.weights, weight_gradient_type());
     expect_close(logical(results[1]), expected.bias, magnitudes.bias, DType::f32);
   }
 

@@ -72,6 +72,10 @@ class BackendTest : public testing::TestWithParam<Case> {
   [[nodiscard]] Array logical(const Operand& operand);
 
   [[nodiscard]] TensorDesc output(const Shape& shape) const { return {shape, GetParam().dtype, logical_layout}; }
+  /// What a convolution's weight gradient was rounded to before it became fp32.
+  [[nodiscard]] DType weight_gradient_type() const {
+    return backend->name() == "cuda" ? GetParam().dtype : DType::f32;
+  }
   [[nodiscard]] static TensorDesc gradient(const Shape& shape) { return {shape, DType::f32, logical_layout}; }
 
   /// Plans and runs `op`. With `in_place` output and input share memory as the plan allows; that it does is expected.

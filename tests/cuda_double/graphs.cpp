@@ -141,7 +141,7 @@ void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
           w[i] += d * from[i];
       }
     });
-    store(diff_weights, operands[2], DType::f32);
+    store(diff_weights, operands[2], spec.io);
   }
 }
 
@@ -175,7 +175,7 @@ std::vector<std::size_t> operand_bytes(const ConvGraph& spec) {
     case ConvGraph::Pass::backward_data:
       return {dst, weights, src};
     case ConvGraph::Pass::backward_weights:
-      return {src, dst, bytes(spec.weights, DType::f32)};
+      return {src, dst, weights};
     case ConvGraph::Pass::forward:
       break;
   }

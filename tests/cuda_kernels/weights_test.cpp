@@ -69,13 +69,17 @@ TEST_F(WeightKernels, WeightsArePackedFromAnywhereAndPaddedWithZeros) {
 
 TEST_F(WeightKernels, GradientsAreUnpackedToAnywhereWithoutPadding) {
   for (const WeightOrder& order : orders()) {
-    for (const std::int64_t offset : {0, 1, 2}) {
-      SCOPED_TRACE(text(order));
-      const std::vector<float> logical = random(elements(order));
-      const Elements from(stored(order, logical), 0), to(DType::f32, elements(order), offset);
-      unpack_weights(stream, order, from.floats(), to.floats());
-      finish();
-      ASSERT_EQ(to.values(), logical);
+    for (const DType type : types) {
+      for (const std::int64_t offset : {0, 1, 2}) {
+        SCOPED_TRACE(text(order) + " as " + std::string(name_of(type)));
+        const std::vector<float> logical = random(elements(order));
+        const Elements ordered(stored(order, logical), 0), from(type, order.stored()),
+            to(DType::f32, elements(order), offset);
+        convert(stream, ordered.data(), DType::f32, from.data(), type, order.stored());
+        unpack_weights(stream, order, from.data(), type, to.floats());
+        finish();
+        ASSERT_EQ(to.values(), logical);
+      }
     }
   }
 }

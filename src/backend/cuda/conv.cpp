@@ -1,5 +1,5 @@
 // Convolutions as cuDNN graphs over channels-last activations. Weights come in logical fp32 order and are packed into
-// the graph's order and type in scratch memory first; their gradients leave in fp32 and are unpacked last.
+// the graph's order and type in scratch memory first; their gradients leave in that type and are unpacked to fp32.
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
 
@@ -94,14 +94,14 @@ Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, con
   const std::int64_t channels = weights[0];
   const std::int64_t rows = diff_dst.shape.elements() / channels;
   Scratch scratch;
-  const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * sizeof(float));
+  const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(src.dtype));
   const std::size_t sums = scratch.take(bias_scratch_bytes(rows, padded(channels)));
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
   auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
     std::byte* memory = static_cast<std::byte*>(args[4]);
     const std::array<void*, 3> graph_operands = {args[0], args[1], memory + packed};
     graph->execute(stream, graph_operands, memory + workspace);
-    unpack_weights(stream, order, reinterpret_cast<const float*>(memory + packed), static_cast<float*>(args[2]));
+    unpack_weights(stream, order, memory + packed, type, static_cast<float*>(args[2]));
     sum_rows(stream, args[1], type, rows, channels, padded(channels), static_cast<float*>(args[3]), memory + sums);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());

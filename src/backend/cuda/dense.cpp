@@ -132,7 +132,7 @@ Planned plan_dense_backward_weights(const Compute& compute, const Operands& oper
     auto* memory = static_cast<std::byte*>(args[4]);
     const std::array<void*, 3> graph_operands = {gradient.get(stream, args[1], memory), args[0], memory + product};
     graph->execute(stream, graph_operands, memory + workspace);
-    unpack_weights(stream, order, reinterpret_cast<const float*>(memory + product), static_cast<float*>(args[2]));
+    unpack_weights(stream, order, memory + product, DType::f32, static_cast<float*>(args[2]));
     sum_rows(stream, args[1], type, samples, order.outer, order.outer, static_cast<float*>(args[3]), memory + sums);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());

@@ -24,7 +24,7 @@ struct ConvGraph {
   enum class Pass : std::uint8_t {
     forward,           ///< (src, weights [, bias f32[O]]) -> (dst)
     backward_data,     ///< (diff_dst, weights) -> (diff_src)
-    backward_weights,  ///< (src, diff_dst) -> (diff_weights, f32)
+    backward_weights,  ///< (src, diff_dst) -> (diff_weights)
   };
   Pass pass = Pass::forward;
   Conv conv;

@@ -22,7 +22,7 @@ std::vector<Operand> operands(const ConvGraph& graph) {
     case ConvGraph::Pass::backward_data:
       return {dst, weights, src};
     case ConvGraph::Pass::backward_weights:
-      return {src, dst, channels_last_operand(graph.weights, DType::f32)};
+      return {src, dst, weights};
     case ConvGraph::Pass::forward:
       break;
   }

@@ -67,8 +67,8 @@ struct WeightOrder {
   [[nodiscard]] std::int64_t stored() const noexcept { return stored_outer * spatial * stored_inner; }
 };
 void pack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, void* to, DType type);
-/// fp32 in memory order back to logical order, padding dropped.
-void unpack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, float* to);
+/// `type` in memory order back to fp32 in logical order, padding dropped.
+void unpack_weights(cudaStream_t stream, const WeightOrder& order, const void* from, DType type, float* to);
 /// diff_bias[c] = sum over rows of diff_dst[row][c], in a fixed order. `scratch`: bias_scratch_bytes(rows, stored).
 [[nodiscard]] std::size_t bias_scratch_bytes(std::int64_t rows, std::int64_t stored_channels);
 void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t rows, std::int64_t channels,

@@ -39,9 +39,10 @@ __global__ void __launch_bounds__(block_threads) pad_rows(const float* from, T* 
   const bool real = row < shape.rows && column < shape.inner;
   to[item()] = from_float<T>(real ? from[row * shape.inner + column] : 0.0F);
 }
-__global__ void __launch_bounds__(block_threads) drop_padding(const float* from, float* to, PaddedRows shape) {
+template <class T>
+__global__ void __launch_bounds__(block_threads) drop_padding(const T* from, float* to, PaddedRows shape) {
   const std::int64_t row = item() / shape.inner;
-  if (row < shape.rows) to[item()] = from[row * shape.stored + item() % shape.inner];
+  if (row < shape.rows) to[item()] = to_float(from[row * shape.stored + item() % shape.inner]);
 }
 
 /// Part of the inner indices of one outer index, which a block turns round in shared memory: [inner, spatial] on the
@@ -88,20 +89,21 @@ __global__ void __launch_bounds__(block_threads) pack_tiles(const float* from, T
   }
 }
 
-__global__ void __launch_bounds__(block_threads) unpack_tiles(const float* from, float* to, Tiles shape) {
-  constexpr int width = vector_width<float>;
+template <class T>
+__global__ void __launch_bounds__(block_threads) unpack_tiles(const T* from, float* to, Tiles shape) {
+  constexpr int width = static_cast<int>(channel_multiple);
   auto* values = dynamic_shared<float>();
   const Tile tile = tile_of(shape);
   const int spatial = static_cast<int>(shape.spatial);
-  const float* source = from + tile.outer * spatial * shape.stored_inner + tile.first;
+  const T* source = from + tile.outer * spatial * shape.stored_inner + tile.first;
   const int threads = static_cast<int>(blockDim.x);
   const int vectors = tile.stored / width;
   for (int i = static_cast<int>(threadIdx.x); i < vectors * spatial; i += threads) {
     const int inner = i % vectors * width;
     const int place = i / vectors;
-    const Pack<float, width> pack = load<width>(source + place * shape.stored_inner + inner);
+    const Pack<T, width> pack = load<width>(source + place * shape.stored_inner + inner);
     for (int k = 0; k < width; ++k)
-      values[(inner + k) * spatial + place] = pack.values[k];
+      values[(inner + k) * spatial + place] = to_float(pack.values[k]);
   }
   __syncthreads();
   float* target = to + (tile.outer * shape.inner + tile.first) * spatial;
@@ -232,14 +234,17 @@ void pack_weights(cudaStream_t stream, const WeightOrder& order, const float* fr
   });
 }
 
-void unpack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, float* to) {
-  if (same_order(order)) {
-    const PaddedRows rows = rows_of(order);
-    launch("drop_padding", drop_padding, one_thread_each(rows.rows * rows.inner), stream, from, to, rows);
-  } else {
-    const TileLaunch tiles = tiles_of(order, order.outer);
-    launch("unpack_tiles", unpack_tiles, tiles.shape, stream, from, to, tiles.tiles);
-  }
+void unpack_weights(cudaStream_t stream, const WeightOrder& order, const void* from, DType type, float* to) {
+  with_type(type, [&]<class T>(Type<T>) {
+    const auto* source = static_cast<const T*>(from);
+    if (same_order(order)) {
+      const PaddedRows rows = rows_of(order);
+      launch("drop_padding", drop_padding<T>, one_thread_each(rows.rows * rows.inner), stream, source, to, rows);
+    } else {
+      const TileLaunch tiles = tiles_of(order, order.outer);
+      launch("unpack_tiles", unpack_tiles<T>, tiles.shape, stream, source, to, tiles.tiles);
+    }
+  });
 }
 
 std::size_t bias_scratch_bytes(std::int64_t rows, std::int64_t stored_channels) {
