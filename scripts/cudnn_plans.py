@@ -6,6 +6,7 @@ Review what changes: a plan lost, a slower engine or a larger workspace is a fin
 """
 import argparse
 import concurrent.futures
+import json
 import os
 import pathlib
 import subprocess
@@ -37,7 +38,8 @@ def main() -> int:
     options = parser.parse_args()
     subprocess.run(["cmake", "--build", options.build, "--target", "cuda_plan_table"], check=True)
 
-    devices = sorted(path.stem for path in (ROOT / "share/devices").glob("*.json"))
+    described = (path for path in (ROOT / "share/devices").glob("*.json") if "deviceName" in json.loads(path.read_text()))
+    devices = sorted(path.stem for path in described)
     wanted = [(device, precision) for device in devices for precision in PRECISIONS]
     try:
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

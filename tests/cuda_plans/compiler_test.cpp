@@ -20,7 +20,8 @@ ConvGraph volume(DType io = DType::bf16, Math math = Math::full) {
           .dst = {2, 32, 8, 8, 8},
           .io = io,
           .math = math,
-          .slope = {}};
+          .slope = {},
+          .pool = {}};
 }
 ConvGraph image() {
   return {.conv = {{3, 3}, {2, 2}, {0, 0}, {1, 1}},
@@ -28,7 +29,8 @@ ConvGraph image() {
           .weights = {24, 16, 3, 3},
           .dst = {2, 24, 16, 12},
           .io = DType::f16,
-          .slope = {}};
+          .slope = {},
+          .pool = {}};
 }
 
 TEST(GraphCompilerTest, SharesThePlanOfEqualGraphs) {

@@ -15,7 +15,8 @@ ConvGraph conv() {
           .dst = {1, 32, 16, 16, 16},
           .io = DType::bf16,
           .bias = true,
-          .slope = 0.3F};
+          .slope = 0.3F,
+          .pool = {}};
 }
 
 TEST(GraphKeyTest, ReadsAsOneLine) {
@@ -27,7 +28,7 @@ TEST(GraphKeyTest, ReadsAsOneLine) {
 }
 
 TEST(GraphKeyTest, TellsConvolutionsApart) {
-  std::vector<ConvGraph> graphs(12, conv());
+  std::vector<ConvGraph> graphs(13, conv());
   graphs[1].pass = ConvGraph::Pass::backward_data;
   graphs[2].pass = ConvGraph::Pass::backward_weights;
   graphs[3].conv.stride = {2, 2, 2};
@@ -40,6 +41,7 @@ TEST(GraphKeyTest, TellsConvolutionsApart) {
   graphs[9].math = Math::tf32;
   graphs[10].bias = false;
   graphs[11].slope.reset();
+  graphs[12].pool = Pool{{2, 2, 2}, {2, 2, 2}};
   std::set<std::string> keys;
   for (const ConvGraph& graph : graphs)
     EXPECT_TRUE(keys.insert(key_of(graph)).second) << key_of(graph);

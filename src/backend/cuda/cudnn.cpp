@@ -1,6 +1,6 @@
-// The one file that knows cudnn-frontend: specifications become its graphs, its heuristics' engines are sifted by what
-// the run allows, and the first that finalises is the plan. With a device description instead of a device the same code
-// plans for a machine that is elsewhere; such plans are looked at and kept, never executed.
+// Plans: of the engines that cuDNN's heuristics name for a recipe's graph, those that the run allows are tried, and the
+// first that finalises is the plan. With a device description instead of a device the same code plans for a machine that
+// is elsewhere; such plans are looked at and kept, never executed.
 #include <cudnn_frontend.h>
 #include <fmt/format.h>
 
@@ -13,14 +13,13 @@
 #include "backend/cuda/device.hpp"
 #include "backend/cuda/engine_refusal.hpp"
 #include "backend/cuda/graphs.hpp"
-#include "backend/cuda/operands.hpp"
 #include "backend/cuda/plan_cache.hpp"
+#include "backend/cuda/recipes.hpp"
 
 namespace trainmark::cuda {
 namespace {
 
 namespace fe = cudnn_frontend;
-using TensorRef = std::shared_ptr<fe::graph::Tensor_attributes>;
 
 struct CudnnTraits {
   using type = cudnnHandle_t;
@@ -36,22 +35,6 @@ struct MemoryTraits {
 };
 using Memory = Handle<MemoryTraits>;
 
-// --- Specifications as frontend graphs -------------------------------------------------------------------------------
-
-fe::DataType_t data_type(DType type) {
-  switch (type) {
-    case DType::f32:
-      return fe::DataType_t::FLOAT;
-    case DType::bf16:
-      return fe::DataType_t::BFLOAT16;
-    case DType::f16:
-      return fe::DataType_t::HALF;
-    default:
-      TRAINMARK_CHECK(false, "no graph computes in this type");
-      return fe::DataType_t::NOT_SET;
-  }
-}
-
 /// The frontend's graph, opened where its public face ends: engines of a graph that is not finalised.
 class FrontendGraph final : public fe::graph::Graph {
  public:
@@ -66,123 +49,6 @@ class FrontendGraph final : public fe::graph::Graph {
     return fe::detail::get_workspace_size(configs.at(static_cast<std::size_t>(engine)), bytes).is_good() ? bytes : 0;
   }
 };
-
-/// Makes tensors whose identifiers follow the order of the operands, which is how the frontend sorts pointers.
-class Builder {
- public:
-  Builder(FrontendGraph& graph, const std::vector<Operand>& operands) : graph_(graph), operands_(operands) {}
-
-  TensorRef input() {
-    const Operand& operand = operands_.at(next_);
-    return graph_.tensor(fe::graph::Tensor_attributes()
-                             .set_uid(static_cast<std::int64_t>(++next_))
-                             .set_dim(operand.dim)
-                             .set_stride(operand.stride)
-                             .set_data_type(data_type(operand.type)));
-  }
-  void output(const TensorRef& tensor) {
-    const Operand& operand = operands_.at(next_);
-    tensor->set_output(true)
-        .set_uid(static_cast<std::int64_t>(++next_))
-        .set_dim(operand.dim)
-        .set_stride(operand.stride)
-        .set_data_type(data_type(operand.type));
-    TRAINMARK_CHECK(next_ == operands_.size(), "the output is the last operand");
-  }
-  TensorRef pointwise(fe::PointwiseMode_t mode, const TensorRef& a, const TensorRef& b) {
-    return graph_.pointwise(a, b, fe::graph::Pointwise_attributes().set_mode(mode));
-  }
-
- private:
-  FrontendGraph& graph_;
-  const std::vector<Operand>& operands_;
-  std::size_t next_ = 0;
-};
-
-std::vector<std::int64_t> widened(const std::vector<int>& values) { return {values.begin(), values.end()}; }
-
-template <class Attributes>
-Attributes attributes_of(const Conv& conv) {
-  return Attributes()
-      .set_pre_padding(widened(conv.pad_lo))
-      .set_post_padding(widened(conv.pad_hi))
-      .set_stride(widened(conv.stride))
-      .set_dilation(std::vector<std::int64_t>(conv.stride.size(), 1));
-}
-
-TensorRef leaky_relu(FrontendGraph& graph, const TensorRef& src, float slope) {
-  return graph.pointwise(
-      src, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(slope));
-}
-
-void build(FrontendGraph& graph, Builder& builder, const ConvGraph& spec) {
-  const TensorRef first = builder.input();
-  const TensorRef second = builder.input();
-  if (spec.pass == ConvGraph::Pass::backward_data) {
-    builder.output(graph.conv_dgrad(first, second, attributes_of<fe::graph::Conv_dgrad_attributes>(spec.conv)));
-    return;
-  }
-  if (spec.pass == ConvGraph::Pass::backward_weights) {
-    // Asked for fp32 where `io` has 16 bits, cuDNN has but generic engines, which on Hopper do not split the sum over all
-    // voxels; the native ones round their fp32 sums to `io` at the end.
-    builder.output(graph.conv_wgrad(second, first, attributes_of<fe::graph::Conv_wgrad_attributes>(spec.conv)));
-    return;
-  }
-  TensorRef dst = graph.conv_fprop(first, second, attributes_of<fe::graph::Conv_fprop_attributes>(spec.conv));
-  if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
-  if (spec.slope) dst = leaky_relu(graph, dst, *spec.slope);
-  builder.output(dst);
-}
-
-TensorRef product(FrontendGraph& graph, const TensorRef& a, const TensorRef& b, const MatmulGraph& spec) {
-  if (!is_full_precision(spec)) return graph.matmul(a, b, fe::graph::Matmul_attributes());
-  const Conv point{{1, 1}, {1, 1}, {0, 0}, {0, 0}};
-  if (spec.a_transposed) return graph.conv_wgrad(a, b, attributes_of<fe::graph::Conv_wgrad_attributes>(point));
-  if (spec.b_transposed) return graph.conv_fprop(a, b, attributes_of<fe::graph::Conv_fprop_attributes>(point));
-  return graph.conv_dgrad(a, b, attributes_of<fe::graph::Conv_dgrad_attributes>(point));
-}
-
-void build(FrontendGraph& graph, Builder& builder, const MatmulGraph& spec) {
-  TRAINMARK_CHECK(!(spec.a_transposed && spec.b_transposed), "no layer multiplies two transposed matrices");
-  const TensorRef a = builder.input();
-  const TensorRef b = builder.input();
-  TensorRef dst = product(graph, a, b, spec);
-  if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
-  builder.output(dst);
-}
-
-/// Leaky ReLU alone, for a convolution whose engines cannot have it in their epilogue. Reads and writes element by
-/// element, so that both operands may be the same memory.
-struct LeakyStep {
-  Shape shape;
-  float slope = 0.0F;
-};
-void build(FrontendGraph& graph, Builder& builder, const LeakyStep& spec) {
-  builder.output(leaky_relu(graph, builder.input(), spec.slope));
-}
-
-/// All that planning needs to know of a graph.
-struct Recipe {
-  std::string key;
-  std::vector<Operand> operands;
-  std::function<void(FrontendGraph&, Builder&)> build;
-  bool full_precision = false;
-};
-
-Recipe recipe_of(const GraphSpec& spec) {
-  return {key_of(spec), operands_of(spec),
-          [spec](FrontendGraph& graph, Builder& builder) {
-            std::visit([&](const auto& specified) { build(graph, builder, specified); }, spec);
-          },
-          is_full_precision(spec)};
-}
-Recipe recipe_of(const LeakyStep& step) {
-  const Operand operand = channels_last_operand(step.shape, DType::f32);
-  return {fmt::format("leaky_relu f32 {} slope={}", to_string(step.shape), step.slope),
-          {operand, operand},
-          [step](FrontendGraph& graph, Builder& builder) { build(graph, builder, step); },
-          false};  // the engine's note speaks of tensor cores, but there is no product here for them
-}
 
 // --- What a plan is made for, and the plan ---------------------------------------------------------------------------
 
@@ -402,8 +268,7 @@ class CudnnCompiler final : public GraphCompiler {
 
   std::shared_ptr<CompiledGraph> planned(const Recipe& recipe) {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
-    Builder builder(*graph, recipe.operands);
-    recipe.build(*graph, builder);
+    recipe.build(*graph);
     const auto require = [&](const fe::error_t& status) {
       if (status.is_bad()) throw no_engine(recipe, status.err_msg);
     };

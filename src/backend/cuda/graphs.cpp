@@ -33,6 +33,8 @@ std::string key_text(const ConvGraph& graph) {
                       fmt::join(graph.conv.pad_hi, "x"));
   if (graph.bias) text += " bias";
   if (graph.slope) text += fmt::format(" slope={}", *graph.slope);
+  if (graph.pool)
+    text += fmt::format(" pool={}/{}", fmt::join(graph.pool->kernel, "x"), fmt::join(graph.pool->stride, "x"));
   return text;
 }
 
