@@ -49,7 +49,7 @@ ROOMS = {
 SHARED = {"comm/native.hpp", "load/hdf5_file.hpp"}
 # src/backend/cpu and src/backend/cuda hold the same files. What only the CPU has, and why it has no twin:
 NO_TWIN = {
-    "first_block": "a fused first layer for vector units; a device would rather store the convolution's output",
+    "first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
     "parallel": "loops over threads; a kernel is one",
     "simd-inl": "vectors of the instruction set; kernels have element.cuh",
     "primitive": "wraps oneDNN's primitives; graphs and cudnn wrap cuDNN's graphs",

@@ -119,7 +119,8 @@ struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (
   Activation activation;
   bool operator==(const PoolActivationBackward&) const = default;
 };
-struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -> (diff_weights, diff_bias)
+struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -> (diff_weights, diff_bias [, diff of
+                                   // the convolution's output, for a data gradient])
   ConvBlock block;
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };

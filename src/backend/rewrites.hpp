@@ -1,6 +1,7 @@
 // Graph rewrites that several backends share, and what rewrites ask of a graph.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -24,6 +25,14 @@ template <class Wanted>
 /// Convolution and leaky ReLU become a ConvBlock: the curve is applied to what is still in registers. One pair a call;
 /// false when there is none left.
 bool fuse_conv_activation(Graph& graph);
+/// Whether a backend computes this block, given the shapes of its source and of the pooled tensor.
+using BlockFits = std::function<bool(const ConvBlock&, const Shape& src, const Shape& dst)>;
+/// Whether blocks whose convolution's data gradient is wanted are taken too.
+enum class DataGradient : std::uint8_t { with, without };
+/// Convolution, curve and max pool become one ConvBlock, whose winners are what a training step keeps of the
+/// convolution's output, the largest tensor of a layer; its derivative becomes a ConvBlockBackwardWeights. One block a
+/// call; false when there is none left.
+bool fuse_pooled_block(Graph& graph, const BlockFits& fits, DataGradient wanted);
 /// The derivatives of a pool whose windows cover its source, and of the leaky ReLU before it: one pass, in place.
 bool fuse_pool_activation_backward(Graph& graph);
 

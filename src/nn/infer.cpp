@@ -138,7 +138,11 @@ class Infer {
   Tensors operator()(const ConvBlockBackwardWeights& backward) const {
     arity(3);
     same(inputs_[1].shape, 2);
-    return convolution_gradients(backward.block.conv, inputs_[2].shape[1]);
+    const Shape& diff_dst = inputs_[2].shape;
+    const Conv& conv = backward.block.conv;
+    Tensors made = convolution_gradients(conv, diff_dst[1]);
+    made.push_back(activation(convolved(conv, inputs_[0].shape, diff_dst[1]), inputs_[2].dtype));
+    return made;
   }
 
  private:
@@ -188,7 +192,10 @@ class Infer {
     require(weights == Shape(wanted), fmt::format("needs weights {}", to_string(Shape(wanted))),
             "make the weights for this kernel and these input channels");
     bias(2, weights[0]);
-    std::vector<std::int64_t> dst = {src[0], weights[0]};
+    return convolved(conv, src, weights[0]);
+  }
+  Shape convolved(const Conv& conv, const Shape& src, std::int64_t channels) const {
+    std::vector<std::int64_t> dst = {src[0], channels};
     for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis) {
       const std::int64_t room = src[axis + 2] + conv.pad_lo[axis] + conv.pad_hi[axis] - conv.kernel[axis];
       require(room >= 0, fmt::format("has kernel {} on axis {}, more than the padded extent", conv.kernel[axis], axis),

@@ -50,9 +50,12 @@ struct Planner {
   const Operands& operands;
 
   void operator()(const Conv& op) const { (void)plan_conv(compute, op, operands, nullptr); }
-  void operator()(const ConvBlock& op) const { (void)plan_conv(compute, op.conv, operands, &op.activation); }
+  void operator()(const ConvBlock& op) const { (void)plan_conv_block(compute, op, operands); }
   void operator()(const ConvBackwardData& op) const { (void)plan_conv_backward_data(compute, op.conv, operands); }
   void operator()(const ConvBackwardWeights& op) const { (void)plan_conv_backward_weights(compute, op.conv, operands); }
+  void operator()(const ConvBlockBackwardWeights& op) const {
+    (void)plan_conv_block_backward_weights(compute, op.block, operands);
+  }
   void operator()(const Dense&) const { (void)plan_dense(compute, operands); }
   void operator()(const DenseBackwardData&) const { (void)plan_dense_backward_data(compute, operands); }
   void operator()(const DenseBackwardWeights&) const { (void)plan_dense_backward_weights(compute, operands); }
@@ -78,7 +81,8 @@ std::vector<GraphSpec> distinct_graphs(const Precision& precision) {
   const CosmoflowOptions tiny{.extent = 32, .width = 0.25};
   Listener listener;
   const Compute compute{listener, precision.math};
-  for (const Size& size : {Size{tiny, 8, true}, Size{full, 1, false}, Size{full, 4, false}}) {
+  for (const Size& size :
+       {Size{tiny, 8, true}, Size{full, 1, false}, Size{full, 2, false}, Size{full, 4, false}, Size{full, 8, false}}) {
     const GraphOptions options{
         .local_batch = size.local_batch, .global_batch = size.local_batch, .compute = precision.compute};
     const Graph training = differentiate(training_graph(size.model, options));

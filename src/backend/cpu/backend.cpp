@@ -127,11 +127,11 @@ class CpuBackend final : public Backend {
     }
     const auto* block = std::get_if<ConvBlock>(&op);
     if (block != nullptr && block->has_pool &&
-        !FirstBlock::fits(*block, operands.inputs[0].shape, operands.outputs[0].shape[1]))
+        !FirstBlock::fits(*block, operands.inputs[0].shape, operands.outputs[0].shape))
       return no_pooled_block;
     const auto* backward = std::get_if<ConvBlockBackwardWeights>(&op);
-    if (backward != nullptr &&
-        !FirstBlock::fits(backward->block, operands.inputs[0].shape, operands.inputs[2].shape[1]))
+    if (backward != nullptr && (operands.outputs.size() > 2 ||
+                                !FirstBlock::fits(backward->block, operands.inputs[0].shape, operands.inputs[2].shape)))
       return no_pooled_block;
     return {};
   }

@@ -27,10 +27,10 @@ struct FirstBlock {
 
   /// Whether these kernels compute `block`. A slope above zero keeps the order of values, so that the largest before
   /// the curve is the largest behind it.
-  [[nodiscard]] static bool fits(const ConvBlock& block, const Shape& src, std::int64_t channels) {
+  [[nodiscard]] static bool fits(const ConvBlock& block, const Shape& src, const Shape& dst) {
     const auto all = [](const std::vector<int>& values, int wanted) { return values == std::vector<int>(3, wanted); };
-    return src.rank() == 5 && src[1] <= 8 && channels % 8 == 0 && src[2] % 2 == 0 && src[3] % 2 == 0 &&
-           src[4] % 2 == 0 && all(block.conv.kernel, 3) && all(block.conv.stride, 1) && all(block.conv.pad_lo, 1) &&
+    return src.rank() == 5 && src[1] <= 8 && dst[1] % 8 == 0 && src[2] % 2 == 0 && src[3] % 2 == 0 && src[4] % 2 == 0 &&
+           all(block.conv.kernel, 3) && all(block.conv.stride, 1) && all(block.conv.pad_lo, 1) &&
            all(block.conv.pad_hi, 1) && block.has_pool && all(block.pool.kernel, 2) && all(block.pool.stride, 2) &&
            block.activation.curve == Curve::leaky_relu && block.activation.slope > 0.0F;
   }

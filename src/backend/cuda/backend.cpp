@@ -9,6 +9,7 @@
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/profiler.hpp"
 #include "backend/cuda/streams.hpp"
+#include "backend/cuda/winners.hpp"
 
 namespace trainmark {
 namespace cuda {
@@ -49,7 +50,12 @@ std::string size_refusal(const Operands& operands) {
   return {};
 }
 
-constexpr const char* no_pooled_block = "convolution with pooling in one block is the CPU's; run the graph unfused";
+std::string block_refusal(const ConvBlock& block, const TensorDesc& src, const TensorDesc& dst) {
+  if (!ends_in_cubes(block, src.shape, dst.shape))
+    return "blocks with a pool end in cubes of two that cover their volume here; run the graph unfused";
+  return size_refusal({.inputs = {volume_under(dst)}, .outputs = {}});
+}
+constexpr const char* no_pool_activation = "pool and curve are derived in the block of their convolution here";
 
 class CudaBackend final : public Backend {
  public:
@@ -114,10 +120,15 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
+    std::string reason = size_refusal(operands);
+    if (std::holds_alternative<PoolActivationBackward>(op)) return no_pool_activation;
     const auto* block = std::get_if<ConvBlock>(&op);
-    if (block != nullptr && block->has_pool) return no_pooled_block;
-    if (std::holds_alternative<ConvBlockBackwardWeights>(op)) return no_pooled_block;
-    return size_refusal(operands);
+    if (reason.empty() && block != nullptr && block->has_pool)
+      reason = block_refusal(*block, operands.inputs[0], operands.outputs[0]);
+    const auto* backward = std::get_if<ConvBlockBackwardWeights>(&op);
+    if (reason.empty() && backward != nullptr)
+      reason = block_refusal(backward->block, operands.inputs[0], operands.inputs[2]);
+    return reason;
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cuda::fuse(std::move(graph)); }
 
@@ -136,7 +147,7 @@ class CudaBackend final : public Backend {
     return plan_conv_backward_weights(compute_, op.conv, operands);
   }
   Planned plan(const PoolBackward& op, const Operands& operands) override {
-    return plan_pool_backward(op.pool, nullptr, operands);
+    return plan_pool_backward(op.pool, operands);
   }
   Planned plan(const DenseBackwardData&, const Operands& operands) override {
     return plan_dense_backward_data(compute_, operands);
@@ -151,15 +162,14 @@ class CudaBackend final : public Backend {
     return plan_dropout(op.dropout, operands);
   }
   Planned plan(const ConvBlock& op, const Operands& operands) override {
-    TRAINMARK_CHECK(!op.has_pool, no_pooled_block);
-    return plan_conv(compute_, op.conv, operands, &op.activation);
+    return plan_conv_block(compute_, op, operands);
   }
-  Planned plan(const PoolActivationBackward& op, const Operands& operands) override {
-    return plan_pool_backward(op.pool, &op.activation, operands);
-  }
-  Planned plan(const ConvBlockBackwardWeights&, const Operands&) override {
-    TRAINMARK_CHECK(false, no_pooled_block);
+  Planned plan(const PoolActivationBackward&, const Operands&) override {
+    TRAINMARK_CHECK(false, no_pool_activation);
     return {};
+  }
+  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override {
+    return plan_conv_block_backward_weights(compute_, op.block, operands);
   }
   Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
   Planned plan(const Update& op) override { return plan_update(op); }

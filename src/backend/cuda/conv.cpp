@@ -1,7 +1,9 @@
 // Convolutions as cuDNN graphs over channels-last activations. Weights come in logical fp32 order and are packed into
 // the graph's order and type in scratch memory first; their gradients leave in that type and are unpacked to fp32.
+#include "backend/cuda/operands.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
+#include "backend/cuda/winners.hpp"
 
 namespace trainmark::cuda {
 namespace {
@@ -33,34 +35,122 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
           .dst = stored_shape(activation_desc(dst.shape, dst.dtype)),
           .io = src.dtype,
           .math = src.dtype == DType::f32 ? compute.math : Math::full,
-          .slope = {}};
+          .slope = {},
+          .pool = {}};
+}
+
+/// The forward graph with what stands before it.
+class Forward {
+ public:
+  Forward(std::shared_ptr<CompiledGraph> graph, const Shape& weights, DType type, Scratch& scratch)
+      : graph_(std::move(graph)),
+        order_(order_of(weights)),
+        bias_order_{.outer = weights[0], .stored_outer = padded(weights[0])},
+        type_(type),
+        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type))),
+        bias_(scratch.take(static_cast<std::size_t>(bias_order_.stored()) * sizeof(float))),
+        workspace_(scratch.take(graph_->workspace_bytes())) {}
+
+  /// `args`: src, weights, bias; `memory`: the scratch memory.
+  void run(cudaStream_t stream, std::span<void* const> args, void* dst, std::byte* memory) const {
+    pack_weights(stream, order_, static_cast<const float*>(args[1]), memory + packed_, type_);
+    pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
+    const std::array<void*, 4> graph_operands = {args[0], memory + packed_, memory + bias_, dst};
+    graph_->execute(stream, graph_operands, memory + workspace_);
+  }
+
+ private:
+  std::shared_ptr<CompiledGraph> graph_;
+  WeightOrder order_, bias_order_;
+  DType type_;
+  std::size_t packed_, bias_, workspace_;
+};
+
+/// The graph of a weight gradient with what stands behind it.
+class BackwardWeights {
+ public:
+  BackwardWeights(const Compute& compute, const Conv& conv, const TensorDesc& src, const Shape& weights,
+                  const TensorDesc& diff_dst, Scratch& scratch)
+      : graph_(
+            compute.graphs.compile(graph_of(ConvGraph::Pass::backward_weights, compute, conv, src, weights, diff_dst))),
+        order_(order_of(weights)),
+        type_(src.dtype),
+        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_))),
+        workspace_(scratch.take(graph_->workspace_bytes())) {}
+
+  void run(cudaStream_t stream, void* src, void* diff_dst, void* diff_weights, std::byte* memory) const {
+    const std::array<void*, 3> graph_operands = {src, diff_dst, memory + packed_};
+    graph_->execute(stream, graph_operands, memory + workspace_);
+    unpack_weights(stream, order_, memory + packed_, type_, static_cast<float*>(diff_weights));
+  }
+
+ private:
+  std::shared_ptr<CompiledGraph> graph_;
+  WeightOrder order_;
+  DType type_;
+  std::size_t packed_, workspace_;
+};
+
+ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst,
+                        const Activation* activation) {
+  ConvGraph spec = graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
+  spec.bias = true;
+  if (activation != nullptr) spec.slope = activation->slope;
+  return spec;
+}
+
+/// The block as one graph, or null where no engine takes it so.
+std::shared_ptr<CompiledGraph> pooled_graph(const Compute& compute, const ConvBlock& block, const Operands& operands) {
+  ConvGraph spec = forward_graph(compute, block.conv, operands, operands.outputs[0], &block.activation);
+  spec.pool = block.pool;
+  if (is_full_precision(spec)) return nullptr;  // its engines have no epilogue of this kind
+  try {
+    return compute.graphs.compile(spec);
+  } catch (const Error&) {
+    return nullptr;
+  }
 }
 
 }  // namespace
 
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
-  const TensorDesc& src = operands.inputs[0];
-  const Shape& weights = operands.inputs[1].shape;
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
-  ConvGraph spec = graph_of(ConvGraph::Pass::forward, compute, conv, src, weights, dst);
-  spec.bias = true;
-  if (activation != nullptr) spec.slope = activation->slope;
-  std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(spec);
-
-  const WeightOrder order = order_of(weights);
-  const WeightOrder bias_order{.outer = weights[0], .stored_outer = padded(weights[0])};
   Scratch scratch;
-  const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(src.dtype));
-  const std::size_t bias = scratch.take(static_cast<std::size_t>(bias_order.stored()) * sizeof(float));
-  const std::size_t workspace = scratch.take(graph->workspace_bytes());
-  auto body = [=, type = src.dtype](cudaStream_t stream, std::span<void* const> args) {
-    std::byte* memory = static_cast<std::byte*>(args[4]);
-    pack_weights(stream, order, static_cast<const float*>(args[1]), memory + packed, type);
-    pack_weights(stream, bias_order, static_cast<const float*>(args[2]), memory + bias, DType::f32);
-    const std::array<void*, 4> graph_operands = {args[0], memory + packed, memory + bias, args[3]};
-    graph->execute(stream, graph_operands, memory + workspace);
+  const Forward forward(compute.graphs.compile(forward_graph(compute, conv, operands, dst, activation)),
+                        operands.inputs[1].shape, dst.dtype, scratch);
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
   };
   return planned(std::move(body), {dst}, {}, scratch.bytes());
+}
+
+Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Operands& operands) {
+  if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
+  const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
+  const Shape& weights = operands.inputs[1].shape;
+  const bool training = outputs.size() > 1;
+  Scratch scratch;
+  if (!training) {
+    if (auto graph = pooled_graph(compute, block, operands)) {
+      const Forward forward(std::move(graph), weights, outputs[0].dtype, scratch);
+      auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+        forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
+      };
+      return planned(std::move(body), outputs, {}, scratch.bytes());
+    }
+  }
+  const TensorDesc active = volume_under(outputs[0]);
+  const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, operands, active, &block.activation)),
+                        weights, active.dtype, scratch);
+  const CubePool pool(block.pool, active, outputs[0].shape);
+  const std::size_t volume = scratch.take(stored_bytes(active));
+  const std::size_t unread = scratch.take(training ? 0 : stored_bytes(activation_desc(outputs[0].shape, DType::u8)));
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    auto* memory = static_cast<std::byte*>(args.back());
+    forward.run(stream, args, memory + volume, memory);
+    pool.forward(stream, memory + volume, args[3], training ? args[4] : memory + unread);
+  };
+  return planned(std::move(body), outputs, {}, scratch.bytes());
 }
 
 Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands) {
@@ -84,27 +174,38 @@ Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const 
 }
 
 Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, const Operands& operands) {
-  const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
-  const Shape& weights = operands.outputs[0].shape;
-  std::shared_ptr<CompiledGraph> graph =
-      compute.graphs.compile(graph_of(ConvGraph::Pass::backward_weights, compute, conv, src, weights, diff_dst));
-
-  const WeightOrder order = order_of(weights);
-  const std::int64_t channels = weights[0];
+  const std::int64_t channels = diff_dst.shape[1];
   const std::int64_t rows = diff_dst.shape.elements() / channels;
   Scratch scratch;
-  const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(src.dtype));
+  const BackwardWeights weights(compute, conv, operands.inputs[0], operands.outputs[0].shape, diff_dst, scratch);
   const std::size_t sums = scratch.take(bias_scratch_bytes(rows, padded(channels)));
-  const std::size_t workspace = scratch.take(graph->workspace_bytes());
   auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
     std::byte* memory = static_cast<std::byte*>(args[4]);
-    const std::array<void*, 3> graph_operands = {args[0], args[1], memory + packed};
-    graph->execute(stream, graph_operands, memory + workspace);
-    unpack_weights(stream, order, memory + packed, type, static_cast<float*>(args[2]));
+    weights.run(stream, args[0], args[1], args[2], memory);
     sum_rows(stream, args[1], type, rows, channels, padded(channels), static_cast<float*>(args[3]), memory + sums);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
+}
+
+Planned plan_conv_block_backward_weights(const Compute& compute, const ConvBlock& block, const Operands& operands) {
+  const TensorDesc& pooled = operands.inputs[2];
+  const TensorDesc diff = volume_under(pooled);
+  const bool data_gradient = operands.outputs.size() > 2;
+  Scratch scratch;
+  const BackwardWeights weights(compute, block.conv, operands.inputs[0], operands.outputs[0].shape, diff, scratch);
+  const CubePool pool(block.pool, diff, pooled.shape);
+  const std::size_t sums = scratch.take(pool.scratch_bytes());
+  const std::size_t volume = scratch.take(data_gradient ? 0 : stored_bytes(diff));
+  auto body = [=, slope = block.activation.slope](cudaStream_t stream, std::span<void* const> args) {
+    std::byte* memory = static_cast<std::byte*>(args.back());
+    void* diff_dst = data_gradient ? args[5] : memory + volume;
+    pool.backward(stream, args[1], args[2], slope, diff_dst, static_cast<float*>(args[4]), memory + sums);
+    weights.run(stream, args[0], diff_dst, args[3], memory);
+  };
+  std::vector<TensorDesc> outputs = operands.outputs;
+  if (data_gradient) outputs[2] = diff;
+  return planned(std::move(body), std::move(outputs), {}, scratch.bytes());
 }
 
 }  // namespace trainmark::cuda

@@ -1,11 +1,12 @@
 // The fused blocks that this backend has.
 #include "backend/cuda/plans.hpp"
+#include "backend/cuda/winners.hpp"
 #include "backend/rewrites.hpp"
 
 namespace trainmark::cuda {
 
 Graph fuse(Graph graph) {
-  while (fuse_conv_activation(graph) || fuse_pool_activation_backward(graph)) {
+  while (fuse_pooled_block(graph, ends_in_cubes, DataGradient::with) || fuse_conv_activation(graph)) {
   }
   return graph;
 }

@@ -32,14 +32,16 @@ struct Compute {
 
 [[nodiscard]] Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands,
                                 const Activation* activation);
+[[nodiscard]] Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Operands& operands);
 [[nodiscard]] Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands);
 [[nodiscard]] Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, const Operands& operands);
+[[nodiscard]] Planned plan_conv_block_backward_weights(const Compute& compute, const ConvBlock& block,
+                                                       const Operands& operands);
 [[nodiscard]] Planned plan_dense(const Compute& compute, const Operands& operands);
 [[nodiscard]] Planned plan_dense_backward_data(const Compute& compute, const Operands& operands);
 [[nodiscard]] Planned plan_dense_backward_weights(const Compute& compute, const Operands& operands);
 [[nodiscard]] Planned plan_pool(const Pool& pool, const Operands& operands);
-/// Without an activation the plain derivative; with one, that of activation then pool, in place on src.
-[[nodiscard]] Planned plan_pool_backward(const Pool& pool, const Activation* activation, const Operands& operands);
+[[nodiscard]] Planned plan_pool_backward(const Pool& pool, const Operands& operands);
 [[nodiscard]] Planned plan_activation(const Activation& activation, const Operands& operands);
 [[nodiscard]] Planned plan_activation_backward(const Activation& activation, const Operands& operands);
 [[nodiscard]] Planned plan_dropout(const Dropout& dropout, const Operands& operands);

@@ -1,97 +1,10 @@
 // Max pooling over channels-last tensors. The backward pass finds each window's first maximum again instead of storing
-// an index, and can take the activation's derivative in the same pass, in place over the activations. Where windows
-// overlap or leave a rest each element of the source collects the shares of the windows that it won, in their order.
-#include "backend/cuda/element.cuh"
-#include "backend/cuda/plans.hpp"
-#include "backend/math.hpp"
-#include "backend/pool_window.hpp"
+// an index, in place over the activations. Where windows overlap or leave a rest each element of the source collects
+// the shares of the windows that it won, in their order.
+#include "backend/cuda/pool_shape.cuh"
 
 namespace trainmark::cuda {
 namespace {
-
-struct Place {
-  int d = 0, h = 0, w = 0;
-};
-/// Extents, and offsets within a window, fit 32 bits, which keeps divisions cheap and registers few; offsets within the
-/// tensor are formed in 64.
-struct PoolShape {
-  Place src, dst, kernel, stride;
-  unsigned vectors = 1;  ///< of a voxel
-};
-
-/// One thread's voxel and the first of its channels.
-struct Spot {
-  std::int64_t n;
-  Place at;
-  std::int64_t channel;
-};
-__device__ inline Spot spot_of(std::int64_t index, const Place& extents, unsigned vectors, int width) {
-  auto rest = static_cast<unsigned>(index);
-  const unsigned vector = rest % vectors;
-  rest /= vectors;
-  Place at;
-  at.w = static_cast<int>(rest % static_cast<unsigned>(extents.w));
-  rest /= static_cast<unsigned>(extents.w);
-  at.h = static_cast<int>(rest % static_cast<unsigned>(extents.h));
-  rest /= static_cast<unsigned>(extents.h);
-  at.d = static_cast<int>(rest % static_cast<unsigned>(extents.d));
-  return {static_cast<std::int64_t>(rest / static_cast<unsigned>(extents.d)), at,
-          static_cast<std::int64_t>(vector) * width};
-}
-__device__ inline std::int64_t offset_of(std::int64_t n, const Place& at, const Place& extents, int channels) {
-  return (((n * extents.d + at.d) * extents.h + at.h) * extents.w + at.w) * channels;
-}
-
-/// Calls body(tap, offset) for the elements of a window in order; `Side` is the window's extent along all axes if that
-/// is known, else 0.
-template <int Side, class Body>
-__device__ void over_taps(const PoolShape& shape, int channels, const Body& body) {
-  const int row = shape.src.w * channels;
-  const int plane = shape.src.h * row;
-  if constexpr (Side > 0) {
-    for (int tap = 0; tap < Side * Side * Side; ++tap)
-      body(tap, tap / (Side * Side) * plane + tap / Side % Side * row + tap % Side * channels);
-  } else {
-    Place at;  // one loop, not three: fewer counters and bounds to hold
-    int offset = 0;
-    for (int tap = 0; at.d < shape.kernel.d; ++tap) {
-      body(tap, offset);
-      offset += channels;
-      if (++at.w < shape.kernel.w) continue;
-      at.w = 0;
-      offset += row - shape.kernel.w * channels;
-      if (++at.h < shape.kernel.h) continue;
-      at.h = 0;
-      ++at.d;
-      offset += plane - shape.kernel.h * row;
-    }
-  }
-}
-
-/// The maximum of each channel of a window and the tap at which it came first.
-template <int Width>
-struct Winners {
-  float best[Width];
-  int tap[Width];
-};
-template <int Side, class T, int Width = vector_width<T>>
-__device__ Winners<Width> winners_of(const PoolShape& shape, const T* window, int channels) {
-  Winners<Width> winners{};
-  over_taps<Side>(shape, channels, [&](int tap, int offset) {
-    const Pack<T, Width> pack = load<Width>(window + offset);
-    for (int i = 0; i < Width; ++i) {
-      const float value = to_float(pack.values[i]);
-      if (tap > 0 && !(value > winners.best[i])) continue;
-      winners.best[i] = value;
-      winners.tap[i] = tap;
-    }
-  });
-  return winners;
-}
-
-__device__ inline Place window_start(const Place& window, const PoolShape& shape) {
-  return {window.d * shape.stride.d, window.h * shape.stride.h, window.w * shape.stride.w};
-}
 
 template <class T, int Side>
 __global__ void __launch_bounds__(block_threads)
@@ -118,17 +31,14 @@ __global__ void __launch_bounds__(block_threads)
 /// Each element of the source is in one window: a thread owns a window, and may write over what it has read.
 template <class T, int Side>
 __global__ void __launch_bounds__(block_threads)
-    pool_backward_covering(const T* src, const T* diff_dst, T* diff_src, PoolShape shape, std::int64_t windows,
-                           float slope) {
+    pool_backward_covering(const T* src, const T* diff_dst, T* diff_src, PoolShape shape, std::int64_t windows) {
   constexpr int width = vector_width<T>;
   if (item() >= windows) return;
   const int channels = static_cast<int>(shape.vectors) * width;
   const Spot spot = spot_of(item(), shape.dst, shape.vectors, width);
   const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + spot.channel;
   const auto winners = winners_of<Side>(shape, src + start, channels);
-  Pack<T, width> share = load<width>(diff_dst + item() * width);
-  for (int i = 0; i < width; ++i)
-    share.values[i] = from_float<T>(leaky_relu_backward(winners.best[i], to_float(share.values[i]), slope));
+  const Pack<T, width> share = load<width>(diff_dst + item() * width);
   over_taps<Side>(shape, channels, [&](int tap, int offset) {
     Pack<T, width> pack;
     for (int i = 0; i < width; ++i)
@@ -149,8 +59,7 @@ __device__ inline Span windows_over(int at, int kernel, int stride, int windows)
 
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    pool_backward_gathering(const T* src, const T* diff_dst, T* diff_src, PoolShape shape, std::int64_t elements,
-                            float slope) {
+    pool_backward_gathering(const T* src, const T* diff_dst, T* diff_src, PoolShape shape, std::int64_t elements) {
   constexpr int width = vector_width<T>;
   if (item() >= elements) return;
   const int channels = static_cast<int>(shape.vectors) * width;
@@ -182,8 +91,7 @@ __global__ void __launch_bounds__(block_threads)
         });
         const auto diff = load<width>(diff_dst + offset_of(spot.n, window, shape.dst, channels) + spot.channel);
         for (int i = 0; i < width; ++i) {
-          if ((beaten >> i & 1U) == 0)
-            sums[i] += leaky_relu_backward(to_float(self.values[i]), to_float(diff.values[i]), slope);
+          if ((beaten >> i & 1U) == 0) sums[i] += to_float(diff.values[i]);
         }
       }
     }
@@ -192,10 +100,6 @@ __global__ void __launch_bounds__(block_threads)
   for (int i = 0; i < width; ++i)
     pack.values[i] = from_float<T>(sums[i]);
   store<width>(diff_src + item() * width, pack);
-}
-
-Place place_of(const std::array<std::int64_t, 3>& axes) {
-  return {static_cast<int>(axes[0]), static_cast<int>(axes[1]), static_cast<int>(axes[2])};
 }
 
 /// What a pool's launches need: threads for the windows and, where windows do not cover, for the source.
@@ -207,19 +111,11 @@ struct Launches {
 
   Launches(const Pool& pool, const TensorDesc& src, const Shape& dst) : dtype(src.dtype) {
     const PoolWindow window(pool, src, dst);
-    const std::int64_t vectors = padded(window.src.c) * static_cast<std::int64_t>(size_of(src.dtype)) / access_bytes;
-    shape.src = place_of({window.src.d, window.src.h, window.src.w});
-    shape.dst = place_of({window.dst.d, window.dst.h, window.dst.w});
-    shape.kernel = place_of(window.kernel);
-    shape.stride = place_of(window.stride);
-    shape.vectors = static_cast<unsigned>(vectors);
-    windows = window.dst.n * window.dst.d * window.dst.h * window.dst.w * vectors;
-    elements = window.src.n * window.src.d * window.src.h * window.src.w * vectors;
+    shape = pool_shape(window, src.dtype);
+    windows = window.dst.n * window.dst.d * window.dst.h * window.dst.w * shape.vectors;
+    elements = window.src.n * window.src.d * window.src.h * window.src.w * shape.vectors;
     covers = window.covers();
     cube = window.kernel == std::array<std::int64_t, 3>{2, 2, 2};
-    TRAINMARK_CHECK(elements < std::int64_t{1} << 32, "a pool's vectors are numbered in 32 bits");
-    const std::int64_t reach = window.kernel[0] * window.src.h * window.src.w * padded(window.src.c);
-    TRAINMARK_CHECK(reach < std::int64_t{1} << 31, "offsets within a pool's window fit 32 bits");
   }
 };
 
@@ -236,20 +132,19 @@ Planned plan_pool(const Pool& pool, const Operands& operands) {
   return planned(body, as_activations(operands.outputs));
 }
 
-Planned plan_pool_backward(const Pool& pool, const Activation* activation, const Operands& operands) {
+Planned plan_pool_backward(const Pool& pool, const Operands& operands) {
   const Launches plan(pool, operands.inputs[0], operands.inputs[1].shape);
-  const float slope = activation != nullptr ? activation->slope : 1.0F;
-  auto body = [plan, slope](cudaStream_t stream, std::span<void* const> args) {
+  auto body = [plan](cudaStream_t stream, std::span<void* const> args) {
     with_type(plan.dtype, [&]<class T>(Type<T>) {
       const auto* src = static_cast<const T*>(args[0]);
       const auto* diff_dst = static_cast<const T*>(args[1]);
       auto* diff_src = static_cast<T*>(args[2]);
       if (plan.covers) {
         launch("pool_backward_covering", plan.cube ? pool_backward_covering<T, 2> : pool_backward_covering<T, 0>,
-               one_thread_each(plan.windows), stream, src, diff_dst, diff_src, plan.shape, plan.windows, slope);
+               one_thread_each(plan.windows), stream, src, diff_dst, diff_src, plan.shape, plan.windows);
       } else {
         launch("pool_backward_gathering", pool_backward_gathering<T>, one_thread_each(plan.elements), stream, src,
-               diff_dst, diff_src, plan.shape, plan.elements, slope);
+               diff_dst, diff_src, plan.shape, plan.elements);
       }
     });
   };

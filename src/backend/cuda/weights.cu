@@ -1,11 +1,8 @@
 // Between the logical order of parameters and gradients and the order and type of the graphs, and the sum over rows
 // that is a bias gradient. Parameters lie anywhere in their arena, so fp32 is read and written four bytes at a time
 // there; what lies in scratch memory moves in whole vectors.
-#include <bit>
-
-#include "backend/cuda/device_side.cuh"
-#include "backend/cuda/element.cuh"
 #include "backend/cuda/plans.hpp"
+#include "backend/cuda/row_sums.cuh"
 
 namespace trainmark::cuda {
 namespace {
@@ -141,42 +138,22 @@ TileLaunch tiles_of(const WeightOrder& order, std::int64_t blocks_outer) {
 
 // --- Sums over rows --------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t most_parts = 1024;
 constexpr std::int64_t least_part = 128;  // rows
 constexpr int column_threads = 32, part_threads = 32;
 
-std::int64_t parts_of(std::int64_t rows) { return std::clamp<std::int64_t>(rows / least_part, 1, most_parts); }
+std::int64_t parts_of(std::int64_t rows) { return std::clamp<std::int64_t>(rows / least_part, 1, most_row_parts); }
 
-/// Block (part, group of columns): `vectors` threads wide and `lanes`, a power of two, high. The part's rows are dealt
-/// to the lanes, whose sums are then added pairwise.
 template <class T, int Width>
-__global__ void __launch_bounds__(block_threads)
-    sum_part(const T* from, std::int64_t rows, std::int64_t stored, int vectors, int lanes, float* partial) {
+__global__ void __launch_bounds__(block_threads) sum_part(const T* from, RowDeal deal, float* partial) {
   auto* slots = dynamic_shared<float>();
-  const int lane = static_cast<int>(threadIdx.x) / vectors;
-  const int vector = static_cast<int>(threadIdx.x) % vectors;
-  const std::int64_t column = (static_cast<std::int64_t>(blockIdx.y) * vectors + vector) * Width;
-  const std::int64_t length = (rows + gridDim.x - 1) / gridDim.x;
-  const std::int64_t begin = blockIdx.x * length;
-  const std::int64_t end = begin + length < rows ? begin + length : rows;
-  const bool works = lane < lanes && column < stored;
+  const RowShare share = share_of<Width>(deal);
   Pack<float, Width> sums{};
-  for (std::int64_t row = begin + lane; works && row < end; row += lanes) {
-    const Pack<T, Width> pack = load<Width>(from + row * stored + column);
+  for (std::int64_t row = share.first; row < share.end; row += deal.lanes) {
+    const Pack<T, Width> pack = load<Width>(from + row * deal.stored + share.column);
     for (int i = 0; i < Width; ++i)
       sums.values[i] += to_float(pack.values[i]);
   }
-  float* own = slots + static_cast<int>(threadIdx.x) * Width;
-  for (int half = lanes / 2; half > 0; half /= 2) {
-    if (works && lane >= half && lane < 2 * half) store<Width>(own, sums);
-    __syncthreads();
-    if (works && lane < half) {
-      const Pack<float, Width> others = load<Width>(own + half * vectors * Width);
-      for (int i = 0; i < Width; ++i)
-        sums.values[i] += others.values[i];
-    }
-  }
-  if (works && lane == 0) store<Width>(partial + blockIdx.x * stored + column, sums);
+  sum_lanes<Width>(deal, share, sums, slots, partial);
 }
 
 /// A block takes 32 columns; each of its 32 rows of threads takes every 32nd part.
@@ -197,14 +174,8 @@ __global__ void __launch_bounds__(column_threads* part_threads)
 
 template <class T, int Width>
 void launch_sum_part(cudaStream_t stream, const T* from, std::int64_t rows, std::int64_t stored, float* partial) {
-  const auto vectors = static_cast<int>(std::min<std::int64_t>(ceil_div(stored, Width), block_threads));
-  const auto lanes = static_cast<int>(std::bit_floor(static_cast<unsigned>(block_threads / vectors)));
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(parts_of(rows)),
-                    static_cast<unsigned>(ceil_div(stored, static_cast<std::int64_t>(vectors) * Width)));
-  shape.block.x = static_cast<unsigned>(ceil_div(static_cast<std::int64_t>(vectors) * lanes, 32) * 32);
-  shape.shared_bytes = static_cast<std::size_t>(shape.block.x) * Width * sizeof(float);
-  launch("sum_part", sum_part<T, Width>, shape, stream, from, rows, stored, vectors, lanes, partial);
+  const RowDeal deal(rows, stored, Width);
+  launch("sum_part", sum_part<T, Width>, deal.launch(parts_of(rows), Width), stream, from, deal, partial);
 }
 
 }  // namespace
@@ -262,7 +233,11 @@ void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t ro
       launch_sum_part<T, 1>(stream, values, rows, stored_channels, partial);
     }
   });
-  const std::int64_t parts = parts_of(rows);
+  add_parts(stream, partial, parts_of(rows), channels, stored_channels, to);
+}
+
+void add_parts(cudaStream_t stream, const float* partial, std::int64_t parts, std::int64_t channels,
+               std::int64_t stored_channels, float* to) {
   LaunchShape shape;
   shape.grid.x = static_cast<unsigned>(ceil_div(channels, column_threads));
   shape.block = dim3(column_threads, static_cast<unsigned>(std::min<std::int64_t>(parts, part_threads)));

@@ -78,6 +78,11 @@ TEST(Infer, GivesABlockItsPooledTensorAndItsWinners) {
   ASSERT_EQ(made.size(), 2U);
   EXPECT_EQ(made[0].shape, (Shape{2, 6, 4, 4, 4}));
   EXPECT_EQ(made[1].dtype, DType::u8);
+  const auto back = infer(ConvBlockBackwardWeights{block}, {tensor("s", {2, 4, 8, 8, 8}), made[1], made[0]});
+  ASSERT_EQ(back.size(), 3U);
+  EXPECT_EQ(back[0].shape, (Shape{6, 4, 3, 3, 3}));
+  EXPECT_EQ(back[1].shape, (Shape{6}));
+  EXPECT_EQ(back[2].shape, (Shape{2, 6, 8, 8, 8}));
 }
 
 TEST(Cost, CountsEveryTapOfAPaddedConvolution) {

@@ -1,0 +1,122 @@
+// A convolution's output is the largest tensor of a layer. Kept as its windows' winners it takes a sixteenth of the
+// memory until the backward pass, which then reads no activation at all, and sums the bias gradient where the gradient
+// is an eighth of the size.
+#include "backend/cuda/winners.hpp"
+
+#include "backend/cuda/pool_shape.cuh"
+#include "backend/cuda/row_sums.cuh"
+
+namespace trainmark::cuda {
+namespace {
+
+constexpr std::uint8_t above_zero = 0x80;  // beside the winner's number
+constexpr int side = 2;
+
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    pool_to_winners(const T* src, T* dst, std::uint8_t* winner, PoolShape shape, std::int64_t items) {
+  constexpr int width = vector_width<T>;
+  if (item() >= items) return;
+  const int channels = static_cast<int>(shape.vectors) * width;
+  const Spot spot = spot_of(item(), shape.dst, shape.vectors, width);
+  const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + spot.channel;
+  const auto winners = winners_of<side>(shape, src + start, channels);
+  Pack<T, width> best;
+  Pack<std::uint8_t, width> bytes;
+  for (int i = 0; i < width; ++i) {
+    best.values[i] = from_float<T>(winners.best[i]);
+    bytes.values[i] =
+        static_cast<std::uint8_t>(winners.tap[i] | (winners.best[i] > 0.0F ? static_cast<int>(above_zero) : 0));
+  }
+  store<width>(dst + item() * width, best);
+  store<width>(winner + item() * width, bytes);
+}
+
+/// A row is a window. Every element of the volume is written: what did not win gets zero.
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    winners_to_volume(const std::uint8_t* winner, const T* diff_dst, T* diff_src, PoolShape shape, RowDeal deal,
+                      float slope, float* partial) {
+  constexpr int width = vector_width<T>;
+  auto* slots = dynamic_shared<float>();
+  const RowShare share = share_of<width>(deal);
+  const auto channels = static_cast<int>(deal.stored);
+  Pack<float, width> sums{};
+  for (std::int64_t row = share.first; row < share.end; row += deal.lanes) {
+    const std::int64_t at = row * deal.stored + share.column;
+    const auto bytes = load<width>(winner + at);
+    Pack<T, width> diff = load<width>(diff_dst + at);
+    for (int i = 0; i < width; ++i) {
+      if ((bytes.values[i] & above_zero) == 0) diff.values[i] = from_float<T>(slope * to_float(diff.values[i]));
+      sums.values[i] += to_float(diff.values[i]);
+    }
+    const Spot spot = spot_of(row, shape.dst, 1, width);
+    const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + share.column;
+    over_taps<side>(shape, channels, [&](int tap, int offset) {
+      Pack<T, width> pack;
+      for (int i = 0; i < width; ++i)
+        pack.values[i] = (bytes.values[i] & ~above_zero) == tap ? diff.values[i] : from_float<T>(0.0F);
+      store<width>(diff_src + start + offset, pack);
+    });
+  }
+  sum_lanes<width>(deal, share, sums, slots, partial);
+}
+
+RowDeal deal_of(std::int64_t windows, std::int64_t channels, int width) { return {windows, padded(channels), width}; }
+
+}  // namespace
+
+CubePool::CubePool(const Pool& pool, const TensorDesc& src, const Shape& dst)
+    : pool_(pool), src_(src), dst_(dst), windows_(dst.elements() / dst[1]), channels_(dst[1]) {}
+
+void CubePool::forward(cudaStream_t stream, const void* src, void* dst, void* winner) const {
+  const PoolShape shape = pool_shape(PoolWindow(pool_, src_, dst_), src_.dtype);
+  const std::int64_t items = windows_ * shape.vectors;
+  with_type(src_.dtype, [&]<class T>(Type<T>) {
+    launch("pool_to_winners", pool_to_winners<T>, one_thread_each(items), stream, static_cast<const T*>(src),
+           static_cast<T*>(dst), static_cast<std::uint8_t*>(winner), shape, items);
+  });
+}
+
+void CubePool::backward(cudaStream_t stream, const void* winner, const void* diff_dst, float slope, void* diff_src,
+                        float* diff_bias, void* scratch) const {
+  const PoolShape shape = pool_shape(PoolWindow(pool_, src_, dst_), src_.dtype);
+  auto* partial = static_cast<float*>(scratch);
+  with_type(src_.dtype, [&]<class T>(Type<T>) {
+    const RowDeal deal = deal_of(windows_, channels_, vector_width<T>);
+    launch("winners_to_volume", winners_to_volume<T>, deal.launch(parts(), vector_width<T>), stream,
+           static_cast<const std::uint8_t*>(winner), static_cast<const T*>(diff_dst), static_cast<T*>(diff_src), shape,
+           deal, slope, partial);
+  });
+  add_parts(stream, partial, parts(), channels_, padded(channels_), diff_bias);
+}
+
+/// As many as keep every lane busy.
+std::int64_t CubePool::parts() const {
+  const auto width = static_cast<int>(access_bytes / static_cast<std::int64_t>(size_of(src_.dtype)));
+  const RowDeal deal = deal_of(windows_, channels_, width);
+  return std::clamp<std::int64_t>(windows_ / deal.lanes, 1, most_row_parts);
+}
+
+std::size_t CubePool::scratch_bytes() const {
+  return static_cast<std::size_t>(parts() * padded(channels_)) * sizeof(float);
+}
+
+TensorDesc volume_under(const TensorDesc& pooled) {
+  Shape shape = pooled.shape;
+  for (std::size_t axis = 2; axis < shape.rank(); ++axis)
+    shape[axis] *= side;
+  return activation_desc(shape, pooled.dtype);
+}
+
+bool ends_in_cubes(const ConvBlock& block, const Shape& src, const Shape& dst) {
+  const std::vector<int> twos(3, side);
+  if (!block.has_pool || block.pool.kernel != twos || block.pool.stride != twos || src.rank() != 5) return false;
+  for (std::size_t axis = 0; axis < twos.size(); ++axis) {
+    const std::int64_t room = src[axis + 2] + block.conv.pad_lo[axis] + block.conv.pad_hi[axis];
+    if ((room - block.conv.kernel[axis]) / block.conv.stride[axis] + 1 != side * dst[axis + 2]) return false;
+  }
+  return block.activation.curve == Curve::leaky_relu;
+}
+
+}  // namespace trainmark::cuda

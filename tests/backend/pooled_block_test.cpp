@@ -1,0 +1,113 @@
+// The block of convolution, curve and pool against the three operations it stands for: widths that no vector divides,
+// whole numbers with many equal maxima, and the gradients that its winners lead back.
+#include "backend/harness.hpp"
+
+namespace trainmark::test {
+namespace {
+
+class BackendPooledBlock : public BackendTest {
+ protected:
+  struct Problem {
+    Shape src;
+    std::int64_t outputs = 8;
+    float slope = 0.3F;
+    int kernel = 3;
+  };
+  struct Expected {
+    Array dst, active, magnitudes;
+  };
+
+  /// The CPU's block is for a network's first layer, whose data gradient nobody wants.
+  [[nodiscard]] bool any_layer() const { return backend->name() == "cuda"; }
+
+  [[nodiscard]] std::vector<Problem> problems() const {
+    std::vector<Problem> all = {{{1, 4, 2, 2, 2}, 8},       {{2, 4, 8, 8, 8}, 32},        {{3, 1, 4, 6, 2}, 16},
+                                {{1, 8, 2, 4, 10}, 40},     {{2, 3, 6, 2, 14}, 64, 0.1F}, {{1, 5, 4, 4, 34}, 24},
+                                {{2, 6, 2, 10, 6}, 8, 1.0F}};
+    if (any_layer()) {
+      const std::vector<Problem> more = {{{2, 16, 4, 4, 4}, 24},
+                                         {{1, 17, 4, 2, 6}, 5},
+                                         {{2, 8, 4, 4, 4}, 264},
+                                         {{3, 4, 4, 6, 4}, 7, 0.0F},
+                                         {{2, 4, 6, 4, 4}, 16, 0.3F, 2}};
+      all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+  }
+  [[nodiscard]] static ConvBlock block(const Problem& problem) {
+    const std::vector<int> one(3, 1), two(3, 2), kernel(3, problem.kernel), before(3, (problem.kernel - 1) / 2);
+    return {.conv = {kernel, one, before, one},
+            .activation = {.curve = Curve::leaky_relu, .slope = problem.slope},
+            .has_pool = true,
+            .pool = {two, two}};
+  }
+  [[nodiscard]] static Expected expected(const ConvBlock& op, const Array& src, const Array& weights,
+                                         const Array& bias) {
+    const Array active = reference::activation(op.activation, reference::conv(op.conv, src, weights, bias));
+    const Array sizes = reference::conv(op.conv, magnitude(src), magnitude(weights), magnitude(bias));
+    return {reference::pool(op.pool, active), active, reference::pool(op.pool, sizes)};
+  }
+
+  void check(const Problem& problem, bool integers) {
+    SCOPED_TRACE(to_string(problem.src) + " to " + std::to_string(problem.outputs));
+    const ConvBlock op = block(problem);
+    const Shape weights_shape{problem.outputs, problem.src[1], problem.kernel, problem.kernel, problem.kernel};
+    const Array src = integers ? whole(problem.src, -1, 3) : random(problem.src);
+    const Array weights = integers ? whole(weights_shape, -1, 3) : random(weights_shape);
+    const Array bias = integers ? whole(Shape{problem.outputs}, -1, 3) : random(Shape{problem.outputs});
+    const Expected wanted = expected(op, src, weights, bias);
+    const Shape& pooled = wanted.dst.shape;
+    const TensorDesc winner{pooled, DType::u8, logical_layout};
+
+    auto inputs = list(activation(src), parameter(weights), parameter(bias));
+    auto results = execute(op, inputs, {output(pooled), winner});
+    expect_close(logical(results[0]), wanted.dst, wanted.magnitudes);
+    expect_equal(result(op, inputs, output(pooled)), logical(results[0]));   // an evaluation wants no winners
+    if (any_layer() && !integers && GetParam().dtype != DType::f32) return;  // rounding makes maxima equal
+
+    const Array diff = integers ? whole(pooled, -3, 7) : random(pooled);
+    const auto through = [&](const Array& from) {
+      return reference::activation_backward(op.activation, wanted.active,
+                                            reference::pool_backward(op.pool, wanted.active, from));
+    };
+    const auto gradients = reference::conv_backward_weights(op.conv, src, through(diff));
+    const auto sizes = reference::conv_backward_weights(op.conv, magnitude(src), through(magnitude(diff)));
+    const auto backward = list(std::move(inputs[0]), std::move(results[1]), activation(diff));
+    const ConvBlockBackwardWeights derivative{op};
+    std::vector<TensorDesc> outputs = {gradient(weights_shape), gradient(Shape{problem.outputs})};
+    const auto first_layer = execute(derivative, backward, outputs);
+    expect_close(logical(first_layer[0]), gradients.weights, sizes.weights, weight_gradient_type());
+    expect_close(logical(first_layer[1]), gradients.bias, sizes.bias, weight_gradient_type());
+
+    outputs.push_back(output(wanted.active.shape));
+    if (!any_layer()) {
+      EXPECT_NE(backend->refusal(derivative, {descs(backward), outputs}), "");
+      return;
+    }
+    const auto inner_layer = execute(derivative, backward, outputs);
+    expect_equal(logical(inner_layer[0]), logical(first_layer[0]));
+    expect_equal(logical(inner_layer[1]), logical(first_layer[1]));
+    expect_close(logical(inner_layer[2]), through(diff), through(magnitude(diff)));
+  }
+  [[nodiscard]] static std::vector<TensorDesc> descs(const std::vector<Operand>& operands) {
+    std::vector<TensorDesc> all;
+    for (const Operand& operand : operands)
+      all.push_back(operand.desc);
+    return all;
+  }
+};
+
+TEST_P(BackendPooledBlock, AgreesWithItsPartsForwardAndBackward) {
+  for (const Problem& problem : problems())
+    check(problem, false);
+}
+
+TEST_P(BackendPooledBlock, FirstOfEqualMaximaTakesTheGradient) {
+  for (const Problem& problem : problems())
+    check(problem, true);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, BackendPooledBlock, testing::ValuesIn(cases()), name_of_case);
+
+}  // namespace
+}  // namespace trainmark::test
