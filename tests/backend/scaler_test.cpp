@@ -49,6 +49,34 @@ class BackendScaler : public BackendTest {
   }
 };
 
+/// Gradients of several batches: whole numbers, so that sums are exact, one element more on either side.
+TEST_P(BackendScaler, GradientsOfSeveralBatchesAddUpAndTheSumStartsAnew) {
+  for (const std::int64_t count : {1, 3, 16, 17, 1000, 70001}) {
+    for (const std::int64_t offset : {0, 1, 4}) {
+      SCOPED_TRACE(std::to_string(count) + " from " + std::to_string(offset));
+      const Shape shape{count + offset + 1};
+      const Operand sums = parameter(Array(shape));
+      Array expected(shape);
+      for (const bool last : {false, false, true}) {
+        const Array gradients = whole(shape, -100, 200);
+        const Operand values = parameter(gradients);
+        Planned planned = backend->plan(Accumulate{.range = {7, 7 + count}, .last = last});
+        run(planned,
+            {static_cast<float*>(values.buffer.data()) + offset, static_cast<float*>(sums.buffer.data()) + offset});
+        for (std::int64_t i = offset; i < offset + count; ++i)
+          expected[i] += gradients[i];
+        Array left = gradients;
+        if (last)
+          std::swap_ranges(left.values.begin() + offset, left.values.begin() + offset + count,
+                           expected.values.begin() + offset);
+        expect_equal(logical(values), left);
+        if (last) expected = Array(shape);
+        expect_equal(logical(sums), expected);
+      }
+    }
+  }
+}
+
 TEST_P(BackendScaler, CheckFindsOneBadGradientWhereverItStands) {
   for (const std::int64_t count : {1, 3, 16, 17, 1000, 70001}) {
     SCOPED_TRACE(count);
