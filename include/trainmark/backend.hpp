@@ -100,10 +100,10 @@ struct BackendOptions {
   std::string overlap = "auto";  ///< auto, on, off: all-reduce beside the backward pass
   bool tf32 = false;             ///< fp32 matrix work may round its operands to TF32; set by run from the precision
   // For devices; the CPU takes them without effect.
-  bool deterministic = false;  ///< leaves out algorithms whose results vary from run to run
-  bool autotune = false;       ///< plans are chosen by timing candidates instead of by heuristics
+  bool deterministic = false;   ///< leaves out algorithms whose results vary from run to run
+  bool autotune = false;        ///< plans are chosen by timing candidates instead of by heuristics
   std::string plan_cache = {};  ///< folder that keeps plans from one run to the next; empty: none
-  bool capture = true;         ///< a step is one launch; false: launch by launch
+  bool capture = true;          ///< a step is one launch; false: launch by launch
 };
 
 /// Named seconds per launch of the last profiled step.
@@ -162,6 +162,8 @@ class Backend {
   virtual Planned plan(const ConvBlock&, const Operands&) = 0;
   virtual Planned plan(const PoolActivationBackward&, const Operands&) = 0;
   virtual Planned plan(const ConvBlockBackwardWeights&, const Operands&) = 0;
+  /// args: gradients of the range, their sums so far.
+  virtual Planned plan(const Accumulate&) = 0;
   /// Works on arenas. args: gradients of the range. `collective` outlives the plan.
   virtual Planned plan(const AllReduce&, Collective& collective) = 0;
   /// args: gradients of the range, loss_scale.

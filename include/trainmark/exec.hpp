@@ -48,6 +48,8 @@ class ModelState {
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
   [[nodiscard]] float* parameters() const noexcept;
   [[nodiscard]] float* gradients() const noexcept;
+  /// Of the step's earlier batches, zero between steps; null where the graph does not accumulate.
+  [[nodiscard]] float* gradient_sums() const noexcept;
   [[nodiscard]] float* slot(int index) const noexcept;
   [[nodiscard]] double* metrics() const noexcept;  ///< |p - y| sum, (p - y)^2 sum, outputs counted
   [[nodiscard]] LossScale* scaler() const noexcept;
@@ -76,7 +78,7 @@ class ModelState {
   std::int64_t elements_ = 0;
   int slots_ = 0;
   std::optional<LossScaling> scaling_;
-  std::unique_ptr<Arena> parameters_, gradients_, slot_arena_, metrics_, scaler_;
+  std::unique_ptr<Arena> parameters_, gradients_, gradient_sums_, slot_arena_, metrics_, scaler_;
   std::unique_ptr<std::byte[]> bounce_;  // host memory through which a hash reads the device
 };
 

@@ -84,6 +84,12 @@ struct DropoutBackward {  // (diff_dst, step_state) -> (diff_src)
   Dropout dropout;
   bool operator==(const DropoutBackward&) const = default;
 };
+struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of the gradient arena to what earlier
+                     // batches
+  Range range;       // of the step left of them; at its last batch the gradients become that sum, which starts anew
+  bool last = false;
+  bool operator==(const Accumulate&) const = default;
+};
 struct AllReduce {  // (gradients...) -> (): sums the elements [begin, end) of the gradient arena over all ranks
   Range range;
   bool operator==(const AllReduce&) const = default;
@@ -127,7 +133,7 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
 
 using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData,
                         ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
-                        DropoutBackward, AllReduce, GradientCheck, Update, AdjustLossScale, ConvBlock,
+                        DropoutBackward, Accumulate, AllReduce, GradientCheck, Update, AdjustLossScale, ConvBlock,
                         PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
@@ -221,6 +227,9 @@ class GraphBuilder {
 /// data gradients. Nothing flows into `input` tensors.
 [[nodiscard]] Graph differentiate(Graph forward);
 
+/// Appends to a differentiated graph what keeps its gradients and its loss for later batches of the same step.
+[[nodiscard]] Graph accumulate(Graph graph);
+
 /// Parameters whose names are in `tensors` get `decay` in their update.
 struct DecayRule {
   float decay = 0.0F;
@@ -230,8 +239,9 @@ struct DecayRule {
 /// and the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the
 /// last.
 /// Where the loss takes a loss scale, gradients are checked after their sum, all of them before the first update, and
-/// `scaling` moves the scale at the end.
+/// `scaling` moves the scale at the end. With `accumulated` a bucket first takes in what accumulate() kept of earlier
+/// batches.
 [[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
-                                      const LossScaling& scaling = {});
+                                      const LossScaling& scaling = {}, bool accumulated = false);
 
 }  // namespace trainmark

@@ -28,14 +28,22 @@ struct DataOptions {
 
 struct TrainOptions {
   std::int64_t global_batch = 64;
-  std::string until = "target";       ///< target, epochs, steps, seconds
-  std::int64_t epochs = 128;          ///< until=epochs: how many; until=target: at most
-  std::int64_t steps = 100;           ///< until=steps
-  double seconds = 60.0;              ///< until=seconds
-  double target = 0.124;              ///< validation MAE to reach
-  std::string precision = "fp32";     ///< fp32, tf32, bf16, fp16
-  std::string loss_scaling = "auto";  ///< auto: with fp16; on: always
-  double bucket_mib = 4.0;            ///< least size of an all-reduce bucket
+  std::int64_t gradient_accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
+  std::string until = "target";                  ///< target, epochs, steps, seconds
+  std::int64_t epochs = 128;                     ///< until=epochs: how many; until=target: at most
+  std::int64_t steps = 100;                      ///< until=steps
+  double seconds = 60.0;                         ///< until=seconds
+  double target = 0.124;                         ///< validation MAE to reach
+  std::string precision = "fp32";                ///< fp32, tf32, bf16, fp16
+  std::string loss_scaling = "auto";             ///< auto: with fp16; on: always
+  double bucket_mib = 4.0;                       ///< least size of an all-reduce bucket
+
+  /// Samples that all ranks compute at a time.
+  [[nodiscard]] std::int64_t batch() const noexcept { return global_batch / gradient_accumulation_steps; }
+  /// Whether so many ranks can share a step evenly.
+  [[nodiscard]] bool divides(std::int64_t ranks) const noexcept {
+    return global_batch % (ranks * gradient_accumulation_steps) == 0;
+  }
   bool operator==(const TrainOptions&) const = default;
 };
 
@@ -137,9 +145,9 @@ struct RunContext {
   std::string environment_json;      ///< env.json's content from cli (build features, versions, selected variables)
   Interrupts* interrupts = nullptr;  ///< may be null (tests): then signals keep their default meaning
   bool quiet = false;
-  bool terminal = false;  ///< stderr is one
-  bool dry_run = false;   ///< stops before staging, after everything was planned
-  bool check = false;     ///< compares the backend with the CPU on random data instead of running
+  bool terminal = false;                   ///< stderr is one
+  bool dry_run = false;                    ///< stops before staging, after everything was planned
+  bool check = false;                      ///< compares the backend with the CPU on random data instead of running
   std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
 };
 
@@ -158,6 +166,11 @@ struct RunOutcome {
 
 /// Element type of activations for a train.precision.
 [[nodiscard]] DType compute_type(const std::string& precision);
+
+/// For complaints: "64 is not divisible by 3 ranks", and in how many parts each takes its share, if in several.
+[[nodiscard]] std::string indivisible(const TrainOptions& train, std::int64_t ranks);
+/// " in 4 parts" where a rank computes its share of a step so, else nothing.
+[[nodiscard]] std::string in_parts(const TrainOptions& train);
 
 /// Cross-field checks that need the world or the dataset's counts: batch against ranks, samples against batch and
 /// shards, closed division. All complaints at once, one line each, with the JSON pointer of the key.

@@ -122,6 +122,7 @@ class NullBackend final : public Backend {
   Planned plan(const PoolActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
   Planned plan(const ConvBlockBackwardWeights&, const Operands& operands) override { return planned(operands); }
   Planned plan(const AllReduce&, Collective&) override { return planned({}); }
+  Planned plan(const Accumulate&) override { return planned({}); }
   Planned plan(const GradientCheck&) override { return planned({}); }
   Planned plan(const Update&) override { return planned({}); }
   Planned plan(const AdjustLossScale&) override { return planned({}); }

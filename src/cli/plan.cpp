@@ -66,14 +66,13 @@ MemoryPlan pool_of(const Graph& graph) {
 }
 
 StepPlan plan_step(const RunOptions& options, int ranks, const std::string& device) {
-  if (options.train.global_batch % ranks != 0) {
-    throw Error(ExitCode::usage,
-                Complaint{"/train/global_batch",
-                          fmt::format("{} is not divisible by {} ranks", options.train.global_batch, ranks),
-                          "every rank takes the same share", "choose other --ranks or another batch"});
+  if (!options.train.divides(ranks)) {
+    throw Error(ExitCode::usage, Complaint{"/train/global_batch", indivisible(options.train, ranks),
+                                           "every rank takes the same share", "choose other --ranks or another batch"});
   }
+  const std::int64_t accumulation = options.train.gradient_accumulation_steps;
   StepPlan plan;
-  plan.local_batch = options.train.global_batch / ranks;
+  plan.local_batch = options.train.batch() / ranks;
   const GraphOptions graph_options{plan.local_batch, options.train.global_batch, compute_type(options.train.precision),
                                    static_cast<std::uint64_t>(options.seed), options.train.loss_scaling == "on"};
   const Graph forward = training_graph(options.model, graph_options);
@@ -81,9 +80,9 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   plan.parameters = forward.parameter_elements();
   plan.tensors = std::count_if(forward.tensors.begin(), forward.tensors.end(),
                                [](const Tensor& tensor) { return tensor.role == Role::parameter; });
-  const Graph step =
-      reduce_and_update(differentiate(forward), static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
-                        SgdMomentum{static_cast<float>(options.optimizer.momentum)}, decay_rule(options.model));
+  const Graph step = reduce_and_update(
+      differentiate(forward), static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
+      SgdMomentum{static_cast<float>(options.optimizer.momentum)}, decay_rule(options.model), {}, accumulation > 1);
   for (const Node& node : step.nodes) {
     const Cost each = cost(step, node);
     plan.rows.push_back({node.name, std::string(name_of(node.op)), shape_of(step, node), each});
@@ -95,13 +94,23 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
     }
   }
   plan.training_macs_per_sample = plan.total.macs / plan.local_batch;
+  const Cost earlier = cost(accumulate(differentiate(forward)));
+  for (std::int64_t more = 1; more < accumulation; ++more)
+    plan.total += earlier;
   plan.memory = pool_of(step);
-  // Parameters, velocity, and gradients with the loss behind them, all fp32 whatever the precision.
-  plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + step.gradient_elements());
+  // Parameters, velocity, and gradients with the loss behind them (and their sums over batches): fp32 always.
+  const std::int64_t gradients = (accumulation > 1 ? 2 : 1) * step.gradient_elements();
+  plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + gradients);
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(data_schema(options.model).sample_bytes());
-  if (!device.empty()) plan.prediction = predict(device, options, step);
+  if (!device.empty()) {
+    plan.prediction = predict(device, options, step);
+    if (accumulation > 1) {
+      const Prediction each = predict(device, options, accumulate(differentiate(forward)));
+      plan.prediction->seconds += static_cast<double>(accumulation - 1) * each.seconds;
+    }
+  }
   return plan;
 }
 
@@ -115,8 +124,8 @@ void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
                row.cost.parameters, row.cost.macs, static_cast<double>(row.cost.flops) * 1e-9,
                mib(static_cast<double>(row.cost.bytes)));
   }
-  fmt::print("\n{} rank(s), {} sample(s) each of a global batch of {}, {}\n", ranks, plan.local_batch,
-             options.train.global_batch, options.train.precision);
+  fmt::print("\n{} rank(s), {} sample(s) each of a global batch of {}{}, {}\n", ranks, plan.local_batch,
+             options.train.global_batch, in_parts(options.train), options.train.precision);
   fmt::print("parameters       {} in {} tensors\n", plan.parameters, plan.tensors);
   fmt::print("forward          {} MACs a sample\n", plan.forward_macs_per_sample);
   fmt::print("training         {:.1f} GFLOP a sample (2 per MAC, dense count)\n",
@@ -137,7 +146,7 @@ void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
     fmt::print("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
 }
 
-void print_prediction(const Prediction& prediction, std::int64_t local_batch) {
+void print_prediction(const Prediction& prediction, std::int64_t samples) {
   fmt::print("\n{}: a bound from the device's ceilings ({}), never a measurement\n", prediction.device,
              prediction.ceilings);
   fmt::print("plans            {}\n", prediction.plans);
@@ -146,7 +155,7 @@ void print_prediction(const Prediction& prediction, std::int64_t local_batch) {
                mib(static_cast<double>(prediction.pool_bytes)), mib(static_cast<double>(prediction.scratch_bytes)));
   }
   fmt::print("step             at least {:.3f} ms, so at most {:.0f} samples/s a device (all-reduce left out)\n",
-             1e3 * prediction.seconds, static_cast<double>(local_batch) / prediction.seconds);
+             1e3 * prediction.seconds, static_cast<double>(samples) / prediction.seconds);
   std::vector<NodeBound> nodes = prediction.nodes;
   std::stable_sort(nodes.begin(), nodes.end(),
                    [](const NodeBound& a, const NodeBound& b) { return a.seconds > b.seconds; });
@@ -196,6 +205,7 @@ void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
   Json document = {{"ranks", ranks},
                    {"global_batch", options.train.global_batch},
                    {"local_batch", plan.local_batch},
+                   {"gradient_accumulation_steps", options.train.gradient_accumulation_steps},
                    {"precision", options.train.precision},
                    {"parameters", plan.parameters},
                    {"parameter_tensors", plan.tensors},
@@ -246,7 +256,7 @@ void add_plan(CLI::App& app, Action& action) {
         print_json(plan, options, flags->ranks);
       } else {
         print_text(plan, options, flags->ranks);
-        if (plan.prediction) print_prediction(*plan.prediction, plan.local_batch);
+        if (plan.prediction) print_prediction(*plan.prediction, options.train.global_batch / flags->ranks);
       }
       return 0;
     };

@@ -54,10 +54,8 @@ int validate(const Flags& flags) {
       const DatasetFacts facts = facts_of(options, note);
       const bool known = facts.train_samples > 0 && facts.validation_samples > 0;
       if (known && complaints.empty()) complaints = check_options(options, flags.ranks, flags.nodes, facts);
-      if (!known && options.train.global_batch % flags.ranks != 0) {
-        complaints.push_back(fmt::format("/train/global_batch: {} is not divisible by {} ranks",
-                                         options.train.global_batch, flags.ranks));
-      }
+      if (!known && !options.train.divides(flags.ranks))
+        complaints.push_back("/train/global_batch: " + indivisible(options.train, flags.ranks));
     }
     if (!complaints.empty()) code = ExitCode::usage;
   } catch (const Error& error) {

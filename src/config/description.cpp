@@ -161,6 +161,12 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                  .unit = "samples",
                  .minimum = 1},
                 &train.global_batch);
+  visitor.field(
+      {.name = "gradient_accumulation_steps",
+       .doc = "Parts in which each rank computes its share of a step, one after the other, for a global batch "
+              "that does not fit in memory; their gradients are summed before they leave.",
+       .minimum = 1},
+      &train.gradient_accumulation_steps);
   visitor.field({.name = "until",
                  .doc = "target: the validation error is reached (a time to train); epochs, steps, seconds: fixed "
                         "work, which reports rates only.",

@@ -31,6 +31,7 @@ class PlanNode {
   Planned operator()(const DenseBackwardWeights& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const ActivationBackward& op) const { return backend_.plan(op, operands_); }
   Planned operator()(const DropoutBackward& op) const { return backend_.plan(op, operands_); }
+  Planned operator()(const Accumulate& op) const { return backend_.plan(op); }
   Planned operator()(const AllReduce& op) const { return backend_.plan(op, collective_); }
   Planned operator()(const GradientCheck& op) const { return backend_.plan(op); }
   Planned operator()(const Update& op) const { return backend_.plan(op); }

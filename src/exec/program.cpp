@@ -70,7 +70,10 @@ struct Program::Impl {
   [[nodiscard]] std::vector<void*> arguments(std::size_t at, int slot) const {
     const Node& node = planned.graph.nodes[at];
     std::vector<void*> args;
-    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+    if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
+      args.push_back(state.gradients() + sum->range.begin);
+      args.push_back(state.gradient_sums() + sum->range.begin);
+    } else if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
       args.push_back(state.gradients() + reduce->range.begin);
     } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
       args.push_back(state.gradients() + check->range.begin);

@@ -53,9 +53,12 @@ std::vector<std::vector<Access>> accesses_of(const Graph& graph, const MemoryPla
       accesses.push_back(access_of(graph, id, memory, bytes, false));
     for (const TensorId id : node.outputs)
       accesses.push_back(access_of(graph, id, memory, bytes, true));
-    // Four operations work on arenas in place, which their operands do not say.
+    // Five operations work on arenas in place, which their operands do not say.
     constexpr Range whole_scaler = {0, loss_scale_extent};
-    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+    if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
+      accesses.push_back({Space::gradient, sum->range, sum->last});
+      accesses.push_back({Space::gradient_sum, sum->range, true});
+    } else if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
       accesses.push_back({Space::gradient, reduce->range, true});
     } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
       accesses.push_back({Space::gradient, check->range, false});

@@ -10,7 +10,7 @@
 namespace trainmark {
 
 /// The memories that nodes share. A range of one never overlaps a range of another.
-enum class Space : std::uint8_t { pool, input, parameter, gradient, slot, metric, scaler };
+enum class Space : std::uint8_t { pool, input, parameter, gradient, gradient_sum, slot, metric, scaler };
 
 struct Access {
   Space space = Space::pool;

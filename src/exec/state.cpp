@@ -46,11 +46,16 @@ ModelState::ModelState(Backend& backend, const Graph& graph, int slots)
   slot_arena_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_ * slots));
   metrics_ = std::make_unique<Arena>(backend, metric_sums_count * sizeof(double));
   scaler_ = std::make_unique<Arena>(backend, sizeof(LossScale));
-  for (const Node& node : graph.nodes)
+  for (const Node& node : graph.nodes) {
     if (const auto* adjust = std::get_if<AdjustLossScale>(&node.op)) scaling_ = adjust->rule;
+    if (std::holds_alternative<Accumulate>(node.op) && gradient_sums_ == nullptr)
+      gradient_sums_ = std::make_unique<Arena>(backend, gradients_->bytes());
+  }
   Stream& stream = backend.stream(Lane::compute);
-  for (const Arena* arena : {parameters_.get(), gradients_.get(), slot_arena_.get(), metrics_.get(), scaler_.get()})
-    backend.fill_zero(stream, arena->data(), arena->bytes());
+  for (const Arena* arena :
+       {parameters_.get(), gradients_.get(), gradient_sums_.get(), slot_arena_.get(), metrics_.get(), scaler_.get()}) {
+    if (arena != nullptr) backend.fill_zero(stream, arena->data(), arena->bytes());
+  }
   stream.synchronize();
   reset_loss_scale();
 }
@@ -84,6 +89,9 @@ void ModelState::initialise(std::uint64_t seed) {
 
 float* ModelState::parameters() const noexcept { return reinterpret_cast<float*>(parameters_->data()); }
 float* ModelState::gradients() const noexcept { return reinterpret_cast<float*>(gradients_->data()); }
+float* ModelState::gradient_sums() const noexcept {
+  return gradient_sums_ == nullptr ? nullptr : reinterpret_cast<float*>(gradient_sums_->data());
+}
 float* ModelState::slot(int index) const noexcept {
   return reinterpret_cast<float*>(slot_arena_->data()) + index * elements_;
 }

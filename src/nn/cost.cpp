@@ -38,6 +38,10 @@ class CostOf {
     constexpr std::int64_t moved = 2 * sizeof(float);
     return {.macs = 0, .flops = reduce.range.size(), .bytes = moved * reduce.range.size(), .parameters = 0};
   }
+  Cost operator()(const Accumulate& sum) const {
+    const std::int64_t moved = (sum.last ? 4 : 3) * static_cast<std::int64_t>(sizeof(float));
+    return {.macs = 0, .flops = sum.range.size(), .bytes = moved * sum.range.size(), .parameters = 0};
+  }
   Cost operator()(const GradientCheck& check) const {
     constexpr std::int64_t moved = sizeof(float);
     return {.macs = 0, .flops = check.range.size(), .bytes = moved * check.range.size(), .parameters = 0};

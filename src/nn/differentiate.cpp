@@ -57,6 +57,7 @@ class Differentiate {
   void operator()(const DenseBackwardWeights&) { not_forward(); }
   void operator()(const ActivationBackward&) { not_forward(); }
   void operator()(const DropoutBackward&) { not_forward(); }
+  void operator()(const Accumulate&) { not_forward(); }
   void operator()(const AllReduce&) { not_forward(); }
   void operator()(const GradientCheck&) { not_forward(); }
   void operator()(const Update&) { not_forward(); }

@@ -25,6 +25,7 @@ struct NameOf {
   std::string_view operator()(const DenseBackwardWeights&) const { return "DenseBackwardWeights"; }
   std::string_view operator()(const ActivationBackward&) const { return "ActivationBackward"; }
   std::string_view operator()(const DropoutBackward&) const { return "DropoutBackward"; }
+  std::string_view operator()(const Accumulate&) const { return "Accumulate"; }
   std::string_view operator()(const AllReduce&) const { return "AllReduce"; }
   std::string_view operator()(const GradientCheck&) const { return "GradientCheck"; }
   std::string_view operator()(const Update&) const { return "Update"; }

@@ -109,6 +109,7 @@ class Infer {
     arity(2);
     return {activation(inputs_[0].shape, inputs_[0].dtype)};
   }
+  Tensors operator()(const Accumulate&) const { return {}; }
   Tensors operator()(const AllReduce&) const { return {}; }
   Tensors operator()(const GradientCheck&) const {
     scaler(inputs_.size() - 1);

@@ -111,8 +111,17 @@ std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rul
 
 }  // namespace
 
+Graph accumulate(Graph graph) {
+  graph.nodes.push_back({"accumulate",
+                         Accumulate{.range = {0, graph.gradient_elements()}, .last = false},
+                         gradients_in_order(graph),
+                         {},
+                         Lane::compute});
+  return graph;
+}
+
 Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
-                        const LossScaling& scaling) {
+                        const LossScaling& scaling, bool accumulated) {
   for (const std::string& name : decay.tensors)
     TRAINMARK_CHECK(graph.tensors[static_cast<std::size_t>(graph.find(name))].role == Role::parameter, name);
   const Controls controls = controls_of(graph);
@@ -122,8 +131,12 @@ Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule
   std::vector<Node> checks, updates;
   for (std::size_t at = 0; at < buckets.size(); ++at) {
     const Bucket& bucket = buckets[at];
-    after[ready_after(graph, bucket)].push_back(
-        {fmt::format("reduce{}", at), AllReduce{bucket.range}, bucket.gradients, {}, Lane::communication});
+    std::vector<Node>& ready = after[ready_after(graph, bucket)];
+    if (accumulated) {
+      const Accumulate sum{.range = bucket.range, .last = true};
+      ready.push_back({fmt::format("accumulate{}", at), sum, bucket.gradients, {}, Lane::compute});
+    }
+    ready.push_back({fmt::format("reduce{}", at), AllReduce{bucket.range}, bucket.gradients, {}, Lane::communication});
     if (controls.loss_scale) checks.push_back(check_of(graph, bucket, *controls.loss_scale, at));
     for (Node& update : updates_of(graph, bucket, rule, decay, controls))
       updates.push_back(std::move(update));

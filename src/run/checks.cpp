@@ -31,12 +31,13 @@ void check_backend_options(const BackendOptions& options, Complaints& complaints
 
 void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Complaints& complaints) {
   const std::int64_t batch = options.train.global_batch;
-  if (batch % ranks != 0) {
+  if (!options.train.divides(ranks)) {
+    const std::int64_t parts = ranks * options.train.gradient_accumulation_steps;
     complaints.push_back(
-        fmt::format("/train/global_batch: {} is not divisible by the {} ranks of this launch (every rank takes the "
-                    "same share); use {} or {}, "
-                    "or another number of ranks",
-                    batch, ranks, std::max<std::int64_t>(1, batch / ranks) * ranks, (batch / ranks + 1) * ranks));
+        fmt::format("/train/global_batch: {} (every rank of this launch takes the same share); use {} or {}, or "
+                    "another number of ranks",
+                    indivisible(options.train, ranks), std::max<std::int64_t>(1, batch / parts) * parts,
+                    (batch / parts + 1) * parts));
   }
   if (samples < ranks) {
     complaints.push_back(
@@ -64,6 +65,15 @@ void check_closed(const RunOptions& options, const DatasetFacts& facts, Complain
 
 }  // namespace
 
+std::string in_parts(const TrainOptions& train) {
+  if (train.gradient_accumulation_steps == 1) return "";
+  return fmt::format(" in {} parts", train.gradient_accumulation_steps);
+}
+
+std::string indivisible(const TrainOptions& train, std::int64_t ranks) {
+  return fmt::format("{} is not divisible by {} ranks{}", train.global_batch, ranks, in_parts(train));
+}
+
 std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes, const DatasetFacts& facts) {
   Complaints complaints;
   check_counts(options, facts, complaints);
@@ -71,11 +81,12 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
   check_backend_options(options.backend, complaints);
   check_batch(options, ranks, samples, complaints);
   if (options.stage.strategy == "shard") {
-    if (options.train.global_batch % nodes != 0) {
+    if (!options.train.divides(nodes)) {
       complaints.push_back(
-          fmt::format("/train/global_batch: {} is not divisible by the {} shards of the nodes (each global batch "
-                      "takes the same number of samples from each); use a multiple of {}",
-                      options.train.global_batch, nodes, nodes));
+          fmt::format("/train/global_batch: {} is not divisible by the {} shards of the nodes{} (each batch takes the "
+                      "same number of samples from each); use a multiple of {}",
+                      options.train.global_batch, nodes, in_parts(options.train),
+                      nodes * options.train.gradient_accumulation_steps));
     }
     if (ranks % nodes != 0) {
       complaints.push_back(

@@ -151,14 +151,15 @@ void print(Progress& progress, std::vector<Difference> differences) {
 
 }  // namespace
 
-RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& options, Progress& progress) {
+RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
   const std::int64_t ranks = world.all().size();
-  if (options.train.global_batch % ranks != 0) {
-    throw AgreedError(
-        ExitCode::usage,
-        to_string(Complaint{"/train/global_batch",
-                            fmt::format("{} is not divisible by {} ranks", options.train.global_batch, ranks),
-                            "every rank takes the same share", "choose another batch or rank count"}));
+  RunOptions options = wanted;
+  options.train.global_batch = wanted.train.batch();  // of a step's batches one is looked at
+  options.train.gradient_accumulation_steps = 1;
+  if (!wanted.train.divides(ranks)) {
+    throw AgreedError(ExitCode::usage,
+                      to_string(Complaint{"/train/global_batch", indivisible(wanted.train, ranks),
+                                          "every rank takes the same share", "choose another batch or rank count"}));
   }
   const auto cpu = make_cpu_backend(1, false);
   RunOptions plain = options;

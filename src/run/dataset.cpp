@@ -133,7 +133,7 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Split&
   Sampling sampling;
   sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.shuffle = split.name == "train";
-  sampling.global_batch = options.train.global_batch;
+  sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();
   // A node's ranks read its shard, wherever the launcher placed them: then the order goes by node.

@@ -28,9 +28,9 @@ Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const 
   plan.schedule = options.schedule;
   plan.target = target_of(options.model);
   plan.target.value = options.train.target;
-  plan.steps_per_epoch = input.train_sampling.steps_per_epoch();
+  plan.steps_per_epoch = input.train_sampling.steps_per_epoch() / options.train.gradient_accumulation_steps;
   plan.validation_steps = input.validation_sampling.steps_per_epoch();
-  plan.local_batch = options.train.global_batch / world.all().size();
+  plan.local_batch = options.train.batch() / world.all().size();
   plan.step_limit_seconds = options.watchdog.step_seconds;
   return plan;
 }

@@ -69,7 +69,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
       compiled = compile(world, *backend, options, static_cast<std::uint64_t>(options.seed));
-      warm_up(compiled, options, dataset.schema, options.train.global_batch / world.all().size());
+      warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size());
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
       conclusion.initialised(compiled, *backend);
@@ -82,8 +82,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     Input input = open_input(world, *backend, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(world, options, input);
     plan.profile_steps = context.profile_steps;
-    Trainer trainer({world, *backend, *compiled.state, *compiled.train, *compiled.evaluate, *input.train,
-                     *input.validation, timeline, watchdog, results, progress},
+    Trainer trainer({world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), *compiled.evaluate,
+                     *input.train, *input.validation, timeline, watchdog, results, progress},
                     std::move(plan));
     const TrainOutcome outcome = trainer.run();
     world.all().barrier();

@@ -56,7 +56,7 @@ DType compute_type(const std::string& precision) {
 Rule rule_of(const RunOptions& options) { return SgdMomentum{static_cast<float>(options.optimizer.momentum)}; }
 
 GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed) {
-  return {.local_batch = options.train.global_batch / world.all().size(),
+  return {.local_batch = options.train.batch() / world.all().size(),
           .global_batch = options.train.global_batch,
           .compute = compute_type(options.train.precision),
           .seed = seed,
@@ -66,7 +66,7 @@ GraphOptions graph_options(const World& world, const RunOptions& options, std::u
 Graph training_step(const RunOptions& options, const GraphOptions& shape, const LossScaling& scaling) {
   const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
   return reduce_and_update(differentiate(training_graph(options.model, shape)), bucket_bytes, rule_of(options),
-                           decay_rule(options.model), scaling);
+                           decay_rule(options.model), scaling, options.train.gradient_accumulation_steps > 1);
 }
 
 Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed) {
@@ -82,6 +82,11 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
   std::shared_ptr<InputSlots> slots = make_input_slots(backend);
   compiled.train = std::make_unique<Program>(backend, std::move(step), *compiled.state, *compiled.collective, slots,
                                              Program::Options{});
+  if (options.train.gradient_accumulation_steps > 1) {
+    compiled.accumulate =
+        std::make_unique<Program>(backend, accumulate(differentiate(training_graph(options.model, shape))),
+                                  *compiled.state, *compiled.collective, slots, Program::Options{});
+  }
   compiled.evaluate = std::make_unique<Program>(backend, std::move(evaluation), *compiled.state, *compiled.collective,
                                                 slots, Program::Options{});
   compiled.planning_seconds = clock.seconds();
@@ -118,7 +123,9 @@ void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& sc
   const std::vector<float> before = compiled.state->snapshot();
   const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(options.seed), 0.0F);
   for (const int slot : {0, 1}) {
-    for (Program* program : {compiled.train.get(), compiled.evaluate.get()}) {
+    // The training step comes after accumulation: it leaves no sums behind.
+    for (Program* program : {compiled.accumulate.get(), compiled.train.get(), compiled.evaluate.get()}) {
+      if (program == nullptr) continue;
       program->upload(slot, batch.inputs());
       program->step(slot);
     }

@@ -22,11 +22,12 @@ namespace trainmark {
 /// Raises Error{usage} with all complaints of check_options at once.
 void require_options(const World& world, const RunOptions& options, const Dataset& dataset);
 
-/// The compiled model on this rank: state and two programs.
+/// The compiled model on this rank: state and programs.
 struct Compiled {
   std::unique_ptr<Collective> collective;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Program> train, evaluate;
+  std::unique_ptr<Program> accumulate;  ///< of a step's batches before the last; null where there is but one
   double planning_seconds = 0.0;
   double warm_up_seconds = 0.0;
 };

@@ -82,6 +82,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
   point("accelerators_per_node", std::int64_t{facts.accelerators_per_node});
   point("seed", facts.seed);
   point("global_batch_size", options.train.global_batch);
+  point("gradient_accumulation_steps", options.train.gradient_accumulation_steps);
   point("opt_name", options.optimizer.name);
   point("opt_base_learning_rate", schedule.peak_rate);
   point("opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs});

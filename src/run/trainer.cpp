@@ -95,11 +95,13 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   const Clock clock;
   double waited = ahead_ ? 0.0 : bring_batch(epoch, outcome_.steps);
   profile_if_asked();
-  // --- the step: one launch; the next batch goes up beside it, into the other slot -----------------------------------
-  parts_.train.step(slot_);
-  slot_ ^= 1;
-  ahead_ = figures.steps + 1 < plan_.steps_per_epoch && !last_step();
-  if (ahead_) waited += bring_batch(epoch, outcome_.steps + 1);
+  // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
+  for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
+    (left > 0 ? *parts_.accumulate : parts_.train).step(slot_);
+    slot_ ^= 1;
+    ahead_ = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
+    if (ahead_) waited += bring_batch(epoch, outcome_.steps + (left > 0 ? 0 : 1));
+  }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   parts_.watchdog.beat();
   read_sensors();

@@ -42,6 +42,7 @@ class Trainer {
     Backend& backend;
     ModelState& state;
     Program& train;
+    Program* accumulate;  ///< of a step's batches before the last; null where there is but one
     Program& evaluate;
     Loader& train_input;
     Loader& validation_input;

@@ -2,6 +2,7 @@
 // one captured graph or a stream of launches, the bits are the same; and an overflow skips the step it happens in.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -99,6 +100,31 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
   return trained;
 }
 
+/// Losses of two steps of three batches each, and the parameters behind them.
+std::vector<float> steps_in_parts(Backend& backend, DType type) {
+  constexpr int parts = 3;
+  const Graph gradients = differentiate(
+      training_graph(small(), {.local_batch = batch, .global_batch = batch * parts, .compute = type, .seed = 5}));
+  const Graph step = reduce_and_update(gradients, 1 << 14, SgdMomentum{}, {}, LossScaling{.initial = 1024.0F}, true);
+  const auto collective = backend.make_collective(world().all());
+  ModelState state(backend, step, 1);
+  state.initialise(11);
+  const auto slots = make_input_slots(backend);
+  Program last(backend, step, state, *collective, slots, {});
+  Program earlier(backend, accumulate(gradients), state, *collective, slots, {});
+  std::vector<float> result;
+  int slot = 0;
+  for (int at = 0; at < 2 * parts; ++at, slot ^= 1) {  // the second step finds what the first has left
+    Program& program = at % parts + 1 < parts ? earlier : last;
+    program.upload(slot, Packed(at).inputs);
+    program.step(slot);
+    if (at % parts + 1 == parts) result.push_back(state.loss());
+  }
+  const std::vector<float> parameters = state.read(state.parameters(), state.parameter_elements());
+  result.insert(result.end(), parameters.begin(), parameters.end());
+  return result;
+}
+
 class DeviceTraining : public testing::TestWithParam<DType> {};
 
 TEST_P(DeviceTraining, ACapturedStepGivesTheBitsOfAStreamedOne) {
@@ -134,6 +160,27 @@ TEST_P(DeviceTraining, NoOrderOfStreamsOrThreadsChangesABit) {
 
 INSTANTIATE_TEST_SUITE_P(Types, DeviceTraining, testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const testing::TestParamInfo<DType>& type) { return std::string(name_of(type.param)); });
+
+TEST(DeviceAccumulation, OfSeveralBatchesIsTheCpusAndTheSameInEveryOrder) {
+  const auto cpu = make_cpu_backend(1, false);
+  const std::vector<float> truth = steps_in_parts(*cpu, DType::f32);
+  std::vector<float> first;
+  for (const Order order : {Order::lazy, Order::random}) {
+    cuda_double::reset({.order = order, .seed = 3});
+    std::vector<float> found;
+    {
+      const auto backend = make_cuda_backend({}, world());
+      found = steps_in_parts(*backend, DType::f32);
+    }
+    EXPECT_EQ(cuda_double::findings(), std::vector<std::string>{});
+    ASSERT_EQ(found.size(), truth.size());
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      ASSERT_NEAR(found[i], truth[i], 1e-4 * std::max(1.0F, std::fabs(truth[i]))) << i;
+    EXPECT_TRUE(first.empty() || found == first);
+    first = found;
+  }
+  EXPECT_NE(truth[0], truth[1]) << "nothing was trained";
+}
 
 TEST(DeviceLossScale, AStepThatOverflowsIsSkippedAndTheScaleBacksOff) {
   const Trained calm = train({}, true, DType::f16, 1024.0F);

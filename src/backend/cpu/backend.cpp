@@ -176,6 +176,7 @@ class CpuBackend final : public Backend {
     return plan_first_block_backward_weights(op.block, operands);
   }
   Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
+  Planned plan(const Accumulate& op) override { return plan_accumulate(op); }
   Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
   Planned plan(const Update& op) override { return plan_update(op); }
   Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }

@@ -28,6 +28,7 @@ namespace trainmark::cpu {
 [[nodiscard]] Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands);
 [[nodiscard]] Planned plan_loss(const Loss& loss, const Operands& operands);
 [[nodiscard]] Planned plan_metric(const Metric& metric, const Operands& operands);
+[[nodiscard]] Planned plan_accumulate(const Accumulate& accumulate);
 [[nodiscard]] Planned plan_gradient_check(const GradientCheck& check);
 [[nodiscard]] Planned plan_update(const Update& update);
 [[nodiscard]] Planned plan_adjust_loss_scale(const AdjustLossScale& adjustment);

@@ -1,4 +1,4 @@
-// Optimizer updates over flat ranges of the arenas, one pass over memory.
+// Optimizer updates, and sums of gradients over batches, over flat ranges of the arenas, one pass over memory.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/update.cpp"
 #include <hwy/foreach_target.h>
@@ -26,6 +26,14 @@ void momentum_range(float* weights, const float* gradients, float* velocity, std
   });
 }
 
+void accumulate_range(float* gradients, float* sums, std::int64_t count, bool last) {
+  over_lanes(count, [&](auto d, std::int64_t at) HWY_ATTR {
+    const auto sum = hn::Add(load(d, sums + at), load(d, gradients + at));
+    if (last) store(d, sum, gradients + at);
+    store(d, last ? hn::Zero(d) : sum, sums + at);
+  });
+}
+
 }  // namespace trainmark::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -34,6 +42,7 @@ namespace trainmark::cpu {
 namespace {
 
 HWY_EXPORT(momentum_range);
+HWY_EXPORT(accumulate_range);
 
 Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool scaled) {
   auto body = [rule, decay, count, scaled](std::span<void* const> args) {
@@ -51,6 +60,16 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool
 }
 
 }  // namespace
+
+Planned plan_accumulate(const Accumulate& accumulate) {
+  auto body = [count = accumulate.range.size(), last = accumulate.last](std::span<void* const> args) {
+    parallel_for(count, 1 << 14, [&](Range range, int) {
+      HWY_DYNAMIC_DISPATCH(accumulate_range)
+      (static_cast<float*>(args[0]) + range.begin, static_cast<float*>(args[1]) + range.begin, range.size(), last);
+    });
+  };
+  return planned(body, {});
+}
 
 Planned plan_update(const Update& update) {
   return std::visit(

@@ -173,6 +173,7 @@ class CudaBackend final : public Backend {
   }
   Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
   Planned plan(const Update& op) override { return plan_update(op); }
+  Planned plan(const Accumulate& op) override { return plan_accumulate(op); }
   Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
   Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
 

@@ -1,5 +1,5 @@
-// Optimizer updates over flat ranges of the arenas, one pass over memory. The rate comes from the step's state on the
-// device, so that a captured step follows the schedule.
+// Optimizer updates, and sums of gradients over batches, over flat ranges of the arenas, one pass over memory. The rate
+// comes from the step's state on the device, so that a captured step follows the schedule.
 #include "backend/cuda/element.cuh"
 #include "backend/cuda/plans.hpp"
 #include "trainmark/optim.hpp"
@@ -32,6 +32,19 @@ __global__ void __launch_bounds__(block_threads)
   store<Width>(weights + at, weight, left);
 }
 
+template <int Width>
+__global__ void __launch_bounds__(block_threads)
+    accumulate_gradients(float* gradients, float* sums, std::int64_t count, bool last) {
+  const std::int64_t at = item() * Width;
+  if (at >= count) return;
+  const Pack<float, Width> gradient = load<Width>(gradients + at, count - at);
+  Pack<float, Width> sum = load<Width>(sums + at, count - at);
+  for (int i = 0; i < Width; ++i)
+    sum.values[i] += gradient.values[i];
+  if (last) store<Width>(gradients + at, sum, count - at);
+  store<Width>(sums + at, last ? Pack<float, Width>{} : sum, count - at);
+}
+
 Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool scaled) {
   auto body = [rule, decay, count, scaled](cudaStream_t stream, std::span<void* const> args) {
     auto* weights = static_cast<float*>(args[0]);
@@ -52,6 +65,19 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool
 }
 
 }  // namespace
+
+Planned plan_accumulate(const Accumulate& accumulate) {
+  auto body = [count = accumulate.range.size(), last = accumulate.last](cudaStream_t stream,
+                                                                        std::span<void* const> args) {
+    auto* gradients = static_cast<float*>(args[0]);
+    auto* sums = static_cast<float*>(args[1]);
+    const bool aligned = misaligned_bytes(gradients) == 0 && misaligned_bytes(sums) == 0;
+    constexpr int width = vector_width<float>;
+    launch("accumulate_gradients", aligned ? accumulate_gradients<width> : accumulate_gradients<1>,
+           one_thread_each(aligned ? ceil_div(count, width) : count), stream, gradients, sums, count, last);
+  };
+  return planned(std::move(body), {});
+}
 
 Planned plan_update(const Update& update) {
   return std::visit(

@@ -41,6 +41,26 @@ class Runs(EndToEnd):
             for one, two in zip(losses[0], other):
                 self.assertLess(abs(one - two), 1e-5 * abs(one), losses)
 
+    def test_gradients_summed_over_several_batches_train_the_same_run(self):
+        losses, hashes = [], []
+        for ranks, parts in ((1, 1), (1, 4), (2, 2), (2, 4)):
+            folder = self.folder / f"results{ranks}{parts}"
+            run = self.run_small(ranks=ranks, train={"gradient_accumulation_steps": parts, "bucket_mib": 0.01},
+                                 model={"dropout": 0.5, "l2": 0.01}, results={"folder": str(folder)})
+            run.results = folder
+            self.assertEqual(len(run.table("steps.csv")), 16)
+            self.assertEqual([event["value"] for event in run.events() if event["key"] == "gradient_accumulation_steps"], [parts])
+            losses.append([float(row["loss"]) for row in run.table("steps.csv")[:10]])
+            hashes.append(run.table("epochs.csv")[-1]["parameter_hash"])
+        for other in losses[1:]:
+            for one, two in zip(losses[0], other):
+                self.assertLess(abs(one - two), 1e-5 * abs(one), losses)
+        self.assertEqual(len(set(hashes)), 4, "sums in another order that give the same bits: were there several?")
+
+    def test_parts_that_do_not_divide_a_step_are_refused(self):
+        run = self.run_small(ranks=2, expect=2, train={"gradient_accumulation_steps": 3})
+        self.assertIn("8 is not divisible by 2 ranks in 3 parts", run.output)
+
     def test_overlap_changes_no_bit(self):
         hashes = []
         for overlap in ("on", "off"):

@@ -73,6 +73,7 @@ class SpyBackend final : public Backend {
   Planned plan(const PoolActivationBackward& op, const Operands& operands) override { return note(op, operands); }
   Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
   Planned plan(const AllReduce& op, Collective&) override { return note(op, {}); }
+  Planned plan(const Accumulate& op) override { return note(op, {}); }
   Planned plan(const GradientCheck& op) override { return note(op, {}); }
   Planned plan(const Update& op) override { return note(op, {}); }
   Planned plan(const AdjustLossScale& op) override { return note(op, {}); }

@@ -120,7 +120,35 @@ TEST_P(Buckets, AreCheckedOnceEachBehindTheirSumAndBeforeAnyUpdateWhereTheLossIs
   EXPECT_EQ(graph.nodes.back().inputs, std::vector<TensorId>{scaler});
 }
 
+TEST_P(Buckets, TakeInWhatEarlierBatchesLeftBeforeTheyLeave) {
+  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {}, {}, true);
+  std::vector<Range> summed;
+  for (const Node& node : graph.nodes) {
+    if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
+      EXPECT_TRUE(sum->last);
+      EXPECT_EQ(node.lane, Lane::compute);
+      summed.push_back(sum->range);
+    }
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+      ASSERT_FALSE(summed.empty());
+      EXPECT_EQ(summed.back(), reduce->range) << node.name;
+    }
+  }
+  EXPECT_TRUE(tiles(summed, graph.gradient_elements())) << "the loss value too";
+}
+
 INSTANTIATE_TEST_SUITE_P(OfManySizes, Buckets, ::testing::Values(1, 64, 1000, 4000, 1 << 30));
+
+TEST(Accumulate, KeepsAllGradientsAndTheLossAndUpdatesNothing) {
+  const Graph graph = accumulate(differentiate(small_network()));
+  const Node& last = graph.nodes.back();
+  ASSERT_TRUE(std::holds_alternative<Accumulate>(last.op));
+  EXPECT_FALSE(std::get<Accumulate>(last.op).last);
+  EXPECT_EQ(std::get<Accumulate>(last.op).range, (Range{0, graph.gradient_elements()}));
+  for (const Node& node : graph.nodes)
+    EXPECT_FALSE(std::holds_alternative<Update>(node.op) || std::holds_alternative<AllReduce>(node.op)) << node.name;
+  EXPECT_EQ(cost(graph, last).bytes, 12 * graph.gradient_elements());
+}
 
 TEST(ReduceAndUpdate, SplitsUpdatesWhereTheDecayChanges) {
   const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{.momentum = 0.8F},
