@@ -305,11 +305,28 @@ class Check:
                     continue
                 settings.update({"train.global_batch": batch, "train.precision": precision})
                 self.result["throughput"].append(self.throughput_row(settings, precision, batch, extent))
+        self.deterministic_cost({**settings, "train.global_batch": 2 if self.cpu else 4, "train.precision": "bf16"})
         self.result["autotuned"] = {}
         for batch in (2,) if self.cpu else (4, 8):
             if self.steps.left() > 40:
                 tuned = {**settings, "train.global_batch": batch, "train.precision": "bf16", "backend.autotune": True}
                 self.result["autotuned"][f"bf16 batch {batch}"] = self.ours(f"bf16 batch {batch}: trainmark, autotuned", tuned)
+
+    def deterministic_cost(self, settings: dict) -> None:
+        """A step with backend.deterministic against one without, which is timed before and after: clocks drift."""
+        batch = settings["train.global_batch"]
+        what = f"bf16 batch {batch}: trainmark"
+        if self.steps.left() < 40:
+            self.steps.record("cost of determinism", False, "left out", note="the time budget is spent")
+            return
+        before = self.ours(f"{what}, not deterministic", settings)
+        fixed = self.ours(f"{what}, deterministic", {**settings, "backend.deterministic": True})
+        after = self.ours(f"{what}, not deterministic again", settings)
+        plain = [each["samples_per_s"] for each in (before, after) if each["samples_per_s"]]
+        row = {"precision": "bf16", "batch": batch, "deterministic": fixed["samples_per_s"], "plain": statistics.mean(plain) if plain else None,
+               "plain_runs": plain, "run": fixed["run"]}
+        row["step_ratio"] = row["plain"] / row["deterministic"] if row["plain"] and row["deterministic"] else None
+        self.result["deterministic_cost"] = row
 
     # --- what is left behind ---------------------------------------------------------------------------------------------
     def table(self) -> None:
@@ -329,6 +346,9 @@ class Check:
             shares = "".join(f"{show(row.get(key), '.1%'):>9}" for key in ("matrix_share", "copy_share", "floor_share", "data_sheet_share"))
             print(f"{row['precision']:<10}{row['batch']:>6}{show(row['trainmark'], '.1f'):>12}{show(row['torch'], '.1f'):>12}"
                   f"{show(row['ratio'], '.2f'):>8}{shares}  {row['torch_best_form'] or '-'}")
+        if cost := self.result.get("deterministic_cost"):
+            print(f"bf16 batch {cost['batch']}, deterministic: trainmark {show(cost['deterministic'], '.1f')} samples/s; a step takes "
+                  f"{show(cost['step_ratio'], '.2f')} times as long as without ({show(cost['plain'], '.1f')} samples/s)")
         for name, run in self.result.get("autotuned", {}).items():
             print(f"{name}, autotuned: trainmark {show(run['samples_per_s'], '.1f')} samples/s")
 

@@ -123,5 +123,50 @@ class Check(unittest.TestCase):
         self.assertEqual(self.states(found)["bf16 trains two epochs"], "left out")
 
 
+class Measurements(unittest.TestCase):
+    """What the script makes of step times, on a trainmark that makes them up. PyTorch is not there."""
+
+    FAKE = """#!{python}
+import json, pathlib, sys
+given = dict(each.split("=", 1) for each in sys.argv if "=" in each)
+if given.get("name") == "throughput":
+    deterministic = given.get("backend.deterministic") == "true"
+    folder = pathlib.Path(given["results.folder"]) / "throughput"
+    count = len(list(folder.glob("*"))) if folder.exists() else 0
+    (folder / str(count)).mkdir(parents=True)
+    if deterministic and {fails}:
+        sys.exit(5)
+    # Every run is slower than the one before, as on a device that grows warm.
+    seconds = (3.0 if deterministic else 2.0) * (1 + 0.01 * count)
+    (folder / str(count) / "run.json").write_text(json.dumps({{"figures": {{"step_median_s": seconds}}}}))
+"""
+
+    def measured(self, fails=False):
+        with tempfile.TemporaryDirectory(prefix="trainmark-check-") as folder:
+            work = pathlib.Path(folder)
+            (work / "trainmark").write_text(self.FAKE.format(python=sys.executable, fails=fails))
+            (work / "backend_ops").write_text("#!/bin/sh\n")
+            for name in ("trainmark", "backend_ops"):
+                (work / name).chmod(0o755)
+            report = work / "check.json"
+            done = call(ROOT / "scripts/gpu_check.sh", "--programs", work, "--cpu", "--torch-python", "/bin/false", "--json", report)
+            self.assertTrue(report.exists(), done.stdout + done.stderr)
+            return done.stdout, json.loads(report.read_text())
+
+    def test_the_cost_of_determinism_is_printed_and_kept(self):
+        printed, found = self.measured()
+        cost = found["deterministic_cost"]
+        self.assertEqual((cost["batch"], len(cost["plain_runs"])), (2, 2))
+        self.assertGreater(cost["plain_runs"][0], cost["plain_runs"][1])
+        self.assertAlmostEqual(cost["step_ratio"], 1.5, delta=0.001)  # either plain run alone would be off by more
+        self.assertIn("a step takes 1.50 times as long as without", printed)
+        self.assertIn("bf16 batch 2, autotuned: trainmark", printed)
+
+    def test_a_deterministic_run_that_fails_has_no_cost(self):
+        printed, found = self.measured(fails=True)
+        self.assertIsNone(found["deterministic_cost"]["step_ratio"])
+        self.assertRegex(printed, r"deterministic: trainmark - samples/s; a step takes - times")
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
