@@ -69,6 +69,8 @@ class PartialFile {
 /// Unlinks what PartialFiles of this process exist. Takes no lock and allocates nothing: for a signal-handling thread
 /// just before the process leaves.
 void remove_temporaries() noexcept;
+/// Removes PartialFiles of processes that are gone from one folder (not below it).
+void remove_leftovers(const std::filesystem::path& folder);
 
 /// Which node gets which entries, in ascending order. shard: equal sample sums per node by whole files, or Error{data}
 /// naming the remedies (fewer files than nodes, sums that cannot be equal).

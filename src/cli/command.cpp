@@ -68,6 +68,10 @@ void write_output(const std::string& text) noexcept {
   static_cast<void>(output_error());
 }
 
+void lost_output(int error) noexcept {
+  if (first_output_error == 0) first_output_error = error;
+}
+
 int output_error() noexcept {
   errno = 0;
   if (std::fflush(stdout) != 0 && first_output_error == 0) first_output_error = errno;

@@ -38,6 +38,8 @@ void add_completion(CLI::App& app, Action& action);
 void print_error(std::string_view message);
 /// To stdout, at once. Never raises: a reader that is gone must not undo work that is done; see output_error.
 void write_output(const std::string& text) noexcept;
+/// Notes what a write to stdout raised elsewhere, for output_error.
+void lost_output(int error) noexcept;
 /// Flushes stdout. 0, or the errno of the first write to it that failed.
 [[nodiscard]] int output_error() noexcept;
 /// The whole file. Raises Error{usage}: missing, a folder, not readable.

@@ -116,6 +116,13 @@ int main_of(int argc, char** argv) {
   } catch (const Error& error) {
     print_error(error.what());
     return to_int(error.code());
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout) != 0) {
+      lost_output(error.code().value());
+      return 0;  // the end of main says what is lost
+    }
+    print_error(error.what());
+    return to_int(ExitCode::environment);
   } catch (const std::exception& error) {
     print_error(error.what());
     return to_int(ExitCode::environment);

@@ -56,9 +56,6 @@ class ContentHash {
 [[nodiscard]] std::string copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
                                      const std::filesystem::path& to, bool hashed, const ByteProgress& progress);
 
-/// Removes partial files of processes that are gone from one folder (not below it).
-void remove_leftovers(const std::filesystem::path& folder);
-
 /// What is still to be written below a folder by all ranks of a node together.
 struct SpaceNeed {
   std::int64_t bytes = 0;      ///< new content, rounded up to whole blocks

@@ -5,6 +5,7 @@
 #include "synth/data_file.hpp"
 #include "synth/dataset_plan.hpp"
 #include "synth/field.hpp"
+#include "trainmark/stage.hpp"
 #include "trainmark/synth.hpp"
 
 namespace trainmark {
@@ -15,7 +16,10 @@ void make_folders(const std::filesystem::path& target) {
   for (const char* split : {"train", "validation"}) {
     std::error_code error;
     std::filesystem::create_directories(target / split, error);
-    if (!error) continue;
+    if (!error) {
+      remove_leftovers(target / split);
+      continue;
+    }
     throw Error(ExitCode::data, Complaint{(target / split).string(), "the folder cannot be created: " + error.message(),
                                           "", "choose a target that you may write to"});
   }

@@ -73,6 +73,24 @@ class Endings(unittest.TestCase):
         self.assertIn("trainmark: ended by signal 2 (Interrupt)", process.communicate(timeout=30)[1])
         self.assertEqual(process.returncode, 130)
 
+    def test_what_a_killed_generation_leaves_the_next_one_removes(self):
+        target = self.results / "data"
+        command = [BINARY, "data", "generate", str(target), "--train-samples", "64", "--validation-samples", "16"]
+        process = subprocess.Popen([*command, "--samples-per-file", "64"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while not list(target.glob("train/.trainmark-*")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        self.assertTrue(list(target.glob("train/.trainmark-*")), "it was too fast: nothing was left")
+        subprocess.run([*command, "--samples-per-file", "64"], check=True, capture_output=True, timeout=60)
+        self.assertEqual([path.name for path in target.rglob(".trainmark-*")], [])
+
+    def test_a_reader_that_wants_one_line_of_a_plan_is_no_error(self):
+        done = subprocess.run(["bash", "-c", '"$@" | head -1; echo ${PIPESTATUS[0]}', "bash", BINARY, "plan", SMOKE, "--json"],
+                              capture_output=True, text=True, timeout=60, env=self.env)
+        self.assertEqual((done.stdout.splitlines()[-1], done.stderr), ("0", ""))
+
     def test_a_closed_terminal_closes_the_log(self):
         process = self.start()
         process.send_signal(signal.SIGHUP)
@@ -116,12 +134,14 @@ class Endings(unittest.TestCase):
         self.assertEqual(self.record()["status"], "fixed_work_done")
 
     def test_output_that_is_lost_is_no_success(self):
-        for arguments in (["--help"], ["run", "--help"], ["--version"], ["env"], ["schema"]):
+        for arguments in (["--help"], ["run", "--help"], ["--version"], ["env"], ["schema"], ["plan", SMOKE],
+                          ["plan", SMOKE, "--json"], ["validate", SMOKE]):
             with self.subTest(arguments):
                 with open("/dev/full", "w") as full:
-                    done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+                    done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+                                          env=self.env)
                 self.assertEqual(done.returncode, 4)
-                self.assertIn("No space left on device", done.stderr)
+                self.assertIn("standard output: cannot be written: No space left on device", done.stderr)
         self.assertEqual(self.run_with(">/dev/full", self.command("--json")), 4)
         self.assertEqual(self.record()["exit_code"], 0)
 
