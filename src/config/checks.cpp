@@ -68,6 +68,14 @@ class Checker {
 
   void counts() {
     const std::int64_t batch = options_.train.global_batch;
+    const std::int64_t parts = options_.train.gradient_accumulation_steps;
+    if (batch % parts != 0 && !wrong_.contains("/train/global_batch")) {
+      add("/train/gradient_accumulation_steps",
+          fmt::format(
+              "{} parts do not divide /train/global_batch {} (each part takes the same number of samples); use a "
+              "divisor of {}",
+              parts, batch, batch));
+    }
     const std::int64_t samples = options_.data.train_samples;
     if (samples == 0 || samples % batch == 0 || wrong_.contains("/train/global_batch")) return;
     const std::int64_t fewer = samples / batch * batch;

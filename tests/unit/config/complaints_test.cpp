@@ -127,6 +127,12 @@ TEST(ConfigComplaints, SeeImpossibleCombinations) {
       "/data/train_samples: 100 is not a multiple of /train/global_batch 64");
 }
 
+TEST(ConfigComplaints, NamePartsThatDoNotDivideABatch) {
+  expect_part(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 3})")),
+              "/train/gradient_accumulation_steps: 3 parts do not divide /train/global_batch 64");
+  EXPECT_EQ(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 4})")), "no error");
+}
+
 TEST(ConfigComplaints, RefuseToStageIntoTheSource) {
   const auto staged = [](const std::string& train, const std::string& target) {
     return complaints(R"({"data": {"train": ")" + train +
