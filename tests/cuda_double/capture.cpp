@@ -19,6 +19,11 @@ void end_capture(Capture& capture) {
   std::erase_if(device().captures, [&](const auto& other) { return other.get() == &capture; });
 }
 
+bool capture_fails() {
+  const std::int64_t first = device().options.faults.failing_capture, number = device().captures_ended++;
+  return first >= 0 && number >= first && fails_here();
+}
+
 bool joined(const Capture& capture) {
   std::vector<bool> reached(capture.nodes.size());
   std::vector<int> todo = capture.origin->frontier;
@@ -33,9 +38,12 @@ bool joined(const Capture& capture) {
   return std::ranges::all_of(reached, [](bool each) { return each; });
 }
 
-std::vector<std::shared_ptr<Marker>> replay_nodes(const GraphExec& graph, const std::shared_ptr<Marker>& start) {
+std::vector<std::shared_ptr<Marker>> replay_nodes(const GraphExec& graph, const std::shared_ptr<Marker>& start,
+                                                  int priority) {
   std::vector<std::shared_ptr<Marker>> ends;
+  device().replayed.clear();
   for (const Node& node : graph.nodes) {
+    device().replayed.push_back({node.operation.name, graph.node_priorities ? node.stream->priority : priority});
     Operation operation = node.operation;
     operation.marks = std::make_shared<Marker>();
     for (const int edge : node.after)
@@ -58,6 +66,11 @@ bool forbidden_by_capture() {
     return true;
   }
   return false;
+}
+
+std::vector<Replayed> last_replay() {
+  const Lock lock(device().mutex);
+  return device().replayed;
 }
 
 }  // namespace trainmark::cuda_double
@@ -94,7 +107,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
     return failed(cudaErrorStreamCaptureWrongThread);
   const bool all_joined = joined(*capture);
   end_capture(*capture);
-  if (capture->invalid) return failed(cudaErrorStreamCaptureInvalidated);
+  if (capture->invalid || capture_fails()) return failed(cudaErrorStreamCaptureInvalidated);
   if (!all_joined) return failed(cudaErrorStreamCaptureUnjoined);
   device().graphs[capture.get()] = capture;
   *graph = reinterpret_cast<cudaGraph_t>(capture.get());
@@ -119,12 +132,13 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t*
   return nodes == nullptr ? cudaSuccess : failed(cudaErrorNotSupported);
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long /*flags*/) {
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags) {
   const Lock lock(device().mutex);
   const auto found = device().graphs.find(graph);
   if (found == device().graphs.end()) return failed(cudaErrorInvalidValue);
   auto made = std::make_shared<GraphExec>();
   made->nodes = found->second->nodes;
+  made->node_priorities = (flags & cudaGraphInstantiateFlagUseNodePriority) != 0;
   std::map<const Stream*, std::shared_ptr<Stream>> own;
   for (Node& node : made->nodes) {
     auto& stream = own[node.stream.get()];
@@ -149,7 +163,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
   if (graph.last != nullptr) before.waits.push_back(graph.last);  // a graph never runs beside itself
   const auto start = before.marks;
   push(stream, std::move(before));
-  after.waits = replay_nodes(graph, start);
+  after.waits = replay_nodes(graph, start, stream->priority);
   after.marks = graph.last = std::make_shared<Marker>();
   // The graph's streams must outlive their queues even if the executable is destroyed before they have run.
   after.start = [keep = found->second] { return [keep] { return true; }; };

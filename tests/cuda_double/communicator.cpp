@@ -159,14 +159,14 @@ void Communicator::take(const Collective& collective, std::size_t bytes) {
   }
 }
 
-bool Communicator::advance(const Collective& collective) {
+bool Communicator::advance(const Collective& collective, bool absent) {
   const Intent own{static_cast<std::int32_t>(collective.kind), collective.type, collective.reduction, collective.root,
                    collective.count};
   const std::size_t part = collective.count * size_of(collective.type);
   for (;;) {
     if (aborted) return true;
     const std::size_t bytes = std::min(part - offset, Segment::chunk_bytes);
-    if (!posted && !device().options.faults.peer_never_comes && error == ncclSuccess) {
+    if (!posted && !absent && error == ncclSuccess) {
       std::memcpy(segment.chunk(round, rank), collective.send + offset, bytes);
       segment.arrive(round, rank, own);
       posted = true;

@@ -46,8 +46,8 @@ struct Communicator {
   std::size_t offset = 0;  // bytes of a rank's part that are through
   double since = 0.0;      // of waiting
 
-  /// One step of the collective; true when it has ended, or never will.
-  bool advance(const Collective& collective);
+  /// One step of the collective; true when it has ended, or never will. This rank may be `absent` from it.
+  bool advance(const Collective& collective, bool absent);
 
  private:
   bool give_up_after_limit(const Collective& collective);

@@ -130,6 +130,7 @@ struct Capture {
 struct GraphExec {
   std::vector<Node> nodes;  // on streams of the graph's own
   std::shared_ptr<Marker> last;
+  bool node_priorities = false;  // else all run at that of the stream that the graph is launched into
 };
 
 struct Device {
@@ -149,6 +150,9 @@ struct Device {
   cudaError_t last_error = cudaSuccess;
   cudaError_t sticky = cudaSuccess;
   std::int64_t launches = 0;
+  std::int64_t captures_ended = 0;
+  int ordinal = 0;                 // the device that this process has chosen
+  std::vector<Replayed> replayed;  // by the last graph launch
   bool running = false;            // an operation's body is on the processor
   std::shared_ptr<Marker> pushed;  // of the operation whose step is being made
   std::vector<void (*)()> at_reset;
@@ -166,6 +170,8 @@ class Lock : public std::unique_lock<std::recursive_mutex> {
 cudaError_t failed(cudaError_t code);
 /// Why no call can succeed: no device, a driver too old, an earlier failure; or success.
 [[nodiscard]] cudaError_t standing_error();
+/// Whether faults of captures and collectives concern this process.
+[[nodiscard]] bool fails_here();
 
 [[nodiscard]] std::shared_ptr<Stream> find_stream(cudaStream_t handle);
 [[nodiscard]] std::shared_ptr<Stream> make_stream(int priority);

@@ -30,8 +30,11 @@ struct Faults {
   std::size_t memory_bytes = std::size_t{80} << 30;  ///< of the device; what exceeds it is cudaErrorMemoryAllocation
   std::int64_t failing_launch = -1;                  ///< from this kernel on (0-based since reset) everything fails ...
   cudaError_t failure = cudaErrorIllegalAddress;     ///< ... with this
-  bool peer_never_comes = false;                     ///< this process never takes part in a collective again
-  std::int64_t failing_collective = -1;              ///< this one (0-based) ends in an asynchronous error
+  std::int64_t failing_capture = -1;                 ///< from this one on (0-based since reset) no capture succeeds
+  std::int64_t absent_from = -1;  ///< from this collective on (0-based since reset) this process takes part in none
+  std::int64_t failing_collective = -1;  ///< this one (0-based since reset) ends in an asynchronous error
+  bool hanging_abort = false;            ///< a communicator that is aborted never ends
+  int only_on = -1;                      ///< captures and collectives fail only where this device is used; -1: on all
 };
 struct Options {
   Order order = Order::eager;
@@ -39,6 +42,8 @@ struct Options {
   std::uint64_t seed = 1;
   bool closed_to_the_host = true;    ///< host code that touches device memory crashes, with a message
   double time_limit_seconds = 60.0;  ///< for waits that only another rank can end
+  bool pinned_uploads = false;  ///< once a graph was launched, a copy to the device from pageable memory is a finding
+  bool says_aborts = false;     ///< on stderr, for who looks from outside at a process that leaves early
   Faults faults{};
 };
 
@@ -54,6 +59,12 @@ void set_faults(const Faults& faults);
 /// Whether the accesses of kernels are watched (cuda_double_hooks is linked).
 [[nodiscard]] bool watches_accesses();
 [[nodiscard]] std::int64_t launches();  ///< kernels run since reset
+struct Replayed {
+  std::string name;
+  int priority = 0;  ///< as streams have it: the lower, the sooner
+};
+/// The nodes of the graph launched last, in the order of their capture, each with the priority that it runs at.
+[[nodiscard]] std::vector<Replayed> last_replay();
 
 inline constexpr int unread_findings = 87;
 

@@ -45,7 +45,12 @@ void set(Options& options, const std::string& key, const std::string& value) {
                        {"memory", [&] { faults.memory_bytes = static_cast<std::size_t>(number()); }},
                        {"failing_launch", [&] { faults.failing_launch = number(); }},
                        {"failure", [&] { faults.failure = static_cast<cudaError_t>(number()); }},
-                       {"peer_never_comes", [&] { faults.peer_never_comes = number() != 0; }},
+                       {"failing_capture", [&] { faults.failing_capture = number(); }},
+                       {"absent_from", [&] { faults.absent_from = number(); }},
+                       {"hanging_abort", [&] { faults.hanging_abort = number() != 0; }},
+                       {"only_on", [&] { faults.only_on = static_cast<int>(number()); }},
+                       {"pinned_uploads", [&] { options.pinned_uploads = number() != 0; }},
+                       {"says_aborts", [&] { options.says_aborts = number() != 0; }},
                        {"failing_collective", [&] { faults.failing_collective = number(); }}})();
 }
 

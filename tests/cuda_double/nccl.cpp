@@ -74,6 +74,11 @@ ncclResult_t refused(const Shared& communicator, const char* call) {
   return ncclInvalidUsage;
 }
 
+bool is_absent_from(std::int64_t collective) {
+  const std::int64_t first = device().options.faults.absent_from;
+  return first >= 0 && collective >= first && fails_here();
+}
+
 ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collective& collective, cudaStream_t stream) {
   const Lock lock(device().mutex);
   const Shared communicator = find(handle);
@@ -83,10 +88,11 @@ ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collec
   Operation operation{.name = fmt::format("{} ({} elements)", call, collective.count),
                       .accesses = {{collective.send, part, false}, {collective.receive, part * ranks, true}}};
   operation.start = [communicator, collective] {
-    if (device().options.faults.failing_collective == collectives++) communicator->error = ncclRemoteError;
-    return [communicator, collective, number = communicator->called++] {
+    const std::int64_t overall = collectives++;
+    if (device().options.faults.failing_collective == overall && fails_here()) communicator->error = ncclRemoteError;
+    return [communicator, collective, overall, number = communicator->called++] {
       if (number != communicator->ended && !communicator->aborted) return false;
-      if (!communicator->advance(collective)) return false;
+      if (!communicator->advance(collective, is_absent_from(overall))) return false;
       ++communicator->ended;
       return true;
     };
@@ -223,9 +229,16 @@ ncclResult_t ncclCommDestroy(ncclComm_t handle) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t handle) {
-  const Lock lock(device().mutex);
+  Lock lock(device().mutex);
   const Shared communicator = find(handle);
   if (communicator == nullptr) return ncclInvalidArgument;
+  if (device().options.says_aborts)
+    fmt::print(stderr, "NCCL double: rank {} of {} aborts its communicator\n", communicator->rank, communicator->size);
+  if (device().options.faults.hanging_abort) {
+    lock.unlock();
+    for (;;)
+      pause();
+  }
   communicator->aborted = true;
   communicators().erase(handle);
   return ncclSuccess;

@@ -54,7 +54,7 @@ TEST_F(Processes, ServeEachOtherWhileTheHostIsInMpi) {
 }
 
 TEST_F(Processes, FindAPeerThatNeverComes) {
-  start(2.0, {.peer_never_comes = rank_ == 1});
+  start(2.0, {.absent_from = rank_ == 1 ? 0 : -1});
   float* values = on_device(std::vector<float>(16, 1.0F));
   EXPECT_EQ(sum(values, 16), ncclSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);

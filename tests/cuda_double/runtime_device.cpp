@@ -41,6 +41,11 @@ cudaError_t standing_error() {
   return self.sticky;
 }
 
+bool fails_here() {
+  const Device& self = device();
+  return self.options.faults.only_on < 0 || self.options.faults.only_on == self.ordinal;
+}
+
 void reset(const Options& options) {
   Device& self = device();
   const Lock lock(self.mutex);
@@ -55,7 +60,8 @@ void reset(const Options& options) {
   self.queues.clear();
   self.host.clear();
   self.last_error = self.sticky = cudaSuccess;
-  self.launches = 0;
+  self.launches = self.captures_ended = 0;
+  self.replayed.clear();
   self.arena.close();
   self.options = options;
   self.random.seed(options.seed);
@@ -93,7 +99,7 @@ cudaError_t cudaSetDevice(int ordinal) {
   const Lock lock(device().mutex);
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);
   if (ordinal < 0 || ordinal >= device().options.faults.devices) return failed(cudaErrorInvalidDevice);
-  current_device = ordinal;
+  current_device = device().ordinal = ordinal;
   return cudaSuccess;
 }
 

@@ -212,7 +212,7 @@ class CudaPeers : public CudaCollective {
   }
   [[nodiscard]] std::string place() const { return fmt::format("rank {} of {}", rank, ranks); }
   void lose_last_rank() {
-    if (rank == ranks - 1) cuda_double::set_faults({.devices = ranks, .peer_never_comes = true});
+    if (rank == ranks - 1) cuda_double::set_faults({.devices = ranks, .absent_from = 0});
   }
 };
 

@@ -192,7 +192,7 @@ class UnansweredSum(OnDevice):
         path.write_text(json.dumps(small_config(cls.data, cls.results, {"backend": {"device": "cuda"}})))
         cls.output = (cls.scratch / "output").open("w+")
         cls.process = subprocess.Popen([*MPIRUN, "-n", "2", BINARY, "run", str(path)], stdout=cls.output, stderr=cls.output,
-                                       env={**os.environ, "TRAINMARK_DOUBLE": "devices=2,time_limit=200,peer_never_comes=1"})
+                                       env={**os.environ, "TRAINMARK_DOUBLE": "devices=2,time_limit=200,absent_from=0"})
 
     @classmethod
     def setUpClass(cls):
