@@ -266,6 +266,37 @@ TEST_F(CudaCapture, IsStreamedWhileAProfilerLooks) {
   EXPECT_EQ(step.values(), step.expected(3));
 }
 
+TEST_F(CudaCapture, KeepsThePriorityOfEachLane) {
+  Lanes lanes = make_lanes();
+  HostPlan plan("plan", [] {});
+  const Recording recording = make_replay({{&plan, {}, Lane::compute, {}, "backward"},
+                                           {&plan, {}, Lane::communication, {0}, "reduce"},
+                                           {&plan, {}, Lane::copy, {}, "copy"},
+                                           {&plan, {}, Lane::compute, {1}, "update"}},
+                                          lanes, true);
+  ASSERT_EQ(recording.streamed_because, "");
+  recording.replay->launch();
+  lanes[0].synchronize();
+  int least = 0, greatest = 0;
+  ASSERT_EQ(cudaDeviceGetStreamPriorityRange(&least, &greatest), cudaSuccess);
+  std::vector<int> priorities;
+  for (const cuda_double::Replayed& node : cuda_double::last_replay())
+    priorities.push_back(node.priority);
+  EXPECT_EQ(priorities, (std::vector{least, greatest, least, least})) << "sums of a captured step would queue up";
+}
+
+TEST_F(CudaCapture, ThatTheDriverRefusesIsStreamed) {
+  cuda_double::set_faults({.failing_capture = 0});
+  Lanes lanes = make_lanes();
+  const Step step(5);
+  const Recording recording = make_replay(step.launches(), lanes, true);
+  EXPECT_NE(recording.streamed_because.find("cudaErrorStreamCaptureInvalidated"), std::string::npos)
+      << recording.streamed_because;
+  recording.replay->launch();
+  lanes[0].synchronize();
+  EXPECT_EQ(step.values(), step.expected(1));
+}
+
 TEST_F(CudaCapture, KeepsWhatItsLaunchesNeedUntilTheGraphIsGone) {
   Lanes lanes = make_lanes();
   auto needed = std::make_shared<int>(1);

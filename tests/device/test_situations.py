@@ -58,6 +58,33 @@ class Runs(OnDevice):
             self.assertAlmostEqual(loss / expected, 1, delta=1e-5 if case[0] == "fp32" else 2e-2, msg=case)
 
 
+class Capture(OnDevice):
+    """A step that cannot be captured is streamed, on all ranks alike, and gives what a captured one does."""
+
+    def losses(self, name: str, double: str = "", ranks: int = 0):
+        run = self.run_device(double, ranks=ranks, results={"folder": str(self.folder / name)})
+        run.results = self.folder / name
+        return run, [row["loss"] for row in run.table("steps.csv")]
+
+    def assert_streamed(self, run, reason: str):
+        self.assertRegex(run.json()["texts"]["backend"], f"steps not captured: .*{reason}")
+        self.assertRegex(run.output, f"warning: the backend is now .*steps not captured: .*{reason}")
+
+    def test_a_refused_capture_is_said_with_its_reason(self):
+        captured, expected = self.losses("captured")
+        self.assertNotIn("not captured", captured.json()["texts"]["backend"])
+        streamed, losses = self.losses("streamed", "failing_capture=0")
+        self.assert_streamed(streamed, "cudaErrorStreamCaptureInvalidated")
+        self.assertEqual(losses, expected)
+
+    def test_where_one_rank_cannot_capture_none_does(self):
+        _, expected = self.losses("captured", ranks=2)
+        for device, reason in ((0, "cudaErrorStreamCaptureInvalidated"), (1, "another rank could not capture")):
+            streamed, losses = self.losses(f"streamed{device}", f"failing_capture=0,only_on={device}", ranks=2)
+            self.assert_streamed(streamed, reason)
+            self.assertEqual(losses, expected)
+
+
 class Profiling(OnDevice):
     def ranges(self, *options) -> list:
         run = self.run_device(options=options, env={"NVTX_INJECTION64_PATH": os.environ["RANGES"]})

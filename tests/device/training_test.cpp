@@ -136,6 +136,15 @@ TEST_P(DeviceTraining, ACapturedStepGivesTheBitsOfAStreamedOne) {
   EXPECT_EQ(captured.description.find("not captured"), std::string::npos) << captured.description;
 }
 
+TEST(DeviceSteps, ThatCannotBeCapturedAreStreamedAndSayWhy) {
+  const Trained captured = train({}, true, DType::f32);
+  const Trained refused = train({.faults = {.failing_capture = 1}}, true, DType::f32);  // of the second slot
+  EXPECT_EQ(refused.hash, captured.hash);
+  EXPECT_EQ(refused.losses, captured.losses);
+  EXPECT_NE(refused.description.find("steps not captured: "), std::string::npos) << refused.description;
+  EXPECT_NE(refused.description.find("cudaErrorStreamCaptureInvalidated"), std::string::npos) << refused.description;
+}
+
 /// How many seeds the orders are drawn from; more by hand: TRAINMARK_SEEDS=20 bin/device_training.
 std::uint64_t seeds() {
   const char* wanted = std::getenv("TRAINMARK_SEEDS");
