@@ -185,6 +185,9 @@ class Backend {
   [[nodiscard]] virtual std::shared_ptr<void> range(const std::string&) { return nullptr; }
   /// Empty where there is no device, or where it does not tell.
   [[nodiscard]] virtual std::optional<DeviceReading> sensors() const { return std::nullopt; }
+  /// Breaks off all collectives under way, from any thread, before a process that hangs leaves: who waits for one
+  /// raises `reason`. May hang itself where the device does: who must leave in time does not wait for it.
+  virtual void abandon(const std::string& /*reason*/) noexcept {}
 };
 
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -37,13 +38,27 @@ ExitCode code_of(const std::exception& error) {
 
 }  // namespace
 
-void leave(const World& world, ExitCode code) noexcept {
-  // MPI_Abort may itself wait for a network that is gone.
-  std::thread([code] {
-    std::this_thread::sleep_for(std::chrono::seconds(3));
+void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept {
+  std::thread([limit, code] {
+    std::this_thread::sleep_for(limit);
     _exit(static_cast<int>(code));
   }).detach();
+}
+
+void leave(const World& world, ExitCode code) noexcept {
+  // MPI_Abort may itself wait for a network that is gone.
+  leave_at_latest(std::chrono::seconds(3), code);
   world.abort(code);
+}
+
+void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit) {
+  auto done = std::make_shared<std::promise<void>>();
+  const std::future<void> ended = done->get_future();
+  std::thread([&backend, reason, done] {
+    backend.abandon(reason);
+    done->set_value();
+  }).detach();
+  static_cast<void>(ended.wait_for(limit));
 }
 
 std::string one_line(const std::string& json) {
@@ -245,8 +260,7 @@ void Conclusion::failed(const std::exception& error) {
   record_.status = "failed";
   record_.message = error.what();
   try {
-    if (dynamic_cast<const AgreedError*>(&error) == nullptr)
-      results_.leave_word(world_.all().rank(), record_.code, record_.message);
+    if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_.all().rank(), record_);
     results_.conclude(record_);
   } catch (const std::exception& second) {
     progress_.line(fmt::format("warning: run.json could not be written: {}", second.what()));

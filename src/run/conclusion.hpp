@@ -1,6 +1,7 @@
 // What is made of a run as it goes and when it has ended: its record, its last lines, its exit code.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "run/session.hpp"
@@ -27,6 +28,10 @@ struct Input {
 /// Closes log and results as aborted when a signal ends the process.
 [[nodiscard]] Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results);
 
+/// Ends this process after `limit` whatever still goes on in it. Returns at once.
+void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept;
+/// Backend::abandon, left behind after `limit` where the device hangs.
+void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit);
 /// Leaves the process and takes all ranks along, even where MPI_Abort hangs.
 [[noreturn]] void leave(const World& world, ExitCode code) noexcept;
 

@@ -127,9 +127,10 @@ constexpr std::string_view word_prefix = ".failed-rank-";
 
 }  // namespace
 
-void Results::leave_word(int rank, ExitCode code, const std::string& message) const {
+void Results::leave_word(int rank, const RunRecord& record) const {
   if (writes_ || folder_.empty()) return;
-  const Json word = {{"exit_code", static_cast<int>(code)}, {"message", message}};
+  const Json word = {
+      {"exit_code", static_cast<int>(record.code)}, {"status", record.status}, {"message", record.message}};
   write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), word.dump(), true);
 }
 
@@ -138,10 +139,11 @@ std::optional<RunRecord> Results::word_of_a_failed_rank() const {
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
     if (!entry.path().filename().string().starts_with(word_prefix)) continue;
     const Json word = Json::parse(std::ifstream(entry.path()), nullptr, false);
-    if (!word.is_object() || !word.contains("exit_code") || !word.contains("message")) continue;
+    if (!word.is_object() || !word.contains("exit_code") || !word.contains("status") || !word.contains("message"))
+      continue;
     RunRecord record;
     record.code = static_cast<ExitCode>(word["exit_code"].get<int>());
-    record.status = "failed";
+    record.status = word["status"].get<std::string>();
     record.message = word["message"].get<std::string>();
     return record;
   }

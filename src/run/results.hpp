@@ -42,7 +42,7 @@ class Results {
   void conclude(const RunRecord& record, bool hurry = false);
   /// A rank other than 0 that fails alone leaves its word here before it ends the job; whoever ends rank 0 then finds
   /// it.
-  void leave_word(int rank, ExitCode code, const std::string& message) const;
+  void leave_word(int rank, const RunRecord& record) const;
   [[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank() const;
 
  private:

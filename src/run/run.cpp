@@ -3,6 +3,9 @@
 
 #include <fmt/core.h>
 
+#include <atomic>
+#include <chrono>
+
 #include "run/comparison.hpp"
 #include "run/conclusion.hpp"
 #include "run/session.hpp"
@@ -11,17 +14,32 @@
 namespace trainmark {
 namespace {
 
+/// What the watchdog's thread finds when it ends the job.
+struct Open {
+  std::atomic<Timeline*> timeline{nullptr};
+  std::atomic<Results*> results{nullptr};
+  std::atomic<Backend*> backend{nullptr};
+};
+
 /// Ends the job from the watchdog's thread: the log closed, the results concluded, every rank gone.
-std::function<void(const std::string&)> expiry(const World& world, Timeline*& timeline, Results*& results) {
-  return [&world, &timeline, &results](const std::string& message) {
+std::function<void(const std::string&)> expiry(const World& world, const Open& open) {
+  return [&world, &open](const std::string& message) {
+    constexpr auto all_of_it = std::chrono::seconds(10), of_the_device = std::chrono::seconds(3);
+    leave_at_latest(all_of_it, ExitCode::watchdog);  // whatever hung may hang here too
     tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message));
-    if (timeline != nullptr) timeline->abort();
+    if (Timeline* timeline = open.timeline) timeline->abort();
     remove_temporaries();
     try {
-      if (results != nullptr) results->conclude({ExitCode::watchdog, "aborted", message, {}, {}, {}}, true);
+      const RunRecord record{ExitCode::watchdog, "aborted", message, {}, {}, {}};
+      if (Results* results = open.results) {
+        results->leave_word(world.all().rank(), record);
+        results->conclude(record, true);
+      }
     } catch (const std::exception&) {
       // A full disk must not keep the job from ending.
     }
+    // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
+    if (Backend* backend = open.backend) abandon(*backend, message, of_the_device);
     leave(world, ExitCode::watchdog);
   };
 }
@@ -29,9 +47,8 @@ std::function<void(const std::string&)> expiry(const World& world, Timeline*& ti
 }  // namespace
 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
-  Timeline* open_timeline = nullptr;
-  Results* open_results = nullptr;
-  Watchdog watchdog(expiry(world, open_timeline, open_results));
+  Open open;
+  Watchdog watchdog(expiry(world, open));
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
                      static_cast<double>(wanted.results.progress_seconds)});
@@ -43,12 +60,13 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const Dataset dataset = find_dataset(world, options);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
+  open.backend = backend.get();
   if (context.dry_run) return dry_run(world, *backend, options, dataset, progress);
 
   Results results(world, options, context);
-  open_results = &results;
+  open.results = &results;
   Timeline timeline(results.log());
-  open_timeline = &timeline;
+  open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
   Conclusion conclusion(world, options, results, timeline, progress);
   try {
@@ -91,6 +109,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     return conclusion.completed(outcome, input.train->stats());
   } catch (const std::exception& error) {
+    watchdog.give_way();
     timeline.abort();
     conclusion.failed(error);
     throw;

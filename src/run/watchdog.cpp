@@ -7,13 +7,19 @@ namespace trainmark {
 Watchdog::Watchdog(std::function<void(const std::string&)> expired)
     : expired_(std::move(expired)), thread_([this] { watch(); }) {}
 
-Watchdog::~Watchdog() {
+Watchdog::~Watchdog() { stop(); }
+
+void Watchdog::stop() {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
   stop_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Watchdog::give_way() {
+  if (expiring_) stop();
 }
 
 void Watchdog::phase(const char* phase, double limit_seconds) noexcept {
@@ -28,6 +34,8 @@ void Watchdog::watch() {
   while (!stop_.wait_for(lock, milliseconds(100), [this] { return stopping_; })) {
     const double silent = clock_.seconds() - last_beat_.load(std::memory_order_relaxed);
     if (silent < limit_) continue;
+    expiring_ = true;
+    lock.unlock();
     expired_(fmt::format(
         "no progress for {:.1f} s in phase '{}' (limit {:.1f} s); a rank or its storage hangs: look for the "
         "rank that does not complain; if the phase is only slow, raise /watchdog in the config",

@@ -22,16 +22,21 @@ class Watchdog {
 
   /// From now on, `limit_seconds` may pass between heartbeats. Counts as one. `phase` must outlive the phase.
   void phase(const char* phase, double limit_seconds) noexcept;
+  /// Called by who catches an error: where the limit has passed, the job is being ended, the error is likely to come of
+  /// that, and this returns only after `expired`.
+  void give_way();
   void beat() noexcept { last_beat_.store(clock_.seconds(), std::memory_order_relaxed); }
 
  private:
   void watch();
+  void stop();
 
   Clock clock_;
   std::function<void(const std::string&)> expired_;
   std::atomic<double> last_beat_{0.0};
   std::atomic<double> limit_{1e300};
   std::atomic<const char*> phase_{"start"};
+  std::atomic<bool> expiring_{false};
   std::mutex mutex_;
   std::condition_variable stop_;
   bool stopping_ = false;

@@ -208,6 +208,26 @@ class Failures(OnDevice):
         self.assertIn("run_start", run.keys())
 
 
+    def hang_in_a_step(self, double: str):
+        # The sums before training are the first of each size and the two warm-up steps.
+        run = self.run_device(f"absent_from=40,only_on=1,time_limit=200,says_aborts=1,{double}", ranks=2, expect=124,
+                              train={"steps": 1000}, watchdog={"step_seconds": 3})
+        record = run.json()
+        self.assertEqual((record["status"], record["exit_code"]), ("aborted", 124), run.output)
+        self.assertIn("no progress for", record["message"])
+        self.assertIn("in phase 'training'", record["message"])
+        self.assertIn("look for the rank that does not complain", run.output)
+        self.assertEqual([event["metadata"]["status"] for event in run.events() if event["key"] == "run_stop"], ["aborted"])
+        self.assertRegex(run.output, "NCCL double: rank [01] of 2 aborts its communicator")
+        self.assertNotIn("device double:", run.output)
+
+    def test_a_peer_that_hangs_in_a_step_is_left_by_the_watchdog_which_aborts_the_communicator(self):
+        self.hang_in_a_step("")
+
+    def test_an_abort_that_hangs_does_not_keep_the_watchdog(self):
+        self.hang_in_a_step("hanging_abort=1")
+
+
 class UnansweredSum(OnDevice):
     """Its limit is a minute, for which the other tests do not wait: it starts before them and is looked at last."""
 

@@ -206,6 +206,7 @@ class CudaBackend final : public Backend {
     if (!now) return std::nullopt;
     return DeviceReading{now->watts, now->sm_mhz, now->memory_mhz, std::move(now->throttled_by)};
   }
+  void abandon(const std::string& reason) noexcept override { abort_communicators(reason); }
 
  private:
   Lanes& lanes() {

@@ -17,6 +17,23 @@ TEST(Watchdog, NamesThePhaseThatMadeNoProgress) {
   EXPECT_NE(message.get().find("all-reduce of bucket 2"), std::string::npos);
 }
 
+TEST(Watchdog, HasTheLastWordAboutAnErrorThatItsOwnEndingBrings) {
+  std::promise<void> barked;
+  std::atomic<bool> ended = false;
+  Watchdog watchdog([&](const std::string&) {
+    barked.set_value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    ended = true;
+  });
+  watchdog.phase("training", 1000.0);
+  watchdog.give_way();  // an error of another kind goes on at once
+  EXPECT_FALSE(ended);
+  watchdog.phase("training", 0.05);
+  barked.get_future().wait();
+  watchdog.give_way();
+  EXPECT_TRUE(ended);
+}
+
 TEST(Watchdog, StaysQuietWhileHeartbeatsCome) {
   bool barked = false;
   {
