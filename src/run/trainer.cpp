@@ -16,10 +16,17 @@ constexpr std::int64_t scale_interval = 32;       // steps between two looks at 
 constexpr double sensor_interval = 5.0;           // seconds between two readings
 constexpr std::int32_t patience = 20;             // skipped steps in a row; 16 take the scale from its start to its end
 
+/// A copy from memory that is not pinned is staged by the driver while the host waits.
+std::pmr::vector<std::byte> pinned_state(Backend& backend, std::int64_t local_batch) {
+  return {step_state_bytes(local_batch), std::byte{0}, &backend.pinned_memory()};
+}
+
 }  // namespace
 
 Trainer::Trainer(Parts parts, Plan plan)
-    : parts_(parts), plan_(std::move(plan)), step_state_(step_state_bytes(plan_.local_batch)) {
+    : parts_(parts),
+      plan_(std::move(plan)),
+      step_states_{pinned_state(parts_.backend, plan_.local_batch), pinned_state(parts_.backend, plan_.local_batch)} {
   outcome_.best_metric =
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
   outcome_.step_seconds.reserve(most_step_times);
@@ -171,10 +178,11 @@ void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, s
   state.valid = static_cast<std::int32_t>(batch.valid);
   state.step = step;
   state.epoch = epoch;
-  std::memcpy(step_state_.data(), &state, sizeof(state));
-  std::ranges::copy(std::as_bytes(batch.ids), step_state_.begin() + sizeof(state));
+  std::pmr::vector<std::byte>& packed = step_states_.at(static_cast<std::size_t>(slot_));
+  std::memcpy(packed.data(), &state, sizeof(state));
+  std::ranges::copy(std::as_bytes(batch.ids), packed.begin() + sizeof(state));
   inputs_.assign(batch.fields.begin(), batch.fields.end());
-  inputs_.emplace_back(step_state_);
+  inputs_.emplace_back(packed);
   program.upload(slot_, inputs_);
 }
 

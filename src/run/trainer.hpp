@@ -2,7 +2,9 @@
 // met.
 #pragma once
 
+#include <array>
 #include <functional>
+#include <memory_resource>
 #include <optional>
 #include <vector>
 
@@ -90,7 +92,7 @@ class Trainer {
   Parts parts_;
   Plan plan_;
   TrainOutcome outcome_;
-  std::vector<std::byte> step_state_;
+  std::array<std::pmr::vector<std::byte>, 2> step_states_;  ///< by slot, in pinned memory
   std::vector<std::span<const std::byte>> inputs_;
   std::string step_rows_;
   Clock clock_;

@@ -2,9 +2,11 @@
 // one captured graph or a stream of launches, the bits are the same; and an overflow skips the step it happens in.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <memory_resource>
 
 #include "backend/cuda.hpp"
 #include "cuda_double/double.hpp"
@@ -71,7 +73,28 @@ struct Trained {
   std::string description;
 };
 
-Trained train(const cuda_double::Options& order, bool capture, DType type, float initial_scale = 1024.0F) {
+/// One pinned buffer for all batches, which is filled again and again.
+class Pinned {
+ public:
+  explicit Pinned(Backend& backend) : memory_(backend.pinned_memory()) {}
+  [[nodiscard]] const std::vector<std::span<const std::byte>>& filled(const Packed& packed) {
+    inputs_.clear();
+    for (std::size_t field = 0; field < packed.memory.size(); ++field) {
+      if (fields_.size() == field) fields_.emplace_back(packed.memory[field].size(), std::byte{0}, &memory_);
+      std::ranges::copy(packed.memory[field], fields_[field].begin());
+      inputs_.emplace_back(fields_[field]);
+    }
+    return inputs_;
+  }
+
+ private:
+  std::pmr::memory_resource& memory_;
+  std::vector<std::pmr::vector<std::byte>> fields_;
+  std::vector<std::span<const std::byte>> inputs_;
+};
+
+Trained train(const cuda_double::Options& order, bool capture, DType type, float initial_scale = 1024.0F,
+              bool refill = false) {
   cuda_double::reset(order);
   Trained trained;
   {
@@ -85,9 +108,10 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
     ModelState state(*backend, graph, slots_of(rule));
     state.initialise(11);
     Program program(*backend, graph, state, *collective, make_input_slots(*backend), {});
+    Pinned pinned(*backend);
     for (int step = 0; step < steps; ++step) {
       const Packed packed(step);
-      program.upload(step % 2, packed.inputs);
+      program.upload(step % 2, refill ? pinned.filled(packed) : packed.inputs);
       program.step(step % 2);
       trained.losses.push_back(state.loss());
     }
@@ -143,6 +167,15 @@ TEST(DeviceSteps, ThatCannotBeCapturedAreStreamedAndSayWhy) {
   EXPECT_EQ(refused.losses, captured.losses);
   EXPECT_NE(refused.description.find("steps not captured: "), std::string::npos) << refused.description;
   EXPECT_NE(refused.description.find("cudaErrorStreamCaptureInvalidated"), std::string::npos) << refused.description;
+}
+
+TEST(DeviceSteps, LetTheirBatchBeRefilledAsSoonAsItIsUploaded) {
+  const Trained expected = train({}, true, DType::f32);
+  for (const Order order : {Order::lazy, Order::random}) {
+    const Trained refilled =
+        train({.order = order, .seed = 23, .pinned_uploads = true}, true, DType::f32, 1024.0F, true);
+    EXPECT_EQ(refilled.hash, expected.hash);
+  }
 }
 
 /// How many seeds the orders are drawn from; more by hand: TRAINMARK_SEEDS=20 bin/device_training.
