@@ -263,6 +263,9 @@ class Check:
         row = {"precision": precision, "batch": batch, "trainmark": statistics.mean(rates) if rates else None,
                "trainmark_runs": rates, "torch": torch.get("samples_per_s"), "torch_best_form": torch.get("best"), "torch_forms": torch.get("forms"),
                "run": before["run"]}
+        figures = before["run"].get("figures", {})
+        if figures.get("steps"):  # milliseconds a step, and those of them that no step hid
+            row["upload_ms"], row["upload_exposed_ms"] = (1e3 * figures[name] / figures["steps"] for name in ("upload_s", "upload_exposed_s"))
         row["ratio"] = row["trainmark"] / row["torch"] if row["trainmark"] and row["torch"] else None
         self.shares(row, settings)
         return row
@@ -339,13 +342,14 @@ class Check:
         rows = self.result.get("throughput")
         if not rows:
             return
-        print(f"\n{'precision':<10}{'batch':>6}{'trainmark':>12}{'PyTorch':>12}{'ratio':>8}{'matrix':>9}{'copy':>9}{'floor':>9}{'sheet':>9}"
-              "  PyTorch's best form   (samples/s; shares of what was measured here and of the data sheet's floor)")
+        print(f"\n{'precision':<10}{'batch':>6}{'trainmark':>12}{'PyTorch':>12}{'ratio':>8}{'matrix':>9}{'copy':>9}{'floor':>9}{'sheet':>9}{'upload':>9}{'exposed':>9}"
+              "  PyTorch's best form   (samples/s; shares of what was measured here and of the data sheet's floor; ms of upload a step, and not hidden by one)")
         show = lambda value, form: "-" if value is None else format(value, form)
         for row in sorted(rows, key=lambda row: (row["precision"], row["batch"])):
             shares = "".join(f"{show(row.get(key), '.1%'):>9}" for key in ("matrix_share", "copy_share", "floor_share", "data_sheet_share"))
+            uploads = "".join(f"{show(row.get(key), '.2f'):>9}" for key in ("upload_ms", "upload_exposed_ms"))
             print(f"{row['precision']:<10}{row['batch']:>6}{show(row['trainmark'], '.1f'):>12}{show(row['torch'], '.1f'):>12}"
-                  f"{show(row['ratio'], '.2f'):>8}{shares}  {row['torch_best_form'] or '-'}")
+                  f"{show(row['ratio'], '.2f'):>8}{shares}{uploads}  {row['torch_best_form'] or '-'}")
         if cost := self.result.get("deterministic_cost"):
             print(f"bf16 batch {cost['batch']}, deterministic: trainmark {show(cost['deterministic'], '.1f')} samples/s; a step takes "
                   f"{show(cost['step_ratio'], '.2f')} times as long as without ({show(cost['plain'], '.1f')} samples/s)")

@@ -50,6 +50,9 @@ class StreamEvent {
   virtual ~StreamEvent() = default;
   virtual void record(Stream& stream) = 0;
   virtual void make_wait(Stream& stream) = 0;  ///< later work of `stream` waits for the recorded point
+  /// Seconds from when a stream came to `earlier`, an event of the same backend, to when one came to this; negative in
+  /// the other order. Never waits: empty where one has not been reached yet or was never recorded.
+  [[nodiscard]] virtual std::optional<double> seconds_since(const StreamEvent& earlier) const = 0;
 };
 
 /// An operation made ready: built once, executed often, allocating nothing.

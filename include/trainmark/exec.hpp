@@ -103,6 +103,12 @@ struct Alias {
 struct InputSlots;
 [[nodiscard]] std::shared_ptr<InputSlots> make_input_slots(Backend& backend);
 
+/// What an upload took of its stream's time, and during how much of that no step was running that it could hide behind.
+struct UploadTimes {
+  double seconds = 0.0;
+  double exposed_seconds = 0.0;  ///< at most `seconds`; all of them on the CPU
+};
+
 /// A compiled graph: plans, memory and one recording per input slot. Making it plans everything; its first upload,
 /// step, read or profile lays the shared memory out and records. After that a step allocates nothing.
 class Program {
@@ -119,7 +125,7 @@ class Program {
 
   /// Uploads one packed batch (the graph's inputs in order, the last of them step_state) into `slot`, which the device
   /// may still be reading from an earlier step. Returns when `inputs` may be overwritten.
-  void upload(int slot, std::span<const std::span<const std::byte>> inputs);
+  UploadTimes upload(int slot, std::span<const std::span<const std::byte>> inputs);
   /// Launches the recording of this slot. The CPU has done it on return; a device has it enqueued.
   void step(int slot);
   [[nodiscard]] const Graph& graph() const noexcept;  ///< as compiled (fused)

@@ -36,6 +36,7 @@ class NullEvent final : public StreamEvent {
  public:
   void record(Stream&) override {}
   void make_wait(Stream&) override {}
+  [[nodiscard]] std::optional<double> seconds_since(const StreamEvent&) const override { return std::nullopt; }
 };
 class NullPlan final : public Plan {
  public:

@@ -147,12 +147,13 @@ Program::Program(Backend& backend, Graph graph, ModelState& state, Collective& c
 Program::~Program() = default;
 Program::Program(Program&&) noexcept = default;
 
-void Program::upload(int slot, std::span<const std::span<const std::byte>> inputs) {
+UploadTimes Program::upload(int slot, std::span<const std::span<const std::byte>> inputs) {
   impl_->record();
   TRAINMARK_CHECK(inputs.size() == impl_->inputs.size(), fmt::format("{} inputs", inputs.size()));
   const auto at = static_cast<std::size_t>(slot);
   Stream& stream = impl_->backend.stream(Lane::copy);
   impl_->slots->used.at(at)->make_wait(stream);
+  impl_->slots->upload_begun->record(stream);
   for (std::size_t index = 0; index < inputs.size(); ++index) {
     const TensorId id = impl_->inputs[index];
     TRAINMARK_CHECK(inputs[index].size() == impl_->planned.bytes[static_cast<std::size_t>(id)],
@@ -161,6 +162,7 @@ void Program::upload(int slot, std::span<const std::span<const std::byte>> input
   }
   impl_->slots->uploaded.at(at)->record(stream);
   stream.synchronize();
+  return impl_->slots->upload_times(slot);
 }
 
 void Program::step(int slot) {
@@ -170,6 +172,7 @@ void Program::step(int slot) {
   impl_->slots->uploaded.at(at)->make_wait(stream);
   impl_->replays.at(at)->launch();
   impl_->slots->used.at(at)->record(stream);
+  impl_->slots->last_used = impl_->slots->used.at(at).get();
 }
 
 const Graph& Program::graph() const noexcept { return impl_->planned.graph; }

@@ -11,6 +11,7 @@ InputSlots::InputSlots(Backend& owner) : backend_(owner) {
   for (auto* events : {&uploaded, &used})
     for (auto& event : *events)
       event = owner.make_event();
+  upload_begun = owner.make_event();
 }
 
 void InputSlots::grow(std::size_t& size, std::size_t bytes) const {
@@ -47,6 +48,14 @@ std::byte* InputSlots::input(int slot, const std::string& name) const {
   const auto found = std::ranges::find(inputs_, name, &Input::name);
   TRAINMARK_CHECK(fixed_ && found != inputs_.end(), name);
   return found->memory.at(static_cast<std::size_t>(slot))->data();
+}
+
+UploadTimes InputSlots::upload_times(int slot) const {
+  const StreamEvent& end = *uploaded.at(static_cast<std::size_t>(slot));
+  const double seconds = end.seconds_since(*upload_begun).value_or(0.0);
+  // Empty: the step still runs, and has hidden the upload altogether.
+  const double idle = last_used == nullptr ? seconds : end.seconds_since(*last_used).value_or(0.0);
+  return {seconds, std::clamp(idle, 0.0, seconds)};
 }
 
 std::shared_ptr<InputSlots> make_input_slots(Backend& backend) { return std::make_shared<InputSlots>(backend); }

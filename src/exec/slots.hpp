@@ -26,8 +26,13 @@ struct InputSlots {
   [[nodiscard]] std::byte* scratch(Lane lane) const { return scratch_.at(static_cast<std::size_t>(lane))->data(); }
   [[nodiscard]] std::byte* pool() const { return pool_->data(); }
 
+  /// Of the upload that has just ended in `slot`. Waits for nothing.
+  [[nodiscard]] UploadTimes upload_times(int slot) const;
+
   /// Order uploads and steps whose streams run by themselves.
   std::array<std::unique_ptr<StreamEvent>, count> uploaded, used;
+  std::unique_ptr<StreamEvent> upload_begun;
+  const StreamEvent* last_used = nullptr;  ///< where the last step of any program ends; null before the first
 
  private:
   struct Input {

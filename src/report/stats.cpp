@@ -130,6 +130,13 @@ void add_time_figures(RunReport& run, const RunFiles& files) {
     add("median step", step->second * 1e3, "ms", measured);
     add("steps x median step", steps->second * step->second, "s", modelled);
   }
+  const auto upload = files.figures.find("upload_s");
+  const auto exposed = files.figures.find("upload_exposed_s");
+  if (steps != files.figures.end() && steps->second > 0.0 && upload != files.figures.end() &&
+      exposed != files.figures.end()) {
+    add("upload a step", upload->second / steps->second * 1e3, "ms", measured);
+    add("upload a step, exposed", exposed->second / steps->second * 1e3, "ms", measured);
+  }
   if (files.staged_bytes && files.staging_s && *files.staged_bytes > 0.0) {
     add("staged", *files.staged_bytes / 1048576.0, "MiB", measured);
     if (*files.staging_s > 0.0)

@@ -186,6 +186,8 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   figures["first_step_s"] = trained.first_step_seconds;
   figures["step_median_s"] = median_of(trained.step_seconds);
   figures["wait_for_input_s"] = trained.wait_seconds;
+  figures["upload_s"] = trained.uploads.seconds;
+  figures["upload_exposed_s"] = trained.uploads.exposed_seconds;
   figures["read_s"] = input.read_seconds;
   figures["read_mib"] = static_cast<double>(input.bytes) / 1048576.0;
   figures["samples_per_s"] = outcome.samples_per_s;

@@ -94,7 +94,10 @@ double Trainer::bring_batch(std::int64_t epoch, std::int64_t step) {
   const Clock clock;
   const Batch& batch = parts_.train_input.next();
   const double waited = clock.seconds();
-  upload(parts_.train, batch, epoch, step, static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch))));
+  const auto rate = static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch)));
+  const UploadTimes taken = upload(parts_.train, batch, epoch, step, rate);
+  outcome_.uploads.seconds += taken.seconds;
+  outcome_.uploads.exposed_seconds += taken.exposed_seconds;
   return waited;
 }
 
@@ -172,7 +175,7 @@ void Trainer::flush_steps() {
   step_rows_.clear();
 }
 
-void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate) {
+UploadTimes Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate) {
   StepState state;
   state.rate = rate;
   state.valid = static_cast<std::int32_t>(batch.valid);
@@ -183,7 +186,7 @@ void Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, s
   std::ranges::copy(std::as_bytes(batch.ids), packed.begin() + sizeof(state));
   inputs_.assign(batch.fields.begin(), batch.fields.end());
   inputs_.emplace_back(packed);
-  program.upload(slot_, inputs_);
+  return program.upload(slot_, inputs_);
 }
 
 double Trainer::evaluate(std::int64_t epoch) {

@@ -28,6 +28,7 @@ struct TrainOutcome {
   double train_seconds = 0.0;  ///< in training steps, input waits included
   double eval_seconds = 0.0;
   double wait_seconds = 0.0;  ///< for input, this rank
+  UploadTimes uploads;        ///< of training batches, this rank, summed
   double first_step_seconds = 0.0;
   double metric = 0.0;  ///< last
   double best_metric = 0.0;
@@ -83,7 +84,7 @@ class Trainer {
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
   void require_updates() const;
-  void upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate);
+  UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate);
   double bring_batch(std::int64_t epoch, std::int64_t step);
   [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);

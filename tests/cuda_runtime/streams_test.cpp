@@ -2,6 +2,9 @@
 // that hold; captures that fail and are streamed with the reason.
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
+
 #include "backend/cuda/profiler.hpp"
 #include "cuda_double/device.hpp"
 #include "cuda_runtime/support.hpp"
@@ -335,6 +338,24 @@ TEST(CudaStreams, AKernelThatFailsInACapturedStepIsHeardOfWhereTheHostWaits) {
   for (int again = 0; again < 2; ++again)
     EXPECT_TRUE(raises(ExitCode::communication, {"cudaErrorIllegalAddress", "lost for this process"}, step));
   cuda_double::reset();
+}
+
+TEST(CudaStreams, EventsTellTheTimeBetweenThemOnceBothAreReached) {
+  cuda_double::reset({.order = Order::lazy});
+  CudaStream stream(Lane::copy);
+  CudaEvent begin(true), end(true);
+  EXPECT_FALSE(end.seconds_since(begin)) << "never recorded";
+  begin.record(stream);
+  ASSERT_EQ(cuda_double::enqueue(stream.native(), "slow",
+                                 [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }, {}),
+            cudaSuccess);
+  end.record(stream);
+  EXPECT_FALSE(end.seconds_since(begin)) << "still queued";
+  stream.synchronize();
+  ASSERT_TRUE(end.seconds_since(begin));
+  EXPECT_GE(*end.seconds_since(begin), 0.02);
+  EXPECT_FLOAT_EQ(static_cast<float>(*begin.seconds_since(end)), static_cast<float>(-*end.seconds_since(begin)));
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "asking too early left an error behind";
 }
 
 TEST(CudaStreams, CommunicationGoesFirst) {

@@ -58,6 +58,14 @@ class Runs(OnDevice):
             self.assertAlmostEqual(loss / expected, 1, delta=1e-5 if case[0] == "fp32" else 2e-2, msg=case)
 
 
+    def test_training_batches_go_up_from_pinned_memory_and_their_time_is_told(self):
+        run = self.run_device("pinned_uploads=1", train={"steps": 12})
+        figures = run.json()["figures"]
+        self.assertGreater(figures["upload_s"], 0)
+        self.assertTrue(0 <= figures["upload_exposed_s"] <= figures["upload_s"], figures)
+        self.assertLess(figures["upload_s"], figures["train_s"])
+
+
 class Capture(OnDevice):
     """A step that cannot be captured is streamed, on all ranks alike, and gives what a captured one does."""
 

@@ -111,7 +111,9 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
     Pinned pinned(*backend);
     for (int step = 0; step < steps; ++step) {
       const Packed packed(step);
-      program.upload(step % 2, refill ? pinned.filled(packed) : packed.inputs);
+      const UploadTimes taken = program.upload(step % 2, refill ? pinned.filled(packed) : packed.inputs);
+      EXPECT_GT(taken.seconds, 0.0);
+      EXPECT_LE(taken.exposed_seconds, taken.seconds);
       program.step(step % 2);
       trained.losses.push_back(state.loss());
     }

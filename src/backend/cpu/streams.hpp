@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -19,8 +20,16 @@ class InlineStream final : public Stream {
 };
 class InlineEvent final : public StreamEvent {
  public:
-  void record(Stream&) override {}
+  void record(Stream&) override { reached_ = std::chrono::steady_clock::now(); }
   void make_wait(Stream&) override {}
+  [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override {
+    const auto& before = static_cast<const InlineEvent&>(earlier).reached_;
+    if (!reached_ || !before) return std::nullopt;
+    return std::chrono::duration<double>(*reached_ - *before).count();
+  }
+
+ private:
+  std::optional<std::chrono::steady_clock::time_point> reached_;
 };
 
 /// A thread that runs one job at a time.

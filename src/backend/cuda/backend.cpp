@@ -15,28 +15,6 @@ namespace trainmark {
 namespace cuda {
 namespace {
 
-/// Time between two points of a stream.
-class Stopwatch {
- public:
-  Stopwatch() : begin_(make()), end_(make()) {}
-  void start(cudaStream_t stream) { check(cudaEventRecord(begin_.get(), stream), "cudaEventRecord"); }
-  double stop(cudaStream_t stream) {
-    check(cudaEventRecord(end_.get(), stream), "cudaEventRecord");
-    check(cudaEventSynchronize(end_.get()), "cudaEventSynchronize");
-    float milliseconds = 0.0F;
-    check(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "cudaEventElapsedTime");
-    return milliseconds / 1000.0;
-  }
-
- private:
-  static Handle<EventTraits> make() {
-    cudaEvent_t event = nullptr;
-    check(cudaEventCreate(&event), "cudaEventCreate");
-    return Handle<EventTraits>(event);
-  }
-  Handle<EventTraits> begin_, end_;
-};
-
 /// cuDNN counts in 64 bits, but no plan for a tensor beyond 2^31 elements has been made yet, let alone run.
 std::string size_refusal(const Operands& operands) {
   for (const auto* descs : {&operands.inputs, &operands.outputs}) {
@@ -101,7 +79,7 @@ class CudaBackend final : public Backend {
     check(cudaMemsetAsync(to, 0, bytes, native(stream)), "clearing device memory");
   }
   [[nodiscard]] Stream& stream(Lane lane) override { return lanes().at(static_cast<std::size_t>(lane)); }
-  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<CudaEvent>(); }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<CudaEvent>(true); }
   [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override { return stored_bytes(tensor); }
   [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override {
     return activation_desc(shape, dtype);
@@ -187,12 +165,14 @@ class CudaBackend final : public Backend {
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
-    Stopwatch stopwatch;
+    CudaEvent begin(true), end(true);
     Stream& compute = stream(Lane::compute);
     for (const Launch& launch : launches) {
-      stopwatch.start(native(compute));
+      begin.record(compute);
       launch.plan->execute(compute, launch.args);
-      seconds.emplace_back(launch.name, stopwatch.stop(native(compute)));
+      end.record(compute);
+      compute.synchronize();
+      seconds.emplace_back(launch.name, end.seconds_since(begin).value_or(0.0));
     }
     return seconds;
   }

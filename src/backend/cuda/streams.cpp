@@ -26,10 +26,11 @@ cudaStream_t make_stream(Lane lane) {
   return stream;
 }
 
-cudaEvent_t make_event() {
+cudaEvent_t make_event(bool timed) {
   use_chosen_device();
   cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  check(cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming),
+        "cudaEventCreateWithFlags");
   return event;
 }
 
@@ -214,7 +215,7 @@ void CudaStream::synchronize() {
   }
 }
 
-CudaEvent::CudaEvent() : event_(make_event()) {}
+CudaEvent::CudaEvent(bool timed) : event_(make_event(timed)) {}
 void CudaEvent::record(Stream& stream) {
   use_chosen_device();
   check(cudaEventRecord(event_.get(), cuda::native(stream)), "cudaEventRecord");
@@ -222,6 +223,17 @@ void CudaEvent::record(Stream& stream) {
 void CudaEvent::make_wait(Stream& stream) {
   use_chosen_device();
   check(cudaStreamWaitEvent(cuda::native(stream), event_.get(), 0), "cudaStreamWaitEvent");
+}
+std::optional<double> CudaEvent::seconds_since(const StreamEvent& earlier) const {
+  use_chosen_device();
+  float milliseconds = 0.0F;
+  const cudaError_t code =
+      cudaEventElapsedTime(&milliseconds, static_cast<const CudaEvent&>(earlier).native(), event_.get());
+  if (code == cudaSuccess) return milliseconds / 1000.0;
+  // Not reached yet, or never recorded.
+  if (code != cudaErrorNotReady && code != cudaErrorInvalidResourceHandle) check(code, "cudaEventElapsedTime");
+  static_cast<void>(cudaGetLastError());
+  return std::nullopt;
 }
 
 Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture) {

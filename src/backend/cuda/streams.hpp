@@ -40,9 +40,11 @@ class CudaStream final : public Stream {
 
 class CudaEvent final : public StreamEvent {
  public:
-  CudaEvent();
+  /// A timed one costs the device a little more.
+  explicit CudaEvent(bool timed = false);
   void record(Stream& stream) override;
   void make_wait(Stream& stream) override;
+  [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override;  ///< both timed
   [[nodiscard]] cudaEvent_t native() const noexcept { return event_.get(); }
 
  private:

@@ -139,6 +139,16 @@ TEST_P(Precision, IsTheSameToTheBitWithALossScale) {
 
 INSTANTIATE_TEST_SUITE_P(OnTheCpu, Precision, ::testing::Values(DType::f32, DType::bf16));
 
+TEST(CpuUpload, HidesBehindNoStep) {
+  Training training(small, DType::f32, {});
+  for (int at = 0; at < 3; ++at) {
+    const UploadTimes taken = training.program.upload(at % 2, random_batch(1, 0.01F).inputs());
+    EXPECT_GT(taken.seconds, 0.0);
+    EXPECT_EQ(taken.exposed_seconds, taken.seconds);
+    training.program.step(at % 2);
+  }
+}
+
 TEST(CpuStep, HasTheGradientThatDifferencesOfTheLossGive) {
   for (const int kernel : {3, 2}) {
     Training subject({.extent = default_extent, .width = 0.125, .kernel = kernel}, DType::f32, {});

@@ -190,9 +190,34 @@ TEST_F(Programs, OrderUploadsAndStepsByEvents) {
   Program subject = program();
   subject.upload(1, inputs());
   subject.step(1);
-  // Events 0 and 1 mark uploads, 2 and 3 uses of the slots.
-  EXPECT_EQ(spy.calls, (std::vector<std::string>{"copy waits 3", "copy", "copy", "copy", "copy records 1",
-                                                 "compute waits 1", "launch 1", "compute records 3"}));
+  // Events 0 and 1 mark uploads, 2 and 3 uses of the slots, 4 where an upload begins.
+  EXPECT_EQ(spy.calls,
+            (std::vector<std::string>{"copy waits 3", "copy records 4", "copy", "copy", "copy", "copy records 1",
+                                      "compute waits 1", "launch 1", "compute records 3"}));
+}
+
+TEST_F(Programs, TellForHowLongAnUploadHadNoStepToHideBehind) {
+  Program subject = program();
+  const auto upload = [&](int slot, double begin, double end) {
+    spy.times = {begin, end};
+    const UploadTimes taken = subject.upload(slot, inputs());
+    return std::pair(taken.seconds, taken.exposed_seconds);
+  };
+  const auto compute = [&](int slot, double end) {
+    spy.times = {end};
+    subject.step(slot);
+  };
+  EXPECT_EQ(upload(0, 1, 3), std::pair(2.0, 2.0)) << "nothing ran yet";
+  compute(0, SpyBackend::still_running);
+  EXPECT_EQ(upload(1, 4, 5), std::pair(1.0, 0.0)) << "the step outlasts it";
+  compute(1, 7);
+  EXPECT_EQ(upload(0, 6, 9), std::pair(3.0, 2.0)) << "the step ends in its midst";
+  compute(0, 10);
+  EXPECT_EQ(upload(1, 11, 12), std::pair(1.0, 1.0)) << "it begins when the step is over: the host was late";
+  compute(1, 20);
+  EXPECT_EQ(upload(0, 13, 14), std::pair(1.0, 0.0)) << "the step ends before anybody asks";
+  spy.times.clear();
+  EXPECT_EQ(subject.upload(1, inputs()).seconds, 0.0) << "a backend that does not tell";
 }
 
 TEST_F(Programs, RefuseABatchOfAnotherSize) {

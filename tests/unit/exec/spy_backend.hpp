@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <set>
 #include <utility>
@@ -20,6 +21,8 @@ class SpyBackend final : public Backend {
   Layout layout = logical_layout;       // of every activation that a plan writes
   mutable int fused = 0;
   std::vector<std::string> calls;  // events, copies, launches in order
+  std::deque<double> times;        // at which the next records are reached
+  static constexpr double still_running = 1e9;
 
   [[nodiscard]] std::string name() const override { return "spy"; }
   [[nodiscard]] std::string description() const override { return "spy"; }
@@ -96,13 +99,24 @@ class SpyBackend final : public Backend {
   };
   struct SpyEvent final : StreamEvent {
     SpyEvent(SpyBackend& owner, int index) : spy(owner), number(index) {}
-    void record(Stream& stream) override { note("record", stream); }
+    void record(Stream& stream) override {
+      note("record", stream);
+      reached = spy.times.empty() ? std::nullopt : std::optional(spy.times.front());
+      if (!spy.times.empty()) spy.times.pop_front();
+    }
+    [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override {
+      const auto& before = static_cast<const SpyEvent&>(earlier).reached;
+      return reached && before && *reached < still_running && *before < still_running
+                 ? std::optional(*reached - *before)
+                 : std::nullopt;
+    }
     void make_wait(Stream& stream) override { note("wait", stream); }
     void note(const std::string& verb, const Stream& stream) {
       spy.calls.push_back(spy.stream_name(stream) + " " + verb + "s " + std::to_string(number));
     }
     SpyBackend& spy;
     int number;
+    std::optional<double> reached;
   };
   struct SpyReplay final : Replay {
     SpyReplay(SpyBackend& owner, std::size_t index) : spy(owner), number(index) {}

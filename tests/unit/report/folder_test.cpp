@@ -67,7 +67,7 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
                                  "epoch,train_s,wait_for_input_s,samples_per_s,parameter_hash\n"
                                  "1,2,0.5,60,ab\n2,2,0.25,50,cd\n3,4,0.25,40,ef\n"));
   static_cast<void>(folder.write("run.json", R"({"status": "success", "labels": ["x"],
-    "figures": {"steps": 10, "step_median_s": 0.5, "target_metric": 0.2}})"));
+    "figures": {"steps": 10, "step_median_s": 0.5, "upload_s": 0.25, "upload_exposed_s": 0.125, "target_metric": 0.2}})"));
   static_cast<void>(folder.write("staging.json", R"({"splits": {"train": {"total_s": 2.0, "nodes": [
     {"copied_bytes": 1048576}, {"copied_bytes": 3145728}]}}})"));
   const RunReport run = report_run(find_logs(folder.path()).at(0));
@@ -77,6 +77,9 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_NEAR(value_of(run, "wait for input share of training"), 12.5, 1e-9);
   EXPECT_NEAR(value_of(run, "steps x median step"), 5.0, 1e-9);
   EXPECT_EQ(run.find("steps x median step")->source, FigureSource::modelled);
+  EXPECT_NEAR(value_of(run, "upload a step"), 25.0, 1e-9);
+  EXPECT_NEAR(value_of(run, "upload a step, exposed"), 12.5, 1e-9);
+  EXPECT_EQ(run.find("upload a step, exposed")->source, FigureSource::measured);
   EXPECT_NEAR(value_of(run, "staging rate"), 2.0, 1e-9);
   EXPECT_EQ(run.target.value(), 0.2);
 }
