@@ -215,12 +215,12 @@ void enlist(const std::shared_ptr<Communicator>& communicator) {
 }
 
 /// Device memory for sums that nobody sees.
-class Scratch {
+class SumBuffer {
  public:
-  explicit Scratch(std::size_t bytes) { check(cudaMalloc(&memory_, bytes), "cudaMalloc for a first sum"); }
-  ~Scratch() { cudaFree(memory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+  explicit SumBuffer(std::size_t bytes) { check(cudaMalloc(&memory_, bytes), "cudaMalloc for a first sum"); }
+  ~SumBuffer() { cudaFree(memory_); }
+  SumBuffer(const SumBuffer&) = delete;
+  SumBuffer& operator=(const SumBuffer&) = delete;
   [[nodiscard]] float* values() const noexcept { return static_cast<float*>(memory_); }
 
  private:
@@ -252,7 +252,7 @@ class NcclCollective final : public Collective {
     // NCCL.
     group_.barrier();
     const auto bytes = static_cast<std::size_t>(count) * sizeof(float);
-    const Scratch scratch(bytes);
+    const SumBuffer scratch(bytes);
     float value = 1.0F;
     check(cudaMemsetAsync(scratch.values(), 0, bytes, stream_), "clearing device memory");
     check(cudaMemcpyAsync(scratch.values(), &value, sizeof value, cudaMemcpyHostToDevice, stream_),
