@@ -214,12 +214,20 @@ void use_chosen_device() {
   current = chosen;
 }
 
-void* DeviceMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
+void* CountedMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
   TRAINMARK_CHECK(alignment <= memory_alignment, fmt::format("alignment {}", alignment));
   use_chosen_device();
   ++calls_;
+  return take(std::max(bytes, memory_alignment));
+}
+void CountedMemory::do_deallocate(void* memory, std::size_t, std::size_t) {
+  // After a failure the runtime repeats it here; whoever waits for the device has said so already.
+  if (give_back(memory) != cudaSuccess) static_cast<void>(cudaGetLastError());
+}
+
+void* DeviceMemory::take(std::size_t bytes) {
   void* memory = nullptr;
-  const cudaError_t code = cudaMalloc(&memory, std::max(bytes, memory_alignment));
+  const cudaError_t code = cudaMalloc(&memory, bytes);
   if (code != cudaErrorMemoryAllocation) {
     check(code, "cudaMalloc");
     return memory;
@@ -234,17 +242,10 @@ void* DeviceMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
                 "use a smaller local batch, a 16-bit precision or more ranks (trainmark plan prints the peak), or "
                 "end other processes on the device (nvidia-smi lists them)"});
 }
-void DeviceMemory::do_deallocate(void* memory, std::size_t, std::size_t) {
-  // After a failure the runtime repeats it here; whoever waits for the device has said so already.
-  if (cudaFree(memory) != cudaSuccess) static_cast<void>(cudaGetLastError());
-}
 
-void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
-  TRAINMARK_CHECK(alignment <= memory_alignment, fmt::format("alignment {}", alignment));
-  use_chosen_device();
-  ++calls_;
+void* PinnedMemory::take(std::size_t bytes) {
   void* memory = nullptr;
-  const cudaError_t code = cudaMallocHost(&memory, std::max(bytes, memory_alignment));
+  const cudaError_t code = cudaMallocHost(&memory, bytes);
   if (code != cudaErrorMemoryAllocation) {
     check(code, "cudaMallocHost");
     return memory;
@@ -254,9 +255,6 @@ void* PinnedMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
               Complaint{"page-locked host memory", fmt::format("{} asked for, the system refuses", amount(bytes)),
                         "batches are uploaded from memory that cannot be swapped out",
                         "raise the job's memory limit (--mem) or ulimit -l, or prefetch fewer batches"});
-}
-void PinnedMemory::do_deallocate(void* memory, std::size_t, std::size_t) {
-  if (cudaFreeHost(memory) != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
 }  // namespace trainmark::cuda

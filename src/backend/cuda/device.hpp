@@ -38,29 +38,27 @@ struct Device {
 void use_chosen_device();
 
 /// Memory of one kind, counted; aligned to 256 bytes. Refuses with what was asked for, what is free and what to change.
-class DeviceMemory final : public std::pmr::memory_resource {
+class CountedMemory : public std::pmr::memory_resource {
  public:
   [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
 
  private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override;
-  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
-    return this == &other;
-  }
+  virtual void* take(std::size_t bytes) = 0;
+  virtual cudaError_t give_back(void* memory) noexcept = 0;
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) final;
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) final;
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept final { return this == &other; }
+
   std::int64_t calls_ = 0;
 };
-class PinnedMemory final : public std::pmr::memory_resource {
- public:
-  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
-
- private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override;
-  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
-    return this == &other;
-  }
-  std::int64_t calls_ = 0;
+class DeviceMemory final : public CountedMemory {
+  void* take(std::size_t bytes) override;
+  cudaError_t give_back(void* memory) noexcept override { return cudaFree(memory); }
+};
+class PinnedMemory final : public CountedMemory {
+  void* take(std::size_t bytes) override;
+  cudaError_t give_back(void* memory) noexcept override { return cudaFreeHost(memory); }
 };
 
 }  // namespace trainmark::cuda
