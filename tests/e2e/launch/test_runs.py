@@ -15,6 +15,8 @@ class Runs(EndToEnd):
         self.assertEqual(record["exit_code"], 0)
         self.assertEqual(record["status"], "fixed_work_done")
         self.assertEqual(record["figures"]["epochs"], 2)
+        self.assertGreater(record["figures"]["upload_s"], 0)
+        self.assertEqual(record["figures"]["upload_exposed_s"], record["figures"]["upload_s"], "nothing hides uploads on a CPU")
         self.assertEqual(len(run.table("steps.csv")), 16)
         self.assertEqual(len(run.table("epochs.csv")), 2)
         self.assertEqual([row["rank"] for row in run.table("ranks.csv")], ["0"])
