@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "cuda_plans/plan_table.hpp"
 
@@ -120,30 +121,90 @@ TEST(GraphCompilerTest, ExecutesNothingForADeviceThatIsElsewhere) {
   EXPECT_THROW(plan->execute(nullptr, operands, nullptr), std::logic_error);
 }
 
-TEST(GraphCompilerTest, KeepsPlansOnDiskAndReplacesDamagedOnes) {
-  const std::string folder = testing::TempDir() + "compiler_cache_" + std::to_string(getpid());
-  CompilerOptions caching = options_for("h200", false);
-  caching.cache_folder = folder;
+/// A folder for one test's plans.
+class CompilerCacheTest : public testing::Test {
+ protected:
+  CompilerCacheTest() : folder(testing::TempDir() + "compiler_cache_" + std::to_string(getpid())) {
+    std::filesystem::remove_all(folder);
+  }
+  ~CompilerCacheTest() override { std::filesystem::remove_all(folder); }
+  [[nodiscard]] CompilerOptions caching() const {
+    CompilerOptions options = options_for("h200", false);
+    options.cache_folder = folder;
+    return options;
+  }
+  const std::string folder;
+};
+
+TEST_F(CompilerCacheTest, KeepsPlansOnDiskAndReplacesDamagedOnes) {
   ConvGraph precompiled = volume();
   precompiled.pass = ConvGraph::Pass::backward_data;
   ConvGraph compiled = volume();
   compiled.pass = ConvGraph::Pass::backward_weights;
   for (const ConvGraph& graph : {precompiled, compiled}) {
     std::filesystem::remove_all(folder);
-    const std::string made = outcome(*make_graph_compiler(caching)->compile(graph));
+    const std::string made = outcome(*make_graph_compiler(caching())->compile(graph));
     ASSERT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
     const std::filesystem::path entry = std::filesystem::directory_iterator(folder)->path();
     const auto written = std::filesystem::last_write_time(entry);
 
-    EXPECT_EQ(outcome(*make_graph_compiler(caching)->compile(graph)), made);
+    EXPECT_EQ(outcome(*make_graph_compiler(caching())->compile(graph)), made);
     EXPECT_EQ(std::filesystem::last_write_time(entry), written) << "the entry was not used";
 
     std::ofstream(entry, std::ios::app) << "damage";
     const auto damaged = std::filesystem::file_size(entry);
-    EXPECT_EQ(outcome(*make_graph_compiler(caching)->compile(graph)), made);
+    EXPECT_EQ(outcome(*make_graph_compiler(caching())->compile(graph)), made);
     EXPECT_LT(std::filesystem::file_size(entry), damaged) << "the damaged entry was not replaced";
   }
-  std::filesystem::remove_all(folder);
+}
+
+/// Looks at the candidates and chooses one, as a device would by executing them.
+TryCandidates chooses(std::vector<std::string>& seen, std::size_t chosen) {
+  return [&seen, chosen](std::span<const std::shared_ptr<CompiledGraph>> candidates,
+                         std::span<const std::size_t> operand_bytes) {
+    EXPECT_EQ(operand_bytes.size(), 3U);
+    seen.clear();
+    for (const auto& candidate : candidates)
+      seen.push_back(outcome(*candidate));
+    return Trial{chosen, {}};
+  };
+}
+
+TEST_F(CompilerCacheTest, TakesAndKeepsTheCandidateThatWasTheFastest) {
+  ConvGraph graph = volume();
+  graph.pass = ConvGraph::Pass::backward_data;
+  const std::string heuristics_choice = outcome(*make_graph_compiler(caching())->compile(graph));
+  for (const std::size_t chosen : {0U, 2U}) {
+    std::filesystem::remove_all(folder);
+    std::vector<std::string> candidates;
+    CompilerOptions tuned = caching();
+    tuned.autotune = chooses(candidates, chosen);
+    const std::string made = outcome(*make_graph_compiler(tuned)->compile(graph));
+    ASSERT_GT(candidates.size(), 2U);
+    EXPECT_LE(candidates.size(), 8U);
+    EXPECT_EQ(candidates[0], heuristics_choice);
+    EXPECT_EQ(std::set(candidates.begin(), candidates.end()).size(), candidates.size()) << "one was tried twice";
+    EXPECT_EQ(made, candidates[chosen]);
+
+    const std::size_t tried = candidates.size();
+    candidates.clear();
+    EXPECT_EQ(outcome(*make_graph_compiler(tuned)->compile(graph)), made);
+    EXPECT_TRUE(candidates.empty()) << tried << " candidates were tried again although the plan is kept";
+    // A run that is not tuned has plans of its own.
+    EXPECT_EQ(outcome(*make_graph_compiler(caching())->compile(graph)), heuristics_choice);
+  }
+}
+
+TEST(GraphCompilerTest, SaysWhatCandidatesSaidThatAllFailed) {
+  CompilerOptions tuned = options();
+  tuned.autotune = [](auto&&...) { return Trial{std::nullopt, "the first is broken\nthe second too\n"}; };
+  try {
+    (void)make_graph_compiler(tuned)->compile(volume());
+    FAIL() << "planned";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("is broken"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

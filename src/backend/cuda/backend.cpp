@@ -8,7 +8,9 @@
 #include "backend/cuda/layout.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/profiler.hpp"
+#include "backend/cuda/stopwatch.hpp"
 #include "backend/cuda/streams.hpp"
+#include "backend/cuda/tuning.hpp"
 #include "backend/cuda/winners.hpp"
 
 namespace trainmark {
@@ -44,7 +46,7 @@ class CudaBackend final : public Backend {
         capture_(options.capture),
         deterministic_(options.deterministic),
         graphs_(make_graph_compiler({.deterministic = options.deterministic,
-                                     .autotune = options.autotune,
+                                     .autotune = options.autotune && device_ ? try_on_device : TryCandidates(),
                                      .cache_folder = options.plan_cache,
                                      .device_description = described})),
         compute_{*graphs_, options.tf32 ? Math::tf32 : Math::full} {

@@ -1,6 +1,6 @@
 // Plans: of the engines that cuDNN's heuristics name for a recipe's graph, those that the run allows are tried, and the
-// first that finalises is the plan. With a device description instead of a device the same code plans for a machine that
-// is elsewhere; such plans are looked at and kept, never executed.
+// first that finalises is the plan. With a device description instead of a device the same code plans for a machine
+// that is elsewhere; such plans are looked at and kept, never executed.
 #include <cudnn_frontend.h>
 #include <fmt/format.h>
 
@@ -28,13 +28,6 @@ struct CudnnTraits {
 };
 using CudnnHandle = Handle<CudnnTraits>;
 
-struct MemoryTraits {
-  using type = void*;
-  static type null() noexcept { return nullptr; }
-  static void release(type memory) noexcept { cudaFree(memory); }
-};
-using Memory = Handle<MemoryTraits>;
-
 /// The frontend's graph, opened where its public face ends: engines of a graph that is not finalised.
 class FrontendGraph final : public fe::graph::Graph {
  public:
@@ -47,6 +40,13 @@ class FrontendGraph final : public fe::graph::Graph {
     std::int64_t bytes = 0;
     fe::EngineConfigList configs = plans.get_barred_engine_configs();
     return fe::detail::get_workspace_size(configs.at(static_cast<std::size_t>(engine)), bytes).is_good() ? bytes : 0;
+  }
+  /// This engine's plan, which has been built, is the graph's: others are dropped, with what they hold on the device.
+  void settle_on(std::int64_t engine) {
+    for (std::size_t other = 0; other < plans.execution_plans.size(); ++other) {
+      if (static_cast<std::int64_t>(other) != engine) plans.execution_plans[other].reset();
+    }
+    plans.candidate = engine;
   }
 };
 
@@ -103,10 +103,12 @@ std::shared_ptr<Target> present_target() {
 
 class CudnnGraph final : public CompiledGraph {
  public:
-  CudnnGraph(std::shared_ptr<Target> target, std::shared_ptr<FrontendGraph> graph, std::string engine,
-             std::size_t workspace_bytes, bool finalised)
+  /// `index`: of the engine among the graph's.
+  CudnnGraph(std::shared_ptr<Target> target, std::shared_ptr<FrontendGraph> graph, std::int64_t index,
+             std::string engine, std::size_t workspace_bytes, bool finalised)
       : target_(std::move(target)),
         graph_(std::move(graph)),
+        index_(index),
         engine_(std::move(engine)),
         workspace_bytes_(workspace_bytes),
         finalised_(finalised) {}
@@ -118,8 +120,8 @@ class CudnnGraph final : public CompiledGraph {
     const cudnnStatus_t set = cudnnSetStream(target_->handle.get(), stream);
     TRAINMARK_CHECK(set == CUDNN_STATUS_SUCCESS, cudnnGetErrorString(set));
     // The frontend takes pointers to mutable pointers and does not write to them.
-    const fe::error_t status = graph_->execute(target_->handle.get(), const_cast<void**>(operands.data()),
-                                               static_cast<int>(operands.size()), workspace);
+    const fe::error_t status = graph_->execute_plan_at_index(target_->handle.get(), const_cast<void**>(operands.data()),
+                                                             static_cast<int>(operands.size()), workspace, index_);
     if (status.is_bad()) {
       throw Error(ExitCode::communication, Complaint{engine_, fmt::format("the device refused it: {}", status.err_msg),
                                                      "this step is lost", "see the messages before this one"});
@@ -129,6 +131,7 @@ class CudnnGraph final : public CompiledGraph {
  private:
   std::shared_ptr<Target> target_;
   std::shared_ptr<FrontendGraph> graph_;
+  std::int64_t index_;
   std::string engine_;
   std::size_t workspace_bytes_;
   bool finalised_;
@@ -170,7 +173,6 @@ class CudnnCompiler final : public GraphCompiler {
   explicit CudnnCompiler(const CompilerOptions& options)
       : options_(options),
         target_(options.device_description.empty() ? present_target() : described_target(options.device_description)) {
-    TRAINMARK_CHECK(!options.autotune || target_->handle, "only a device that is here can be timed");
     if (!options.cache_folder.empty() && !options.select_only) {
       cache_.emplace(options.cache_folder, context(),
                      [](const std::string& text) { fmt::print(stderr, "trainmark: {}\n", text); });
@@ -255,7 +257,8 @@ class CudnnCompiler final : public GraphCompiler {
       failure = fmt::format("its workspace is {} bytes, not {}", graph->get_workspace_size(), stored->workspace_bytes);
     }
     if (failure.empty()) {
-      return std::make_shared<CudnnGraph>(target_, graph, stored->engine, stored->workspace_bytes, true);
+      constexpr std::int64_t only = 0;
+      return std::make_shared<CudnnGraph>(target_, graph, only, stored->engine, stored->workspace_bytes, true);
     }
     cache_->reject(key, fmt::format("cuDNN does not take it ({})", failure));
     return nullptr;
@@ -276,19 +279,24 @@ class CudnnCompiler final : public GraphCompiler {
     require(graph->build_operation_graph(target_->handle.get()));
     require(graph->create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}));
 
-    const Choice choice = options_.autotune ? fastest(*graph, recipe) : first(*graph, recipe);
+    const Choice choice = options_.autotune ? fastest_of(graph, recipe) : first(*graph, recipe);
     if (choice.engine < 0) throw no_engine(recipe, choice.failures);
-    std::string engine;
-    require(graph->get_plan_name_at_index(choice.engine, engine));
-    const std::int64_t workspace = choice.finalised ? graph->get_workspace_size() : graph->workspace_of(choice.engine);
-    if (choice.finalised) {
-      require(graph->prepare_variant_pack_template());
-      TRAINMARK_CHECK(graph->get_variant_pack_uids_sorted().size() == recipe.operands.size(), recipe.key);
-    }
-    auto plan =
-        std::make_shared<CudnnGraph>(target_, graph, engine, static_cast<std::size_t>(workspace), choice.finalised);
+    if (choice.finalised) graph->settle_on(choice.engine);
+    std::shared_ptr<CudnnGraph> plan = plan_of(graph, choice.engine, choice.finalised, recipe);
     if (cache_) keep(recipe.key, *graph, *plan);
     return plan;
+  }
+
+  [[nodiscard]] std::shared_ptr<CudnnGraph> plan_of(const std::shared_ptr<FrontendGraph>& graph, std::int64_t engine,
+                                                    bool finalised, const Recipe& recipe) const {
+    std::string name;
+    fe::error_t status = graph->get_plan_name_at_index(engine, name);
+    if (status.is_good() && finalised) status = graph->prepare_variant_pack_template();
+    if (status.is_bad()) throw no_engine(recipe, status.err_msg);
+    TRAINMARK_CHECK(!finalised || graph->get_variant_pack_uids_sorted().size() == recipe.operands.size(), recipe.key);
+    const std::int64_t workspace =
+        finalised ? graph->get_workspace_size_plan_at_index(engine) : graph->workspace_of(engine);
+    return std::make_shared<CudnnGraph>(target_, graph, engine, name, static_cast<std::size_t>(workspace), finalised);
   }
 
   [[nodiscard]] std::vector<std::int64_t> allowed_engines(const FrontendGraph& graph, bool full_precision) const {
@@ -316,30 +324,25 @@ class CudnnCompiler final : public GraphCompiler {
     return {.failures = failures.empty() ? "none of its engines does what the run allows" : failures};
   }
 
-  /// Builds the heuristics' best few and lets the frontend time them on memory of their own.
-  [[nodiscard]] Choice fastest(FrontendGraph& graph, const Recipe& recipe) const {
-    constexpr int candidates = 8;
-    int built = 0;
-    for (const std::int64_t engine : allowed_engines(graph, recipe.full_precision)) {
-      if (built < candidates && graph.build_plan_at_index(engine).is_good()) ++built;
+  /// The fastest of the heuristics' best few.
+  [[nodiscard]] Choice fastest_of(const std::shared_ptr<FrontendGraph>& graph, const Recipe& recipe) const {
+    constexpr std::size_t most = 8;
+    std::vector<std::int64_t> engines;
+    std::vector<std::shared_ptr<CompiledGraph>> candidates;
+    for (const std::int64_t engine : allowed_engines(*graph, recipe.full_precision)) {
+      if (candidates.size() == most) break;
+      if (graph->build_plan_at_index(engine).is_bad()) continue;
+      engines.push_back(engine);
+      candidates.push_back(plan_of(graph, engine, true, recipe));
     }
-    if (built == 0) return {};
-    const auto allocated = [](std::size_t bytes) {
-      void* memory = nullptr;
-      check(cudaMalloc(&memory, std::max<std::size_t>(bytes, 1)), "cudaMalloc for timing plans");
-      check(cudaMemset(memory, 0, bytes), "cudaMemset for timing plans");
-      return Memory(memory);
-    };
-    std::vector<Memory> memory;
-    std::unordered_map<std::int64_t, void*> pointers;
-    for (const Operand& operand : recipe.operands) {
-      memory.push_back(allocated(operand.bytes()));
-      pointers[static_cast<std::int64_t>(memory.size())] = memory.back().get();
-    }
-    const Memory workspace = allocated(static_cast<std::size_t>(graph.get_autotune_workspace_size()));
-    const fe::error_t status = graph.autotune(target_->handle.get(), pointers, workspace.get());
-    if (status.is_bad()) throw no_engine(recipe, status.err_msg);
-    return {0, true};  // the frontend sorts them, the fastest first
+    if (candidates.empty()) return first(*graph, recipe);  // which says why
+    std::vector<std::size_t> operand_bytes;
+    for (const Operand& operand : recipe.operands)
+      operand_bytes.push_back(operand.bytes());
+    const Trial trial = options_.autotune(candidates, operand_bytes);
+    if (target_->handle) cudnnSetStream(target_->handle.get(), nullptr);  // the trial's stream has ended
+    if (!trial.fastest) return {.failures = trial.failures};
+    return {engines.at(*trial.fastest)};
   }
 
   CompilerOptions options_;

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -62,9 +63,17 @@ class CompiledGraph {
   virtual void execute(cudaStream_t stream, std::span<void* const> operands, void* workspace) = 0;
 };
 
+/// Executes candidates for one graph with operands of these sizes (inputs first) and says which is the fastest.
+struct Trial {
+  std::optional<std::size_t> fastest;  ///< nothing where all fail
+  std::string failures;                ///< what candidates said that failed, a line each
+};
+using TryCandidates = std::function<Trial(std::span<const std::shared_ptr<CompiledGraph>> candidates,
+                                          std::span<const std::size_t> operand_bytes)>;
+
 struct CompilerOptions {
   bool deterministic = false;      ///< leaves out engines whose results vary from run to run
-  bool autotune = false;           ///< times the candidates on the device instead of asking the heuristics
+  TryCandidates autotune;          ///< chooses among the heuristics' best; empty: their first is taken
   std::string cache_folder;        ///< empty: plans are not kept on disk
   std::string device_description;  ///< JSON as in share/devices; empty: the current device. Such plans never execute.
   bool select_only = false;        ///< stops at engine selection where finalising would compile (plan tables in CI)
