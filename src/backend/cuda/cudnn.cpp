@@ -56,6 +56,7 @@ class FrontendGraph final : public fe::graph::Graph {
 struct Target {
   std::string name;
   int sm = 0;  ///< 90 for compute capability 9.0
+  std::int64_t memory_bytes = 0;
   CudnnHandle handle;
   std::shared_ptr<fe::DeviceProperties> properties;
 };
@@ -70,6 +71,7 @@ std::shared_ptr<Target> described_target(const std::string& description) {
     const auto fields = nlohmann::json::parse(description);
     target->name = fields.at("deviceName").get<std::string>();
     target->sm = fields.at("deviceVer").get<int>() / 10;
+    target->memory_bytes = fields.at("totalGlobalMem").get<std::int64_t>();
   } catch (const nlohmann::json::exception& error) {
     throw refusal("device description", error.what(), "plans are made for the device that it describes",
                   "give one as in share/devices");
@@ -91,6 +93,7 @@ std::shared_ptr<Target> present_target() {
   check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
   target->name = properties.name;
   target->sm = properties.major * 10 + properties.minor;
+  target->memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
   cudnnHandle_t handle = nullptr;
   const cudnnStatus_t status = cudnnCreate(&handle);
   if (status != CUDNN_STATUS_SUCCESS) {
@@ -167,6 +170,12 @@ std::vector<fe::NumericalNote_t> forbidden_notes(bool full_precision, bool deter
   if (deterministic) notes.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
   return notes;
 }
+
+/// The share of a device's memory that a plan's workspace may take where there is another engine. A lane holds the
+/// largest workspace of its plans beside state and activations for the whole run: no engine is so much faster that a
+/// run should not fit for it, and some ask for more than the graph's tensors take. Of the committed table's plans the
+/// heuristics' first choice never asks for as much.
+constexpr std::int64_t workspace_share = 16;
 
 class CudnnCompiler final : public GraphCompiler {
  public:
@@ -299,13 +308,19 @@ class CudnnCompiler final : public GraphCompiler {
     return std::make_shared<CudnnGraph>(target_, graph, engine, name, static_cast<std::size_t>(workspace), finalised);
   }
 
-  [[nodiscard]] std::vector<std::int64_t> allowed_engines(const FrontendGraph& graph, bool full_precision) const {
+  [[nodiscard]] bool is_modest(FrontendGraph& graph, std::int64_t engine) const {
+    return graph.workspace_of(engine) <= target_->memory_bytes / workspace_share;
+  }
+
+  /// In the heuristics' order, but those with too large a workspace last: a slow plan is better than none.
+  [[nodiscard]] std::vector<std::int64_t> allowed_engines(FrontendGraph& graph, bool full_precision) const {
     const std::vector<fe::NumericalNote_t> forbidden = forbidden_notes(full_precision, options_.deterministic);
     std::vector<std::int64_t> allowed;
     for (std::int64_t engine = 0; engine < graph.get_execution_plan_count(); ++engine) {
       const std::vector<fe::NumericalNote_t>& notes = graph.numerical_notes(engine);
       if (std::ranges::find_first_of(notes, forbidden) == notes.end()) allowed.push_back(engine);
     }
+    std::ranges::stable_partition(allowed, [&](std::int64_t engine) { return is_modest(graph, engine); });
     return allowed;
   }
 
@@ -330,12 +345,12 @@ class CudnnCompiler final : public GraphCompiler {
     std::vector<std::int64_t> engines;
     std::vector<std::shared_ptr<CompiledGraph>> candidates;
     for (const std::int64_t engine : allowed_engines(*graph, recipe.full_precision)) {
-      if (candidates.size() == most) break;
+      if (candidates.size() == most || !is_modest(*graph, engine)) break;
       if (graph->build_plan_at_index(engine).is_bad()) continue;
       engines.push_back(engine);
       candidates.push_back(plan_of(graph, engine, true, recipe));
     }
-    if (candidates.empty()) return first(*graph, recipe);  // which says why
+    if (candidates.empty()) return first(*graph, recipe);  // which takes a large one, or says why not
     std::vector<std::size_t> operand_bytes;
     for (const Operand& operand : recipe.operands)
       operand_bytes.push_back(operand.bytes());
