@@ -215,9 +215,11 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
                  .doc = "All-reduce beside the backward pass; auto: where each rank has a core to spare.",
                  .words = {"auto", "on", "off"}},
                 &backend.overlap);
-  visitor.field({.name = "deterministic",
-                 .doc = "Leave out algorithms whose results vary from run to run (GPU; a CPU repeats itself anyway)."},
-                &backend.deterministic);
+  visitor.field(
+      {.name = "deterministic",
+       .doc = "Leave out algorithms whose results vary from run to run; all ranks take rank 0's plans (GPU; a "
+              "CPU repeats itself anyway)."},
+      &backend.deterministic);
   visitor.field({.name = "autotune",
                  .doc = "Choose plans by timing candidates before the clock starts, not by heuristics (GPU; no effect "
                         "on a CPU)."},

@@ -21,14 +21,6 @@ void check_counts(const RunOptions& options, const DatasetFacts& facts, Complain
   wanted("validation_samples", options.data.validation_samples, facts.validation_samples);
 }
 
-void check_backend_options(const BackendOptions& options, Complaints& complaints) {
-  if (options.deterministic && options.autotune) {
-    complaints.emplace_back(
-        "/backend/autotune: not together with /backend/deterministic (timings choose other plans from run to run, and "
-        "with them other roundings); leave one of them out");
-  }
-}
-
 void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Complaints& complaints) {
   const std::int64_t batch = options.train.global_batch;
   if (!options.train.divides(ranks)) {
@@ -78,7 +70,6 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
   Complaints complaints;
   check_counts(options, facts, complaints);
   const std::int64_t samples = options.data.train_samples > 0 ? options.data.train_samples : facts.train_samples;
-  check_backend_options(options.backend, complaints);
   check_batch(options, ranks, samples, complaints);
   if (options.stage.strategy == "shard") {
     if (!options.train.divides(nodes)) {

@@ -195,24 +195,16 @@ TEST_F(CompilerCacheTest, TakesAndKeepsTheCandidateThatWasTheFastest) {
   }
 }
 
-CompilerOptions with_memory(std::int64_t bytes) {
-  CompilerOptions small = options();
-  std::string& text = small.device_description;
-  const std::string name = "\"totalGlobalMem\": ";
-  const std::size_t begin = text.find(name) + name.size();
-  return text.replace(begin, text.find(',', begin) - begin, std::to_string(bytes)), small;
-}
-
 TEST(GraphCompilerTest, TakesNoEngineWithAWorkspaceOfASixteenthOfTheDeviceWhileThereAreOthers) {
   ConvGraph graph = volume(DType::f32, Math::tf32);
   graph.pass = ConvGraph::Pass::backward_weights;
   const std::size_t wanted = make_graph_compiler(options())->compile(graph)->workspace_bytes();
   ASSERT_GT(wanted, 0U) << "this graph shows nothing";
   const auto device = static_cast<std::int64_t>(wanted) * 16;
-  EXPECT_EQ(make_graph_compiler(with_memory(device))->compile(graph)->workspace_bytes(), wanted);
-  EXPECT_LT(make_graph_compiler(with_memory(device - 16))->compile(graph)->workspace_bytes(), wanted);
+  EXPECT_EQ(make_graph_compiler(with_memory(options(), device))->compile(graph)->workspace_bytes(), wanted);
+  EXPECT_LT(make_graph_compiler(with_memory(options(), device - 16))->compile(graph)->workspace_bytes(), wanted);
 
-  CompilerOptions tuned = with_memory(device - 16);
+  CompilerOptions tuned = with_memory(options(), device - 16);
   tuned.autotune = [&](std::span<const std::shared_ptr<CompiledGraph>> tried, std::span<const std::size_t>) {
     for (const auto& candidate : tried)
       EXPECT_LT(candidate->workspace_bytes(), wanted) << candidate->engine();
@@ -222,14 +214,14 @@ TEST(GraphCompilerTest, TakesNoEngineWithAWorkspaceOfASixteenthOfTheDeviceWhileT
 }
 
 TEST(GraphCompilerTest, PlansEvenWhereEveryWorkspaceIsTooLarge) {
-  CompilerOptions tuned = with_memory(0);
+  CompilerOptions tuned = with_memory(options(), 0);
   tuned.autotune = [](std::span<const std::shared_ptr<CompiledGraph>> tried, std::span<const std::size_t>) {
     return Trial{tried.size() - 1, {}};
   };
   for (const auto pass : {ConvGraph::Pass::backward_data, ConvGraph::Pass::backward_weights}) {
     ConvGraph graph = volume();
     graph.pass = pass;
-    EXPECT_NO_THROW((void)make_graph_compiler(with_memory(0))->compile(graph)) << key_of(graph);
+    EXPECT_NO_THROW((void)make_graph_compiler(with_memory(options(), 0))->compile(graph)) << key_of(graph);
     EXPECT_NO_THROW((void)make_graph_compiler(tuned)->compile(graph)) << key_of(graph);
   }
 }

@@ -28,6 +28,14 @@ CompilerOptions options_for(const std::string& device, bool select_only) {
   return options;
 }
 
+CompilerOptions with_memory(CompilerOptions options, std::int64_t bytes) {
+  const std::string name = "\"totalGlobalMem\": ";
+  std::string& text = options.device_description;
+  const std::size_t begin = text.find(name) + name.size();
+  text.replace(begin, text.find(',', begin) - begin, std::to_string(bytes));
+  return options;
+}
+
 std::string outcome(const CompiledGraph& plan) { return fmt::format("{}\t{}", plan.engine(), plan.workspace_bytes()); }
 
 std::string row(const std::string& device, const GraphSpec& spec, const CompiledGraph& plan) {

@@ -11,6 +11,8 @@ namespace trainmark::cuda {
 
 /// Options to plan for a device of share/devices, e.g. "h200".
 [[nodiscard]] CompilerOptions options_for(const std::string& device, bool select_only);
+/// The same for a device with this much memory.
+[[nodiscard]] CompilerOptions with_memory(CompilerOptions options, std::int64_t bytes);
 
 /// "engine, workspace", as rows and messages have them.
 [[nodiscard]] std::string outcome(const CompiledGraph& plan);

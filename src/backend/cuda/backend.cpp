@@ -47,6 +47,7 @@ class CudaBackend final : public Backend {
         deterministic_(options.deterministic),
         graphs_(make_graph_compiler({.deterministic = options.deterministic,
                                      .autotune = options.autotune && device_ ? try_on_device : TryCandidates(),
+                                     .ranks = options.deterministic ? ranks_ : std::nullopt,
                                      .cache_folder = options.plan_cache,
                                      .device_description = described})),
         compute_{*graphs_, options.tf32 ? Math::tf32 : Math::full} {

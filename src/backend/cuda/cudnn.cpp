@@ -15,6 +15,7 @@
 #include "backend/cuda/graphs.hpp"
 #include "backend/cuda/plan_cache.hpp"
 #include "backend/cuda/recipes.hpp"
+#include "backend/cuda/shared_plan.hpp"
 
 namespace trainmark::cuda {
 namespace {
@@ -208,18 +209,48 @@ class CudnnCompiler final : public GraphCompiler {
     bool finalised = true;
     std::string failures = {};  ///< what engines said that were allowed and could not be had
   };
+  struct Made {
+    std::shared_ptr<CompiledGraph> plan;
+    StoredPlan stored;  ///< where somebody wants it
+  };
+  struct Restored {
+    std::shared_ptr<CompiledGraph> plan;
+    std::string failure;
+  };
 
   std::shared_ptr<CompiledGraph> shared_plan(const Recipe& recipe) {
     std::shared_ptr<CompiledGraph>& plan = plans_[recipe.key];
-    if (!plan && cache_) plan = from_cache(recipe.key);
-    if (!plan) {
-      try {
-        plan = planned(recipe);
-      } catch (const fe::cudnnException& error) {
-        throw no_engine(recipe, error.what());
-      }
-    }
+    if (!plan) plan = options_.ranks ? rank_0s_plan(recipe) : own_plan(recipe).plan;
     return plan;
+  }
+
+  std::shared_ptr<CompiledGraph> rank_0s_plan(const Recipe& recipe) {
+    std::shared_ptr<CompiledGraph> plan;
+    const auto choose = [&] {
+      Made made = own_plan(recipe);
+      plan = std::move(made.plan);
+      return std::move(made.stored);
+    };
+    share_plan(*options_.ranks, context(), recipe.key, choose, [&](const StoredPlan& chosen) {
+      Restored restored = restore(chosen);
+      plan = std::move(restored.plan);
+      if (plan) return;
+      throw refusal(recipe.key, fmt::format("cuDNN does not take rank 0's plan: {}", restored.failure),
+                    "with /backend/deterministic all ranks compute with rank 0's plans",
+                    "leave it out, and report this message");
+    });
+    return plan;
+  }
+
+  Made own_plan(const Recipe& recipe) {
+    if (cache_) {
+      if (Made kept = from_cache(recipe.key); kept.plan) return kept;
+    }
+    try {
+      return planned(recipe);
+    } catch (const fe::cudnnException& error) {
+      throw no_engine(recipe, error.what());
+    }
   }
 
   [[nodiscard]] std::string context() const {
@@ -250,35 +281,45 @@ class CudnnCompiler final : public GraphCompiler {
     return graph;
   }
 
-  std::shared_ptr<CompiledGraph> from_cache(const std::string& key) {
-    const std::optional<StoredPlan> stored = cache_->load(key);
-    if (!stored) return nullptr;
+  [[nodiscard]] Restored restore(const StoredPlan& stored) const {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
     std::string failure;
     try {
-      const fe::error_t status = target_->handle ? graph->deserialize(target_->handle.get(), stored->plan, true, false)
-                                                 : graph->deserialize(stored->plan, true);
+      const fe::error_t status = target_->handle ? graph->deserialize(target_->handle.get(), stored.plan, true, false)
+                                                 : graph->deserialize(stored.plan, true);
       if (status.is_bad()) failure = status.err_msg.empty() ? "no reason given" : status.err_msg;
     } catch (const std::exception& error) {
       failure = error.what();
     }
-    if (failure.empty() && graph->get_workspace_size() != static_cast<std::int64_t>(stored->workspace_bytes)) {
-      failure = fmt::format("its workspace is {} bytes, not {}", graph->get_workspace_size(), stored->workspace_bytes);
-    }
-    if (failure.empty()) {
-      constexpr std::int64_t only = 0;
-      return std::make_shared<CudnnGraph>(target_, graph, only, stored->engine, stored->workspace_bytes, true);
-    }
-    cache_->reject(key, fmt::format("cuDNN does not take it ({})", failure));
-    return nullptr;
+    if (failure.empty() && graph->get_workspace_size() != static_cast<std::int64_t>(stored.workspace_bytes))
+      failure = fmt::format("its workspace is {} bytes, not {}", graph->get_workspace_size(), stored.workspace_bytes);
+    if (!failure.empty()) return {nullptr, failure};
+    constexpr std::int64_t only = 0;
+    return {std::make_shared<CudnnGraph>(target_, graph, only, stored.engine, stored.workspace_bytes, true), {}};
   }
 
-  void keep(const std::string& key, const FrontendGraph& graph, const CudnnGraph& plan) {
+  [[nodiscard]] Made from_cache(const std::string& key) const {
+    std::optional<StoredPlan> stored = cache_->load(key);
+    if (!stored) return {};
+    Restored restored = restore(*stored);
+    if (!restored.plan) cache_->reject(key, fmt::format("cuDNN does not take it ({})", restored.failure));
+    return {std::move(restored.plan), *std::move(stored)};
+  }
+
+  /// The plan as bytes, for the cache and for other ranks.
+  [[nodiscard]] StoredPlan serialised(const FrontendGraph& graph, const CudnnGraph& plan, const Recipe& recipe) {
     StoredPlan stored{plan.engine(), plan.workspace_bytes(), {}};
-    if (graph.serialize(stored.plan, false).is_good()) cache_->store(key, stored);
+    const fe::error_t status = graph.serialize(stored.plan, false);
+    if (status.is_good() && cache_) cache_->store(recipe.key, stored);
+    if (status.is_bad() && options_.ranks) {
+      throw refusal(recipe.key, fmt::format("cuDNN cannot send its plan to other ranks: {}", status.err_msg),
+                    "with /backend/deterministic all ranks compute with rank 0's plans",
+                    "leave it out, and report this message");
+    }
+    return stored;
   }
 
-  std::shared_ptr<CompiledGraph> planned(const Recipe& recipe) {
+  Made planned(const Recipe& recipe) {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
     recipe.build(*graph);
     const auto require = [&](const fe::error_t& status) {
@@ -292,8 +333,8 @@ class CudnnCompiler final : public GraphCompiler {
     if (choice.engine < 0) throw no_engine(recipe, choice.failures);
     if (choice.finalised) graph->settle_on(choice.engine);
     std::shared_ptr<CudnnGraph> plan = plan_of(graph, choice.engine, choice.finalised, recipe);
-    if (cache_) keep(recipe.key, *graph, *plan);
-    return plan;
+    if (!cache_ && !options_.ranks) return {plan, {}};
+    return {plan, serialised(*graph, *plan, recipe)};
   }
 
   [[nodiscard]] std::shared_ptr<CudnnGraph> plan_of(const std::shared_ptr<FrontendGraph>& graph, std::int64_t engine,

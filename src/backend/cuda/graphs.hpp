@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "trainmark/comm.hpp"
 #include "trainmark/nn.hpp"
 
 namespace trainmark::cuda {
@@ -74,6 +75,7 @@ using TryCandidates = std::function<Trial(std::span<const std::shared_ptr<Compil
 struct CompilerOptions {
   bool deterministic = false;      ///< leaves out engines whose results vary from run to run
   TryCandidates autotune;          ///< chooses among the heuristics' best; empty: their first is taken
+  std::optional<Group> ranks;      ///< all of which compute with rank 0's plans; compiling is collective then
   std::string cache_folder;        ///< empty: plans are not kept on disk
   std::string device_description;  ///< JSON as in share/devices; empty: the current device. Such plans never execute.
   bool select_only = false;        ///< stops at engine selection where finalising would compile (plan tables in CI)

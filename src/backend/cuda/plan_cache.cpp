@@ -73,6 +73,8 @@ class Reader {
   bool good_ = true;
 };
 
+}  // namespace
+
 std::string encoded(const std::string& context, const std::string& key, const StoredPlan& plan) {
   std::string body;
   append(body, context);
@@ -85,10 +87,6 @@ std::string encoded(const std::string& context, const std::string& key, const St
   return bytes + body;
 }
 
-struct Decoded {
-  std::string refused_because;
-  StoredPlan plan;
-};
 Decoded decoded(std::string_view bytes, const std::string& context, const std::string& key) {
   Reader reader(bytes);
   if (reader.take(magic.size()) != magic) return {"it is no plan of this format", {}};
@@ -108,6 +106,8 @@ Decoded decoded(std::string_view bytes, const std::string& context, const std::s
   if (!reader.good() || !reader.rest().empty()) result.refused_because = "it is damaged (its lengths do not fit)";
   return result;
 }
+
+namespace {
 
 /// Empty, or why it failed.
 std::string write_whole(int file, std::string_view bytes) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trainmark::cuda {
@@ -16,12 +17,21 @@ struct StoredPlan {
   std::vector<std::uint8_t> plan;
 };
 
+/// A plan with all that it was made for: an entry of the cache, also for sending it to other ranks. `context` is
+/// everything but the graph that a plan depends on: device, library versions, options.
+[[nodiscard]] std::string encoded(const std::string& context, const std::string& key, const StoredPlan& plan);
+struct Decoded {
+  std::string refused_because;  ///< empty: whole, and made for this context and graph
+  StoredPlan plan;
+};
+[[nodiscard]] Decoded decoded(std::string_view bytes, const std::string& context, const std::string& key);
+
 class PlanCache {
  public:
   using Note = std::function<void(const std::string&)>;
 
-  /// `context` is everything but the graph that a plan depends on: device, library versions, options. It becomes part
-  /// of each file's name and content. The folder is made on the first store. `note` is told what a user should know.
+  /// `context` becomes part of each file's name and content. The folder is made on the first store. `note` is told what
+  /// a user should know.
   PlanCache(std::string folder, std::string context, Note note);
 
   /// Nothing where there is no entry or none that may be used; the latter is noted.

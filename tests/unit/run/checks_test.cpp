@@ -34,14 +34,6 @@ TEST(CheckOptions, RefusesSamplesThatDoNotFillWholeBatches) {
                "set /data/train_samples to 64"));
 }
 
-TEST(CheckOptions, RefusesTimedPlansInADeterministicRun) {
-  RunOptions options = fitting();
-  options.backend.deterministic = options.backend.autotune = true;
-  EXPECT_TRUE(mentions(check_options(options, 4, 1, plenty), "/backend/autotune"));
-  options.backend.deterministic = false;
-  EXPECT_TRUE(check_options(options, 4, 1, plenty).empty());
-}
-
 TEST(CheckOptions, RefusesMoreRanksThanSamples) {
   RunOptions options = fitting();
   options.train.global_batch = 128;
