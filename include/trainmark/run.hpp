@@ -141,8 +141,9 @@ struct StepRange {
 struct RunContext {
   std::string resolved_config;  ///< JSON text, goes into the results as it is
   std::string command_line;
-  std::string job_id;                ///< of the batch system; empty: none
-  std::string environment_json;      ///< env.json's content from cli (build features, versions, selected variables)
+  std::string job_id;            ///< of the batch system; empty: none
+  std::string environment_json;  ///< env.json's content from cli (build features, versions, selected variables)
+  std::string order_of_sums;     ///< what fixes it in a deterministic run on devices, for the record; empty elsewhere
   Interrupts* interrupts = nullptr;  ///< may be null (tests): then signals keep their default meaning
   bool quiet = false;
   bool terminal = false;                   ///< stderr is one

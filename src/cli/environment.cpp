@@ -158,10 +158,14 @@ int launcher_rank() {
   return 0;
 }
 
-void fix_order_of_sums() {
-  constexpr int keep = 0;  // what the user chose stands, and is in run.json like all of NCCL's variables
-  setenv("NCCL_ALGO", "Ring", keep);
-  setenv("NCCL_PROTO", "Simple", keep);
+std::string fix_order_of_sums() {
+  constexpr int keep = 0;  // what the user chose stands
+  std::string fixed;
+  for (const auto& [name, value] : {std::pair("NCCL_ALGO", "Ring"), std::pair("NCCL_PROTO", "Simple")}) {
+    setenv(name, value, keep);
+    fixed += fmt::format("{}{}={}", fixed.empty() ? "" : ", ", name, environment_variable(name).value_or(""));
+  }
+  return fixed;
 }
 
 std::string environment_json(const std::string& mpi) {

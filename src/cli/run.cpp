@@ -74,8 +74,8 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
 
 int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
   const RunOptions options = load_config(world, flags.config);
-  if (options.backend.deterministic && options.backend.device != "cpu") fix_order_of_sums();
   RunContext context;
+  if (options.backend.deterministic && options.backend.device != "cpu") context.order_of_sums = fix_order_of_sums();
   context.resolved_config = to_json(options);
   context.command_line = process.command_line();
   context.job_id = job_id();

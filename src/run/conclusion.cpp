@@ -117,6 +117,10 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
                              options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
                              world_.nodes(), world_.nodes() == 1 ? "" : "s", options_.train.global_batch,
                              options_.train.precision, backend.description()));
+  if (!context.order_of_sums.empty() && backend.name() != "cpu") {
+    record_.texts["order_of_sums"] = context.order_of_sums;
+    progress_.line("deterministic: sums over ranks with " + context.order_of_sums);
+  }
   progress_.line(fmt::format("results in {}", results_.folder().string()));
   results_.conclude(record_);  // status "running": a job that is killed leaves at least this
 }

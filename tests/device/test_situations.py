@@ -93,6 +93,26 @@ class Capture(OnDevice):
             self.assertEqual(losses, expected)
 
 
+class Determinism(OnDevice):
+    def test_a_deterministic_run_names_what_it_does(self):
+        run = self.run_device(ranks=2, backend={"deterministic": True, "autotune": True})
+        texts = run.json()["texts"]
+        for text in ("autotuned", "engines that vary left out", "rank 0's plans on all ranks"):
+            self.assertIn(text, texts["backend"])
+            self.assertIn(text, run.output)
+        self.assertEqual(texts["order_of_sums"], "NCCL_ALGO=Ring, NCCL_PROTO=Simple")
+        self.assertIn(texts["order_of_sums"], run.output)
+
+    def test_what_the_user_chose_for_nccl_stands_and_is_named(self):
+        run = self.run_device(backend={"deterministic": True}, env={"NCCL_ALGO": "Tree"})
+        self.assertEqual(run.json()["texts"]["order_of_sums"], "NCCL_ALGO=Tree, NCCL_PROTO=Simple")
+
+    def test_other_runs_name_none_of_it(self):
+        texts = self.run_device().json()["texts"]
+        self.assertNotIn("deterministic", texts["backend"])
+        self.assertNotIn("order_of_sums", texts)
+
+
 class Profiling(OnDevice):
     def ranges(self, *options) -> list:
         run = self.run_device(options=options, env={"NVTX_INJECTION64_PATH": os.environ["RANGES"]})

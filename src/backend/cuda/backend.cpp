@@ -45,8 +45,9 @@ class CudaBackend final : public Backend {
         ranks_(std::move(ranks)),
         capture_(options.capture),
         deterministic_(options.deterministic),
+        autotune_(options.autotune),
         graphs_(make_graph_compiler({.deterministic = options.deterministic,
-                                     .autotune = options.autotune && device_ ? try_on_device : TryCandidates(),
+                                     .autotune = autotune_ && device_ ? try_on_device : TryCandidates(),
                                      .ranks = options.deterministic ? ranks_ : std::nullopt,
                                      .cache_folder = options.plan_cache,
                                      .device_description = described})),
@@ -59,8 +60,9 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::string name() const override { return "cuda"; }
   [[nodiscard]] std::string description() const override {
     if (!device_) return fmt::format("cuda ({}, plans only)", graphs_->library());
-    return fmt::format("cuda ({}, compute capability {}.{}, {}, {}{})", device_->name, device_->major, device_->minor,
-                       graphs_->library(), nccl_version(),
+    return fmt::format("cuda ({}, compute capability {}.{}, {}, {}{}{}{})", device_->name, device_->major,
+                       device_->minor, graphs_->library(), nccl_version(), autotune_ ? ", autotuned" : "",
+                       deterministic_ ? ", deterministic: engines that vary left out, rank 0's plans on all ranks" : "",
                        streamed_because_.empty() ? "" : ", steps not captured: " + streamed_because_);
   }
   [[nodiscard]] bool overlaps() const override { return true; }
@@ -199,7 +201,7 @@ class CudaBackend final : public Backend {
 
   std::optional<Device> device_;
   std::optional<Group> ranks_;  ///< where there are several
-  bool capture_, deterministic_;
+  bool capture_, deterministic_, autotune_;
   std::string streamed_because_;
   std::unique_ptr<GraphCompiler> graphs_;
   Compute compute_;
