@@ -232,6 +232,7 @@ class HostGraph final : public CompiledGraph {
   /// Some memory, so that a plan which forgets to ask for the workspace or to share it is found out.
   [[nodiscard]] std::size_t workspace_bytes() const override { return workspace; }
   [[nodiscard]] std::string engine() const override { return "host loops"; }
+  [[nodiscard]] const std::vector<std::size_t>& operand_sizes() const noexcept { return bytes_; }
   void execute(cudaStream_t stream, std::span<void* const> operands, void* memory) override {
     TRAINMARK_CHECK(operands.size() == bytes_.size(), key_of(spec_));
     std::vector<Access> accesses;
@@ -256,21 +257,44 @@ class HostGraph final : public CompiledGraph {
   std::vector<std::size_t> bytes_;
 };
 
+/// A candidate whose execution fails half-way, as a device's may.
+class BrokenGraph final : public CompiledGraph {
+ public:
+  explicit BrokenGraph(std::shared_ptr<HostGraph> sound) : sound_(std::move(sound)) {}
+  [[nodiscard]] std::size_t workspace_bytes() const override { return sound_->workspace_bytes(); }
+  [[nodiscard]] std::string engine() const override { return "broken"; }
+  void execute(cudaStream_t stream, std::span<void* const> operands, void* memory) override {
+    sound_->execute(stream, operands, memory);
+    throw Error(ExitCode::communication, "this candidate does not execute");
+  }
+
+ private:
+  std::shared_ptr<HostGraph> sound_;
+};
+
 class HostCompiler final : public GraphCompiler {
  public:
+  explicit HostCompiler(TryCandidates autotune) : autotune_(std::move(autotune)) {}
   std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
     std::shared_ptr<CompiledGraph>& graph = graphs_[key_of(spec)];
-    if (!graph) graph = std::make_shared<HostGraph>(spec);
+    if (graph) return graph;
+    const auto sound = std::make_shared<HostGraph>(spec);
+    const std::vector<std::shared_ptr<CompiledGraph>> candidates = {std::make_shared<BrokenGraph>(sound), sound};
+    // Chosen by trial where that is asked for, on the device's memory and streams as they are then.
+    graph = candidates.at(autotune_ ? autotune_(candidates, sound->operand_sizes()).fastest.value() : 1);
     return graph;
   }
   [[nodiscard]] std::string library() const override { return "host loops instead of cuDNN"; }
 
  private:
+  TryCandidates autotune_;
   std::map<std::string, std::shared_ptr<CompiledGraph>> graphs_;
 };
 
 }  // namespace
 
-std::unique_ptr<GraphCompiler> make_graph_compiler(const CompilerOptions&) { return std::make_unique<HostCompiler>(); }
+std::unique_ptr<GraphCompiler> make_graph_compiler(const CompilerOptions& options) {
+  return std::make_unique<HostCompiler>(options.autotune);
+}
 
 }  // namespace trainmark::cuda

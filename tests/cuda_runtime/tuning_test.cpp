@@ -84,6 +84,17 @@ TEST(Fastest, ChoosesNothingWhereAllFail) {
   EXPECT_EQ(late.choose(2), std::nullopt);
 }
 
+TEST(Fastest, DoesNotTimeTheOnlyOneLeft) {
+  FakeTimer timer([](std::size_t candidate, int call) -> std::optional<double> {
+    if (candidate == 0 || (candidate == 1 && call == 3)) return std::nullopt;
+    return 1.0;
+  });
+  EXPECT_EQ(timer.choose(3), 2U);
+  EXPECT_EQ(timer.calls[2], 4);
+  EXPECT_EQ(FakeTimer([](std::size_t, int call) { return call == 0 ? std::optional(1.0) : std::nullopt; }).choose(1),
+            0U);
+}
+
 TEST(Fastest, SpendsLittleOnTheHopeless) {
   FakeTimer timer([](std::size_t candidate, int) { return candidate == 1 ? 100.0 : 1.0; });
   EXPECT_EQ(timer.choose(3), 0U);

@@ -89,12 +89,13 @@ std::optional<std::size_t> fastest(std::size_t candidates, const TimeCandidate& 
     // The first execution loads code and fills caches: it only shows whether there will be others.
     if (time(candidate)) field.push_back({candidate});
   }
-  for (int turn = 0; turn < turns; ++turn) {
+  for (int turn = 0; turn < turns && field.size() > 1; ++turn) {
     take_turns(field, time);
     if (turn == 0) drop_hopeless(field);
     std::ranges::reverse(field);
   }
   if (field.empty()) return std::nullopt;
+  if (field.size() == 1) return field.front().candidate;
   return std::ranges::min(field, {},
                           [](const Runner& runner) { return std::pair(median(runner.seconds), runner.candidate); })
       .candidate;

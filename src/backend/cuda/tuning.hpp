@@ -17,7 +17,7 @@ using TimeCandidate = std::function<std::optional<double>(std::size_t candidate)
 /// The candidate of the least median; of equals the first, which the heuristics prefer. Candidates take turns, so that
 /// a clock that falls or a neighbour's load meets all of them alike. Who fails once is out, and so is, after its first
 /// turn, who takes several times as long as the best: there are engines that take seconds where others take
-/// milliseconds. Nothing where all fail.
+/// milliseconds. The last one left is it; nothing where all fail.
 [[nodiscard]] std::optional<std::size_t> fastest(std::size_t candidates, const TimeCandidate& time);
 
 /// Executes candidates on the current device, on memory of their own (`operand_bytes`, inputs first, all zero). Raises
