@@ -69,6 +69,8 @@ struct Planned {
   std::size_t scratch_bytes = 0;    ///< shared by all plans of a lane
   /// Output `in_place->first` may take the memory of input `in_place->second`.
   std::optional<std::pair<int, int>> in_place;
+  /// Bytes that go to scratch memory and come back besides the operands: what a fused operation stores all the same.
+  std::int64_t scratch_traffic = 0;
 };
 struct Operands {
   std::vector<TensorDesc> inputs;

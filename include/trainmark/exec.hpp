@@ -145,6 +145,7 @@ struct Blueprint {
   Graph graph;
   std::size_t pool_bytes = 0;     ///< activations
   std::size_t scratch_bytes = 0;  ///< of all lanes
+  std::vector<std::int64_t> scratch_traffic = {};  ///< by node: see Planned
 };
 /// Plans every node. Raises Error{environment} with what the backend refuses.
 [[nodiscard]] Blueprint plan_only(Backend& backend, Graph graph);

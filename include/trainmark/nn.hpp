@@ -84,9 +84,9 @@ struct DropoutBackward {  // (diff_dst, step_state) -> (diff_src)
   Dropout dropout;
   bool operator==(const DropoutBackward&) const = default;
 };
-struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of the gradient arena to what earlier
-                     // batches
-  Range range;       // of the step left of them; at its last batch the gradients become that sum, which starts anew
+struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of the gradient arena to their sum over the
+                     // step's earlier batches; at the last one the gradients become that sum, which starts anew
+  Range range;
   bool last = false;
   bool operator==(const Accumulate&) const = default;
 };

@@ -65,12 +65,40 @@ MemoryPlan pool_of(const Graph& graph) {
   return plan_memory(graph, bytes, in_place);
 }
 
+RunGraphs graphs_of(const RunOptions& options, const GraphOptions& shape, const Graph& forward) {
+  const bool in_parts = options.train.gradient_accumulation_steps > 1;
+  const Graph gradients = differentiate(forward);
+  RunGraphs graphs{.last = reduce_and_update(gradients, static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
+                                             SgdMomentum{static_cast<float>(options.optimizer.momentum)},
+                                             decay_rule(options.model), {}, in_parts),
+                   .earlier = {},
+                   .evaluation = evaluation_graph(options.model, shape)};
+  if (in_parts) graphs.earlier = accumulate(gradients);
+  return graphs;
+}
+
+/// A row for each node; what several parts of a step have stands in one.
+void add_rows(StepPlan& plan, const Graph& graph, std::int64_t count) {
+  for (const Node& node : graph.nodes) {
+    const Cost all = times(count, cost(graph, node));
+    auto row = std::ranges::find(plan.rows, node.name, &Row::node);
+    if (row == plan.rows.end())
+      row = plan.rows.insert(row, {node.name, std::string(name_of(node.op)), shape_of(graph, node), {}});
+    row->cost.parameters = all.parameters;
+    row->cost.macs += all.macs;
+    row->cost.flops += all.flops;
+    row->cost.bytes += all.bytes;
+    plan.total += all;
+  }
+}
+
 StepPlan plan_step(const RunOptions& options, int ranks, const std::string& device) {
   if (!options.train.divides(ranks)) {
-    throw Error(ExitCode::usage, Complaint{"/train/global_batch", indivisible(options.train, ranks),
-                                           "every rank takes the same share", "choose other --ranks or another batch"});
+    throw Error(ExitCode::usage,
+                Complaint{"/train/global_batch", indivisible(options.train, ranks), "every rank takes the same share",
+                          "choose other --ranks, another batch or other parts"});
   }
-  const std::int64_t accumulation = options.train.gradient_accumulation_steps;
+  const std::int64_t parts = options.train.gradient_accumulation_steps;
   StepPlan plan;
   plan.local_batch = options.train.batch() / ranks;
   const GraphOptions graph_options{plan.local_batch, options.train.global_batch, compute_type(options.train.precision),
@@ -80,37 +108,26 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   plan.parameters = forward.parameter_elements();
   plan.tensors = std::count_if(forward.tensors.begin(), forward.tensors.end(),
                                [](const Tensor& tensor) { return tensor.role == Role::parameter; });
-  const Graph step = reduce_and_update(
-      differentiate(forward), static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
-      SgdMomentum{static_cast<float>(options.optimizer.momentum)}, decay_rule(options.model), {}, accumulation > 1);
+  RunGraphs graphs = graphs_of(options, graph_options, forward);
+  const Graph& step = graphs.last;
+  add_rows(plan, step, 1);
+  if (graphs.earlier) add_rows(plan, *graphs.earlier, parts - 1);
+  plan.training_macs_per_sample = plan.total.macs / (plan.local_batch * parts);
   for (const Node& node : step.nodes) {
-    const Cost each = cost(step, node);
-    plan.rows.push_back({node.name, std::string(name_of(node.op)), shape_of(step, node), each});
-    plan.total += each;
-    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
-      plan.buckets.push_back({node.name, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
-      // A ring sends and receives 2 (n - 1) / n of a bucket.
-      plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
-    }
+    const auto* reduce = std::get_if<AllReduce>(&node.op);
+    if (reduce == nullptr) continue;
+    plan.buckets.push_back({node.name, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
+    // A ring sends and receives 2 (n - 1) / n of a bucket.
+    plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
   }
-  plan.training_macs_per_sample = plan.total.macs / plan.local_batch;
-  const Cost earlier = cost(accumulate(differentiate(forward)));
-  for (std::int64_t more = 1; more < accumulation; ++more)
-    plan.total += earlier;
   plan.memory = pool_of(step);
-  // Parameters, velocity, and gradients with the loss behind them (and their sums over batches): fp32 always.
-  const std::int64_t gradients = (accumulation > 1 ? 2 : 1) * step.gradient_elements();
+  // Parameters, velocity, and gradients with the loss behind them (and their sums over parts): fp32 always.
+  const std::int64_t gradients = (parts > 1 ? 2 : 1) * step.gradient_elements();
   plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + gradients);
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(data_schema(options.model).sample_bytes());
-  if (!device.empty()) {
-    plan.prediction = predict(device, options, step);
-    if (accumulation > 1) {
-      const Prediction each = predict(device, options, accumulate(differentiate(forward)));
-      plan.prediction->seconds += static_cast<double>(accumulation - 1) * each.seconds;
-    }
-  }
+  if (!device.empty()) plan.prediction = predict(device, options, std::move(graphs));
   return plan;
 }
 
@@ -134,8 +151,9 @@ void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
              static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
   fmt::print("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
              mib(static_cast<double>(plan.memory.pool_bytes)), mib(static_cast<double>(plan.memory.unshared_bytes)));
-  fmt::print("model state      {:.1f} MiB (parameters, gradients, velocity)\n",
-             mib(static_cast<double>(plan.state_bytes)));
+  fmt::print("model state      {:.1f} MiB (parameters, gradients{}, velocity)\n",
+             mib(static_cast<double>(plan.state_bytes)),
+             options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
   fmt::print("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
              mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
   fmt::print("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",

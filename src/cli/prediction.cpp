@@ -13,14 +13,40 @@ namespace {
 
 std::string description_of(const std::string& device) { return device == "h200" ? h200_description : a100_description; }
 
+/// A graph, and what its plans move through scratch memory, by node; nothing where it was not planned.
+struct Part {
+  Graph graph;
+  std::vector<std::int64_t> scratch_traffic = {};
+};
+
+/// Plans all graphs, which takes their place as the backend fuses them, and notes what memory they need.
+Part planned(Backend& planner, Graph graph, Prediction& prediction) {
+  Blueprint blueprint = plan_only(planner, std::move(graph));
+  prediction.pool_bytes = std::max(prediction.pool_bytes, blueprint.pool_bytes);
+  prediction.scratch_bytes = std::max(prediction.scratch_bytes, blueprint.scratch_bytes);
+  return {std::move(blueprint.graph), std::move(blueprint.scratch_traffic)};
+}
+
 /// Memory and matrix units work side by side: whichever takes longer is the floor.
-NodeBound bound(const Graph& graph, const Node& node, double bytes_per_s, double matrix_flops_per_s) {
-  NodeBound result{node.name, cost(graph, node), 0.0, true};
-  const double moving = static_cast<double>(result.cost.bytes) / bytes_per_s;
-  const double multiplying = 2.0 * static_cast<double>(result.cost.macs) / matrix_flops_per_s;
-  result.memory_bound = moving >= multiplying;
-  result.seconds = std::max(moving, multiplying);
-  return result;
+void bound(NodeBound& node, double bytes_per_s, double matrix_flops_per_s) {
+  const double moving = static_cast<double>(node.cost.bytes) / bytes_per_s;
+  const double multiplying = 2.0 * static_cast<double>(node.cost.macs) / matrix_flops_per_s;
+  node.memory_bound = moving >= multiplying;
+  node.seconds = std::max(moving, multiplying);
+}
+
+void add(std::vector<NodeBound>& nodes, const Part& part, std::int64_t count) {
+  for (std::size_t at = 0; at < part.graph.nodes.size(); ++at) {
+    const Node& node = part.graph.nodes[at];
+    // What goes over the network is bounded by the network, not by the device.
+    if (std::holds_alternative<AllReduce>(node.op)) continue;
+    Cost each = cost(part.graph, node);
+    if (!part.scratch_traffic.empty()) each.bytes += part.scratch_traffic[at];
+    auto found = std::ranges::find(nodes, node.name, &NodeBound::node);
+    if (found == nodes.end()) found = nodes.insert(found, NodeBound{.node = node.name, .cost = {}});
+    found->cost += times(count, each);
+    found->cost.parameters = each.parameters;
+  }
 }
 
 }  // namespace
@@ -33,29 +59,37 @@ std::vector<std::string> known_devices() {
   return names;
 }
 
-Prediction predict(const std::string& device, const RunOptions& options, Graph step) {
+Cost times(std::int64_t count, Cost cost) {
+  cost.macs *= count;
+  cost.flops *= count;
+  cost.bytes *= count;
+  return cost;
+}
+
+Prediction predict(const std::string& device, const RunOptions& options, RunGraphs graphs) {
   const auto ceilings = nlohmann::json::parse(device_ceilings).at(device);
   Prediction prediction;
   prediction.device = ceilings.at("name");
   prediction.ceilings = ceilings.at("source");
   BackendOptions backend_options = options.backend;
   backend_options.tf32 = options.train.precision == "tf32";
+  Part last{graphs.last}, earlier{graphs.earlier.value_or(Graph{})};
   try {
     const auto planner = make_cuda_planner(backend_options, description_of(device));
-    Blueprint blueprint = plan_only(*planner, step);
+    Part fused_last = planned(*planner, std::move(graphs.last), prediction);
+    if (graphs.earlier) earlier = planned(*planner, std::move(*graphs.earlier), prediction);
+    (void)planned(*planner, std::move(graphs.evaluation), prediction);
+    last = std::move(fused_last);
     prediction.plans = fmt::format("plan-checked with {}, never executed", planner->description());
-    prediction.pool_bytes = blueprint.pool_bytes;
-    prediction.scratch_bytes = blueprint.scratch_bytes;
-    step = std::move(blueprint.graph);
   } catch (const Error& error) {
+    prediction.pool_bytes = prediction.scratch_bytes = 0;
     prediction.plans = fmt::format("not plan-checked, the bound is of the unfused step: {}", error.what());
   }
-  for (const Node& node : step.nodes) {
-    // What goes over the network is bounded by the network, not by the device.
-    if (std::holds_alternative<AllReduce>(node.op)) continue;
-    prediction.nodes.push_back(
-        bound(step, node, ceilings.at("bytes_per_s"), ceilings.at("matrix_flops_per_s").at(options.train.precision)));
-    prediction.seconds += prediction.nodes.back().seconds;
+  add(prediction.nodes, last, 1);
+  add(prediction.nodes, earlier, options.train.gradient_accumulation_steps - 1);
+  for (NodeBound& node : prediction.nodes) {
+    bound(node, ceilings.at("bytes_per_s"), ceilings.at("matrix_flops_per_s").at(options.train.precision));
+    prediction.seconds += node.seconds;
   }
   return prediction;
 }

@@ -124,12 +124,15 @@ class NoCollective final : public Collective {
 Blueprint plan_only(Backend& backend, Graph graph) {
   NoCollective collective;
   const PlannedGraph planned = plan_graph(backend, std::move(graph), collective, {});
+  Blueprint result{planned.graph, planned.memory.pool_bytes, 0, {}};
   std::array<std::size_t, 3> scratch{};  // by lane
   for (std::size_t at = 0; at < planned.plans.size(); ++at) {
     std::size_t& largest = scratch.at(static_cast<std::size_t>(planned.graph.nodes[at].lane));
     largest = std::max(largest, planned.plans[at].scratch_bytes);
+    result.scratch_traffic.push_back(planned.plans[at].scratch_traffic);
   }
-  return {planned.graph, planned.memory.pool_bytes, scratch[0] + scratch[1] + scratch[2]};
+  result.scratch_bytes = scratch[0] + scratch[1] + scratch[2];
+  return result;
 }
 
 }  // namespace trainmark

@@ -135,6 +135,7 @@ void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
   record_.figures["warm_up_s"] = compiled.warm_up_seconds;
   record_.figures["parameters"] = static_cast<double>(compiled.state->parameter_elements());
   record_.figures["activation_pool_mib"] = static_cast<double>(compiled.train->memory().pool_bytes) / 1048576.0;
+  record_.figures["scratch_mib"] = static_cast<double>(compiled.train->scratch_bytes()) / 1048576.0;
   Cost total = cost(compiled.train->graph());
   for (std::int64_t more = 1; more < options_.train.gradient_accumulation_steps; ++more)
     total += cost(compiled.accumulate->graph());

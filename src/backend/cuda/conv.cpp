@@ -106,7 +106,8 @@ std::shared_ptr<CompiledGraph> pooled_graph(const Compute& compute, const ConvBl
   if (is_full_precision(spec)) return nullptr;  // its engines have no epilogue of this kind
   try {
     return compute.graphs.compile(spec);
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::environment) throw;  // that is how a missing engine is told
     return nullptr;
   }
 }
@@ -150,7 +151,9 @@ Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Op
     forward.run(stream, args, memory + volume, memory);
     pool.forward(stream, memory + volume, args[3], training ? args[4] : memory + unread);
   };
-  return planned(std::move(body), outputs, {}, scratch.bytes());
+  Planned result = planned(std::move(body), outputs, {}, scratch.bytes());
+  result.scratch_traffic = 2 * static_cast<std::int64_t>(stored_bytes(active));
+  return result;
 }
 
 Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands) {
@@ -205,7 +208,10 @@ Planned plan_conv_block_backward_weights(const Compute& compute, const ConvBlock
   };
   std::vector<TensorDesc> outputs = operands.outputs;
   if (data_gradient) outputs[2] = diff;
-  return planned(std::move(body), std::move(outputs), {}, scratch.bytes());
+  Planned result = planned(std::move(body), std::move(outputs), {}, scratch.bytes());
+  // Written by one kernel, read by the next; as an output it has been counted once.
+  result.scratch_traffic = (data_gradient ? 1 : 2) * static_cast<std::int64_t>(stored_bytes(diff));
+  return result;
 }
 
 }  // namespace trainmark::cuda

@@ -1,5 +1,7 @@
 // Optimizer updates, and sums of gradients over batches, over flat ranges of the arenas, one pass over memory. The rate
 // comes from the step's state on the device, so that a captured step follows the schedule.
+#include <initializer_list>
+
 #include "backend/cuda/element.cuh"
 #include "backend/cuda/plans.hpp"
 #include "trainmark/optim.hpp"
@@ -33,33 +35,54 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <int Width>
-__global__ void __launch_bounds__(block_threads)
-    accumulate_gradients(float* gradients, float* sums, std::int64_t count, bool last) {
-  const std::int64_t at = item() * Width;
-  if (at >= count) return;
-  const Pack<float, Width> gradient = load<Width>(gradients + at, count - at);
-  Pack<float, Width> sum = load<Width>(sums + at, count - at);
+__device__ void accumulate_pack(float* gradients, float* sums, std::int64_t left, bool last) {
+  const Pack<float, Width> gradient = load<Width>(gradients, left);
+  Pack<float, Width> sum = load<Width>(sums, left);
   for (int i = 0; i < Width; ++i)
     sum.values[i] += gradient.values[i];
-  if (last) store<Width>(gradients + at, sum, count - at);
-  store<Width>(sums + at, last ? Pack<float, Width>{} : sum, count - at);
+  if (last) store<Width>(gradients, sum, left);
+  store<Width>(sums, last ? Pack<float, Width>{} : sum, left);
 }
+/// As above: packs first, then the `head` elements before them.
+template <int Width>
+__global__ void __launch_bounds__(block_threads)
+    accumulate_gradients(float* gradients, float* sums, std::int64_t head, std::int64_t count, bool last) {
+  const std::int64_t packs = (count - head + Width - 1) / Width;
+  if (item() < packs) {
+    const std::int64_t at = head + item() * Width;
+    accumulate_pack<Width>(gradients + at, sums + at, count - at, last);
+  } else if (item() - packs < head) {
+    const std::int64_t at = item() - packs;
+    accumulate_pack<1>(gradients + at, sums + at, 1, last);
+  }
+}
+
+/// Ranges of arenas start anywhere, but at the same place in each: then all are aligned from the same element on.
+struct Alignment {
+  bool together = false;
+  std::int64_t head = 0, items = 0;  ///< elements before the first aligned one; threads
+
+  Alignment(std::int64_t count, const void* first, std::initializer_list<const void*> others) : items(count) {
+    const std::int64_t off = misaligned_bytes(first);
+    together = std::ranges::all_of(others, [off](const void* other) { return misaligned_bytes(other) == off; });
+    if (!together) return;
+    const std::int64_t before = (access_bytes - off) % access_bytes / static_cast<std::int64_t>(sizeof(float));
+    head = std::min(before, count);
+    items = head + ceil_div(count - head, vector_width<float>);
+  }
+};
 
 Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool scaled) {
   auto body = [rule, decay, count, scaled](cudaStream_t stream, std::span<void* const> args) {
     auto* weights = static_cast<float*>(args[0]);
     const auto* gradients = static_cast<const float*>(args[1]);
     auto* velocity = static_cast<float*>(args[2]);
-    // Ranges of arenas start anywhere, but at the same place in each: then all are aligned from the same element on.
-    const std::int64_t off = misaligned_bytes(weights);
-    const bool together = off == misaligned_bytes(gradients) && off == misaligned_bytes(velocity);
+    const Alignment aligned(count, weights, {gradients, velocity});
     constexpr int width = vector_width<float>;
-    const std::int64_t before = (access_bytes - off) % access_bytes / static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t head = together ? std::min(before, count) : 0;
-    const std::int64_t items = together ? head + ceil_div(count - head, width) : count;
-    launch("update_momentum", together ? update_momentum<width> : update_momentum<1>, one_thread_each(items), stream,
-           weights, gradients, velocity, head, count, static_cast<const StepState*>(args[3]),
-           scaled ? static_cast<const LossScale*>(args[4]) : nullptr, rule, decay);
+    launch("update_momentum", aligned.together ? update_momentum<width> : update_momentum<1>,
+           one_thread_each(aligned.items), stream, weights, gradients, velocity, aligned.head, count,
+           static_cast<const StepState*>(args[3]), scaled ? static_cast<const LossScale*>(args[4]) : nullptr, rule,
+           decay);
   };
   return planned(body, {});
 }
@@ -71,10 +94,10 @@ Planned plan_accumulate(const Accumulate& accumulate) {
                                                                         std::span<void* const> args) {
     auto* gradients = static_cast<float*>(args[0]);
     auto* sums = static_cast<float*>(args[1]);
-    const bool aligned = misaligned_bytes(gradients) == 0 && misaligned_bytes(sums) == 0;
-    constexpr int width = vector_width<float>;
-    launch("accumulate_gradients", aligned ? accumulate_gradients<width> : accumulate_gradients<1>,
-           one_thread_each(aligned ? ceil_div(count, width) : count), stream, gradients, sums, count, last);
+    const Alignment aligned(count, gradients, {sums});
+    launch("accumulate_gradients",
+           aligned.together ? accumulate_gradients<vector_width<float>> : accumulate_gradients<1>,
+           one_thread_each(aligned.items), stream, gradients, sums, aligned.head, count, last);
   };
   return planned(std::move(body), {});
 }

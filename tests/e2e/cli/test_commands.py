@@ -138,6 +138,26 @@ class Commands(unittest.TestCase):
         self.expect(done, 0, "4096 rank(s), 2 sample(s) each", "8907556 in 16 tensors", "conv2.backward_weights")
         self.expect(call("plan", ROOT / "configs/cosmoflow/node.json", "--ranks", 7), 2, "64 is not divisible by 7 ranks")
 
+    def test_plan_of_a_step_in_parts_is_of_the_whole_step(self):
+        def plan(parts: int) -> dict:
+            done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--device", "h200", "--set", "train.precision=bf16",
+                        "--set", "train.global_batch=32", "--set", f"train.gradient_accumulation_steps={parts}")
+            self.expect(done, 0)
+            return json.loads(done.stdout)
+
+        whole, parts = plan(1), plan(4)
+        self.assertEqual((whole["local_batch"], parts["local_batch"]), (32, 8))
+        for figures in (whole, parts):
+            self.assertEqual(sum(node["flops"] for node in figures["nodes"]), figures["step_flops_per_rank"])
+            prediction = figures["prediction"]
+            self.assertAlmostEqual(sum(node["seconds"] for node in prediction["nodes"]), prediction["step_seconds_at_least"], 12)
+        self.assertEqual(whole["training_macs_per_sample"], parts["training_macs_per_sample"])
+        conv1 = [next(node for node in figures["nodes"] if node["node"] == "conv1") for figures in (whole, parts)]
+        self.assertEqual(conv1[0]["flops"], conv1[1]["flops"])
+        self.assertEqual(conv1[0]["parameters"], conv1[1]["parameters"])
+        self.assertEqual(sum(node["op"] == "Accumulate" for node in parts["nodes"]), len(parts["buckets"]) + 1)
+        self.assertGreater(parts["state_bytes"], whole["state_bytes"])
+
     def test_plan_follows_overrides(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--set", "model.kernel=2", "--json")
         self.assertEqual(json.loads(done.stdout)["parameters"], 5597604)
