@@ -25,11 +25,12 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
   const std::int64_t batch = options.train.global_batch;
   if (!options.train.divides(ranks)) {
     const std::int64_t parts = ranks * options.train.gradient_accumulation_steps;
-    complaints.push_back(
-        fmt::format("/train/global_batch: {} (every rank of this launch takes the same share); use {} or {}, or "
-                    "another number of ranks",
-                    indivisible(options.train, ranks), std::max<std::int64_t>(1, batch / parts) * parts,
-                    (batch / parts + 1) * parts));
+    const std::int64_t below = batch / parts * parts;
+    complaints.push_back(fmt::format(
+        "/train/global_batch: {} (every rank of this launch takes the same share); use {}{}, or another number of "
+        "ranks{}",
+        indivisible(options.train, ranks), below > 0 ? fmt::format("{} or ", below) : "", below + parts,
+        options.train.gradient_accumulation_steps > 1 ? " or /train/gradient_accumulation_steps" : ""));
   }
   if (samples < ranks) {
     complaints.push_back(

@@ -21,7 +21,7 @@ struct Tolerance {
   double forward = 0.0, backward = 0.0, update = 0.0;
 };
 Tolerance tolerance_of(const std::string& precision) {
-  if (precision == "bf16") return {0.05, 0.35, 0.15};
+  if (precision == "bf16") return {0.05, 0.35, 0.35};  // a change of parameters is a sum of gradients
   if (precision == "fp16" || precision == "tf32") return {0.01, 0.15, 0.1};
   return {1e-4, 1e-3, 1e-3};
 }
@@ -157,9 +157,9 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   options.train.global_batch = wanted.train.batch();  // of a step's batches one is looked at
   options.train.gradient_accumulation_steps = 1;
   if (!wanted.train.divides(ranks)) {
-    throw AgreedError(ExitCode::usage,
-                      to_string(Complaint{"/train/global_batch", indivisible(wanted.train, ranks),
-                                          "every rank takes the same share", "choose another batch or rank count"}));
+    throw AgreedError(ExitCode::usage, to_string(Complaint{"/train/global_batch", indivisible(wanted.train, ranks),
+                                                           "every rank takes the same share",
+                                                           "choose another batch, rank count or number of parts"}));
   }
   const auto cpu = make_cpu_backend(1, false);
   RunOptions plain = options;
@@ -173,8 +173,9 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
                          static_cast<std::uint64_t>(options.seed), rate);
   }
 
-  progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank", backend.description(),
-                            options.train.precision, local_batch));
+  progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),
+                            options.train.precision, local_batch,
+                            wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
   const Program::Options readable{.fuse = false, .reuse = false};
   std::vector<Difference> differences;
   {

@@ -109,11 +109,11 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     (left > 0 ? *parts_.accumulate : parts_.train).step(slot_);
     slot_ ^= 1;
+    parts_.watchdog.beat();
     ahead_ = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
     if (ahead_) waited += bring_batch(epoch, outcome_.steps + (left > 0 ? 0 : 1));
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
-  parts_.watchdog.beat();
   read_sensors();
   const double loss = parts_.state.loss();
   const double seconds = clock.seconds();

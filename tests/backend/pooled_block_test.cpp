@@ -62,7 +62,8 @@ class BackendPooledBlock : public BackendTest {
     auto inputs = list(activation(src), parameter(weights), parameter(bias));
     auto results = execute(op, inputs, {output(pooled), winner});
     expect_close(logical(results[0]), wanted.dst, wanted.magnitudes);
-    expect_equal(result(op, inputs, output(pooled)), logical(results[0]));   // an evaluation wants no winners
+    // An evaluation wants no winners; a device may have another engine for it.
+    expect_close(result(op, inputs, output(pooled)), wanted.dst, wanted.magnitudes);
     if (any_layer() && !integers && GetParam().dtype != DType::f32) return;  // rounding makes maxima equal
 
     const Array diff = integers ? whole(pooled, -3, 7) : random(pooled);
@@ -76,7 +77,7 @@ class BackendPooledBlock : public BackendTest {
         GetParam().dtype != DType::f32) {  // the gradient of the convolution's output is stored in 16 bits
       for (Array* array : {&sizes.weights, &sizes.bias})
         for (double& value : array->values)
-          value *= 2e3;
+          value *= GetParam().dtype == DType::bf16 ? 2e3 : 250.0;
     }
     const auto backward = list(std::move(inputs[0]), std::move(results[1]), activation(diff));
     const ConvBlockBackwardWeights derivative{op};

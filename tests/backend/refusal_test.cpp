@@ -32,6 +32,25 @@ TEST_P(BackendRefusal, BlocksThatAreNotThereAreRefused) {
   EXPECT_EQ(backend->refusal(block, {{any}, {any}}), "");
 }
 
+TEST_P(BackendRefusal, TensorsOfTwoToTheThirtyFirstElementsAreRefusedOnADeviceEvenWithinABlock) {
+  if (backend->name() != "cuda") GTEST_SKIP() << "a CPU takes them";
+  const std::vector<int> one(3, 1), two(3, 2), three(3, 3);
+  const ConvBlock block{.conv = {three, one, one, one}, .activation = {}, .has_pool = true, .pool = {two, two}};
+  const auto of = [&](std::int64_t samples, std::int64_t channels, std::int64_t extent) {
+    return backend->activation(Shape{samples, channels, extent, extent, extent}, GetParam().dtype);
+  };
+  const TensorDesc any = backend->activation(Shape{32, 8, 3, 3, 3}, DType::f32);
+  const auto refusals = [&](std::int64_t samples) {
+    const TensorDesc src = of(samples, 8, 128), pooled = of(samples, 32, 64);
+    return std::vector{backend->refusal(block, {{src, any, any}, {pooled, pooled}}),
+                       backend->refusal(ConvBlockBackwardWeights{block}, {{src, pooled, pooled}, {any, any}})};
+  };
+  for (const std::string& reason : refusals(32))
+    EXPECT_NE(reason.find("2147483648 elements in one tensor"), std::string::npos) << reason;
+  EXPECT_EQ(refusals(31), std::vector<std::string>(2));
+  EXPECT_NE(backend->refusal(Activation{}, {{of(32, 32, 128)}, {of(32, 32, 128)}}), "");
+}
+
 /// A small network: convolution, curve, pool, dense, loss.
 class BackendFusion : public BackendTest {
  protected:
