@@ -58,6 +58,17 @@ class Runs(OnDevice):
             self.assertAlmostEqual(loss / expected, 1, delta=1e-5 if case[0] == "fp32" else 2e-2, msg=case)
 
 
+    def test_a_step_in_parts_over_two_ranks_trains_as_one_part_does(self):
+        losses = {}
+        for ranks, parts in ((0, 1), (2, 2)):
+            run = self.run_device(ranks=ranks, train={"gradient_accumulation_steps": parts, "bucket_mib": 0.01},
+                                  results={"folder": str(self.folder / f"parts{parts}")})
+            run.results = self.folder / f"parts{parts}"
+            self.assertNotIn("not captured", run.json()["texts"]["backend"])
+            losses[parts] = [float(row["loss"]) for row in run.table("steps.csv")]
+        for one, two in zip(losses[1], losses[2]):
+            self.assertAlmostEqual(two / one, 1, delta=1e-5)
+
     def test_training_batches_go_up_from_pinned_memory_and_their_time_is_told(self):
         run = self.run_device("pinned_uploads=1", train={"steps": 12})
         figures = run.json()["figures"]

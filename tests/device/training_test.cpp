@@ -130,28 +130,33 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
   return trained;
 }
 
-/// Losses of two steps of three batches each, and the parameters behind them.
-std::vector<float> steps_in_parts(Backend& backend, DType type) {
+/// Losses of two steps of three parts each, and the parameters behind them.
+struct InParts {
+  std::vector<float> losses, parameters;
+  std::optional<LossScale> scale;
+};
+InParts steps_in_parts(Backend& backend, DType type, float initial_scale = 1024.0F) {
   constexpr int parts = 3;
   const Graph gradients = differentiate(
       training_graph(small(), {.local_batch = batch, .global_batch = batch * parts, .compute = type, .seed = 5}));
-  const Graph step = reduce_and_update(gradients, 1 << 14, SgdMomentum{}, {}, LossScaling{.initial = 1024.0F}, true);
+  const Graph step =
+      reduce_and_update(gradients, 1 << 14, SgdMomentum{}, {}, LossScaling{.initial = initial_scale}, true);
   const auto collective = backend.make_collective(world().all());
   ModelState state(backend, step, 1);
   state.initialise(11);
   const auto slots = make_input_slots(backend);
   Program last(backend, step, state, *collective, slots, {});
   Program earlier(backend, accumulate(gradients), state, *collective, slots, {});
-  std::vector<float> result;
+  InParts result;
   int slot = 0;
   for (int at = 0; at < 2 * parts; ++at, slot ^= 1) {  // the second step finds what the first has left
     Program& program = at % parts + 1 < parts ? earlier : last;
     program.upload(slot, Packed(at).inputs);
     program.step(slot);
-    if (at % parts + 1 == parts) result.push_back(state.loss());
+    if (at % parts + 1 == parts) result.losses.push_back(state.loss());
   }
-  const std::vector<float> parameters = state.read(state.parameters(), state.parameter_elements());
-  result.insert(result.end(), parameters.begin(), parameters.end());
+  result.parameters = state.read(state.parameters(), state.parameter_elements());
+  result.scale = state.loss_scale();
   return result;
 }
 
@@ -209,25 +214,44 @@ TEST_P(DeviceTraining, NoOrderOfStreamsOrThreadsChangesABit) {
 INSTANTIATE_TEST_SUITE_P(Types, DeviceTraining, testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const testing::TestParamInfo<DType>& type) { return std::string(name_of(type.param)); });
 
-TEST(DeviceAccumulation, OfSeveralBatchesIsTheCpusAndTheSameInEveryOrder) {
-  const auto cpu = make_cpu_backend(1, false);
-  const std::vector<float> truth = steps_in_parts(*cpu, DType::f32);
-  std::vector<float> first;
-  for (const Order order : {Order::lazy, Order::random}) {
-    cuda_double::reset({.order = order, .seed = 3});
-    std::vector<float> found;
-    {
-      const auto backend = make_cuda_backend({}, world());
-      found = steps_in_parts(*backend, DType::f32);
-    }
-    EXPECT_EQ(cuda_double::findings(), std::vector<std::string>{});
-    ASSERT_EQ(found.size(), truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i)
-      ASSERT_NEAR(found[i], truth[i], 1e-4 * std::max(1.0F, std::fabs(truth[i]))) << i;
-    EXPECT_TRUE(first.empty() || found == first);
-    first = found;
+InParts device_in_parts(const cuda_double::Options& order, DType type, bool capture, float initial_scale = 1024.0F) {
+  cuda_double::reset(order);
+  InParts result;
+  {
+    const auto backend = make_cuda_backend({.capture = capture}, world());
+    result = steps_in_parts(*backend, type, initial_scale);
   }
-  EXPECT_NE(truth[0], truth[1]) << "nothing was trained";
+  EXPECT_EQ(cuda_double::findings(), std::vector<std::string>{});
+  return result;
+}
+
+TEST(DeviceAccumulation, OfSeveralPartsIsTheCpusAndTheSameInEveryOrder) {
+  const auto cpu = make_cpu_backend(1, false);
+  const InParts truth = steps_in_parts(*cpu, DType::f32);
+  EXPECT_NE(truth.losses[0], truth.losses[1]) << "nothing was trained";
+  const InParts first = device_in_parts({.order = Order::lazy}, DType::f32, true);
+  for (std::size_t i = 0; i < truth.losses.size(); ++i)
+    EXPECT_NEAR(first.losses[i], truth.losses[i], 1e-4 * truth.losses[i]);
+  ASSERT_EQ(first.parameters.size(), truth.parameters.size());
+  for (std::size_t i = 0; i < truth.parameters.size(); ++i)
+    ASSERT_NEAR(first.parameters[i], truth.parameters[i], 1e-4) << i;
+  for (const bool capture : {true, false}) {
+    const InParts found = device_in_parts({.order = Order::random, .seed = 3}, DType::f32, capture);
+    EXPECT_EQ(found.losses, first.losses);
+    EXPECT_EQ(found.parameters, first.parameters);
+  }
+}
+
+TEST(DeviceAccumulation, AnOverflowInAnEarlierPartSkipsTheStepAndLeavesNothingForTheNext) {
+  const InParts calm = device_in_parts({}, DType::f16, true);
+  ASSERT_TRUE(calm.scale);
+  EXPECT_EQ(calm.scale->skipped, 0);
+  const InParts wild = device_in_parts({}, DType::f16, true, 16777216.0F);
+  ASSERT_TRUE(wild.scale);
+  EXPECT_EQ(wild.scale->skipped, 2);
+  EXPECT_EQ(wild.scale->scale, 16777216.0F / 4);
+  for (const float parameter : wild.parameters)
+    ASSERT_TRUE(is_finite(parameter));
 }
 
 TEST(DeviceLossScale, AStepThatOverflowsIsSkippedAndTheScaleBacksOff) {
