@@ -1,26 +1,33 @@
 #!/usr/bin/env python3
-"""Writes one C++ definition a symbol of the CUDA driver library, each returning 0, but for those given by hand.
+"""Writes one C++ definition a function of the CUDA driver's header, each returning 0, but for those given by hand.
 
-Usage: generate.py NM LIBRARY HANDWRITTEN.cpp OUTPUT.cpp
+Usage: generate.py cuda.h HANDWRITTEN.cpp OUTPUT.cpp
 """
 import pathlib
 import re
-import subprocess
 import sys
 
 
+def exported(header: str) -> set:
+    """Names as the library has them: those declared, those that macros make of them, and for streams of a thread."""
+    text = header.replace("\\\n", " ")
+    names = set(re.findall(r"CUDAAPI\s+(cu[A-Z]\w*)\s*\(", text))
+    names |= set(re.findall(r"#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*)", text))
+    for macro, suffix in (("PTSZ", "_ptsz"), ("PTDS", "_ptds")):
+        for name in re.findall(rf"__CUDA_API_{macro}\((cu[A-Z]\w*)\)", text):
+            names |= {name, name + suffix}
+    return names
+
+
 def main() -> int:
-    nm, library, handwritten, output = sys.argv[1:]
-    listing = subprocess.run([nm, "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
-    exported = sorted({line.split()[-1].split("@")[0] for line in listing.splitlines()})
-    drivers = [name for name in exported if re.fullmatch(r"cu[A-Z]\w*", name)]
-    if not drivers:
-        print(f"{library}: exports no cu* symbols: is this the toolkit's stub library?", file=sys.stderr)
+    header, handwritten, output = map(pathlib.Path, sys.argv[1:])
+    names = exported(header.read_text(encoding="utf-8"))
+    if "cuInit" not in names:
+        print(f"{header}: declares no cuInit: is this the toolkit's header?", file=sys.stderr)
         return 1
-    given = set(re.findall(r"^int (cu\w+)\(", pathlib.Path(handwritten).read_text(encoding="utf-8"), re.MULTILINE))
-    lines = [f'extern "C" int {name}() {{ return 0; }}' for name in drivers if name not in given]
-    pathlib.Path(output).write_text("// Generated from " + pathlib.Path(library).name + ".\n" + "\n".join(lines) + "\n",
-                                    encoding="utf-8")
+    given = set(re.findall(r"^int (cu\w+)\(", handwritten.read_text(encoding="utf-8"), re.MULTILINE))
+    lines = [f'extern "C" int {name}() {{ return 0; }}' for name in sorted(names - given)]
+    output.write_text(f"// Generated from {header.name}.\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return 0
 
 
