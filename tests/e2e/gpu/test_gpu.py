@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The bundle for machines with a GPU and its check, tried without one: made, unpacked elsewhere, started with an empty
 environment; the check says that there is no device, or passes where there is one."""
+import contextlib
+import io
 import json
 import pathlib
 import shutil
@@ -12,6 +14,8 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(sys.argv[1])
 LIMIT = 60_000_000
+sys.path.insert(0, str(ROOT / "scripts"))
+import gpu_check  # noqa: E402
 
 
 def call(*command, **options):
@@ -85,6 +89,25 @@ class Bundle(unittest.TestCase):
         self.assertIn("no device here", done.stdout)
         self.assertIn("/backend/device", done.stdout)
         self.assertEqual(found["verdict"], "no device")
+
+
+class Throughput(unittest.TestCase):
+    def test_the_table_tells_what_an_upload_takes_and_what_of_it_no_step_hides(self):
+        check = object.__new__(gpu_check.Check)
+        check.torch, check.cpu, check.steps = False, True, gpu_check.Steps(10)
+        check.shares = lambda row, settings: None
+        figures = {"steps": 4, "upload_s": 0.2, "upload_exposed_s": 0.05}
+        check.ours = lambda name, settings: {"samples_per_s": 10.0, "run": {"figures": figures}}
+        told = check.throughput_row({}, "bf16", 2, 32)
+        self.assertEqual((told["upload_ms"], told["upload_exposed_ms"]), (50, 12.5))
+        check.ours = lambda name, settings: {"samples_per_s": None, "run": {}}  # a run that failed
+        check.result = {"throughput": [told, check.throughput_row({}, "tf32", 1, 32)]}
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            check.table()
+        header, first, second = (line.split() for line in output.getvalue().splitlines()[-3:])
+        columns = slice(header.index("upload"), header.index("exposed") + 1)
+        self.assertEqual((first[columns], second[columns]), (["50.00", "12.50"], ["-", "-"]), output.getvalue())
 
 
 class Check(unittest.TestCase):
