@@ -7,6 +7,7 @@ Exit code: 0 all correctness steps passed, 1 one did not, 2 usage, 4 no device h
 """
 import argparse
 import csv
+import csv
 import datetime
 import json
 import os
@@ -225,8 +226,8 @@ class Check:
         folder = self.results(name)
         return json.loads((folder / "run.json").read_text()) if folder else {}
 
-    def ours(self, name: str, settings: dict) -> dict:
-        step = self.steps.run(name, self.run_command("node.json", **settings, name="throughput") + ["--quiet"], 90)
+    def ours(self, name: str, settings: dict, *options) -> dict:
+        step = self.steps.run(name, self.run_command("node.json", **settings, name="throughput") + ["--quiet", *options], 90)
         run = self.figures("throughput") if step["rc"] == 0 else {}
         median = run.get("figures", {}).get("step_median_s")
         return {"samples_per_s": settings["train.global_batch"] / median if median else None, "run": run}
@@ -308,12 +309,28 @@ class Check:
                     continue
                 settings.update({"train.global_batch": batch, "train.precision": precision})
                 self.result["throughput"].append(self.throughput_row(settings, precision, batch, extent))
+        self.node_times({**settings, "train.global_batch": 2 if self.cpu else 4, "train.precision": "bf16"})
         self.deterministic_cost({**settings, "train.global_batch": 2 if self.cpu else 4, "train.precision": "bf16"})
         self.result["autotuned"] = {}
         for batch in (2,) if self.cpu else (4, 8):
             if self.steps.left() > 40:
                 tuned = {**settings, "train.global_batch": batch, "train.precision": "bf16", "backend.autotune": True}
                 self.result["autotuned"][f"bf16 batch {batch}"] = self.ours(f"bf16 batch {batch}: trainmark, autotuned", tuned)
+
+    def node_times(self, settings: dict) -> None:
+        """Which operations own the step, each run by itself."""
+        if self.steps.left() < 20:
+            self.steps.record("node by node", False, "left out", note="the time budget is spent")
+            return
+        batch = settings["train.global_batch"]
+        run = self.ours(f"bf16 batch {batch}: trainmark, node by node", {**settings, "train.steps": 1}, "--measure-nodes")["run"]
+        figures = run.get("figures", {})
+        if "nodes_s" not in figures:
+            return
+        with (self.results("throughput") / "nodes.csv").open() as file:
+            nodes = [{**row, "seconds": float(row["seconds"]), "share": float(row["share"])} for row in csv.DictReader(file)]
+        self.result["nodes"] = {"precision": "bf16", "batch": batch, "seconds": figures["nodes_s"], "update_share": figures["nodes_update_share"],
+                                "all_reduce_share": figures["nodes_all_reduce_share"], "nodes": nodes}
 
     def deterministic_cost(self, settings: dict) -> None:
         """A step with backend.deterministic against one without, which is timed before and after: clocks drift."""
@@ -350,6 +367,10 @@ class Check:
             uploads = "".join(f"{show(row.get(key), '.2f'):>9}" for key in ("upload_ms", "upload_exposed_ms"))
             print(f"{row['precision']:<10}{row['batch']:>6}{show(row['trainmark'], '.1f'):>12}{show(row['torch'], '.1f'):>12}"
                   f"{show(row['ratio'], '.2f'):>8}{shares}{uploads}  {row['torch_best_form'] or '-'}")
+        if timed := self.result.get("nodes"):
+            longest = sorted(timed["nodes"], key=lambda node: -node["seconds"])[:5]
+            print(f"bf16 batch {timed['batch']}, node by node: {1e3 * timed['seconds']:.3f} ms; optimizer {timed['update_share']:.1%}, all-reduce "
+                  f"{timed['all_reduce_share']:.1%} of them; the longest: " + ", ".join(f"{node['node']} {node['share']:.1%}" for node in longest))
         if cost := self.result.get("deterministic_cost"):
             print(f"bf16 batch {cost['batch']}, deterministic: trainmark {show(cost['deterministic'], '.1f')} samples/s; a step takes "
                   f"{show(cost['step_ratio'], '.2f')} times as long as without ({show(cost['plain'], '.1f')} samples/s)")

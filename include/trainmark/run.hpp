@@ -149,6 +149,7 @@ struct RunContext {
   bool terminal = false;                   ///< stderr is one
   bool dry_run = false;                    ///< stops before staging, after everything was planned
   bool check = false;                      ///< compares the backend with the CPU on random data instead of running
+  bool measure_nodes = false;              ///< times each node of a step before the clock starts
   std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
 };
 

@@ -18,7 +18,7 @@ namespace {
 struct Flags {
   ConfigSource config;
   std::string check, profile_steps;
-  bool dry_run = false, quiet = false, json = false;
+  bool dry_run = false, measure_nodes = false, quiet = false, json = false;
 };
 
 /// "3:5" or "3"; nothing where the text is neither.
@@ -86,6 +86,7 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   context.dry_run = flags.dry_run;
   context.check = !flags.check.empty();
   context.profile_steps = step_range(flags.profile_steps);
+  context.measure_nodes = flags.measure_nodes;
   const RunOutcome outcome = run(world, options, context);
   if (world.all().rank() == 0) {
     if (flags.json) {
@@ -116,6 +117,11 @@ void add_run(CLI::App& app, Action& action) {
         return step_range(text) ? std::string()
                                 : fmt::format("\"{}\" is no range of steps; give FIRST:LAST from 1, e.g. 20:22", text);
       })
+      ->excludes("--dry-run")
+      ->excludes("--check");
+  command
+      ->add_flag("--measure-nodes", flags->measure_nodes,
+                 "Time each operation of a training step before the clock starts, into nodes.csv")
       ->excludes("--dry-run")
       ->excludes("--check");
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");

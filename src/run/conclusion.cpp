@@ -140,6 +140,31 @@ void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
   for (std::int64_t more = 1; more < options_.train.gradient_accumulation_steps; ++more)
     total += cost(compiled.accumulate->graph());
   record_.figures["training_step_gflop_per_rank"] = static_cast<double>(total.flops) * 1e-9;
+  if (!compiled.nodes.empty()) timed(compiled.nodes);
+}
+
+void Conclusion::timed(const std::vector<NodeTime>& nodes) {
+  double total = 0.0, updates = 0.0, sums = 0.0;
+  for (const NodeTime& node : nodes) {
+    total += node.seconds;
+    if (node.op == "AllReduce") sums += node.seconds;
+    if (node.op == "Update" || node.op == "GradientCheck" || node.op == "AdjustLossScale") updates += node.seconds;
+  }
+  std::string rows;
+  const NodeTime* longest = &nodes.front();
+  for (const NodeTime& node : nodes) {
+    rows += fmt::format("{},{},{:.9f},{:.6f},{},{}\n", node.node, node.op, node.seconds, node.seconds / total,
+                        node.cost.flops, node.cost.bytes);
+    if (node.seconds > longest->seconds) longest = &node;
+  }
+  results_.nodes(rows);
+  record_.figures["nodes_s"] = total;
+  record_.figures["nodes_update_share"] = updates / total;
+  record_.figures["nodes_all_reduce_share"] = sums / total;
+  progress_.line(fmt::format(
+      "node by node a step takes {:.3f} ms: optimizer {:.1f} %, all-reduce {:.1f} %, the longest, "
+      "{}, {:.1f} % (nodes.csv)",
+      1e3 * total, 100.0 * updates / total, 100.0 * sums / total, longest->node, 100.0 * longest->seconds / total));
 }
 
 void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {

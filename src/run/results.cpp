@@ -103,6 +103,10 @@ void Results::ranks(const std::vector<std::string>& rows) {
   write_atomically(folder_ / "ranks.csv", table);
 }
 
+void Results::nodes(const std::string& rows) {
+  if (writes_) write_atomically(folder_ / "nodes.csv", "node,op,seconds,share,flops,bytes\n" + rows);
+}
+
 void Results::conclude(const RunRecord& record, bool hurry) {
   if (!writes_) return;
   const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));

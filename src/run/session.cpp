@@ -6,6 +6,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace trainmark {
@@ -118,7 +120,31 @@ SyntheticBatch::SyntheticBatch(const DataSchema& schema, std::int64_t samples, s
   inputs_.assign(memory_.begin(), memory_.end());
 }
 
-void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch) {
+namespace {
+
+/// Takes real steps, on all ranks alike.
+std::vector<NodeTime> timed_nodes(Program& program) {
+  constexpr std::size_t times = 5;
+  const std::vector<Node>& nodes = program.graph().nodes;
+  std::vector<std::array<double, times>> seconds(nodes.size());
+  for (std::size_t time = 0; time < times; ++time) {
+    const Profile profile = program.profile(0);
+    for (std::size_t at = 0; at < nodes.size(); ++at)
+      seconds[at][time] = profile.at(at).second;
+  }
+  std::vector<NodeTime> result;
+  for (std::size_t at = 0; at < nodes.size(); ++at) {
+    std::ranges::nth_element(seconds[at], seconds[at].begin() + times / 2);
+    result.push_back(
+        {nodes[at].name, std::string(name_of(nodes[at].op)), seconds[at][times / 2], cost(program.graph(), nodes[at])});
+  }
+  return result;
+}
+
+}  // namespace
+
+void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch,
+             bool measure_nodes) {
   const Clock clock;
   const std::vector<float> before = compiled.state->snapshot();
   const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(options.seed), 0.0F);
@@ -130,6 +156,7 @@ void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& sc
       program->step(slot);
     }
   }
+  if (measure_nodes) compiled.nodes = timed_nodes(*compiled.train);
   compiled.state->restore(before);
   compiled.state->clear_metrics();
   compiled.warm_up_seconds = clock.seconds();

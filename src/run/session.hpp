@@ -22,6 +22,14 @@ namespace trainmark {
 /// Raises Error{usage} with all complaints of check_options at once.
 void require_options(const World& world, const RunOptions& options, const Dataset& dataset);
 
+/// One node of a training step, run by itself.
+struct NodeTime {
+  std::string node;
+  std::string op;
+  double seconds = 0.0;  ///< median of several
+  Cost cost;
+};
+
 /// The compiled model on this rank: state and programs.
 struct Compiled {
   std::unique_ptr<Collective> collective;
@@ -30,6 +38,7 @@ struct Compiled {
   std::unique_ptr<Program> accumulate;  ///< of a step's batches before the last; null where there is but one
   double planning_seconds = 0.0;
   double warm_up_seconds = 0.0;
+  std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
 };
 [[nodiscard]] Rule rule_of(const RunOptions& options);
 [[nodiscard]] GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed);
@@ -50,7 +59,9 @@ class SyntheticBatch {
   std::vector<std::span<const std::byte>> inputs_;
 };
 
-/// Runs a step and an evaluation on synthetic data, then puts the state back as it was.
-void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch);
+/// Runs a step and an evaluation on synthetic data, times a step's nodes if that is asked for, then puts the state back
+/// as it was.
+void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch,
+             bool measure_nodes);
 
 }  // namespace trainmark

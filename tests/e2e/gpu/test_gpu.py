@@ -161,7 +161,12 @@ if given.get("name") == "throughput":
         sys.exit(5)
     # Every run is slower than the one before, as on a device that grows warm.
     seconds = (3.0 if deterministic else 2.0) * (1 + 0.01 * count)
-    (folder / str(count) / "run.json").write_text(json.dumps({{"figures": {{"step_median_s": seconds}}}}))
+    figures = {{"step_median_s": seconds}}
+    if "--measure-nodes" in sys.argv:
+        figures.update(nodes_s=0.008, nodes_update_share=0.25, nodes_all_reduce_share=0)
+        rows = "conv1,ConvBlock,0.006,0.75,1,1\\nupdate,Update,0.002,0.25,1,1\\n"
+        (folder / str(count) / "nodes.csv").write_text("node,op,seconds,share,flops,bytes\\n" + rows)
+    (folder / str(count) / "run.json").write_text(json.dumps({{"figures": figures}}))
 """
 
     def measured(self, fails=False):
@@ -184,6 +189,12 @@ if given.get("name") == "throughput":
         self.assertAlmostEqual(cost["step_ratio"], 1.5, delta=0.001)  # either plain run alone would be off by more
         self.assertIn("a step takes 1.50 times as long as without", printed)
         self.assertIn("bf16 batch 2, autotuned: trainmark", printed)
+
+    def test_the_operations_that_own_a_step_are_printed_and_kept(self):
+        printed, found = self.measured()
+        self.assertIn("bf16 batch 2, node by node: 8.000 ms; optimizer 25.0%, all-reduce 0.0% of them; the longest: conv1 75.0%, update 25.0%",
+                      printed)
+        self.assertEqual([node["node"] for node in found["nodes"]["nodes"]], ["conv1", "update"])
 
     def test_a_deterministic_run_that_fails_has_no_cost(self):
         printed, found = self.measured(fails=True)

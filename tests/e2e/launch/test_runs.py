@@ -63,6 +63,25 @@ class Runs(EndToEnd):
         run = self.run_small(ranks=2, expect=2, train={"gradient_accumulation_steps": 3})
         self.assertIn("8 is not divisible by 2 ranks in 3 parts", run.output)
 
+    def test_the_nodes_of_a_step_are_timed_without_a_trace_in_the_run(self):
+        for ranks in (0, 2):
+            plain = self.run_small(ranks=ranks, train={"epochs": 1}, results={"folder": str(self.folder / f"plain{ranks}")})
+            plain.results = self.folder / f"plain{ranks}"
+            timed = self.run_small(ranks=ranks, train={"epochs": 1}, results={"folder": str(self.folder / f"timed{ranks}")},
+                                   options=["--measure-nodes"])
+            timed.results = self.folder / f"timed{ranks}"
+            self.assertEqual(plain.table("epochs.csv")[0]["parameter_hash"], timed.table("epochs.csv")[0]["parameter_hash"])
+            nodes, figures = timed.table("nodes.csv"), timed.json()["figures"]
+            self.assertAlmostEqual(sum(float(node["share"]) for node in nodes), 1, 3)
+            self.assertAlmostEqual(sum(float(node["seconds"]) for node in nodes), figures["nodes_s"], 5)
+            for op, figure in (("Update", "nodes_update_share"), ("AllReduce", "nodes_all_reduce_share")):
+                share = sum(float(node["share"]) for node in nodes if node["op"] == op)
+                self.assertTrue(any(node["op"] == op for node in nodes))
+                self.assertAlmostEqual(share, figures[figure], 3)
+            self.assertGreater(int(next(node["flops"] for node in nodes if node["op"] == "ConvBlock")), 0)
+            self.assertRegex(timed.output, r"node by node a step takes .* ms: optimizer .* %, all-reduce .* %")
+            self.assertFalse((plain.folder / "nodes.csv").exists())
+
     def test_overlap_changes_no_bit(self):
         hashes = []
         for overlap in ("on", "off"):
