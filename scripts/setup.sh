@@ -29,7 +29,7 @@ if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
 elif [ "$fetch_cuda" = yes ]; then
   cuda_packages=(nvidia-cudnn-frontend==1.32.0 nvidia-cuda-nvcc==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-crt==13.0.*
                  nvidia-nvtx==13.0.* nvidia-cuda-profiler-api==13.0.* nvidia-cuda-runtime==13.0.* nvidia-cuda-cccl==13.0.* nvidia-cuda-nvrtc==13.0.*
-                 nvidia-cudnn-cu13==9.* nvidia-nccl-cu13 nvidia-cublas==13.*)
+                 nvidia-cudnn-cu13==9.19.* nvidia-nccl-cu13 nvidia-cublas==13.*)
 else
   echo "setup: no CUDA toolkit here, so the CUDA backend is left out (scripts/setup.sh --fetch-cuda takes one from Python packages)"
 fi
