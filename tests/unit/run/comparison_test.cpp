@@ -1,0 +1,54 @@
+// The comparison of a backend with the CPU: it must find a backend that computes nothing, and pass the CPU itself,
+// whose bf16 is the measure of what rounding explains.
+#include "run/comparison.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+
+namespace trainmark {
+namespace {
+
+RunOptions small(const std::string& precision) {
+  RunOptions options;
+  options.seed = 5;
+  options.model.extent = 32;
+  options.model.width = 0.0625;
+  options.train.global_batch = 4;
+  options.train.precision = precision;
+  options.schedule.peak_rate = 0.01;
+  return options;
+}
+
+class Comparison : public testing::TestWithParam<const char*> {
+ protected:
+  [[nodiscard]] static RunOutcome outcome(Backend& backend, const RunOptions& options) {
+    Progress progress({.speaks = false});
+    return check_backend(test_world(), backend, options, progress);
+  }
+};
+
+TEST_P(Comparison, FindsABackendThatComputesNothing) {
+  const RunOutcome outcome = Comparison::outcome(*make_null_backend(), small(GetParam()));
+  EXPECT_EQ(outcome.code, ExitCode::communication);
+  EXPECT_NE(outcome.verdict.find("tensors differ by more than rounding"), std::string::npos) << outcome.verdict;
+}
+
+TEST_P(Comparison, PassesTheCpuItself) {
+  const RunOutcome outcome = Comparison::outcome(*make_cpu_backend(1, false), small(GetParam()));
+  EXPECT_EQ(outcome.code, ExitCode::success) << outcome.verdict;
+}
+
+TEST_P(Comparison, LooksAtOnePartOfAStepInParts) {
+  RunOptions options = small(GetParam());
+  options.train.global_batch = 8;
+  options.train.gradient_accumulation_steps = 2;
+  EXPECT_EQ(outcome(*make_cpu_backend(1, false), options).code, ExitCode::success);
+  options.train.gradient_accumulation_steps = 3;
+  EXPECT_THROW((void)outcome(*make_cpu_backend(1, false), options), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, testing::Values("fp32", "bf16"));
+
+}  // namespace
+}  // namespace trainmark
