@@ -60,8 +60,11 @@ class Runs(EndToEnd):
         self.assertEqual(len(set(hashes)), 4, "sums in another order that give the same bits: were there several?")
 
     def test_parts_that_do_not_divide_a_step_are_refused(self):
-        run = self.run_small(ranks=2, expect=2, train={"gradient_accumulation_steps": 3})
-        self.assertIn("8 is not divisible by 2 ranks in 3 parts", run.output)
+        run = self.run_small(ranks=2, expect=2, train={"gradient_accumulation_steps": 8})
+        self.assertIn("8 is not divisible by 2 ranks in 8 parts", run.output)
+        self.assertIn("use 16, or another number of ranks or /train/gradient_accumulation_steps", run.output)
+        run = self.run_small(expect=2, train={"gradient_accumulation_steps": 3})
+        self.assertIn("3 parts do not divide /train/global_batch 8", run.output)
 
     def test_the_nodes_of_a_step_are_timed_without_a_trace_in_the_run(self):
         for ranks in (0, 2):
