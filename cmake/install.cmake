@@ -5,6 +5,9 @@ set(data_dir ${CMAKE_INSTALL_DATADIR}/trainmark)
 
 # oneDNN comes along where it is not the system's: a prefix that points into somebody's .venv cannot move.
 set_target_properties(trainmark-cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+if(TRAINMARK_HAS_CUDA)  # CUDA's libraries stay where they are
+  set_target_properties(trainmark-cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+endif()
 install(TARGETS trainmark-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(IMPORTED_RUNTIME_ARTIFACTS DNNL::dnnl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 

@@ -14,6 +14,8 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(sys.argv[1])
 LIMIT = 60_000_000
+PYTHON = {"TRAINMARK_PYTHON": sys.executable}  # CUDA's libraries may be among its packages
+
 sys.path.insert(0, str(ROOT / "scripts"))
 import gpu_check  # noqa: E402
 
@@ -44,7 +46,7 @@ class Bundle(unittest.TestCase):
         self.assertLess(self.size, LIMIT)
 
     def test_starts_with_an_empty_environment_from_its_own_libraries(self):
-        done = call(self.top / "trainmark", "--version", env={})
+        done = call(self.top / "trainmark", "--version", env=PYTHON)
         self.assertEqual(done.returncode, 0, done.stderr)
         for library in ("libdnnl", "libmpi", "libhdf5", "libfmt"):
             self.assertRegex(done.stdout, f"{library}: {self.top}/lib/")
@@ -52,7 +54,7 @@ class Bundle(unittest.TestCase):
     def test_two_ranks_of_its_own_mpirun_agree_without_ssh(self):
         launch = [self.top / "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", 2]
         done = call(*launch, self.top / "trainmark", "run", self.top / "configs/cosmoflow/tiny.json", "--check", "cpu", "--set",
-                    "backend.device=cpu", env={"HOME": str(self.work)})
+                    "backend.device=cpu", env={**PYTHON, "HOME": str(self.work)})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("backends agree", done.stdout + done.stderr)
 
@@ -81,7 +83,7 @@ class Bundle(unittest.TestCase):
 
     def test_the_check_ends_with_4_where_there_is_no_device(self):
         report = self.work / "check.json"
-        done = call(self.top / "scripts/gpu_check.sh", "--no-timing", "--budget", 120, "--json", report, env={})
+        done = call(self.top / "scripts/gpu_check.sh", "--no-timing", "--budget", 120, "--json", report, env=PYTHON)
         found = json.loads(report.read_text())
         if done.returncode != 4:
             self.assertEqual((done.returncode, found["passed"]), (0, True), done.stdout)
