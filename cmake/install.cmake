@@ -5,8 +5,11 @@ set(data_dir ${CMAKE_INSTALL_DATADIR}/trainmark)
 
 # oneDNN comes along where it is not the system's: a prefix that points into somebody's .venv cannot move.
 set_target_properties(trainmark-cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
-if(TRAINMARK_HAS_CUDA)  # CUDA's libraries stay where they are
-  set_target_properties(trainmark-cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+if(TRAINMARK_HAS_CUDA)  # CUDA's libraries stay where they are, Python packages below the source tree included
+  foreach(library ${cuDNN_LIBRARY} ${NCCL_LIBRARY} ${cudnn_frontend_NVRTC})
+    get_filename_component(folder ${library} DIRECTORY)
+    set_property(TARGET trainmark-cli APPEND PROPERTY INSTALL_RPATH ${folder})
+  endforeach()
 endif()
 install(TARGETS trainmark-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(IMPORTED_RUNTIME_ARTIFACTS DNNL::dnnl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
