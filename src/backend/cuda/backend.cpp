@@ -170,14 +170,12 @@ class CudaBackend final : public Backend {
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
-    CudaEvent begin(true), end(true);
+    Stopwatch stopwatch;
     Stream& compute = stream(Lane::compute);
     for (const Launch& launch : launches) {
-      begin.record(compute);
+      stopwatch.start(native(compute));
       launch.plan->execute(compute, launch.args);
-      end.record(compute);
-      compute.synchronize();
-      seconds.emplace_back(launch.name, end.seconds_since(begin).value_or(0.0));
+      seconds.emplace_back(launch.name, stopwatch.stop(native(compute)));
     }
     return seconds;
   }
