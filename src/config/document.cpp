@@ -146,7 +146,12 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
   Node root_;
 };
 
-/// Control characters as escapes: a message must not be able to command a terminal.
+std::string shortened(const std::string& text) {
+  return text.size() <= 60 ? printable(text) : printable(text.substr(0, 57)) + "...";
+}
+
+}  // namespace
+
 std::string printable(std::string_view text) {
   std::string result;
   for (const char c : text) {
@@ -155,11 +160,6 @@ std::string printable(std::string_view text) {
   }
   return result;
 }
-std::string shortened(const std::string& text) {
-  return text.size() <= 60 ? printable(text) : printable(text.substr(0, 57)) + "...";
-}
-
-}  // namespace
 
 Node* Node::find(std::string_view key) {
   if (auto* object = std::get_if<Object>(&value)) {

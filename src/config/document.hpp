@@ -34,6 +34,8 @@ struct Entry {
   Place place;
   Node node;
 };
+/// Control characters as escapes: a message must not be able to command a terminal.
+[[nodiscard]] std::string printable(std::string_view text);
 /// "the number 3", "the string \"a\"", "an object": for messages.
 [[nodiscard]] std::string describe_value(const Node& node);
 

@@ -19,8 +19,8 @@ std::string to_line(const Remark& remark, std::string_view source, const std::ve
   const std::string where = remark.place.override_index < 0
                                 ? fmt::format("{}:{}", source, remark.place.line)
                                 : "--set " + overrides.at(static_cast<std::size_t>(remark.place.override_index));
-  return remark.pointer.empty() ? fmt::format("{}: {}", where, remark.text)
-                                : fmt::format("{}: {}: {}", where, remark.pointer, remark.text);
+  return config::printable(remark.pointer.empty() ? fmt::format("{}: {}", where, remark.text)
+                                                  : fmt::format("{}: {}: {}", where, remark.pointer, remark.text));
 }
 
 [[noreturn]] void raise(std::vector<Remark> remarks, std::string_view source,

@@ -192,6 +192,12 @@ TEST(ConfigComplaints, SurviveHostileDocuments) {
   expect_part(complaints(with("\"" + std::string(5000, 'x') + "\": 1")), "unknown key");
 }
 
+TEST(ConfigComplaints, ShowControlCharactersOfOverridesAsEscapes) {
+  const std::string complaint = complaints(with("\"seed\": 1"), {"train.epochs=\x1b[2J", "\x1b=1"});
+  EXPECT_EQ(complaint.find('\x1b'), std::string::npos);
+  expect_part(complaint, "\\u001b");
+}
+
 TEST(ConfigComplaints, ComeForEveryDamageOrThereIsNone) {
   const std::string text = "{ // c\n\"seed\": 12, \"schedule\": {\"decay\": [{\"epoch\": 1, \"factor\": 0.5}]}, " +
                            data_section + ", /* d */ \"model\": {\"width\": 1e-1}, \"clear_cache\": false}";
