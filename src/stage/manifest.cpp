@@ -15,6 +15,8 @@ namespace trainmark {
 namespace {
 
 constexpr std::string_view first_line = "trainmark manifest 1";
+/// A pebibyte a file, and as many samples: sums over any manifest stay far from overflow.
+constexpr std::int64_t most = std::int64_t{1} << 50;
 
 std::string_view fault_of(std::string_view name) {
   if (name.empty()) return "it is empty";
@@ -87,6 +89,7 @@ std::optional<ManifestEntry> parse_entry(std::string_view line) {
   if (!entry.xxh3.empty() && !is_hash(entry.xxh3)) return std::nullopt;
   if (!take(line, entry.bytes) || !take(line, entry.samples) || !take(line, entry.modified_ns)) return std::nullopt;
   entry.name = line;
+  if (entry.bytes > most || entry.samples > most) return std::nullopt;
   return entry;
 }
 
