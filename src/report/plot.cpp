@@ -10,6 +10,7 @@ namespace trainmark::report {
 namespace {
 
 constexpr double width = 640, left = 64, right = 16, top = 34, bottom = 40, height = 240;
+constexpr double largest = 1e100;  // what lies beyond cannot be placed: differences overflow
 
 struct Axis {
   double low = 0.0, high = 1.0, step = 0.2;
@@ -17,7 +18,8 @@ struct Axis {
 
 /// Steps of 1, 2 or 5 times a power of ten, about `count` of them.
 Axis axis_for(double low, double high, int count) {
-  if (!(high > low)) high = low + (low == 0.0 ? 1.0 : std::abs(low) * 0.1);
+  const double tellable = 1e-9 * std::max(std::abs(low), std::abs(high));  // steps below it would lead nowhere
+  if (!(high - low > tellable)) high = low + (low == 0.0 ? 1.0 : std::abs(low) * 0.1);
   const double rough = (high - low) / count;
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
   const double lead = rough / power;
@@ -89,7 +91,7 @@ std::string line_plot(std::string_view title, std::span<const Point> points,
                       const std::optional<Reference>& reference) {
   std::vector<Point> shown;
   std::copy_if(points.begin(), points.end(), std::back_inserter(shown),
-               [](const Point& each) { return std::isfinite(each.x) && std::isfinite(each.y); });
+               [](const Point& each) { return std::isfinite(each.x) && std::abs(each.y) <= largest; });
   if (shown.empty()) return {};
   double low = std::min(0.0, shown.front().y), high = shown.front().y;
   for (const Point& each : shown) {

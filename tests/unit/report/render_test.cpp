@@ -49,6 +49,16 @@ TEST(ReportPage, LeavesOutPointsThatAreNotFinite) {
   EXPECT_TRUE(report::line_plot("x", std::vector<report::Point>{{1, std::nan("")}}, std::nullopt).empty());
 }
 
+TEST(ReportPage, PlacesValuesThatAreHugeOrHardToTellApart) {
+  for (const std::vector<report::Point>& points :
+       {std::vector<report::Point>{{1, 1e308}, {2, -1e308}, {3, 0.5}}, {{1, -1e17}, {2, -1e17 - 16}}}) {
+    const std::string svg = report::line_plot("t", points, report::Reference{0.25, "r"});
+    EXPECT_EQ(svg.find("nan"), std::string::npos) << svg;
+    EXPECT_NE(svg.find("class=\"mark\""), std::string::npos);
+    EXPECT_LT(report::line_plot("t", points, std::nullopt).size(), 20000U);
+  }
+}
+
 TEST(ReportLabels, StandInEveryForm) {
   const Folder folder;
   const std::vector runs{hostile_run(folder)};
