@@ -20,7 +20,6 @@ namespace trainmark {
 struct StepState {
   float rate = 0.0F;
   std::int32_t valid = 0;  ///< samples of this rank's batch that count; the rest is padding
-  std::int64_t step = 0;   ///< 0-based, over the whole run
   std::int64_t epoch = 0;  ///< 0-based
 };
 [[nodiscard]] constexpr std::size_t step_state_bytes(std::int64_t local_batch) {

@@ -139,7 +139,7 @@ using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss
 
 /// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
 /// of the batch. backend.hpp's StepState is its layout.
-[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 24 + 8 * local_batch; }
+[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 16 + 8 * local_batch; }
 /// Extent of a graph's loss_scale (u8). optim.hpp's LossScale is its layout.
 inline constexpr std::int64_t loss_scale_extent = 24;
 

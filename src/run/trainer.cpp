@@ -88,14 +88,13 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   return figures;
 }
 
-/// Takes a batch from the loader and brings it, with the state of step `step`, into the free slot. Returns the time
-/// spent waiting for the loader.
-double Trainer::bring_batch(std::int64_t epoch, std::int64_t step) {
+/// Takes a batch from the loader and brings it into the free slot. Returns the time spent waiting for the loader.
+double Trainer::bring_batch(std::int64_t epoch) {
   const Clock clock;
   const Batch& batch = parts_.train_input.next();
   const double waited = clock.seconds();
   const auto rate = static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch)));
-  const UploadTimes taken = upload(parts_.train, batch, epoch, step, rate);
+  const UploadTimes taken = upload(parts_.train, batch, epoch, rate);
   outcome_.uploads.seconds += taken.seconds;
   outcome_.uploads.exposed_seconds += taken.exposed_seconds;
   return waited;
@@ -103,7 +102,7 @@ double Trainer::bring_batch(std::int64_t epoch, std::int64_t step) {
 
 void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   const Clock clock;
-  double waited = ahead_ ? 0.0 : bring_batch(epoch, outcome_.steps);
+  double waited = ahead_ ? 0.0 : bring_batch(epoch);
   profile_if_asked();
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
@@ -111,7 +110,7 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
     slot_ ^= 1;
     parts_.watchdog.beat();
     ahead_ = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
-    if (ahead_) waited += bring_batch(epoch, outcome_.steps + (left > 0 ? 0 : 1));
+    if (ahead_) waited += bring_batch(epoch);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   read_sensors();
@@ -175,11 +174,10 @@ void Trainer::flush_steps() {
   step_rows_.clear();
 }
 
-UploadTimes Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate) {
+UploadTimes Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {
   StepState state;
   state.rate = rate;
   state.valid = static_cast<std::int32_t>(batch.valid);
-  state.step = step;
   state.epoch = epoch;
   std::pmr::vector<std::byte>& packed = step_states_.at(static_cast<std::size_t>(slot_));
   std::memcpy(packed.data(), &state, sizeof(state));
@@ -195,7 +193,7 @@ double Trainer::evaluate(std::int64_t epoch) {
   prove_equal(epoch);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
-    upload(parts_.evaluate, parts_.validation_input.next(), epoch, outcome_.steps, 0.0F);
+    upload(parts_.evaluate, parts_.validation_input.next(), epoch, 0.0F);
     parts_.evaluate.step(slot_);
     slot_ ^= 1;
     parts_.watchdog.beat();

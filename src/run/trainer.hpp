@@ -84,8 +84,8 @@ class Trainer {
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
   void require_updates() const;
-  UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, std::int64_t step, float rate);
-  double bring_batch(std::int64_t epoch, std::int64_t step);
+  UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
+  double bring_batch(std::int64_t epoch);
   [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
   void report_step(std::int64_t epoch, const EpochFigures& figures);

@@ -11,7 +11,7 @@ namespace {
 class BackendStep : public BackendTest {
  protected:
   [[nodiscard]] static StepState state(int valid, std::int64_t epoch = 3) {
-    return {.rate = 0.05F, .valid = valid, .step = 17, .epoch = epoch};
+    return {.rate = 0.05F, .valid = valid, .epoch = epoch};
   }
   [[nodiscard]] static Array ones(const Shape& shape) {
     Array array(shape);

@@ -52,7 +52,7 @@ struct Packed {
       const auto value = static_cast<float>(rng.uniform());
       std::memcpy(&memory[1][i], &value, sizeof(value));
     }
-    StepState state{.rate = 0.01F, .valid = batch, .step = step, .epoch = 0};
+    StepState state{.rate = 0.01F, .valid = batch, .epoch = 0};
     memory.emplace_back(step_state_bytes(batch));
     std::memcpy(memory[2].data(), &state, sizeof(state));
     for (std::int64_t sample = 0; sample < batch; ++sample) {

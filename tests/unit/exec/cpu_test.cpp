@@ -39,7 +39,7 @@ Batch random_batch(std::uint64_t seed, float rate, std::int32_t valid = batch, i
   };
   made.x = bytes_of(counts);
   made.y = bytes_of(targets);
-  const StepState state{.rate = rate, .valid = valid, .step = 0, .epoch = 0};
+  const StepState state{.rate = rate, .valid = valid, .epoch = 0};
   const std::array<std::int64_t, batch> ids = {11, 5};
   made.step_state.resize(step_state_bytes(batch));
   std::memcpy(made.step_state.data(), &state, sizeof(state));
