@@ -23,7 +23,7 @@ enum class ExitCode : int {
   data = 3,            ///< dataset or staging
   environment = 4,     ///< environment or launch mismatch
   communication = 5,   ///< communication or device
-  target_missed = 6,   ///< the run completed, the target was not reached
+  target_missed = 6,   ///< the run completed, the target was not reached; or it diverged
   compliance = 7,      ///< the log was judged not compliant
   requeue = 75,        ///< checkpointed, please requeue (reserved)
   watchdog = 124,      ///< a phase made no progress within its limit

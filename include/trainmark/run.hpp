@@ -36,6 +36,7 @@ struct TrainOptions {
   double target = 0.124;                         ///< validation MAE to reach
   std::string precision = "fp32";                ///< fp32, tf32, bf16, fp16
   std::string loss_scaling = "auto";             ///< auto: with fp16; on: always
+  std::string on_divergence = "stop";            ///< stop, continue: once a loss or metric is not finite
   double bucket_mib = 4.0;                       ///< least size of an all-reduce bucket
 
   /// Samples that all ranks compute at a time.
@@ -163,7 +164,8 @@ struct RunOutcome {
   double samples_per_s = 0.0;  ///< training steps only, evaluation excluded
   double final_metric = 0.0;
   bool target_met = false;
-  std::string verdict;  ///< of the run's own log
+  std::string verdict;     ///< of the run's own log
+  std::string divergence;  ///< what was not finite in a run that went on all the same; empty: nothing
 };
 
 /// Element type of activations for a train.precision.

@@ -50,6 +50,7 @@ std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   if (outcome.epochs > 0) document["final_metric"] = outcome.final_metric;
   document["target_met"] = outcome.target_met;
   document["verdict"] = outcome.verdict;
+  if (!outcome.divergence.empty()) document["diverged"] = outcome.divergence;
   document["label"] = label_of(options);
   return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
@@ -68,7 +69,8 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
          fmt::format("staging          {}\n", staging) +
          fmt::format("epochs           {} ({} steps)\n", outcome.epochs, outcome.steps) +
          fmt::format("samples/s        {:.1f}\n", outcome.samples_per_s) +
-         fmt::format("verdict          {}\n", outcome.verdict) +  //
+         fmt::format("verdict          {}\n", outcome.verdict) +
+         (outcome.divergence.empty() ? "" : fmt::format("diverged         {}\n", outcome.divergence)) +  //
          label_of(options) + '\n';
 }
 
@@ -138,7 +140,8 @@ void add_run(CLI::App& app, Action& action) {
       "  nsys profile --capture-range=cudaProfilerApi trainmark run my.json --profile-steps 20:22\n\n"
       "Exit codes (run.json's exit_code is the authority, launchers change codes):\n"
       "  0 target met or fixed work done; 2 usage or config; 3 dataset or staging; 4 environment or launch mismatch;\n"
-      "  5 communication or device; 6 target not reached; 7 the log is not compliant; 124 watchdog; 128+n signal n");
+      "  5 communication or device; 6 target not reached, or diverged; 7 the log is not compliant; 124 watchdog; 128+n "
+      "signal n");
   command->callback([flags, &action] {
     action = [flags](Process& process) {
       return with_world(process, [&](const World& world, Interrupts& interrupts) {

@@ -122,7 +122,9 @@ void describe_model(Visitor& visitor, CosmoflowOptions& model) {
                 &model.dropout);
   visitor.field(
       {.name = "l2",
-       .doc = "L2 on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to the loss.",
+       .doc =
+           "L2 on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to what is minimised. "
+           "A loss that is reported leaves it out, while Keras' contains it.",
        .minimum = 0},
       &model.l2);
   visitor.field({.name = "log_transform", .doc = "Feed log(1 + x) to the network; false divides by the sample's mean."},
@@ -193,6 +195,12 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
               "on: with every precision.",
        .words = {"auto", "on"}},
       &train.loss_scaling);
+  visitor.field(
+      {.name = "on_divergence",
+       .doc = "Once a loss or the metric is not finite, or no update happens any more. stop: the run ends with "
+              "code 6; continue: it goes on and says so in its last lines and in run.json (for speed alone).",
+       .words = {"stop", "continue"}},
+      &train.on_divergence);
   visitor.field({.name = "bucket_mib",
                  .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",

@@ -31,6 +31,22 @@ std::string sensor_columns(const SensorLog& sensors) {
   return fmt::format("{:.1f},{},\"{}\"", sensors.mean_watts(), sensors.least_core_mhz(), sensors.throttled_by());
 }
 
+double mib(auto bytes) { return static_cast<double>(bytes) / 1048576.0; }
+
+/// "the loss was not finite in 3 of 8 steps, first in step 6"; empty where all was finite.
+std::string divergence_of(const TrainOutcome& trained, const std::string& metric) {
+  std::string text;
+  if (trained.losses_not_finite > 0) {
+    text = fmt::format("the loss was not finite in {} of {} steps, first in step {}", trained.losses_not_finite,
+                       trained.steps, trained.first_loss_not_finite);
+  }
+  if (trained.metrics_not_finite > 0) {
+    text += fmt::format("{}{} was not finite in {} of {} evaluations", text.empty() ? "" : "; ", metric,
+                        trained.metrics_not_finite, trained.epochs);
+  }
+  return text;
+}
+
 ExitCode code_of(const std::exception& error) {
   const auto* known = dynamic_cast<const Error*>(&error);
   return known != nullptr ? known->code() : ExitCode::environment;
@@ -65,17 +81,20 @@ std::string one_line(const std::string& json) {
   return nlohmann::ordered_json::parse(json.empty() ? "{}" : json).dump();
 }
 
+void conclude_on_signal(int code, Timeline& timeline, Results& results) {
+  // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
+  // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
+  timeline.abort();
+  RunRecord record{static_cast<ExitCode>(code), "aborted", Interrupts::describe(code), {}, {}, {}};
+  // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
+  if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
+  results.conclude(record, true);
+}
+
 Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
   if (context.interrupts == nullptr) return {};
-  return context.interrupts->on_signal([&timeline, &results](int code) {
-    // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
-    // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
-    timeline.abort();
-    RunRecord record{static_cast<ExitCode>(code), "aborted", Interrupts::describe(code), {}, {}, {}};
-    // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
-    if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
-    results.conclude(record, true);
-  });
+  return context.interrupts->on_signal(
+      [&timeline, &results](int code) { conclude_on_signal(code, timeline, results); });
 }
 
 Conclusion::Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline,
@@ -87,10 +106,10 @@ Conclusion::Conclusion(const World& world, const RunOptions& options, Results& r
   record_.texts["precision"] = options.train.precision;
   record_.texts["until"] = options.train.until;
   record_.texts["metric"] = target_of(options.model).key;
-  record_.figures["seed"] = static_cast<double>(options.seed);
+  record_.figures["seed"] = options.seed;
   record_.figures["ranks"] = world.all().size();
   record_.figures["nodes"] = world.nodes();
-  record_.figures["global_batch_samples"] = static_cast<double>(options.train.global_batch);
+  record_.figures["global_batch_samples"] = options.train.global_batch;
   record_.figures["mpi_init_s"] = world.init_seconds();
 }
 
@@ -133,9 +152,9 @@ void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
   }
   record_.figures["planning_s"] = compiled.planning_seconds;
   record_.figures["warm_up_s"] = compiled.warm_up_seconds;
-  record_.figures["parameters"] = static_cast<double>(compiled.state->parameter_elements());
-  record_.figures["activation_pool_mib"] = static_cast<double>(compiled.train->memory().pool_bytes) / 1048576.0;
-  record_.figures["scratch_mib"] = static_cast<double>(compiled.train->scratch_bytes()) / 1048576.0;
+  record_.figures["parameters"] = compiled.state->parameter_elements();
+  record_.figures["activation_pool_mib"] = mib(compiled.train->memory().pool_bytes);
+  record_.figures["scratch_mib"] = mib(compiled.train->scratch_bytes());
   Cost total = cost(compiled.train->graph());
   for (std::int64_t more = 1; more < options_.train.gradient_accumulation_steps; ++more)
     total += cost(compiled.accumulate->graph());
@@ -170,20 +189,21 @@ void Conclusion::timed(const std::vector<NodeTime>& nodes) {
 void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
   if (options_.stage.strategy == "none") return;
   results_.staging({{"train", dataset.train}, {"validation", dataset.validation}}, !before_clock);
-  double bytes = 0.0, reused = 0.0;
+  std::int64_t bytes = 0, reused = 0;
   for (const Staged* split : {&dataset.train, &dataset.validation}) {
     for (const NodeStaging& node : split->nodes) {
-      bytes += static_cast<double>(node.bytes_copied);
-      reused += static_cast<double>(node.bytes_reused);
+      bytes += node.bytes_copied;
+      reused += node.bytes_reused;
     }
   }
-  const double seconds = dataset.train.seconds + dataset.validation.seconds;
-  record_.figures["staging_s"] = seconds;
-  record_.figures["staging_inside_clock"] = before_clock ? 0.0 : 1.0;
-  record_.figures["staged_mib"] = bytes / 1048576.0;
-  const std::string kept = reused > 0.0 ? fmt::format("; {:.1f} MiB were there already", reused / 1048576.0) : "";
-  progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", bytes / 1048576.0, options_.stage.target,
-                             duration_text(seconds), before_clock ? "before" : "inside", kept));
+  staging_s_ = dataset.train.seconds + dataset.validation.seconds;
+  staged_inside_clock_ = !before_clock;
+  record_.figures["staging_s"] = staging_s_;
+  record_.figures["staging_inside_clock"] = std::int64_t{staged_inside_clock_};
+  record_.figures["staged_mib"] = mib(bytes);
+  const std::string kept = reused > 0 ? fmt::format("; {:.1f} MiB were there already", mib(reused)) : "";
+  progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", mib(bytes), options_.stage.target,
+                             duration_text(staging_s_), before_clock ? "before" : "inside", kept));
 }
 
 RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats& input) {
@@ -193,7 +213,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   outcome.epochs = trained.epochs;
   outcome.steps = trained.steps;
   outcome.final_metric = trained.metric;
-  outcome.staging_s = record_.figures.contains("staging_s") ? record_.figures["staging_s"] : 0.0;
+  outcome.staging_s = staging_s_;
   outcome.samples_per_s =
       trained.train_seconds > 0.0 ? static_cast<double>(trained.samples) / trained.train_seconds : 0.0;
   const bool wants_target = options_.train.until == "target";
@@ -204,13 +224,12 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   auto& figures = record_.figures;
   if (outcome.time_to_train_s > 0.0) {
     figures["time_to_train_s"] = outcome.time_to_train_s;
-    const bool inside = figures["staging_inside_clock"] > 0.0;
-    figures["time_to_train_with_staging_s"] = outcome.time_to_train_s + (inside ? 0.0 : outcome.staging_s);
-    figures["time_to_train_without_staging_s"] = outcome.time_to_train_s - (inside ? outcome.staging_s : 0.0);
+    figures["time_to_train_with_staging_s"] = outcome.time_to_train_s + (staged_inside_clock_ ? 0.0 : staging_s_);
+    figures["time_to_train_without_staging_s"] = outcome.time_to_train_s - (staged_inside_clock_ ? staging_s_ : 0.0);
   }
   figures["run_s"] = timeline_.run_seconds();
-  figures["epochs"] = static_cast<double>(trained.epochs);
-  figures["steps"] = static_cast<double>(trained.steps);
+  figures["epochs"] = trained.epochs;
+  figures["steps"] = trained.steps;
   figures["train_s"] = trained.train_seconds;
   figures["evaluation_s"] = trained.eval_seconds;
   figures["first_step_s"] = trained.first_step_seconds;
@@ -219,7 +238,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   figures["upload_s"] = trained.uploads.seconds;
   figures["upload_exposed_s"] = trained.uploads.exposed_seconds;
   figures["read_s"] = input.read_seconds;
-  figures["read_mib"] = static_cast<double>(input.bytes) / 1048576.0;
+  figures["read_mib"] = mib(input.bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
   figures["target_metric"] = options_.train.target;
   if (trained.epochs > 0) {
@@ -227,20 +246,24 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
     figures["best_metric"] = trained.best_metric;
   }
   if (trained.loss_scale) {
-    figures["skipped_steps"] = static_cast<double>(trained.loss_scale->skipped);
+    figures["skipped_steps"] = trained.loss_scale->skipped;
     figures["loss_scale"] = trained.loss_scale->scale;
   }
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
   tell_of_device(trained);
   record_.code = outcome.code;
   record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
-  if (trained.diverged)
-    record_.message = "the metric was not finite: the run diverged; lower the learning rate or warm up longer";
+  record_.message = outcome.divergence = divergence_of(trained, target_of(options_.model).key);
+  if (!record_.message.empty()) {
+    figures["losses_not_finite"] = trained.losses_not_finite;
+    figures["metrics_not_finite"] = trained.metrics_not_finite;
+    progress_.line("warning: the run diverged: " + record_.message);
+  }
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(
       fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{}\n", world_.all().rank(), world_.host(),
                   trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
-                  static_cast<double>(input.bytes) / 1048576.0, peak_memory_mib(), sensor_columns(trained.sensors))));
+                  mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors))));
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;
   results_.conclude(record_);
@@ -248,7 +271,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
 }
 
 void Conclusion::tell_of_device(const TrainOutcome& trained) {
-  if (trained.profiled_steps > 0) record_.figures["profiled_steps"] = static_cast<double>(trained.profiled_steps);
+  if (trained.profiled_steps > 0) record_.figures["profiled_steps"] = trained.profiled_steps;
   if (trained.sensors.empty()) return;
   auto& figures = record_.figures;
   figures["device_sensor_readings"] = trained.sensors.readings();
@@ -289,7 +312,7 @@ void Conclusion::judge(RunOutcome& outcome) {
 
 void Conclusion::failed(const std::exception& error) {
   record_.code = code_of(error);
-  record_.status = "failed";
+  record_.status = record_.code == ExitCode::target_missed ? "diverged" : "failed";  // no other error has that code
   record_.message = error.what();
   try {
     if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_.all().rank(), record_);
@@ -305,13 +328,12 @@ RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& optio
   progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));
-  progress.line(
-      fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", options.stage.strategy,
-                  static_cast<double>(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()) / 1048576.0,
-                  world.nodes(), stages_before_clock(world, options) ? "before" : "inside"));
-  progress.line(fmt::format(
-      "dry run: {} parameters, activation pool {:.1f} MiB, planned in {}", compiled.state->parameter_elements(),
-      static_cast<double>(compiled.train->memory().pool_bytes) / 1048576.0, duration_text(compiled.planning_seconds)));
+  progress.line(fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", options.stage.strategy,
+                            mib(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()), world.nodes(),
+                            stages_before_clock(world, options) ? "before" : "inside"));
+  progress.line(fmt::format("dry run: {} parameters, activation pool {:.1f} MiB, planned in {}",
+                            compiled.state->parameter_elements(), mib(compiled.train->memory().pool_bytes),
+                            duration_text(compiled.planning_seconds)));
   RunOutcome outcome;
   outcome.verdict = "dry run";
   return outcome;

@@ -25,7 +25,9 @@ struct Input {
 [[nodiscard]] RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options,
                                  const Dataset& dataset, Progress& progress);
 
-/// Closes log and results as aborted when a signal ends the process.
+/// Closes log and results as aborted; by the word of a rank that failed alone, if one has left it.
+void conclude_on_signal(int code, Timeline& timeline, Results& results);
+/// Does so when a signal ends the process.
 [[nodiscard]] Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results);
 
 /// Ends this process after `limit` whatever still goes on in it. Returns at once.
@@ -58,7 +60,8 @@ class Conclusion {
   Timeline& timeline_;
   Progress& progress_;
   RunRecord record_;
-  Clock clock_;
+  double staging_s_ = 0.0;
+  bool staged_inside_clock_ = false;
 };
 
 }  // namespace trainmark

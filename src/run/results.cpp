@@ -121,7 +121,9 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   if (!job_.empty()) document["job"] = job_;
   document["command_line"] = command_line_;
   document["texts"] = record.texts;
-  document["figures"] = record.figures;
+  document["figures"] = Json::object();
+  for (const auto& [name, figure] : record.figures)
+    document["figures"][name] = std::visit([](auto value) { return Json(value); }, figure);
   write_atomically(folder_ / "run.json", document.dump(2) + "\n", hurry);
 }
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "run/files.hpp"
@@ -14,12 +15,15 @@
 
 namespace trainmark {
 
+/// A count stays a whole number on its way to run.json: a double would round it above 2^53.
+using Figure = std::variant<std::int64_t, double>;
+
 /// Everything run.json holds. Units are in the names; a figure that a run has no value for stays out.
 struct RunRecord {
   ExitCode code = ExitCode::success;
-  std::string status = "running";  ///< success, target_missed, fixed_work_done, aborted, failed
-  std::string message;             ///< of the error that ended the run
-  std::map<std::string, double> figures;
+  std::string status = "running";  ///< success, target_missed, fixed_work_done, diverged, aborted, failed
+  std::string message;             ///< of the error that ended the run, or what a run that went on must be known for
+  std::map<std::string, Figure> figures;
   std::map<std::string, std::string> texts;
   std::vector<std::string> labels;
 };

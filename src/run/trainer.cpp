@@ -16,6 +16,17 @@ constexpr std::int64_t scale_interval = 32;       // steps between two looks at 
 constexpr double sensor_interval = 5.0;           // seconds between two readings
 constexpr std::int32_t patience = 20;             // skipped steps in a row; 16 take the scale from its start to its end
 
+/// A NaN's sign says nothing, but is printed.
+double without_sign(double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; }
+
+/// What is raised follows from sums over ranks: every rank sees the same, and raises the same.
+[[noreturn]] void fail_diverged(std::string where, std::string what, const std::string& remedy) {
+  throw AgreedError(
+      ExitCode::target_missed,
+      to_string(Complaint{std::move(where), std::move(what), "the run has diverged, and no later step will change that",
+                          "lower /schedule/peak_rate, warm up longer" + remedy}));
+}
+
 /// A copy from memory that is not pinned is staged by the driver while the host waits.
 std::pmr::vector<std::byte> pinned_state(Backend& backend, std::int64_t local_batch) {
   return {step_state_bytes(local_batch), std::byte{0}, &backend.pinned_memory()};
@@ -31,6 +42,14 @@ Trainer::Trainer(Parts parts, Plan plan)
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
   outcome_.step_seconds.reserve(most_step_times);
   step_rows_.reserve(2 * flush_bytes);
+}
+
+Trainer::~Trainer() {
+  try {
+    flush_steps();
+  } catch (const std::exception& error) {
+    parts_.progress.line(fmt::format("warning: {}", error.what()));
+  }
 }
 
 TrainOutcome Trainer::run() {
@@ -51,14 +70,14 @@ TrainOutcome Trainer::run() {
     outcome_.eval_seconds += evaluation.seconds();
     ++outcome_.epochs;
     report_epoch(epoch, figures, evaluation.seconds());
-    outcome_.diverged = !std::isfinite(outcome_.metric);
+    require_finite_metric(epoch);
     const bool better =
         plan_.target.lower_is_better ? outcome_.metric < outcome_.best_metric : outcome_.metric > outcome_.best_metric;
     if (better) outcome_.best_metric = outcome_.metric;
     // The very number that was logged decides.
     outcome_.target_met |= plan_.target.lower_is_better ? outcome_.metric <= plan_.target.value && outcome_.metric > 0.0
                                                         : outcome_.metric >= plan_.target.value;
-    if (plan_.options.until == "target" && (outcome_.target_met || outcome_.diverged)) break;
+    if (plan_.options.until == "target" && outcome_.target_met) break;
     if (fixed_work_done()) break;
   }
   profiling_.reset();
@@ -114,7 +133,7 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   read_sensors();
-  const double loss = parts_.state.loss();
+  const double loss = without_sign(parts_.state.loss());
   const double seconds = clock.seconds();
   if (outcome_.steps == 0) outcome_.first_step_seconds = seconds;
   figures.loss_sum += loss;
@@ -134,7 +153,25 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   }
   ++outcome_.steps;
   if (plan_.profile_steps && outcome_.steps == plan_.profile_steps->last) profiling_.reset();
+  require_finite_loss(epoch, loss);
   if (outcome_.steps % scale_interval == 0) require_updates();
+}
+
+void Trainer::require_finite_loss(std::int64_t epoch, double loss) {
+  if (std::isfinite(loss)) return;
+  if (++outcome_.losses_not_finite == 1) outcome_.first_loss_not_finite = outcome_.steps;
+  if (goes_on()) return;
+  fail_diverged(fmt::format("step {} (epoch {})", outcome_.steps, epoch + 1), fmt::format("the loss is {}", loss),
+                " or, in a first epoch, look at the data: where /model/log_transform is false, a sample of nothing but "
+                "zeros has no mean to be divided by");
+}
+
+void Trainer::require_finite_metric(std::int64_t epoch) {
+  if (std::isfinite(outcome_.metric)) return;
+  ++outcome_.metrics_not_finite;
+  if (goes_on()) return;
+  fail_diverged(fmt::format("evaluation of epoch {}", epoch + 1),
+                fmt::format("{} is {}", plan_.target.key, outcome_.metric), " or look at the validation samples");
 }
 
 /// The bracket of a profiler opens, and closes, while the device has nothing to do.
@@ -156,17 +193,13 @@ void Trainer::read_sensors() {
 }
 
 void Trainer::require_updates() const {
+  if (goes_on()) return;
   const std::optional<LossScale> now = parts_.state.loss_scale();
   if (!now || !is_hopeless(LossScaling{}, *now, patience)) return;
-  // The scale follows from summed gradients: every rank sees the same, and raises the same.
-  throw AgreedError(
-      ExitCode::target_missed,
-      to_string(Complaint{
-          .where = fmt::format("step {}", outcome_.steps),
-          .what = fmt::format("the last {} updates were skipped: gradients are not finite even at a loss scale of {}",
-                              now->skipped_in_a_row, now->scale),
-          .why = "the run has diverged, and no step will change that",
-          .remedy = "lower /schedule/peak_rate, warm up longer, or use \"bf16\" or \"fp32\" as /train/precision"}));
+  fail_diverged(fmt::format("step {}", outcome_.steps),
+                fmt::format("the last {} updates were skipped: gradients are not finite even at a loss scale of {}",
+                            now->skipped_in_a_row, now->scale),
+                ", or use \"bf16\" or \"fp32\" as /train/precision");
 }
 
 void Trainer::flush_steps() {
@@ -204,7 +237,7 @@ double Trainer::evaluate(std::int64_t epoch) {
   }
   std::array<double, 3> sums = parts_.state.metric_sums();
   parts_.world.all().sum(sums);
-  const double metric = sums[0] / sums[2];  // mean absolute error, weighted by what was really counted
+  const double metric = without_sign(sums[0] / sums[2]);  // mean absolute error, weighted by what was really counted
   parts_.timeline.metric(plan_.target.key, metric, epoch + 1);
   return metric;
 }

@@ -21,7 +21,6 @@ namespace trainmark {
 /// What the loop came to.
 struct TrainOutcome {
   bool target_met = false;
-  bool diverged = false;    ///< the metric was not finite
   std::int64_t epochs = 0;  ///< completed, evaluation included
   std::int64_t steps = 0;
   std::int64_t samples = 0;
@@ -36,6 +35,10 @@ struct TrainOutcome {
   std::optional<LossScale> loss_scale;  ///< at the end, where the loss is scaled
   SensorLog sensors;                    ///< of this rank's device
   std::int64_t profiled_steps = 0;
+  // Not zero only where /train/on_divergence lets a run go on:
+  std::int64_t losses_not_finite = 0;
+  std::int64_t metrics_not_finite = 0;
+  std::int64_t first_loss_not_finite = 0;  ///< its step, from 1
 };
 
 class Trainer {
@@ -65,7 +68,12 @@ class Trainer {
     std::optional<StepRange> profile_steps;
   };
   Trainer(Parts parts, Plan plan);
+  ~Trainer();  ///< however training ends, the rows of its steps are in steps.csv
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
+  /// Raises AgreedError{target_missed} where a loss or the metric is not finite or no update happens any more, unless
+  /// /train/on_divergence is "continue".
   [[nodiscard]] TrainOutcome run();
 
  private:
@@ -83,7 +91,10 @@ class Trainer {
   void prove_equal(std::int64_t epoch);
   void flush_steps();
   [[nodiscard]] bool fixed_work_done();
+  void require_finite_loss(std::int64_t epoch, double loss);
+  void require_finite_metric(std::int64_t epoch);
   void require_updates() const;
+  [[nodiscard]] bool goes_on() const { return plan_.options.on_divergence == "continue"; }
   UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
   double bring_batch(std::int64_t epoch);
   [[nodiscard]] bool last_step() const;

@@ -65,6 +65,35 @@ class Endings(EndToEnd):
         self.assertEqual(run.json()["exit_code"], 128 + signal.SIGTERM)
         self.assert_aborted(run)
 
+    def test_a_run_that_diverges_ends_on_all_ranks_whatever_it_was_to_end_by(self):
+        lost = {"schedule": {"base_rate": 1e30, "peak_rate": 1e30}}
+        for ranks, until in ((0, "epochs"), (0, "seconds"), (2, "steps"), (2, "target")):
+            run = self.run_small(ranks=ranks, expect=6, name=f"{until}{ranks}", train={"until": until, "epochs": 50, "steps": 400}, **lost,
+                                 results={"folder": str(self.folder / until)})
+            run.results = self.folder / until
+            record = run.json()
+            self.assertEqual((record["status"], record["exit_code"]), ("diverged", 6))
+            self.assertRegex(record["message"], r"^step \d+ \(epoch \d+\): the loss is (nan|inf) ")
+            self.assertEqual(run.output.count("the run has diverged"), 1, run.output)
+            self.assertIn("/schedule/peak_rate", run.output)
+            last = run.table("steps.csv")[-1]
+            self.assertIn(last["loss"], ("nan", "inf"))
+            self.assertTrue(record["message"].startswith(f"step {last['step']} "), (record["message"], last))
+            self.assert_aborted(run)
+
+    def test_a_run_that_diverges_goes_on_if_asked_to_and_says_so(self):
+        run = self.run_small(train={"until": "epochs", "epochs": 2, "on_divergence": "continue"}, options=["--json"],
+                             schedule={"base_rate": 1e30, "peak_rate": 1e30})
+        record = run.json()
+        self.assertEqual((record["status"], record["exit_code"], record["figures"]["steps"]), ("fixed_work_done", 0, 16))
+        bad = [row["step"] for row in run.table("steps.csv") if row["loss"] in ("nan", "inf")]
+        self.assertGreater(len(bad), 0)
+        self.assertEqual(record["figures"]["losses_not_finite"], len(bad))
+        message = f"the loss was not finite in {len(bad)} of 16 steps, first in step {bad[0]}"
+        self.assertTrue(record["message"].startswith(message), record["message"])
+        self.assertIn(f'"diverged": "{message}', run.output)
+        self.assertIsNone(record["figures"]["final_metric"])
+
     def test_ranks_of_different_binaries_refuse_to_start(self):
         other = self.folder / "trainmark"
         shutil.copy2(BINARY, other)

@@ -138,6 +138,14 @@ class Runs(EndToEnd):
         self.assertEqual(len(seeds), 2)
         self.assertTrue(all(seed > 0 for seed in seeds))
 
+    def test_a_seed_that_no_double_holds_stays_what_it_is(self):
+        seed = 9007199254740993
+        run = self.run_small(seed=seed, train={"until": "steps", "steps": 1})
+        self.assertEqual(run.json()["figures"]["seed"], seed)
+        self.assertIsInstance(run.json()["figures"]["seed"], int)
+        self.assertEqual([event["value"] for event in run.events() if event["key"] == "seed"], [seed])
+        self.assertEqual(run.json("config.resolved.json")["seed"], seed)
+
     def test_two_runs_into_one_place_do_not_mix(self):
         for _ in range(2):
             self.run_small(train={"until": "steps", "steps": 1})
