@@ -4,8 +4,8 @@
 
 namespace trainmark {
 
-Watchdog::Watchdog(std::function<void(const std::string&)> expired)
-    : expired_(std::move(expired)), thread_([this] { watch(); }) {}
+Watchdog::Watchdog(std::function<void(const std::string&)> expired, std::function<double()> now)
+    : expired_(std::move(expired)), now_(std::move(now)), thread_([this] { watch(); }) {}
 
 Watchdog::~Watchdog() { stop(); }
 
@@ -32,7 +32,7 @@ void Watchdog::watch() {
   using std::chrono::milliseconds;
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, milliseconds(100), [this] { return stopping_; })) {
-    const double silent = clock_.seconds() - last_beat_.load(std::memory_order_relaxed);
+    const double silent = now_() - last_beat_.load(std::memory_order_relaxed);
     if (silent < limit_) continue;
     expiring_ = true;
     lock.unlock();

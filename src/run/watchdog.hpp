@@ -14,8 +14,11 @@ namespace trainmark {
 
 class Watchdog {
  public:
-  /// `expired(message)` is called once, from the watchdog's thread, and is not expected to return.
-  explicit Watchdog(std::function<void(const std::string&)> expired);
+  /// `expired(message)` is called once, from the watchdog's thread, and is not expected to return. `now` tells the
+  /// seconds, from any thread.
+  explicit Watchdog(
+      std::function<void(const std::string&)> expired,
+      std::function<double()> now = [clock = Clock()] { return clock.seconds(); });
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
@@ -25,15 +28,15 @@ class Watchdog {
   /// Called by who catches an error: where the limit has passed, the job is being ended, the error is likely to come of
   /// that, and this returns only after `expired`.
   void give_way();
-  void beat() noexcept { last_beat_.store(clock_.seconds(), std::memory_order_relaxed); }
+  void beat() noexcept { last_beat_.store(now_(), std::memory_order_relaxed); }
 
  private:
   void watch();
   void stop();
 
-  Clock clock_;
   std::function<void(const std::string&)> expired_;
-  std::atomic<double> last_beat_{0.0};
+  std::function<double()> now_;
+  std::atomic<double> last_beat_{now_()};
   std::atomic<double> limit_{1e300};
   std::atomic<const char*> phase_{"start"};
   std::atomic<bool> expiring_{false};

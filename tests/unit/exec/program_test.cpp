@@ -1,7 +1,7 @@
 // What a program tells its backend: refusals, layouts, addresses, lanes, events; and what it lets be read.
 #include <gtest/gtest.h>
 
-#include "spy_backend.hpp"
+#include "support/spy_backend.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/models.hpp"
 

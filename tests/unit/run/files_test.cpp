@@ -1,4 +1,4 @@
-// Result files are whole or absent, and durations read well.
+// Result files are whole or absent.
 #include "run/files.hpp"
 
 #include <gtest/gtest.h>
@@ -6,7 +6,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "run/progress.hpp"
 #include "trainmark/core.hpp"
 
 namespace trainmark {
@@ -51,13 +50,6 @@ TEST_F(FilesTest, ATableGrowsByWholeRows) {
   EXPECT_EQ(content_of(folder / "steps.csv"), "a,b\n1,2\n3,4\n5,6\n");
   CsvFile nowhere;
   nowhere.rows("ignored\n");
-}
-
-TEST(DurationText, ChoosesUnitsAPersonWouldChoose) {
-  EXPECT_EQ(duration_text(0.04), "0.0 s");
-  EXPECT_EQ(duration_text(59.94), "59.9 s");
-  EXPECT_EQ(duration_text(200), "3 min 20 s");
-  EXPECT_EQ(duration_text(3720), "1 h 02 min");
 }
 
 }  // namespace

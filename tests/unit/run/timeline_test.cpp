@@ -2,6 +2,12 @@
 #include "run/timeline.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 namespace trainmark {
 namespace {
@@ -68,6 +74,171 @@ TEST_F(ClosingSinkTest, ClosedIntervalsStayAsTheyAre) {
   { const LogScope init(sink, clock, "init"); }
   sink.abort(clock);
   EXPECT_EQ(keys_of(events), (std::vector<std::string>{"init_start", "init_stop"}));
+}
+
+class TimelineTest : public testing::Test {
+ protected:
+  std::filesystem::path path = std::filesystem::path(testing::TempDir()) / ("timeline-" + std::to_string(getpid()));
+  RunOptions options;
+  TimelineFacts facts{.ranks = 6,
+                      .nodes = 3,
+                      .accelerators_per_node = 2,
+                      .seed = 9007199254740993,
+                      .data = {.train_samples = 640, .validation_samples = 64, .generated = false}};
+  std::unique_ptr<Timeline> timeline = std::make_unique<Timeline>(path);
+
+  void TearDown() override { std::filesystem::remove(path); }
+  [[nodiscard]] std::vector<LogRecord> log() const {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return read_log(text.str());
+  }
+  /// The value of the only record of `key`.
+  [[nodiscard]] EventValue value(const std::string& key) const {
+    std::vector<EventValue> found;
+    for (const LogRecord& record : log())
+      if (record.key == key) found.push_back(record.value);
+    EXPECT_EQ(found.size(), 1U) << key;
+    return found.empty() ? EventValue() : found.front();
+  }
+  [[nodiscard]] std::vector<std::string> keys() const {
+    std::vector<std::string> all;
+    for (const LogRecord& record : log())
+      all.push_back(record.key);
+    return all;
+  }
+};
+
+TEST_F(TimelineTest, TheHeaderSaysWhoRuns) {
+  options.submission = {.division = "closed",
+                        .org = "a lab",
+                        .platform = "a machine",
+                        .status = "onprem",
+                        .ruleset = "3.0.0",
+                        .generated_data = false};
+  timeline->header(options, true, "{\"a\":1}");
+  EXPECT_EQ(value("submission_benchmark"), EventValue(std::string("cosmoflow")));
+  EXPECT_EQ(value("submission_org"), EventValue(std::string("a lab")));
+  EXPECT_EQ(value("submission_division"), EventValue(std::string("closed")));
+  EXPECT_EQ(value("submission_status"), EventValue(std::string("onprem")));
+  EXPECT_EQ(value("submission_platform"), EventValue(std::string("a machine")));
+  EXPECT_EQ(value("trainmark_config"), EventValue(std::string("{\"a\":1}")));
+  EXPECT_EQ(value("cache_clear"), EventValue(true));
+  EXPECT_EQ(log().size(), 7U) << "no note on generated data";
+}
+
+TEST_F(TimelineTest, GeneratedDataAreNoResult) {
+  options.submission.generated_data = true;
+  timeline->header(options, false, "{}");
+  EXPECT_EQ(value("trainmark_note"), EventValue(std::string("generated data: this is not an MLPerf result")));
+  EXPECT_EQ(value("cache_clear"), EventValue(false));
+}
+
+TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
+  options.seed = 1;  // as wanted; the facts have the chosen one
+  options.train.global_batch = 32;
+  options.train.gradient_accumulation_steps = 2;
+  options.train.precision = "bf16";
+  options.schedule = {.base_rate = 0.001,
+                      .peak_rate = 0.004,
+                      .warmup_epochs = 5,
+                      .decay = {{.epoch = 32, .factor = 0.25}, {.epoch = 64, .factor = 0.125}}};
+  options.model.dropout = 0.5;
+  options.model.l2 = 0.01;
+  timeline->hyperparameters(options, facts);
+  const std::vector<std::pair<std::string, EventValue>> expected = {
+      {"number_of_ranks", std::int64_t{6}},
+      {"number_of_nodes", std::int64_t{3}},
+      {"accelerators_per_node", std::int64_t{2}},
+      {"seed", std::int64_t{9007199254740993}},
+      {"global_batch_size", std::int64_t{32}},
+      {"gradient_accumulation_steps", std::int64_t{2}},
+      {"opt_name", std::string("sgd")},
+      {"opt_base_learning_rate", 0.004},
+      {"opt_learning_rate_warmup_epochs", std::int64_t{5}},
+      {"opt_learning_rate_warmup_factor", 4.0},
+      {"opt_learning_rate_decay_boundary_epochs", std::vector<double>{32, 64}},  // lists are read so
+      {"opt_learning_rate_decay_factor", std::vector<double>{0.25, 0.125}},
+      {"dropout", 0.5},
+      {"opt_weight_decay", 0.01},
+      {"train_samples", std::int64_t{640}},
+      {"eval_samples", std::int64_t{64}},
+      {"precision", std::string("bf16")}};
+  for (const auto& [key, wanted] : expected)
+    EXPECT_EQ(value(key), wanted) << key;
+  EXPECT_EQ(log().size(), expected.size());
+}
+
+TEST_F(TimelineTest, AWarmUpFromNothingHasNoFactor) {
+  options.schedule.base_rate = 0.0;
+  timeline->hyperparameters(options, facts);
+  EXPECT_EQ(value("opt_learning_rate_warmup_factor"), EventValue(1.0));
+}
+
+TEST_F(TimelineTest, IntervalsOpenAndCloseInTheirOrder) {
+  { const LogScope staging = timeline->staging(); }
+  { const LogScope init = timeline->init(); }
+  timeline->run_start();
+  {
+    const LogScope epoch = timeline->epoch(4);
+    {
+      const LogScope evaluation = timeline->evaluation(4);
+      timeline->metric("eval_error", 0.25, 4);
+    }
+    timeline->throughput(12.5, 4);
+  }
+  timeline->run_stop(true);
+  timeline.reset();
+  EXPECT_EQ(keys(), (std::vector<std::string>{"staging_start", "staging_stop", "init_start", "init_stop", "run_start",
+                                              "epoch_start", "eval_start", "eval_error", "eval_stop", "throughput",
+                                              "epoch_stop", "run_stop"}));
+  EXPECT_EQ(value("eval_error"), EventValue(0.25));
+  EXPECT_EQ(value("throughput"), EventValue(12.5));
+  for (const LogRecord& record : log()) {
+    const bool epoch = record.key.starts_with("epoch") || record.key.starts_with("eval") || record.key == "throughput";
+    const auto number = std::ranges::find(record.metadata, "epoch_num", &Metadata::value_type::first);
+    ASSERT_EQ(number != record.metadata.end(), epoch) << record.key;
+    if (epoch) {
+      EXPECT_EQ(number->second, EventValue(std::int64_t{4})) << record.key;
+    }
+    const std::string type = record.key.ends_with("_start")  ? "INTERVAL_START"
+                             : record.key.ends_with("_stop") ? "INTERVAL_END"
+                                                             : "POINT_IN_TIME";
+    EXPECT_EQ(record.event_type, type) << record.key;
+  }
+}
+
+TEST_F(TimelineTest, ARunStopsWithItsStatus) {
+  for (const bool success : {true, false}) {
+    std::filesystem::remove(path);
+    Timeline one(path);
+    one.run_start();
+    one.run_stop(success);
+    const LogRecord last = log().back();
+    EXPECT_EQ(last.key, "run_stop");
+    const auto status = std::ranges::find(last.metadata, "status", &Metadata::value_type::first);
+    ASSERT_NE(status, last.metadata.end());
+    EXPECT_EQ(status->second, EventValue(std::string(success ? "success" : "aborted")));
+  }
+}
+
+TEST_F(TimelineTest, ATimelineThatGoesOutOfScopeClosesWhatIsOpen) {
+  timeline->run_start();
+  timeline.reset();
+  EXPECT_EQ(keys(), (std::vector<std::string>{"run_start", "run_stop"}));
+}
+
+TEST_F(TimelineTest, TheSecondsOfARunAreThoseOfItsLog) {
+  EXPECT_EQ(timeline->run_seconds(), 0.0) << "it has not begun";
+  timeline->run_start();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_GE(timeline->run_seconds(), 0.019);
+  timeline->run_stop(true);
+  const double seconds = timeline->run_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(timeline->run_seconds(), seconds) << "it has stopped";
+  const std::vector<LogRecord> records = log();
+  EXPECT_DOUBLE_EQ(seconds, (records.back().time_ms - records.front().time_ms) * 1e-3);
 }
 
 TEST(Timeline, WritesNothingWithoutALogFile) {

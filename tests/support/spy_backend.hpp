@@ -12,7 +12,7 @@
 
 namespace trainmark::testing {
 
-class SpyBackend final : public Backend {
+class SpyBackend : public Backend {
  public:
   std::vector<std::vector<Launch>> recordings;
   std::vector<std::pair<std::string, Operands>> planned;  // by operation
@@ -23,6 +23,8 @@ class SpyBackend final : public Backend {
   std::vector<std::string> calls;  // events, copies, launches in order
   std::deque<double> times;        // at which the next records are reached
   static constexpr double still_running = 1e9;
+  /// What a launched plan does, if anything.
+  std::function<void(const Op&, std::span<void* const> args)> execute;
 
   [[nodiscard]] std::string name() const override { return "spy"; }
   [[nodiscard]] std::string description() const override { return "spy"; }
@@ -120,18 +122,29 @@ class SpyBackend final : public Backend {
   };
   struct SpyReplay final : Replay {
     SpyReplay(SpyBackend& owner, std::size_t index) : spy(owner), number(index) {}
-    void launch() override { spy.calls.push_back("launch " + std::to_string(number)); }
+    void launch() override {
+      spy.calls.push_back("launch " + std::to_string(number));
+      if (!spy.execute) return;
+      for (const Launch& each : spy.recordings[number])
+        each.plan->execute(spy.stream(each.lane), each.args);
+    }
     SpyBackend& spy;
     std::size_t number;
   };
   struct SpyPlan final : Plan {
-    void execute(Stream&, std::span<void* const>) override {}
+    SpyPlan(SpyBackend& owner, Op what) : spy(owner), op(std::move(what)) {}
+    void execute(Stream&, std::span<void* const> args) override {
+      if (spy.execute) spy.execute(op, args);
+    }
+    SpyBackend& spy;
+    Op op;
   };
 
   Planned note(const Op& op, const Operands& operands) {
     const std::string operation(name_of(op));
     planned.emplace_back(operation, operands);
-    Planned made{std::make_unique<SpyPlan>(), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
+    Planned made{
+        std::make_unique<SpyPlan>(*this, op), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
     if (operation.find("Weights") == std::string::npos && operation != "Loss" && operation != "Metric")
       for (TensorDesc& output : made.outputs)
         output.layout = layout;

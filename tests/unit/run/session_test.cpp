@@ -1,0 +1,266 @@
+// What stands between the options and the first step: seeds, graphs, warm-up, placement, and the order of a split.
+#include "run/session.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "run/conclusion.hpp"
+#include "support/mpi_main.hpp"
+
+namespace trainmark {
+namespace {
+
+const World& world() { return test_world(); }
+
+RunOptions small() {
+  RunOptions options;
+  options.seed = 3;
+  options.model.extent = 32;
+  options.model.width = 0.0625;
+  options.train.global_batch = 4;
+  options.train.bucket_mib = 0.01;
+  return options;
+}
+
+template <class T>
+std::int64_t count_of(const Graph& graph) {
+  return std::ranges::count_if(graph.nodes, [](const Node& node) { return std::holds_alternative<T>(node.op); });
+}
+
+TEST(Seed, IsTheOneAskedForOrOneThatEveryReaderOfJsonTakesExactly) {
+  EXPECT_EQ(chosen_seed(world(), 9007199254740993), 9007199254740993);
+  EXPECT_EQ(chosen_seed(world(), -4), -4);
+  std::set<std::int64_t> drawn;
+  for (int time = 0; time < 3; ++time) {
+    const std::int64_t seed = chosen_seed(world(), 0);
+    EXPECT_GT(seed, 0);
+    EXPECT_LT(seed, std::int64_t{1} << 53);
+    const std::vector<std::uint64_t> all = world().all().all_gather(static_cast<std::uint64_t>(seed));
+    EXPECT_EQ(std::set(all.begin(), all.end()).size(), 1U) << "the same on all ranks";
+    drawn.insert(seed);
+  }
+  EXPECT_EQ(drawn.size(), 3U);
+}
+
+TEST(Caches, AreLeftAloneUnlessAskedFor) { EXPECT_FALSE(clear_caches(world(), false)); }
+
+TEST(RequireOptions, RaisesAllComplaintsAtOnce) {
+  RunOptions options = small();
+  options.train.global_batch = 6;
+  options.data.validation_samples = 9;
+  Dataset dataset;
+  dataset.facts = {.train_samples = 64, .validation_samples = 8, .generated = true};
+  try {
+    require_options(world(), options, dataset);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(text.find("config: 2 problems with this launch and dataset:\n  /data/validation_samples"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("\n  /train/global_batch: 64 training samples"), std::string::npos) << text;
+  }
+  options.train.global_batch = 4;
+  options.data.validation_samples = 8;
+  EXPECT_NO_THROW(require_options(world(), options, dataset));
+}
+
+TEST(Options, BecomeTheGraphsShape) {
+  RunOptions options = small();
+  options.train.global_batch = 16;
+  options.train.gradient_accumulation_steps = 2;
+  options.train.precision = "bf16";
+  options.train.loss_scaling = "on";
+  const GraphOptions shape = graph_options(world(), options, 77);
+  EXPECT_EQ(shape.local_batch, 8 / world().all().size());
+  EXPECT_EQ(shape.global_batch, 16) << "of the step, not of a part";
+  EXPECT_EQ(shape.compute, DType::bf16);
+  EXPECT_EQ(shape.seed, 77U);
+  EXPECT_TRUE(shape.scale_loss);
+  EXPECT_FALSE(graph_options(world(), small(), 1).scale_loss);
+  EXPECT_EQ(compute_type("fp32"), DType::f32);
+  EXPECT_EQ(compute_type("tf32"), DType::f32);
+  EXPECT_EQ(compute_type("fp16"), DType::f16);
+}
+
+TEST(Options, BecomeTheStepsRuleDecayAndBuckets) {
+  RunOptions options = small();
+  options.optimizer.momentum = 0.75;
+  options.model.l2 = 0.01;
+  EXPECT_EQ(std::get<SgdMomentum>(rule_of(options)).momentum, 0.75F);
+  const Graph step = training_step(options, graph_options(world(), options, 1));
+  const auto reduced = count_of<AllReduce>(step);
+  EXPECT_GT(reduced, 1);
+  EXPECT_EQ(count_of<Accumulate>(step), 0);
+  EXPECT_EQ(count_of<AdjustLossScale>(step), 0);
+  std::int64_t covered = 0, smallest = std::int64_t{1} << 40;
+  for (const Node& node : step.nodes) {
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
+      covered += reduce->range.size();
+      if (reduce->range.begin > 0) smallest = std::min(smallest, reduce->range.size());
+    }
+  }
+  EXPECT_EQ(covered, step.gradient_elements());
+  EXPECT_GE(smallest * 4, static_cast<std::int64_t>(0.01 * 1024 * 1024));
+  options.train.bucket_mib = 1000;
+  EXPECT_EQ(count_of<AllReduce>(training_step(options, graph_options(world(), options, 1))), 1);
+  options.train.gradient_accumulation_steps = 2;
+  const Graph last = training_step(options, graph_options(world(), options, 1));
+  EXPECT_EQ(count_of<Accumulate>(last), 1);
+  bool decays = false;
+  for (const Node& node : step.nodes)
+    if (const auto* update = std::get_if<Update>(&node.op)) decays = decays || update->decay == 0.02F;
+  EXPECT_TRUE(decays);
+}
+
+TEST(SyntheticBatch, CountsAllItsSamplesAndNamesThem) {
+  const DataSchema schema{{{"x", Shape{3}, DType::i16}, {"y", Shape{2}, DType::f32}}};
+  const SyntheticBatch batch(schema, 2, 5, 9, 0.25F);
+  ASSERT_EQ(batch.inputs().size(), 3U);
+  EXPECT_EQ(batch.inputs()[0].size(), 12U);
+  EXPECT_EQ(batch.inputs()[1].size(), 16U);
+  ASSERT_EQ(batch.inputs()[2].size(), step_state_bytes(2));
+  StepState state;
+  std::array<std::int64_t, 2> ids{};
+  std::memcpy(&state, batch.inputs()[2].data(), sizeof state);
+  std::memcpy(ids.data(), batch.inputs()[2].data() + sizeof state, sizeof ids);
+  EXPECT_EQ(state.rate, 0.25F);
+  EXPECT_EQ(state.valid, 2);
+  EXPECT_EQ(ids, (std::array<std::int64_t, 2>{5, 6}));
+  const auto source = synthetic_source(schema, 7, 9);
+  std::array<std::byte, 6> x{};
+  std::array<std::byte, 8> y{};
+  source->read(6, {x, y});
+  EXPECT_EQ(std::memcmp(batch.inputs()[0].data() + 6, x.data(), 6), 0) << "the second sample is the source's sixth";
+  EXPECT_EQ(std::memcmp(batch.inputs()[1].data() + 8, y.data(), 8), 0);
+}
+
+class Compiling : public testing::Test {
+ protected:
+  std::unique_ptr<Backend> backend = make_cpu_backend(1, false);
+};
+
+TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
+  for (const bool measure : {false, true}) {
+    RunOptions options = small();
+    options.train.gradient_accumulation_steps = 2;
+    options.train.loss_scaling = "on";
+    Compiled compiled = compile(world(), *backend, options, 3);
+    ASSERT_NE(compiled.accumulate, nullptr);
+    EXPECT_GT(compiled.planning_seconds, 0.0);
+    const std::uint64_t before = compiled.state->hash();
+    warm_up(compiled, options, data_schema(options.model), options.train.batch() / world().all().size(), measure);
+    EXPECT_EQ(compiled.state->hash(), before);
+    EXPECT_EQ(compiled.state->metric_sums(), (std::array<double, 3>{}));
+    EXPECT_EQ(compiled.state->loss_scale()->scale, LossScaling{}.initial);
+    EXPECT_EQ(compiled.state->loss_scale()->good_steps, 0);
+    EXPECT_GT(compiled.state->loss(), 0.0F) << "a step was taken";
+    EXPECT_GT(compiled.warm_up_seconds, 0.0);
+    ASSERT_EQ(compiled.nodes.size(), measure ? compiled.train->graph().nodes.size() : 0U);
+    for (std::size_t at = 0; at < compiled.nodes.size(); ++at) {
+      const Node& node = compiled.train->graph().nodes[at];
+      EXPECT_EQ(compiled.nodes[at].node, node.name);
+      EXPECT_EQ(compiled.nodes[at].op, name_of(node.op));
+      EXPECT_EQ(compiled.nodes[at].cost.flops, cost(compiled.train->graph(), node).flops);
+      EXPECT_GE(compiled.nodes[at].seconds, 0.0);
+    }
+  }
+}
+
+TEST_F(Compiling, TheSeedMakesTheParameters) {
+  const RunOptions options = small();
+  const auto hash = [&](std::uint64_t seed) { return compile(world(), *backend, options, seed).state->hash(); };
+  EXPECT_EQ(hash(3), hash(3));
+  EXPECT_NE(hash(3), hash(4));
+  EXPECT_EQ(compile(world(), *backend, options, 3).accumulate, nullptr);
+}
+
+TEST(Sampling, IsTheRanksShareOfWhatTheRunUses) {
+  RunOptions options = small();
+  options.train.global_batch = 8;
+  options.train.gradient_accumulation_steps = 2;
+  Split split;
+  split.name = "train";
+  split.samples = 10;
+  split.manifest.entries.resize(3);
+  for (ManifestEntry& entry : split.manifest.entries)
+    entry.samples = 4;
+  split.plan.parts = {{0, 1, 2}};
+  const Sampling train = sampling_of(world(), options, split);
+  EXPECT_TRUE(train.shuffle);
+  EXPECT_EQ(train.seed, 3U);
+  EXPECT_EQ(train.global_batch, 4) << "samples that all ranks compute at a time";
+  EXPECT_EQ(train.ranks, world().all().size());
+  EXPECT_EQ(train.rank, world().all().rank());
+  ASSERT_EQ(train.shards.size(), 1U);
+  EXPECT_EQ(train.shards[0], (std::vector<Range>{{0, 10}})) << "the third file's last two samples are not used";
+  split.name = "validation";
+  split.plan.parts = {{0}, {2}};
+  const Sampling validation = sampling_of(world(), options, split);
+  EXPECT_FALSE(validation.shuffle);
+  ASSERT_EQ(validation.shards.size(), 2U);
+  EXPECT_EQ(validation.shards[0], (std::vector<Range>{{0, 4}}));
+  EXPECT_EQ(validation.shards[1], (std::vector<Range>{{8, 10}}));
+}
+
+TEST(Staging, StandsBeforeTheClockOnlyOnDurableStorageUnderTheNewRules) {
+  RunOptions options = small();
+  options.stage.target = testing::TempDir();
+  EXPECT_FALSE(stages_before_clock(world(), options)) << "strategy none";
+  options.stage.strategy = "replicate";
+  EXPECT_EQ(stages_before_clock(world(), options), durable(options.stage.target));
+  options.submission.ruleset = "2.0.0";
+  EXPECT_FALSE(stages_before_clock(world(), options));
+  options.submission.ruleset = "3.0.0";
+  options.stage.target = "/proc";  // never durable
+  if (!durable("/proc")) {
+    EXPECT_FALSE(stages_before_clock(world(), options));
+  }
+}
+
+TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
+  RunOptions options = small();
+  options.train.global_batch = 8;
+  options.train.gradient_accumulation_steps = 2;
+  options.train.target = 0.375;
+  options.watchdog.step_seconds = 17;
+  options.schedule.peak_rate = 0.625;
+  Input input;
+  input.train_sampling.shards = {{{0, 16}}};
+  input.validation_sampling.shards = {{{0, 9}}};
+  input.train_sampling.global_batch = input.validation_sampling.global_batch = 4;
+  const Trainer::Plan plan = trainer_plan(world(), options, input);
+  EXPECT_EQ(plan.steps_per_epoch, 2);
+  EXPECT_EQ(plan.validation_steps, 3) << "the last is short";
+  EXPECT_EQ(plan.local_batch, 4 / world().all().size());
+  EXPECT_EQ(plan.step_limit_seconds, 17.0);
+  EXPECT_EQ(plan.target.value, 0.375);
+  EXPECT_EQ(plan.target.key, "eval_error");
+  EXPECT_EQ(plan.schedule.peak_rate, 0.625);
+  EXPECT_EQ(plan.options, options.train);
+}
+
+TEST(Facts, AreThoseOfTheWorldAndTheSplits) {
+  RunOptions options = small();
+  Dataset dataset;
+  dataset.train.samples = 12;
+  dataset.validation.samples = 5;
+  dataset.facts = {.train_samples = 99, .validation_samples = 98, .generated = true};
+  const auto cpu = make_cpu_backend(1, false);
+  const TimelineFacts facts = facts_of(world(), *cpu, options, dataset);
+  EXPECT_EQ(facts.ranks, world().all().size());
+  EXPECT_EQ(facts.nodes, 1);
+  EXPECT_EQ(facts.accelerators_per_node, 0);
+  EXPECT_EQ(facts.seed, 3);
+  EXPECT_EQ(facts.data.train_samples, 12) << "that the run uses";
+  EXPECT_EQ(facts.data.validation_samples, 5);
+  EXPECT_EQ(facts_of(world(), *make_null_backend(), options, dataset).accelerators_per_node, world().node().size())
+      << "one a rank";
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,453 @@
+// The loop around a backend that computes nothing: what each step is given, when it ends, what is counted and logged,
+// and what ends it early.
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "rig.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::records_of;
+using testing::Rig;
+using testing::Row;
+using testing::Seen;
+
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<double> rates_of(const std::vector<Seen>& steps) {
+  std::vector<double> rates;
+  for (const Seen& step : steps)
+    rates.push_back(step.state.rate);
+  return rates;
+}
+std::string column(const std::vector<Row>& rows, const std::string& name) {
+  std::string cells;
+  for (const Row& row : rows)
+    cells += row.at(name) + " ";
+  return cells;
+}
+
+TEST(Trainer, TakesTheLearningRateOfTheEpochThatItIsIn) {
+  Rig rig;
+  rig.options.train.epochs = 5;
+  rig.options.schedule = {
+      .base_rate = 0.0, .peak_rate = 0.5, .warmup_epochs = 2, .decay = {{.epoch = 3, .factor = 0.25}}};
+  static_cast<void>(rig.train());
+  const std::vector<double> expected = {0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.5, 0.5, 0.125, 0.125};
+  EXPECT_EQ(rates_of(rig.seen_by("train")), expected);
+  for (const Seen& step : rig.seen_by("evaluate"))
+    EXPECT_EQ(step.state.rate, 0.0F);
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("epochs.csv"), "rate"), "0 0.25 0.5 0.5 0.125 ");
+}
+
+TEST(Trainer, GivesEachStepItsEpochAndItsSamples) {
+  Rig rig;
+  static_cast<void>(rig.train());
+  const std::vector<Seen> steps = rig.seen_by("train");
+  const auto share = 4 / rig.world.all().size();
+  ASSERT_EQ(steps.size(), 4U);
+  for (std::size_t at = 0; at < steps.size(); ++at) {
+    EXPECT_EQ(steps[at].state.epoch, static_cast<std::int64_t>(at / 2)) << "dropout draws its masks by epoch";
+    EXPECT_EQ(steps[at].state.valid, share);
+  }
+  for (const std::size_t epoch : {0U, 1U}) {
+    std::vector<double> visits(8);
+    for (const std::size_t step : {2 * epoch, 2 * epoch + 1})
+      for (const std::int64_t id : steps[step].ids)
+        ++visits.at(static_cast<std::size_t>(id));
+    rig.world.all().sum(visits);
+    EXPECT_EQ(visits, std::vector<double>(8, 1.0)) << "each sample once an epoch";
+  }
+}
+
+TEST(Trainer, CountsNoPaddingInAnEvaluation) {
+  Rig rig;
+  rig.options.train.epochs = 1;
+  rig.validation_samples = 5;  // the second batch is short, and a rank may have nothing in it
+  rig.metric = [](const Seen& step) {
+    double sum = 0.0;
+    for (const std::int64_t id : step.ids)
+      sum += static_cast<double>(id);
+    return step.ids.empty() ? 0.0 : sum / static_cast<double>(step.ids.size());
+  };
+  const TrainOutcome outcome = rig.train();
+  std::vector<double> counted(5);
+  for (const Seen& step : rig.seen_by("evaluate"))
+    for (const std::int64_t id : step.ids)
+      ++counted.at(static_cast<std::size_t>(id));
+  rig.world.all().sum(counted);
+  EXPECT_EQ(counted, std::vector<double>(5, 1.0));
+  EXPECT_DOUBLE_EQ(outcome.metric, 2.0) << "the mean of 0, 1, 2, 3 and 4, over all ranks";
+}
+
+TEST(Trainer, EvaluatesEachEpochByItself) {
+  Rig rig;
+  rig.options.train.epochs = 3;
+  rig.metric = [](const Seen& step) { return step.state.epoch == 1 ? 0.25 : 1.0; };
+  const TrainOutcome outcome = rig.train();
+  EXPECT_DOUBLE_EQ(outcome.metric, 1.0);
+  EXPECT_DOUBLE_EQ(outcome.best_metric, 0.25);
+  EXPECT_EQ(outcome.epochs, 3);
+  EXPECT_EQ(outcome.steps, 6);
+  EXPECT_EQ(outcome.samples, 24);
+  EXPECT_FALSE(outcome.target_met);
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("epochs.csv"), "eval_metric"), "1 0.25 1 ");
+  const auto metrics = records_of(rig.log(), "eval_error");
+  ASSERT_EQ(metrics.size(), 3U);
+  for (std::size_t at = 0; at < 3; ++at) {
+    EXPECT_EQ(std::get<double>(metrics[at].value), at == 1 ? 0.25 : 1.0);
+    const auto epoch = std::ranges::find(metrics[at].metadata, "epoch_num", &Metadata::value_type::first);
+    ASSERT_NE(epoch, metrics[at].metadata.end());
+    EXPECT_EQ(std::get<std::int64_t>(epoch->second), static_cast<std::int64_t>(at + 1));
+  }
+}
+
+TEST(Trainer, StopsAtTheFirstEvaluationThatMeetsTheTarget) {
+  for (const double target : {0.25, 0.24}) {
+    Rig rig;
+    rig.options.train.until = "target";
+    rig.options.train.epochs = 4;
+    rig.options.train.target = target;
+    rig.metric = [](const Seen& step) { return step.state.epoch == 0 ? 0.5 : 0.25; };
+    const TrainOutcome outcome = rig.train();
+    EXPECT_EQ(outcome.target_met, target == 0.25);
+    EXPECT_EQ(outcome.epochs, target == 0.25 ? 2 : 4);
+    if (!rig.results->writes()) continue;
+    const auto stop = records_of(rig.log(), "run_stop");
+    ASSERT_EQ(stop.size(), 1U);
+    const auto status = std::ranges::find(stop[0].metadata, "status", &Metadata::value_type::first);
+    EXPECT_EQ(std::get<std::string>(status->second), target == 0.25 ? "success" : "aborted");
+  }
+}
+
+TEST(Trainer, ReachesNoTargetByAMetricOfNothing) {
+  Rig rig;
+  rig.options.train.until = "target";
+  rig.options.train.epochs = 1;
+  rig.metric = [](const Seen&) { return 0.0; };
+  EXPECT_FALSE(rig.train().target_met);
+}
+
+TEST(Trainer, GoesOnOverEpochsUntilItsStepsAreDone) {
+  Rig rig;
+  rig.options.train.until = "steps";
+  rig.options.train.steps = 5;
+  rig.options.train.epochs = 1;  // not asked for
+  const TrainOutcome outcome = rig.train();
+  EXPECT_EQ(outcome.steps, 5);
+  EXPECT_EQ(outcome.epochs, 2) << "the third ended within";
+  EXPECT_EQ(outcome.samples, 20);
+  EXPECT_EQ(rig.seen_by("train").size(), 5U);
+  EXPECT_EQ(outcome.step_seconds.size(), 5U);
+  EXPECT_GT(outcome.first_step_seconds, 0.0);
+  EXPECT_EQ(outcome.first_step_seconds, outcome.step_seconds.front());
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("steps.csv"), "step"), "1 2 3 4 5 ");
+  EXPECT_EQ(column(rig.table("steps.csv"), "epoch"), "1 1 2 2 3 ");
+  EXPECT_EQ(rig.table("epochs.csv").size(), 2U);
+}
+
+TEST(Trainer, EndsAfterItsSecondsByTheClockOfRank0) {
+  Rig rig;
+  rig.options.train.until = "seconds";
+  rig.options.train.seconds = 1e-9;
+  EXPECT_EQ(rig.train().steps, 0);
+  Rig longer;
+  longer.options.train.until = "seconds";
+  longer.options.train.seconds = 0.2;
+  const Clock clock;
+  EXPECT_GT(longer.train().steps, 0);
+  std::array<double, 1> took = {clock.seconds()};
+  longer.world.all().max(took);
+  EXPECT_GE(took[0], 0.2);
+}
+
+TEST(Trainer, WritesTheLossesOfItsStepsAndTheirMean) {
+  Rig rig;
+  rig.loss = [count = 0](const Seen&) mutable { return static_cast<float>(++count); };
+  static_cast<void>(rig.train());
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("steps.csv"), "loss"), "1 2 3 4 ");
+  EXPECT_EQ(column(rig.table("epochs.csv"), "train_loss"), "1.5 3.5 ");
+  EXPECT_EQ(column(rig.table("epochs.csv"), "epoch"), "1 2 ");
+  const std::vector<Row> epochs = rig.table("epochs.csv");
+  const auto throughput = records_of(rig.log(), "throughput");
+  ASSERT_EQ(throughput.size(), 2U);
+  for (std::size_t at = 0; at < 2; ++at) {
+    const double seconds = std::stod(epochs[at].at("train_s")), rate = std::stod(epochs[at].at("samples_per_s"));
+    EXPECT_NEAR(rate * seconds, 8.0, 8e-6 / seconds + 0.01) << "samples of an epoch";
+    EXPECT_NEAR(std::get<double>(throughput[at].value), rate, 0.001);
+    EXPECT_EQ(epochs[at].at("parameter_hash").size(), 16U);
+  }
+}
+
+TEST(Trainer, AddsUpTheBatchesOfAStepInParts) {
+  Rig rig;
+  rig.options.train.gradient_accumulation_steps = 2;
+  rig.options.train.until = "steps";
+  rig.options.train.steps = 3;
+  const TrainOutcome outcome = rig.train();
+  std::string order;
+  for (const Seen& launch : rig.seen)
+    order += launch.program.substr(0, 1);
+  EXPECT_EQ(order, "ptpteept") << "parts before the step's last batch; the validation set is two batches of two";
+  EXPECT_EQ(outcome.steps, 3);
+  EXPECT_EQ(outcome.samples, 12);
+  std::vector<double> visits(8);
+  for (std::size_t at = 0; at < 4; ++at)
+    for (const std::int64_t id : rig.seen.at(at).ids)
+      ++visits.at(static_cast<std::size_t>(id));
+  rig.world.all().sum(visits);
+  EXPECT_EQ(visits, std::vector<double>(8, 1.0));
+}
+
+TEST(Trainer, NamesTheRankWhoseParametersAreOthers) {
+  if (test_world().all().size() == 1) GTEST_SKIP() << "takes several ranks";
+  Rig rig;
+  int updates = 0;
+  rig.update = [&](float* parameters) {
+    // One of the last rank's updates goes wrong, in the second epoch.
+    if (++updates > 4 && rig.world.all().rank() == rig.world.all().size() - 1) parameters[0] += 1.0F;
+  };
+  const std::string text = rig.refusal(ExitCode::environment);
+  EXPECT_NE(text.find("the parameters after epoch 2 differs from rank 0's on rank 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("test their memory"), std::string::npos) << text;
+}
+
+TEST(Trainer, HashesWhatItsRanksAgreeOn) {
+  Rig rig;
+  rig.update = [](float* parameters) { parameters[0] += 1.0F; };
+  static_cast<void>(rig.train());
+  if (!rig.results->writes()) return;
+  const std::vector<Row> epochs = rig.table("epochs.csv");
+  EXPECT_NE(epochs.at(0).at("parameter_hash"), epochs.at(1).at("parameter_hash"));
+}
+
+// --- divergence ------------------------------------------------------------------------------------------------------
+
+class Divergence : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Divergence, OfALossEndsTheRunInItsStepWithTheRowsWritten) {
+  for (const float bad : {not_a_number, -not_a_number, std::numeric_limits<float>::infinity()}) {
+    Rig rig;
+    rig.options.train.until = GetParam();
+    rig.options.train.steps = 100;
+    rig.loss = [count = 0, bad](const Seen&) mutable { return ++count == 3 ? bad : 1.0F; };
+    const std::string text = rig.refusal(ExitCode::target_missed);
+    const std::string value = std::isnan(bad) ? "nan" : "inf";
+    EXPECT_NE(text.find("step 3 (epoch 2): the loss is " + value + " ("), std::string::npos) << text;
+    EXPECT_NE(text.find("lower /schedule/peak_rate"), std::string::npos) << text;
+    EXPECT_EQ(rig.seen_by("train").size(), 3U);
+    if (!rig.results->writes()) continue;
+    EXPECT_EQ(column(rig.table("steps.csv"), "loss"), "1 1 " + value + " ");
+  }
+}
+
+TEST_P(Divergence, OfTheMetricEndsTheRunWithItsEpochWritten) {
+  Rig rig;
+  rig.options.train.until = GetParam();
+  rig.options.train.epochs = 10;
+  rig.options.train.steps = 100;
+  rig.metric = [](const Seen& step) { return step.state.epoch == 1 ? -static_cast<double>(not_a_number) : 0.5; };
+  const std::string text = rig.refusal(ExitCode::target_missed);
+  EXPECT_NE(text.find("evaluation of epoch 2: eval_error is nan"), std::string::npos) << text;
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("epochs.csv"), "eval_metric"), "0.5 nan ");
+  const auto metrics = records_of(rig.log(), "eval_error");
+  ASSERT_EQ(metrics.size(), 2U) << "logged as it is";
+  EXPECT_TRUE(std::isnan(std::get<double>(metrics[1].value)));
+}
+
+TEST_P(Divergence, IsCountedWhereTheConfigAsksToGoOn) {
+  Rig rig;
+  rig.options.train.until = GetParam();
+  rig.options.train.on_divergence = "continue";
+  rig.options.train.epochs = 3;
+  rig.options.train.steps = 6;
+  rig.options.train.seconds = 0.05;
+  rig.options.train.target = 1e-9;
+  rig.loss = [count = 0](const Seen&) mutable { return ++count >= 2 ? not_a_number : 1.0F; };
+  rig.metric = [](const Seen&) { return static_cast<double>(not_a_number); };
+  if (rig.options.train.until == "seconds") rig.loss = [](const Seen&) { return not_a_number; };
+  const TrainOutcome outcome = rig.train();
+  EXPECT_FALSE(outcome.target_met);
+  EXPECT_EQ(outcome.metrics_not_finite, outcome.epochs);
+  if (rig.options.train.until == "seconds") return;
+  EXPECT_EQ(outcome.steps, 6);
+  EXPECT_EQ(outcome.epochs, 3);
+  EXPECT_EQ(outcome.losses_not_finite, 5);
+  EXPECT_EQ(outcome.first_loss_not_finite, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Until, Divergence, ::testing::Values("epochs", "target", "steps", "seconds"));
+
+class LostScale : public ::testing::Test {
+ protected:
+  Rig rig;
+  void SetUp() override {
+    rig.scaled = true;
+    rig.train_samples = 400;
+    rig.options.train.until = "steps";
+    rig.options.train.steps = 70;
+    rig.adjust = [](LossScale& scale) {
+      scale.scale = 1.0F;
+      ++scale.skipped_in_a_row;
+      ++scale.skipped;
+    };
+  }
+};
+
+TEST_F(LostScale, EndsTheRunWithinTheEpoch) {
+  const std::string text = rig.refusal(ExitCode::target_missed);
+  EXPECT_NE(text.find("step 32: the last 32 updates were skipped: gradients are not finite even at a loss scale of 1"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("\"bf16\""), std::string::npos) << text;
+}
+
+TEST_F(LostScale, IsLookedAtWithPatience) {
+  int steps = 0;
+  rig.adjust = [&steps](LossScale& scale) {
+    scale.scale = 1.0F;
+    scale.skipped_in_a_row = ++steps <= 32 ? std::min(steps, 19) : 0;
+  };
+  const TrainOutcome outcome = rig.train();
+  EXPECT_EQ(outcome.steps, 70);
+  ASSERT_TRUE(outcome.loss_scale.has_value());
+  EXPECT_EQ(outcome.loss_scale->scale, 1.0F);
+}
+
+TEST_F(LostScale, IsLeftAsItIsWhereTheConfigAsksToGoOn) {
+  rig.options.train.on_divergence = "continue";
+  const TrainOutcome outcome = rig.train();
+  EXPECT_EQ(outcome.steps, 70);
+  EXPECT_EQ(outcome.loss_scale->skipped, 70);
+}
+
+TEST(Trainer, HasNoLossScaleWhereTheGraphHasNone) {
+  Rig rig;
+  EXPECT_FALSE(rig.train().loss_scale.has_value());
+}
+
+// --- the watchdog, the device and an outer profiler
+// ----------------------------------------------------------------------
+
+TEST(Trainer, BeatsAfterEachBatchOfTrainingAndEvaluation) {
+  for (const std::string slow : {"train", "part", "evaluate"}) {
+    Rig rig;
+    rig.options.train.gradient_accumulation_steps = slow == "part" ? 2 : 1;
+    rig.options.train.epochs = 1;
+    rig.options.watchdog.step_seconds = 300;
+    rig.validation_samples = 12;
+    const auto take_long = [&](const Seen& step) {
+      // A part is known as one only after its loss.
+      if (step.program != (slow == "part" ? "train" : slow)) return;
+      rig.now = rig.now + 200.0;
+      rig.await_watchdog();
+    };
+    rig.loss = [&](const Seen& step) { return take_long(step), 0.5F; };
+    rig.metric = [&](const Seen& step) { return take_long(step), 0.5; };
+    static_cast<void>(rig.train());
+    rig.watchdog.reset();
+    EXPECT_TRUE(rig.barks.empty()) << slow << ": " << rig.barks.front();
+  }
+}
+
+TEST(Trainer, SetsTheLimitOfAStep) {
+  Rig rig;
+  rig.options.watchdog.step_seconds = 300;
+  rig.loss = [&](const Seen&) {
+    if (rig.now == 0.0) {
+      rig.now = 301.0;
+      rig.await_watchdog();
+    }
+    return 0.5F;
+  };
+  static_cast<void>(rig.train());
+  rig.watchdog.reset();
+  ASSERT_EQ(rig.barks.size(), 1U);
+  EXPECT_NE(rig.barks[0].find("301.0 s in phase 'training' (limit 300.0 s)"), std::string::npos) << rig.barks[0];
+}
+
+TEST(Trainer, BracketsTheStepsOfAProfiler) {
+  Rig rig;
+  rig.backend.profiles = true;
+  rig.profile_steps = StepRange{2, 3};
+  std::vector<bool> open;
+  rig.loss = [&](const Seen&) {
+    open.push_back(!rig.backend.bracket.expired());
+    return 0.5F;
+  };
+  const TrainOutcome outcome = rig.train();
+  EXPECT_EQ(open, (std::vector<bool>{false, true, true, false}));
+  EXPECT_EQ(rig.backend.brackets, 1);
+  EXPECT_EQ(outcome.profiled_steps, 2);
+  EXPECT_EQ(rig.backend.ranges, (std::vector<std::string>{"training epoch 1", "evaluation of epoch 1",
+                                                          "training epoch 2", "evaluation of epoch 2"}));
+}
+
+TEST(Trainer, SaysWhatWasNotProfiled) {
+  for (const std::int64_t first : {1, 5}) {
+    Rig rig;
+    rig.aloud = true;
+    rig.profile_steps = StepRange{first, first};
+    ::testing::internal::CaptureStderr();
+    const TrainOutcome outcome = rig.train();
+    const std::string told = ::testing::internal::GetCapturedStderr();
+    EXPECT_EQ(outcome.profiled_steps, 0);
+    if (!rig.results->writes()) continue;
+    const std::string expected = first == 1
+                                     ? "--profile-steps is for devices"
+                                     : "no step was profiled: the run ended after 4, --profile-steps begins at 5";
+    EXPECT_NE(told.find(expected), std::string::npos) << told;
+  }
+}
+
+TEST(Trainer, ReadsItsDevicesSensors) {
+  Rig rig;
+  rig.backend.reading = DeviceReading{.watts = 400.0, .core_mhz = 1980, .memory_mhz = 2619, .throttled_by = ""};
+  const TrainOutcome outcome = rig.train();
+  ASSERT_FALSE(outcome.sensors.empty());
+  EXPECT_EQ(outcome.sensors.mean_watts(), 400.0);
+}
+
+TEST(Trainer, TellsAPersonHowFarItIs) {
+  Rig rig;
+  rig.aloud = true;
+  rig.options.train.epochs = 1;
+  ::testing::internal::CaptureStderr();
+  static_cast<void>(rig.train());
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  if (!rig.results->writes()) {
+    EXPECT_EQ(told, "");
+    return;
+  }
+  EXPECT_NE(told.find("epoch 1: step 1 of 2  loss 0.50000  "), std::string::npos) << told;
+  EXPECT_NE(told.find("epoch 1: step 2 of 2  loss 0.50000  "), std::string::npos) << told;
+  EXPECT_NE(told.find("0.0 s left in epoch"), std::string::npos) << told;
+  EXPECT_NE(told.find("epoch 1: evaluating, 1 of 1"), std::string::npos) << told;
+  EXPECT_NE(told.find("epoch   1  loss 0.50000  eval_error 0.25000 (target 0.124)  "), std::string::npos) << told;
+}
+
+TEST(Trainer, SumsUpItsWaitsAndTimes) {
+  Rig rig;
+  rig.options.train.until = "steps";
+  rig.options.train.steps = 2;
+  // An upload begins and ends, its step ends; the second upload begins beside that step and ends a second after it.
+  rig.backend.times = {1.0, 3.0, 7.0, 6.0, 8.0, 9.0};
+  const TrainOutcome outcome = rig.train();
+  EXPECT_DOUBLE_EQ(outcome.uploads.seconds, 4.0);
+  EXPECT_DOUBLE_EQ(outcome.uploads.exposed_seconds, 3.0);
+  EXPECT_GE(outcome.wait_seconds, 0.0);
+  EXPECT_GT(outcome.train_seconds, 0.0);
+  EXPECT_GT(outcome.eval_seconds, 0.0);
+  EXPECT_LE(std::accumulate(outcome.step_seconds.begin(), outcome.step_seconds.end(), 0.0), outcome.train_seconds);
+  EXPECT_LE(outcome.wait_seconds, outcome.train_seconds);
+}
+
+}  // namespace
+}  // namespace trainmark
