@@ -1,10 +1,23 @@
 #!/usr/bin/env bash
 # Packs a build with the CUDA backend into one file for a look at a GPU machine without root, packages or network: programs,
-# shared objects other than CUDA's and glibc's, Open MPI for one node, configs and scripts/gpu_check.sh (docs/gpu.md).
-#   scripts/gpu_bundle.sh [BUILD_DIR] [OUT]        default: build/default trainmark-gpu.tar.gz
-# Needs the targets trainmark-cli and backend_ops (-DTRAINMARK_TESTS=ON). On a cluster build against the site's MPI instead.
+# shared objects other than CUDA's and glibc's, Open MPI for one node, configs, scripts/gpu_check.sh and cuDNN's plans of what
+# that times, so that no minute on the device goes into making them (docs/gpu.md).
+#   scripts/gpu_bundle.sh [--device h200|a100] [--plans "PRECISION:BATCH ..."] [BUILD_DIR] [OUT]
+# Default: h200, "bf16:4 bf16:8 bf16:1 tf32:4 tf32:8", build/default, trainmark-gpu.tar.gz.
+# Needs the targets trainmark-cli, backend_ops and, for plans, driver_double (-DTRAINMARK_TESTS=ON). On a cluster build against
+# the site's MPI instead.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+device=h200
+plans="bf16:4 bf16:8 bf16:1 tf32:4 tf32:8"
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --device) device=${2:?--device takes a name of share/devices}; shift 2 ;;
+    --plans) plans=${2?--plans takes a list}; shift 2 ;;
+    -*) echo "gpu_bundle: unknown option $1 (--device, --plans)" >&2; exit 2 ;;
+    *) break ;;
+  esac
+done
 build=${1:-$root/build/default}
 out=${2:-trainmark-gpu.tar.gz}
 limit_mb=60
@@ -83,12 +96,28 @@ find "$top/bin" "$top/lib" "$top/plugins" "$top/pmix" -type f -exec "$root/scrip
 cp -r "$root/configs/." "$top/configs/"
 cp -r "$root/benchmarks/peers" "$top/benchmarks/"
 rm -rf "$top/benchmarks/peers/__pycache__"
-cp "$root"/scripts/gpu_check.{sh,py} "$top/scripts/"
+cp "$root"/scripts/gpu_check.{sh,py} "$root"/scripts/gpu_{steps,table}.py "$top/scripts/"
 cp "$root/LICENSE" "$root/docs/gpu.md" "$top/"
 sed "s/@GLIBC@/$oldest_glibc/g" "$root/scripts/gpu_launch.sh" >"$top/launch.sh"
 chmod +x "$top/launch.sh" "$top"/scripts/*
 for program in trainmark backend_ops mpirun; do ln -s launch.sh "$top/$program"; done
 (cd "$root" && git describe --always --dirty 2>/dev/null || echo unknown) >"$top/revision"
+
+# cuDNN loads what it compiled through a driver, which the tests' stand-in plays. The settings are gpu_check's of timed runs.
+driver=$build/tests/cuda_plans/driver_double
+if [ -e "$driver/libcuda.so.1" ] && [ -n "$plans" ]; then
+  mkdir "$top/plans"
+  for plan in $plans; do
+    precision=${plan%:*} batch=${plan#*:}
+    LD_LIBRARY_PATH=$driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$build/bin/trainmark" plan "$root/configs/cosmoflow/node.json" --json \
+      --device "$device" --set backend.plan_cache="$top/plans" --set train.precision="$precision" --set train.global_batch="$batch" \
+      --set model.dropout=0 --set model.extent=128 >"$top/plans/$device-$precision-$batch.json"
+    grep -q 'plan-checked' "$top/plans/$device-$precision-$batch.json" || fail "$precision batch $batch has no plans: $(grep '"plans"' "$top/plans/$device-$precision-$batch.json")" 1
+  done
+  echo "gpu_bundle: $(find "$top/plans" -name '*.plan' | wc -l) plans of $(echo "$plans" | wc -w) steps for $device"
+else
+  echo "gpu_bundle: no plans are packed: $driver/libcuda.so.1 is not there (target driver_double), or --plans is empty"
+fi
 
 tar -C "$work" --owner=0 --group=0 -cf - "$name" | gzip -9 >"$out"
 size=$(stat -c %s "$out")

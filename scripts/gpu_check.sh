@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks trainmark on the GPU of this machine, then times it beside PyTorch: scripts/gpu_check.py with the Python found here.
-#   scripts/gpu_check.sh [--programs FOLDER] [--budget SECONDS] [--no-timing] [--cpu] [--json FILE]
+# Measures and checks trainmark on the GPU of this machine: scripts/gpu_check.py with the Python found here.
+#   scripts/gpu_check.sh [--part quick|tests|peer|all] [--programs FOLDER] [--full] [--cpu] [--json FILE]
 # Exit code: 0 all correctness steps passed, 1 one did not, 2 usage, 4 no device (or no Python) here.
 here=$(dirname -- "$(readlink -f -- "$0")")
 python=${TRAINMARK_PYTHON:-python3}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's CosmoFlow training step on a GPU in several forms, one after the other; the best counts. Prints one JSON line.
+"""PyTorch's CosmoFlow training step on a GPU in several forms, one after the other; the best counts. Prints a JSON line as
+soon as a form is measured, each with all forms so far: whoever ends this early keeps the last line.
 
 All forms are channels-last, with autocast for bf16 and with cuDNN's benchmark mode. The raw batch lies on the device and no
 step waits for its loss, so nothing but computing is timed; trainmark's own figure has reading, upload and the loss in it.
@@ -98,19 +99,19 @@ def main() -> int:
         torch.backends.cudnn.allow_tf32 = arguments.precision == "tf32"
     torch.set_float32_matmul_precision("high" if arguments.precision == "tf32" else "highest")
 
-    seconds, refused = {}, {}
+    seconds, refused, best = {}, {}, None
     for form in forms:
         try:
             seconds[form] = seconds_per_step(arguments, form)
         except Exception as error:  # a form that does not run here (no compiler for Triton, say) leaves the others
             refused[form] = f"{type(error).__name__}: {error}"[:300]
             print(f"{form}: {refused[form]}", file=sys.stderr, flush=True)
-    best = min(seconds, key=seconds.get) if seconds else None
-    print(json.dumps({"program": f"torch {torch.__version__}", "precision": arguments.precision, "batch": arguments.batch,
-                      "cudnn": torch.backends.cudnn.version() if on_gpu else None, "cuda": torch.version.cuda, "best": best,
-                      "samples_per_s": arguments.batch / seconds[best] if best else None,
-                      "forms": {form: arguments.batch / each for form, each in seconds.items()}, "refused": refused,
-                      "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None}))
+        best = min(seconds, key=seconds.get) if seconds else None
+        print(json.dumps({"program": f"torch {torch.__version__}", "precision": arguments.precision, "batch": arguments.batch,
+                          "cudnn": torch.backends.cudnn.version() if on_gpu else None, "cuda": torch.version.cuda, "best": best,
+                          "samples_per_s": arguments.batch / seconds[best] if best else None,
+                          "forms": {form: arguments.batch / each for form, each in seconds.items()}, "refused": refused,
+                          "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None}), flush=True)
     return 0 if best else 1
 
 

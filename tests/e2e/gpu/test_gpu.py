@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """The bundle for machines with a GPU and its check, tried without one: made, unpacked elsewhere, started with an empty
 environment; the check says that there is no device, or passes where there is one."""
-import contextlib
-import io
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -16,9 +15,6 @@ BUILD = pathlib.Path(sys.argv[1])
 LIMIT = 60_000_000
 PYTHON = {"TRAINMARK_PYTHON": sys.executable}  # CUDA's libraries may be among its packages
 
-sys.path.insert(0, str(ROOT / "scripts"))
-import gpu_check  # noqa: E402
-
 
 def call(*command, **options):
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200, **options)
@@ -30,7 +26,7 @@ class Bundle(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix="trainmark-bundle-")
         cls.work = pathlib.Path(cls.folder.name)
         packed = cls.work / "look.tar.gz"
-        cls.made = call(ROOT / "scripts/gpu_bundle.sh", BUILD, packed)
+        cls.made = call(ROOT / "scripts/gpu_bundle.sh", "--plans", "bf16:1", BUILD, packed)
         cls.size = packed.stat().st_size if packed.exists() else 0
         cls.top = cls.work / "somewhere else" / "look"
         cls.top.parent.mkdir()
@@ -44,6 +40,22 @@ class Bundle(unittest.TestCase):
     def test_is_made_and_small(self):
         self.assertEqual(self.made.returncode, 0, self.made.stderr)
         self.assertLess(self.size, LIMIT)
+
+    def test_carries_plans_that_a_machine_without_a_device_takes_without_planning_anew(self):
+        driver = BUILD / "tests/cuda_plans/driver_double"
+        if not (driver / "libcuda.so.1").exists():
+            self.skipTest("the driver's stand-in is not built")
+        plans = sorted((self.top / "plans").glob("*.plan"))
+        self.assertGreater(len(plans), 10)
+        model = json.loads((self.top / "plans/h200-bf16-1.json").read_text())
+        self.assertIn("plan-checked", model["prediction"]["plans"])
+        before = {plan: plan.stat().st_mtime_ns for plan in plans}
+        done = call(BUILD / "bin/trainmark", "plan", ROOT / "configs/cosmoflow/node.json", "--json", "--device", "h200", "--set",
+                    f"backend.plan_cache={self.top / 'plans'}", "--set", "train.precision=bf16", "--set", "train.global_batch=1", "--set",
+                    "model.dropout=0", env={**os.environ, "LD_LIBRARY_PATH": str(driver)})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("not used", done.stderr)
+        self.assertEqual({plan: plan.stat().st_mtime_ns for plan in sorted((self.top / "plans").glob("*.plan"))}, before)
 
     def test_starts_with_an_empty_environment_from_its_own_libraries(self):
         done = call(self.top / "trainmark", "--version", env=PYTHON)
@@ -83,7 +95,7 @@ class Bundle(unittest.TestCase):
 
     def test_the_check_ends_with_4_where_there_is_no_device(self):
         report = self.work / "check.json"
-        done = call(self.top / "scripts/gpu_check.sh", "--no-timing", "--budget", 120, "--json", report, env=PYTHON)
+        done = call(self.top / "scripts/gpu_check.sh", "--part", "quick", "--json", report, env=PYTHON)
         found = json.loads(report.read_text())
         if done.returncode != 4:
             self.assertEqual((done.returncode, found["passed"]), (0, True), done.stdout)
@@ -91,117 +103,148 @@ class Bundle(unittest.TestCase):
         self.assertIn("no device here", done.stdout)
         self.assertIn("/backend/device", done.stdout)
         self.assertEqual(found["verdict"], "no device")
-
-
-class Throughput(unittest.TestCase):
-    def test_the_table_tells_what_an_upload_takes_and_what_of_it_no_step_hides(self):
-        check = object.__new__(gpu_check.Check)
-        check.torch, check.cpu, check.steps = False, True, gpu_check.Steps(10)
-        check.shares = lambda row, settings: None
-        figures = {"steps": 4, "upload_s": 0.2, "upload_exposed_s": 0.05}
-        check.ours = lambda name, settings: {"samples_per_s": 10.0, "run": {"figures": figures}}
-        told = check.throughput_row({}, "bf16", 2, 32)
-        self.assertEqual((told["upload_ms"], told["upload_exposed_ms"]), (50, 12.5))
-        check.ours = lambda name, settings: {"samples_per_s": None, "run": {}}  # a run that failed
-        check.result = {"throughput": [told, check.throughput_row({}, "tf32", 1, 32)]}
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            check.table()
-        header, first, second = (line.split() for line in output.getvalue().splitlines()[-3:])
-        columns = slice(header.index("upload"), header.index("exposed") + 1)
-        self.assertEqual((first[columns], second[columns]), (["50.00", "12.50"], ["-", "-"]), output.getvalue())
+        self.assertIn("loader", found["diagnosis"])
 
 
 class Check(unittest.TestCase):
-    """The script's own logic, on programs that only end with a code."""
+    """The script's own logic, on a trainmark that makes its figures up. PyTorch is not there unless a test brings one."""
 
-    def check(self, trainmark: str, tests: str, *options):
+    # Counts its calls in $COUNT; the call of number $FAIL ends with 5, that of number $HANG not at all.
+    FAKE = r"""#!/bin/sh
+n=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1)); echo $n >"$COUNT"
+[ "$n" != "${FAIL:-}" ] || { echo "it fails"; exit 5; }
+[ "$n" != "${HANG:-}" ] && [ "$n" -lt "${HANG_FROM:-9999}" ] || { echo "it hangs"; exec sleep 100; }
+folder= name= slower=2 nodes=
+for word; do
+  case $word in
+    name=*) name=${word#name=} ;;
+    results.folder=*) folder=${word#results.folder=} ;;
+    backend.deterministic=true) slower=3 ;;
+    --measure-nodes) nodes=1 ;;
+  esac
+done
+[ -z "${REFUSED:-}" ] || echo "trainmark: x.plan: this cached plan is not used: $REFUSED; it is made anew"
+case "$name" in throughput | same-*) ;; *) exit 0 ;; esac
+mkdir -p "$folder/$name/$n"
+echo "parameter_hash" >"$folder/$name/$n/epochs.csv"; echo "abc" >>"$folder/$name/$n/epochs.csv"
+# Every run is slower than the one before, as on a device that grows warm.
+figures="\"step_median_s\": $((slower * (100 + n)))e-2, \"steps\": 4, \"upload_s\": 0.2, \"upload_exposed_s\": 0.05"
+if [ -n "$nodes" ]; then
+  figures="$figures, \"nodes_s\": 0.008, \"nodes_update_share\": 0.25, \"nodes_all_reduce_share\": 0"
+  printf 'node,op,seconds,share,flops,bytes\nconv1,ConvBlock,0.006,0.75,1,1\nupdate,Update,0.002,0.25,1,1\n' >"$folder/$name/$n/nodes.csv"
+fi
+echo "{\"texts\": {\"backend\": \"made up${CAPTURE:-}\"}, \"figures\": {$figures}}" >"$folder/$name/$n/run.json"
+"""
+    TESTS = 'echo "[  PASSED  ] 3 tests."'
+
+    def check(self, *options, tests=TESTS, torch="exit 1", **environment):
         with tempfile.TemporaryDirectory(prefix="trainmark-check-") as folder:
             work = pathlib.Path(folder)
-            for name, line in (("trainmark", trainmark), ("backend_ops", tests)):
-                (work / name).write_text(f"#!/bin/sh\n{line}\n")
+            for name, text in (("trainmark", self.FAKE), ("backend_ops", f"#!/bin/sh\n{tests}\n"), ("python", f"#!/bin/sh\n{torch}\n"),
+                               ("mpirun", '#!/bin/sh\nshift 6; exec "$@"\n')):  # one rank, so that calls can be counted
+                (work / name).write_text(text)
                 (work / name).chmod(0o755)
             report = work / "check.json"
-            done = call(ROOT / "scripts/gpu_check.sh", "--programs", work, "--cpu", "--no-timing", "--json", report, *options)
+            done = call(ROOT / "scripts/gpu_check.sh", "--programs", work, "--cpu", "--torch-python", work / "python", "--json", report, *options,
+                        env={**os.environ, "COUNT": str(work / "count"), "PATH": f"{work}:{os.environ['PATH']}", **environment})
+            self.assertTrue(report.exists(), done.stdout + done.stderr)
+            self.assertEqual(list(work.glob(".check.json*")), [])
+            self.calls = int((work / "count").read_text())
             return done, json.loads(report.read_text())
 
     def states(self, found: dict) -> dict:
         return {step["step"]: step["state"] for step in found["steps"]}
 
-    def test_one_failure_does_not_stop_the_others_and_ends_with_1(self):
-        done, found = self.check("exit 0", "echo a test failed; exit 1")
-        self.assertEqual((done.returncode, found["passed"]), (1, False), done.stdout)
-        states = self.states(found)
-        self.assertEqual((states["backend tests"], states["bf16 trains two epochs"]), ("failed", "passed"))
-        self.assertIn("| a test failed", done.stdout)
+    def test_the_three_parts_come_in_order_and_pass(self):
+        done, found = self.check()
+        self.assertEqual((done.returncode, found["passed"]), (0, True), done.stdout)
+        parts = [step["part"] for step in found["steps"]]
+        self.assertEqual(sorted(set(parts), key=parts.index), ["quick", "tests", "peer"])
+        self.assertEqual([row["batch"] for row in found["throughput"]], [2, 1])
+        self.assertEqual(found["backend_tests"]["passed"], 6)  # two shards
 
-    def test_a_step_that_shows_nothing_has_not_passed(self):
-        _, found = self.check("exit 0", "exit 0")  # no report of tests, no hashes to compare
-        states = self.states(found)
-        self.assertEqual((states["backend tests"], states["the three give the same bits"]), ("failed", "failed"))
+    def test_whichever_call_fails_or_hangs_the_file_is_whole_and_other_figures_stand(self):
+        self.check()
+        calls = self.calls
+        self.assertGreater(calls, 25)
+        # A hang lasts as long as its limit, so only some: the probe, a timed run, a test, a run of the last part.
+        troubles = [("FAIL", number) for number in range(2, calls + 1)] + [("HANG", number) for number in (2, 5, 12, calls)]
+        for kind, number in troubles:  # the first call only prints a version
+            with self.subTest(kind=kind, number=number):
+                done, found = self.check(*(("--pace", "0.1") if kind == "HANG" else ()), **{kind: str(number)})
+                bad = [step for step in found["steps"] if step.get("tail") and step["part"] != "what the machine says"]
+                self.assertEqual(len(bad), 1, done.stdout)
+                self.assertEqual(bad[0]["tail"], ["it fails" if kind == "FAIL" else "it hangs"])
+                if bad[0]["step"] == "a device that works":
+                    self.assertEqual((done.returncode, found["verdict"]), (1, "the probe did not pass"))
+                    self.assertEqual(set(found["diagnosis"]), {"nvidia-smi", "device files", "kernel", "loopback", "loader"})
+                    self.assertNotIn("throughput", found)
+                    continue
+                self.assertEqual(done.returncode, 1 if bad[0]["correctness"] else 0, done.stdout)
+                # Without its data nothing is timed, until another part has made them.
+                rates = {row["batch"]: row["samples_per_s"] for row in found.get("throughput", [])}
+                self.assertEqual(len(rates), 0 if bad[0]["step"] == "full-size data" and bad[0]["part"] == "quick" else 2)
+                lost = {2: bad[0]["step"] == "bf16 batch 2", 1: bad[0]["step"] == "bf16 batch 1"}
+                for batch, rate in rates.items():
+                    self.assertEqual(rate is None, lost[batch])
+                # Ours is timed twice beside PyTorch, and once is enough.
+                timed = [row["trainmark"] is not None for row in found.get("beside_torch", [])]
+                self.assertEqual(timed, [] if bad[0]["step"] == "full-size data" and bad[0]["part"] == "peer" else [True] * 4)
 
-    def test_a_step_that_hangs_is_ended(self):
-        done, found = self.check("exit 0", "sleep 100", "--budget", "8")
+    def test_a_failing_and_a_hanging_shard_leave_what_the_others_said(self):
+        done, found = self.check("--part", "tests", "--pace", "0.1", tests=f"""{self.TESTS}
+if [ "$GTEST_SHARD_INDEX" = 1 ]; then echo "[  FAILED  ] Backends/BackendPool.Wrong/CudaF32 (1 ms)"; exec sleep 100; fi""")
         self.assertEqual(done.returncode, 1)
-        step = next(each for each in found["steps"] if each["step"] == "backend tests")
-        self.assertRegex(step["note"], "ran past")
-        self.assertEqual(self.states(found)["bf16 trains two epochs"], "left out")
+        self.assertEqual((found["backend_tests"]["passed"], found["backend_tests"]["failed"]), (6, ["Backends/BackendPool.Wrong/CudaF32"]))
+        self.assertEqual(self.states(found)["bf16 trains two epochs"], "passed")
 
+    def test_tests_that_match_nothing_have_not_passed(self):
+        _, found = self.check("--part", "tests", tests="exit 0")
+        self.assertEqual(self.states(found)["backend tests"], "failed")
 
-class Measurements(unittest.TestCase):
-    """What the script makes of step times, on a trainmark that makes them up. PyTorch is not there."""
+    def test_steps_that_were_not_captured_are_a_failed_step_with_its_reason(self):
+        done, found = self.check("--part", "quick", CAPTURE=", steps not captured: the driver said no")
+        self.assertEqual(done.returncode, 1)
+        step = next(each for each in found["steps"] if each["step"] == "bf16 batch 2")
+        self.assertEqual((step["state"], step["correctness"]), ("failed", True))
+        self.assertIn("the driver said no", step["note"])
+        self.assertIsNotNone(found["throughput"][0]["samples_per_s"])
 
-    FAKE = """#!{python}
-import json, pathlib, sys
-given = dict(each.split("=", 1) for each in sys.argv if "=" in each)
-if given.get("name") == "throughput":
-    deterministic = given.get("backend.deterministic") == "true"
-    folder = pathlib.Path(given["results.folder"]) / "throughput"
-    count = len(list(folder.glob("*"))) if folder.exists() else 0
-    (folder / str(count)).mkdir(parents=True)
-    if deterministic and {fails}:
-        sys.exit(5)
-    # Every run is slower than the one before, as on a device that grows warm.
-    seconds = (3.0 if deterministic else 2.0) * (1 + 0.01 * count)
-    figures = {{"step_median_s": seconds}}
-    if "--measure-nodes" in sys.argv:
-        figures.update(nodes_s=0.008, nodes_update_share=0.25, nodes_all_reduce_share=0)
-        rows = "conv1,ConvBlock,0.006,0.75,1,1\\nupdate,Update,0.002,0.25,1,1\\n"
-        (folder / str(count) / "nodes.csv").write_text("node,op,seconds,share,flops,bytes\\n" + rows)
-    (folder / str(count) / "run.json").write_text(json.dumps({{"figures": figures}}))
-"""
+    def test_plans_that_are_not_taken_are_counted(self):
+        done, found = self.check("--part", "quick", REFUSED="another device")
+        self.assertGreater(found["plans_made_anew"]["count"], 5)
+        self.assertIn("another device", found["plans_made_anew"]["first"][0])
+        self.assertIn("made anew; the first: trainmark: x.plan", done.stdout)
 
-    def measured(self, fails=False):
-        with tempfile.TemporaryDirectory(prefix="trainmark-check-") as folder:
-            work = pathlib.Path(folder)
-            (work / "trainmark").write_text(self.FAKE.format(python=sys.executable, fails=fails))
-            (work / "backend_ops").write_text("#!/bin/sh\n")
-            for name in ("trainmark", "backend_ops"):
-                (work / name).chmod(0o755)
-            report = work / "check.json"
-            done = call(ROOT / "scripts/gpu_check.sh", "--programs", work, "--cpu", "--torch-python", "/bin/false", "--json", report)
-            self.assertTrue(report.exists(), done.stdout + done.stderr)
-            return done.stdout, json.loads(report.read_text())
+    def test_a_part_whose_budget_is_spent_leaves_the_rest_out(self):
+        _, found = self.check("--part", "tests", "--pace", "0.05", tests="exec sleep 100", HANG_FROM="3")
+        self.assertIn("left out", self.states(found).values())
 
-    def test_the_cost_of_determinism_is_printed_and_kept(self):
-        printed, found = self.measured()
+    def test_figures_of_a_step_are_printed_and_kept(self):
+        done, found = self.check("--part", "quick")
+        row = found["throughput"][0]
+        self.assertEqual((row["upload_ms"], row["upload_exposed_ms"]), (50, 12.5))
+        self.assertIn("bf16 batch 2, node by node: 8.000 ms; optimizer 25.0%, all-reduce 0.0% of them; the longest: conv1 75.0%, update 25.0%",
+                      done.stdout)
+        self.assertIn("upload 50.00 ms a step, 12.50 ms of it not hidden", done.stdout)
+        self.assertIn("bf16 batch 2, engines timed:", done.stdout)
+
+    def test_determinism_costs_what_a_step_with_it_takes_over_one_before_and_one_after(self):
+        done, found = self.check("--part", "peer")
         cost = found["deterministic_cost"]
         self.assertEqual((cost["batch"], len(cost["plain_runs"])), (2, 2))
         self.assertGreater(cost["plain_runs"][0], cost["plain_runs"][1])
         self.assertAlmostEqual(cost["step_ratio"], 1.5, delta=0.001)  # either plain run alone would be off by more
-        self.assertIn("a step takes 1.50 times as long as without", printed)
-        self.assertIn("bf16 batch 2, autotuned: trainmark", printed)
+        self.assertIn("a step takes 1.50 times as long as without", done.stdout)
 
-    def test_the_operations_that_own_a_step_are_printed_and_kept(self):
-        printed, found = self.measured()
-        self.assertIn("bf16 batch 2, node by node: 8.000 ms; optimizer 25.0%, all-reduce 0.0% of them; the longest: conv1 75.0%, update 25.0%",
-                      printed)
-        self.assertEqual([node["node"] for node in found["nodes"]["nodes"]], ["conv1", "update"])
-
-    def test_a_deterministic_run_that_fails_has_no_cost(self):
-        printed, found = self.measured(fails=True)
-        self.assertIsNone(found["deterministic_cost"]["step_ratio"])
-        self.assertRegex(printed, r"deterministic: trainmark - samples/s; a step takes - times")
+    def test_a_peer_that_is_cut_off_keeps_the_forms_that_it_has_measured(self):
+        line = '{"best": "graph", "samples_per_s": 0.5, "forms": {"graph": 0.5}}'
+        _, found = self.check("--part", "peer", "--pace", "0.1", torch=f"""case "$1" in -c) exit 0 ;; *ceilings*) echo '{{"copy_gb_per_s": 2}}'; exit 0 ;; esac
+echo '{line}'; echo '{{"best": "com'; exec sleep 100""")
+        row = found["beside_torch"][0]
+        self.assertEqual((row["torch"], row["torch_best_form"]), (0.5, "graph"))
+        self.assertAlmostEqual(row["ratio"], row["trainmark"] / 0.5)
+        self.assertEqual(found["ceilings"], {"copy_gb_per_s": 2})
 
 
 if __name__ == "__main__":
