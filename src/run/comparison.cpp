@@ -32,20 +32,30 @@ double bound_of(const Tolerance& tolerance, Kind kind) {
   return kind == Kind::backward ? tolerance.backward : tolerance.update;
 }
 
-/// One backend with a state and a step of its own.
+/// One backend with a state, a step and an evaluation of its own.
 class Side {
  public:
   Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style)
-      : collective_(backend.make_collective(world.all())),
-        graph_(
-            training_step(options, graph_options(world, options, static_cast<std::uint64_t>(options.seed)), scaling)),
+      : shape_(graph_options(world, options, static_cast<std::uint64_t>(options.seed))),
+        collective_(backend.make_collective(world.all())),
+        graph_(training_step(options, shape_, scaling)),
         state_(backend, graph_, slots_of(rule_of(options))),
-        program_(backend, graph_, state_, *collective_, make_input_slots(backend), style) {
+        slots_(make_input_slots(backend)),
+        program_(backend, graph_, state_, *collective_, slots_, style),
+        evaluation_(backend, evaluation_graph(options.model, shape_), state_, *collective_, slots_, style) {
     state_.initialise(static_cast<std::uint64_t>(options.seed));
   }
   void step(const SyntheticBatch& batch, int slot) {
     program_.upload(slot, batch.inputs());
     program_.step(slot);
+  }
+  /// The sums over this rank's samples that an evaluation's metric is made of.
+  [[nodiscard]] std::vector<float> evaluate(const SyntheticBatch& batch) {
+    state_.clear_metrics();
+    evaluation_.upload(0, batch.inputs());
+    evaluation_.step(0);
+    const std::array<double, 3> sums = state_.metric_sums();
+    return {sums.begin(), sums.end()};
   }
   [[nodiscard]] const Graph& graph() const noexcept { return program_.graph(); }
   [[nodiscard]] float loss() const { return state_.loss(); }
@@ -56,10 +66,12 @@ class Side {
   }
 
  private:
+  GraphOptions shape_;
   std::unique_ptr<Collective> collective_;
   Graph graph_;
   ModelState state_;
-  Program program_;
+  std::shared_ptr<InputSlots> slots_;
+  Program program_, evaluation_;
 };
 
 struct Difference {
@@ -133,12 +145,13 @@ void note_rounding(std::vector<Difference>& differences, const std::vector<Diffe
     differences[i].rounding = rounding.at(i).norm;
 }
 
-/// Losses and the change of the parameters in a few steps of a side.
+/// What an evaluation finds before any update, then losses and the change of the parameters in a few steps of a side.
 struct Trained {
-  std::vector<float> losses, change;
+  std::vector<float> metric_sums, losses, change;
 };
 Trained trained(Side& side, const std::vector<SyntheticBatch>& batches) {
   Trained result;
+  result.metric_sums = side.evaluate(batches.front());
   const std::vector<float> before = side.parameters();
   for (int step = 0; step < fused_steps; ++step) {
     side.step(batches.at(static_cast<std::size_t>(step)), step % 2);
@@ -151,7 +164,7 @@ Trained trained(Side& side, const std::vector<SyntheticBatch>& batches) {
 }
 
 std::vector<Difference> compare_training(const Trained& found, const Trained& truth) {
-  std::vector<Difference> all;
+  std::vector<Difference> all = {difference("metric of an evaluation", found.metric_sums, 1.0, truth.metric_sums)};
   for (std::size_t step = 0; step < truth.losses.size(); ++step)
     all.push_back(
         difference(fmt::format("loss of step {}", step + 1), {found.losses[step]}, 1.0, {truth.losses[step]}));
@@ -184,7 +197,11 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
                                                            "every rank takes the same share",
                                                            "choose another batch, rank count or number of parts"}));
   }
-  const auto cpu = make_cpu_backend(1, false);
+  BackendOptions host = options.backend;
+  host.device = "cpu";
+  host.overlap = "off";
+  host.tf32 = false;
+  const auto cpu = make_backend(host, world);
   RunOptions plain = options;
   plain.train.precision = "fp32";
   plain.train.loss_scaling = "auto";
@@ -227,7 +244,7 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
     std::vector<Difference> training = compare_training(steps_of(backend, options, {}), truth);
     if (rounds) note_rounding(training, compare_training(steps_of(*cpu, rounding, readable), truth));
     agree_on_worst(world, training);
-    progress.line(fmt::format("check: {} steps as a run takes them", fused_steps));
+    progress.line(fmt::format("check: an evaluation and {} steps as a run takes them", fused_steps));
     print(progress, training);
     differences.insert(differences.end(), training.begin(), training.end());
   }

@@ -7,8 +7,8 @@
 namespace trainmark {
 
 /// Collective. Compiles the step twice, unfused and with memory of its own for every tensor, takes one step on each
-/// side and compares everything by name; then takes a few steps of the program that a run would use and compares losses
-/// and parameters. Prints the largest differences. The outcome's code is `communication` where they exceed what the
+/// side and compares everything by name; then evaluates and takes a few steps with the programs that a run would use and
+/// compares metric, losses and parameters. Prints the largest differences. The outcome's code is `communication` where they exceed what the
 /// precision explains.
 [[nodiscard]] RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& options,
                                        Progress& progress);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "support/mpi_main.hpp"
 
 namespace trainmark {
@@ -32,6 +34,16 @@ TEST_P(Comparison, FindsABackendThatComputesNothing) {
   const RunOutcome outcome = Comparison::outcome(*make_null_backend(), small(GetParam()));
   EXPECT_EQ(outcome.code, ExitCode::communication);
   EXPECT_NE(outcome.verdict.find("tensors differ by more than rounding"), std::string::npos) << outcome.verdict;
+}
+
+TEST_P(Comparison, LooksAtTheEvaluationThatARunWouldUse) {
+  Progress progress({});
+  testing::internal::CaptureStderr();
+  (void)check_backend(test_world(), *make_null_backend(), small(GetParam()), progress);
+  const std::string said = testing::internal::GetCapturedStderr();
+  if (test_world().all().rank() != 0) return;
+  // Sums that stay zero differ from the truth by all of it.
+  EXPECT_TRUE(std::regex_search(said, std::regex("metric of an evaluation +1\\.000e\\+00"))) << said;
 }
 
 TEST_P(Comparison, PassesTheCpuItself) {
