@@ -84,6 +84,10 @@ class [[nodiscard]] LogScope {
 
 // --- Reading and judging ----------------------------------------------------------------------------------------------
 
+/// The text of a log. Raises Error{usage} for what cannot be read, and for what is no text: a folder, a device, a pipe
+/// that nobody writes to, a packed file, UTF-16; the error says what it is and what turns it into a log.
+[[nodiscard]] std::string read_log_file(const std::filesystem::path& path);
+
 /// A record of anybody's log, as far as its types fit ours (nested values are left out).
 struct LogRecord {
   int line = 0;  ///< 1-based, of the file

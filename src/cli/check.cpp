@@ -44,7 +44,7 @@ int check(const CheckOptions& options) {
   Json report = Json::array();
   for (const std::string& file : options.files) {
     try {
-      const Verdict verdict = judge_log(read_file(file), options.usage, options.ruleset);
+      const Verdict verdict = judge_file(file, options.usage, options.ruleset);
       const bool passed = options.strict ? verdict.sound() : verdict.compliant();
       failed = failed || !passed;
       if (!options.json) print(file, verdict, options.quiet);

@@ -1,12 +1,8 @@
 // One text, two verdicts.
 #include <fmt/core.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <optional>
-#include <sstream>
 
 #include "mllog/official.hpp"
 
@@ -78,15 +74,7 @@ Verdict judge_log(std::string_view text, std::string_view usage, std::string_vie
 }
 
 Verdict judge_file(const std::filesystem::path& path, std::string_view usage, std::string_view ruleset) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path)) {
-    throw Error(ExitCode::usage,
-                Complaint{path.string(), fmt::format("cannot be read: {}", std::strerror(errno != 0 ? errno : EISDIR)),
-                          "", "name a log file"});
-  }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return judge_log(text.str(), usage, ruleset);
+  return judge_log(read_log_file(path), usage, ruleset);
 }
 
 }  // namespace trainmark
