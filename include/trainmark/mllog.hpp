@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -95,10 +96,30 @@ struct LogRecord {
   std::string event_type;
   std::string key;
   EventValue value;
+  Metadata fields;  ///< of a value that is an object
   Metadata metadata;
+  std::string tag;  ///< what stands before the token: a launcher's mark of the process, a time, or nothing
 };
-/// All records that can be read; what cannot is judge_log's to complain about.
-[[nodiscard]] std::vector<LogRecord> read_log(std::string_view text);
+/// What is wrong with a line that holds the token.
+struct LogFlaw {
+  int line = 0;
+  bool lost = false;    ///< a record that cannot be read; else what could be read stands among the records
+  std::string key;      ///< of a lost record, where it still shows
+  std::string message;  ///< "is not one line of JSON", "holds 2 records glued together"
+};
+struct LogText {
+  std::vector<LogRecord> records;
+  std::vector<LogFlaw> flaws;
+};
+/// All records that are whole, those of lines that the official parser gives up too.
+[[nodiscard]] LogText read_log(std::string_view text);
+
+/// Where in a file each attempt at a run begins, as positions in `records`: the first at 0, others where a header,
+/// init_start or run_start comes again after what it precedes. One position for a log of one run.
+[[nodiscard]] std::vector<std::size_t> attempt_starts(std::span<const LogRecord> records);
+/// How many runs write at once: 1, or more where a run starts beside one that has not stopped, as in the joint output of
+/// several processes.
+[[nodiscard]] int runs_at_once(std::span<const LogRecord> records);
 
 struct Finding {
   int line = 0;         ///< 1-based; 0: the file as a whole
@@ -108,11 +129,11 @@ struct Finding {
 struct Verdict {
   std::string usage, ruleset, benchmark, division;  ///< as found or assumed
   std::vector<Finding> official;  ///< what the official checker (--werror) would fail on: empty = SUCCESS
-  std::vector<Finding> semantic;  ///< what it lacks: pairing, time order, target before run_stop, status, epochs, run_stop
+  std::vector<Finding> semantic;  ///< what it lacks: whole lines, one run, pairing, time order, status, epochs, run_stop
   [[nodiscard]] bool compliant() const noexcept { return official.empty(); }
   [[nodiscard]] bool sound() const noexcept { return official.empty() && semantic.empty(); }
 };
-/// Judges the text of a log. usage "auto" takes hpc, or training where the benchmark is resnet; ruleset "auto" 3.0.0 / 4.0.0.
+/// Judges the text of a log. Semantic findings of a file with several attempts are those of each. usage "auto" takes hpc, or training where the benchmark is resnet; ruleset "auto" 3.0.0 / 4.0.0.
 [[nodiscard]] Verdict judge_log(std::string_view text, std::string_view usage = "auto", std::string_view ruleset = "auto");
 [[nodiscard]] Verdict judge_file(const std::filesystem::path& path, std::string_view usage = "auto", std::string_view ruleset = "auto");
 

@@ -14,9 +14,9 @@
 
 namespace trainmark {
 
-/// measured: by the run's own clocks and counters; logged: from the times and values of log records; modelled: computed
-/// from either under an assumption.
-enum class FigureSource : std::uint8_t { measured, logged, modelled };
+/// measured: by the run's own clocks and counters; logged: from the times and values of log records, and nothing else;
+/// modelled: computed from either under an assumption; given: by the rules or the config.
+enum class FigureSource : std::uint8_t { measured, logged, modelled, given };
 [[nodiscard]] std::string_view name_of(FigureSource source) noexcept;
 
 struct Figure {
@@ -24,6 +24,7 @@ struct Figure {
   double value = 0.0;
   std::string unit;  ///< empty for counts
   FigureSource source = FigureSource::logged;
+  std::optional<double> at_most = std::nullopt;  ///< where the log leaves more possible than `value`, which is the least
 };
 
 /// What the clock from run_start to run_stop was spent on; the terms add up to it.
@@ -33,8 +34,9 @@ struct TimeTerms {
   double cold_first_epoch_s = 0.0;  ///< by how much the first epoch exceeds the median of the others
   double evaluation_s = 0.0;
   double rest_s = 0.0;
+  double undecided_s = 0.0;  ///< of two terms or more: the record that would tell is missing
   [[nodiscard]] double sum() const noexcept {
-    return staging_s + training_s + cold_first_epoch_s + evaluation_s + rest_s;
+    return staging_s + training_s + cold_first_epoch_s + evaluation_s + rest_s + undecided_s;
   }
 };
 
@@ -45,13 +47,16 @@ struct EpochReport {
   double train_s = 0.0;  ///< without evaluation
   double evaluation_s = 0.0;
   std::optional<double> metric, wait_for_input_s, samples_per_s;
-  FigureSource rate_source = FigureSource::logged;
-  bool whole = false;  ///< logged from start to stop, in a run that did not break off in it
+  FigureSource rate_source = FigureSource::logged, metric_source = FigureSource::logged;
+  bool whole = false;  ///< logged from start to stop without a gap, in a run that did not break off in it
   bool slow = false;   ///< takes more than 1.5 x the median epoch
 };
 
 struct RunReport {
   std::string path;
+  std::string part;               ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
+  int attempt = 1, attempts = 1;  ///< one after the other in the file
+  double start_ms = 0.0, stop_ms = 0.0;  ///< of the clock, in log time
   std::string benchmark, division, organisation, platform, status;  ///< as logged; empty where not
   bool finished = false;                                            ///< has a run_stop
   bool target_met = false;
@@ -67,20 +72,22 @@ struct RunReport {
   std::vector<std::string> labels;  ///< what the run is not
   std::vector<std::string> incomparable;  ///< why published results may not stand beside it; empty: they may
   std::string configuration;  ///< equal for runs whose times may be averaged
+  [[nodiscard]] std::string name() const { return part.empty() ? path : path + " (" + part + ")"; }
   [[nodiscard]] const Figure* find(std::string_view name) const noexcept;
 };
 
 /// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs one folder below.
 /// Raises Error{usage} where there is none.
 [[nodiscard]] std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path);
-/// Reads one log and run.json, epochs.csv and staging.json beside it where they are. Raises Error{usage} for a log that
-/// cannot be read, has no record, or no run_start.
-[[nodiscard]] RunReport report_run(const std::filesystem::path& log);
+/// Reads one log, and run.json, epochs.csv and staging.json beside it where they are: those are of its last attempt. One
+/// report for each attempt and instance that came to run_start, those that met their target first. Raises Error{usage}
+/// for a log that cannot be read, has no record, no run_start, or the records of several runs with nothing to tell them by.
+[[nodiscard]] std::vector<RunReport> report_runs(const std::filesystem::path& log);
 
 /// Mean without the fastest and the slowest, in minutes. None below three runs, for runs of different configurations,
-/// or where more than one missed its target (one that did counts as the slowest).
+/// for instances that ran at the same time, or where more than one missed its target (one that did counts as the slowest).
 struct Score {
-  std::optional<double> minutes;
+  std::optional<double> minutes, at_most;  ///< the second where clocks went back
   std::string why_not;
 };
 [[nodiscard]] Score olympic_score(std::span<const RunReport> runs);

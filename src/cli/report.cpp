@@ -17,12 +17,13 @@ struct ReportFlags {
 };
 
 /// One run that was interrupted before it trained does not spoil the report on the others.
-std::vector<RunReport> report_runs(const std::vector<std::filesystem::path>& logs) {
+std::vector<RunReport> report_all(const std::vector<std::filesystem::path>& logs) {
   std::vector<RunReport> runs;
   std::vector<Error> refusals;
   for (const std::filesystem::path& log : logs) {
     try {
-      runs.push_back(report_run(log));
+      for (RunReport& run : report_runs(log))
+        runs.push_back(std::move(run));
     } catch (const Error& refusal) {
       refusals.push_back(refusal);
     }
@@ -39,7 +40,7 @@ int report(const ReportFlags& flags) {
     const std::vector<std::filesystem::path> found = find_logs(path);
     logs.insert(logs.end(), found.begin(), found.end());
   }
-  const std::vector<RunReport> runs = report_runs(logs);
+  const std::vector<RunReport> runs = report_all(logs);
   if (!flags.csv.empty()) write_atomically(flags.csv, render_csv(runs));
   if (!flags.html.empty()) write_atomically(flags.html, render_html(runs));
   fmt::print("{}", flags.json ? render_json(runs) : render_text(runs));

@@ -13,9 +13,6 @@ namespace trainmark::mllog {
 namespace {
 
 constexpr std::string_view special_prefix = "\x01number:";
-/// Python's JSON reader gives up on what nests deeper; it also keeps our recursions off the end of the stack.
-constexpr int deepest_nesting = 985;
-
 bool nests_too_deep(std::string_view json) {
   int depth = 0;
   bool in_string = false;
@@ -194,7 +191,10 @@ Json json_of(std::string_view body) {
   return json.is_discarded() ? Json::parse(latin1_as_utf8(text), nullptr, false) : json;
 }
 
-void read_record(std::string_view body, int line, Parsed& parsed) {
+}  // namespace
+
+void read_record(std::string_view text, int line, Parsed& parsed) {
+  const std::string_view body = without_end(text);
   if (nests_too_deep(body)) {
     parsed.errors.push_back({line, "traceback", fmt::format("nests deeper than {} levels", deepest_nesting)});
     return;
@@ -231,20 +231,22 @@ void read_record(std::string_view body, int line, Parsed& parsed) {
   parsed.records.push_back(std::move(record));
 }
 
-}  // namespace
+std::string_view next_line(std::string_view text, std::size_t& at) {
+  const std::size_t end = std::min(text.find_first_of("\r\n", at), text.size());
+  const std::string_view line = text.substr(at, end - at);
+  at = end + (text.substr(end).starts_with("\r\n") ? 2 : 1);
+  return line;
+}
 
 Parsed parse(std::string_view text) {
   Parsed parsed;
   int line = 0;
   for (std::size_t at = 0; at < text.size();) {
-    std::size_t end = text.find_first_of("\r\n", at);
-    if (end == std::string_view::npos) end = text.size();
+    const std::string_view whole = next_line(text, at);
     ++line;
-    const std::string_view whole = text.substr(at, end - at);
     // Everything up to the last token is taken for a launcher's tag.
     const std::size_t token = whole.rfind(log_token);
-    if (token != std::string_view::npos) read_record(without_end(whole.substr(token + log_token.size())), line, parsed);
-    at = end + (text.substr(end).starts_with("\r\n") ? 2 : 1);
+    if (token != std::string_view::npos) read_record(whole.substr(token + log_token.size()), line, parsed);
   }
   return parsed;
 }

@@ -27,6 +27,12 @@ struct Parsed {
 };
 
 [[nodiscard]] Parsed parse(std::string_view text);
+/// Adds the record, or the error, that what follows a token amounts to.
+void read_record(std::string_view text, int line, Parsed& parsed);
+/// The line at `at`, which moves to the next one's start: behind "\n", "\r" or both, as Python has it.
+[[nodiscard]] std::string_view next_line(std::string_view text, std::size_t& at);
+/// Python's JSON reader gives up on what nests deeper; it also keeps our recursions off the end of the stack.
+inline constexpr int deepest_nesting = 985;
 
 /// Numbers that JSON has no words for travel as these strings; number_of gives them back.
 [[nodiscard]] bool is_number(const Json& value);

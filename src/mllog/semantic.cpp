@@ -1,10 +1,11 @@
-// What the official checker does not look at, and a reader of the log would: pairs, order, time, and whether status,
-// target and epochs tell one story.
+// What the official checker does not look at, and a reader of the log would: pairs, order, time, whether status, target
+// and epochs tell one story, and whether it is one run's.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 
 #include "mllog/official.hpp"
 
@@ -31,12 +32,12 @@ std::string epoch_text(const Record& record) {
 
 class Reading {
  public:
-  Reading(const Parsed& parsed, const std::string& benchmark) : parsed_(parsed), benchmark_(benchmark) {
+  Reading(std::span<const Record> records, const std::string& benchmark) : records_(records), benchmark_(benchmark) {
     if (const QualityTarget* target = find_target(benchmark)) target_ = *target;
   }
 
   std::vector<Finding> findings() {
-    for (const Record& record : parsed_.records) {
+    for (const Record& record : records_) {
       time(record);
       interval(record);
       metric(record);
@@ -147,7 +148,7 @@ class Reading {
     }
   }
 
-  const Parsed& parsed_;
+  std::span<const Record> records_;
   std::string benchmark_;
   std::optional<QualityTarget> target_;
   std::vector<Finding> findings_;
@@ -171,8 +172,46 @@ const QualityTarget* find_target(const std::string& benchmark) {
   return found == targets.end() ? nullptr : &found->second;
 }
 
+namespace {
+
+/// What attempt_starts and runs_at_once look at.
+std::vector<LogRecord> sketches_of(const std::vector<Record>& records) {
+  std::vector<LogRecord> sketches(records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    sketches[i].key = records[i].key;
+    for (const char* name : {"epoch_num", "first_epoch_num"}) {
+      const Json& metadata = records[i].metadata;
+      if (metadata.is_object() && metadata.contains(name) && is_number(metadata[name]))
+        sketches[i].metadata.emplace_back(name, number_of(metadata[name]));
+    }
+  }
+  return sketches;
+}
+
+}  // namespace
+
 std::vector<Finding> semantic_findings(const Parsed& parsed, const std::string& benchmark) {
-  return Reading(parsed, benchmark).findings();
+  const std::span<const Record> records = parsed.records;
+  const std::vector<LogRecord> sketches = sketches_of(parsed.records);
+  if (const int runs = runs_at_once(sketches); runs > 1) {
+    std::vector<Finding> findings = Reading(records, benchmark).findings();
+    findings.insert(findings.begin(),
+                    {0, "attempts", fmt::format("{} runs or processes write into this file at once", runs)});
+    return findings;
+  }
+  std::vector<std::size_t> starts = attempt_starts(sketches);
+  starts.push_back(records.size());
+  std::vector<Finding> findings;
+  for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+    if (i > 0)
+      findings.push_back({records[starts[i]].line, "attempts",
+                          fmt::format("attempt {} begins here, after one that began in line {}; a log is of one run",
+                                      i + 1, records[starts[i - 1]].line)});
+    const std::vector<Finding> own =
+        Reading(records.subspan(starts[i], starts[i + 1] - starts[i]), benchmark).findings();
+    findings.insert(findings.end(), own.begin(), own.end());
+  }
+  return findings;
 }
 
 }  // namespace trainmark::mllog

@@ -29,6 +29,7 @@ Json epochs_json(const RunReport& run) {
                     {"train_s", epoch.train_s},
                     {"evaluation_s", epoch.evaluation_s},
                     {"metric", number(epoch.metric)},
+                    {"metric_source", name_of(epoch.metric_source)},
                     {"wait_for_input_s", number(epoch.wait_for_input_s)},
                     {"samples_per_s", number(epoch.samples_per_s)},
                     {"rate_source", name_of(epoch.rate_source)},
@@ -52,9 +53,15 @@ Json published_json(const RunReport& run) {
 
 Json run_json(const RunReport& run) {
   Json figures = Json::object();
-  for (const Figure& figure : run.figures)
-    figures[figure.name] = {{"value", number(figure.value)}, {"unit", figure.unit}, {"source", name_of(figure.source)}};
+  for (const Figure& figure : run.figures) {
+    Json& entry = figures[figure.name];
+    entry = {{"value", number(figure.value)}, {"unit", figure.unit}, {"source", name_of(figure.source)}};
+    if (figure.at_most) entry["at_most"] = number(figure.at_most);
+  }
   return {{"path", run.path},
+          {"part", run.part},
+          {"attempt", run.attempt},
+          {"attempts", run.attempts},
           {"labels", run.labels},
           {"benchmark", run.benchmark},
           {"division", run.division},
@@ -92,6 +99,7 @@ std::string render_json(std::span<const RunReport> runs) {
     document["runs"].push_back(run_json(run));
   const Score score = olympic_score(runs);
   document["olympic_mean_min"] = number(score.minutes);
+  if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);
   if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -99,22 +107,28 @@ std::string render_json(std::span<const RunReport> runs) {
 std::string render_csv(std::span<const RunReport> runs) {
   std::string text = "run,epoch,figure,value,unit,source\n";
   for (const RunReport& run : runs) {
-    const std::string name = cell(run.path);
-    for (const Figure& figure : run.figures)
-      text += fmt::format("{},,{},{:.10g},{},{}\n", name, cell(figure.name), figure.value, figure.unit,
-                          name_of(figure.source));
+    const std::string name = cell(run.name());
+    const auto whole_run = [&](const std::string& figure, double value, const Figure& of) {
+      text += fmt::format("{},,{},{:.10g},{},{}\n", name, cell(figure), value, of.unit, name_of(of.source));
+    };
+    for (const Figure& figure : run.figures) {
+      whole_run(figure.name, figure.value, figure);
+      if (figure.at_most) whole_run(figure.name + ", at most", *figure.at_most, figure);
+    }
     for (const EpochReport& epoch : run.epochs) {
       const auto row = [&](const char* figure, double value, const char* unit, FigureSource source) {
         text += fmt::format("{},{},{},{:.10g},{},{}\n", name, epoch.number, figure, value, unit, name_of(source));
       };
       row("train", epoch.train_s, "s", FigureSource::logged);
       row("evaluation", epoch.evaluation_s, "s", FigureSource::logged);
-      if (epoch.metric) row("metric", *epoch.metric, "", FigureSource::logged);
+      if (epoch.metric) row("metric", *epoch.metric, "", epoch.metric_source);
       if (epoch.samples_per_s) row("samples/s", *epoch.samples_per_s, "1/s", epoch.rate_source);
       if (epoch.wait_for_input_s) row("wait for input", *epoch.wait_for_input_s, "s", FigureSource::measured);
     }
     for (const std::string& label : run.labels)
       text += fmt::format("{},,{},,,\n", name, cell(label));
+    for (const std::string& note : run.notes)
+      text += fmt::format("{},,{},,,\n", name, cell("note: " + note));
   }
   return text;
 }

@@ -14,10 +14,10 @@ using report::escaped;
 
 constexpr std::string_view style = R"(<style>
 :root { color-scheme: light dark; --ink: #1d2530; --soft: #5d6875; --paper: #fdfdfc; --line: #d9dee4; --warn: #8a4b00;
-  --curve: #1f6fb4; --target: #c2410c; --p0: #7c5cc4; --p1: #1f6fb4; --p2: #d97706; --p3: #2a9d6f; --p4: #9aa5b1; }
+  --curve: #1f6fb4; --target: #c2410c; --p0: #7c5cc4; --p1: #1f6fb4; --p2: #d97706; --p3: #2a9d6f; --p4: #9aa5b1; --p5: #d65c5c; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #a0abb7; --paper: #14181d; --line: #333b44;
   --warn: #f5b26b; --curve: #63b3ed; --target: #fb923c; --p0: #a78bfa; --p1: #63b3ed; --p2: #fbbf24; --p3: #5fd3a3;
-  --p4: #6b7683; } }
+  --p4: #6b7683; --p5: #f08a8a; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; }
@@ -34,6 +34,7 @@ svg .grid { stroke: var(--line); } svg .curve { fill: none; stroke: var(--curve)
 svg .mark { fill: var(--curve); } svg .target { stroke: var(--target); stroke-dasharray: 6 4; }
 svg .part0 { fill: var(--p0); } svg .part1 { fill: var(--p1); } svg .part2 { fill: var(--p2); }
 svg .part3 { fill: var(--p3); } svg .part4 { fill: var(--p4); }
+svg .part5 { fill: var(--p5); }
 </style>
 )";
 
@@ -50,12 +51,13 @@ std::string paragraphs(const std::vector<std::string>& texts, std::string_view k
 
 report::Bar bar_of(const RunReport& run) {
   const TimeTerms& terms = run.terms;
-  return {run.path,
+  return {run.name(),
           {{"staging", terms.staging_s},
            {"training", terms.training_s},
            {"cold first epoch", terms.cold_first_epoch_s},
            {"evaluation", terms.evaluation_s},
-           {"rest", terms.rest_s}}};
+           {"rest", terms.rest_s},
+           {"undecided", terms.undecided_s}}};
 }
 
 std::string plots_of(const RunReport& run) {
@@ -80,8 +82,9 @@ std::string figures_of(const RunReport& run) {
   for (const Figure& figure : run.figures) {
     const std::string value =
         figure.unit.empty() ? fmt::format("{:.5g}", figure.value) : fmt::format("{:.3f}", figure.value);
-    html += fmt::format("<tr><td>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"soft\">{}</td></tr>\n",
-                        escaped(figure.name), value, escaped(figure.unit), name_of(figure.source));
+    const std::string most = figure.at_most ? fmt::format(", at most {:.3f}", *figure.at_most) : "";
+    html += fmt::format("<tr><td>{}</td><td class=\"n\">{}</td><td>{}{}</td><td class=\"soft\">{}</td></tr>\n",
+                        escaped(figure.name), value, escaped(figure.unit), most, name_of(figure.source));
   }
   return html + "</table></div>\n";
 }
@@ -123,10 +126,10 @@ std::string published_beside(const RunReport& run) {
 }
 
 std::string section_of(const RunReport& run) {
-  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.path),
+  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.name()),
                      escaped(run.benchmark), escaped(run.division), escaped(run.organisation), escaped(run.status)) +
-         paragraphs(run.labels, "label") + plots_of(run) + figures_of(run) + epochs_of(run) + published_beside(run) +
-         paragraphs(run.notes, "soft");
+         paragraphs(run.labels, "label") + paragraphs(run.notes, "soft") + plots_of(run) + figures_of(run) +
+         epochs_of(run) + published_beside(run);
 }
 
 std::string side_by_side(std::span<const RunReport> runs) {
@@ -136,7 +139,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
       "<div class=\"scroll\"><table><tr><th>run</th><th class=\"n\">run s</th><th class=\"n\">time to train s</th>"
       "<th class=\"n\">with staging s</th><th class=\"n\">epochs</th><th class=\"n\">samples/s</th></tr>\n";
   for (const RunReport& run : runs) {
-    html += fmt::format("<tr><td>{}</td>", escaped(run.path));
+    html += fmt::format("<tr><td>{}</td>", escaped(run.name()));
     for (const char* name :
          {"run", "time to train", "time to train with staging", "epochs to target", "samples/s median epoch"}) {
       const Figure* figure = run.find(name);
@@ -148,9 +151,10 @@ std::string side_by_side(std::span<const RunReport> runs) {
   }
   const Score score = olympic_score(runs);
   return report::stacked_bars("Runs side by side", bars, "s") + html + "</table></div>\n" +
-         (score.minutes ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b> [logged]</p>\n",
-                                      *score.minutes)
-                        : fmt::format("<p>No olympic mean: {}.</p>\n", escaped(score.why_not)));
+         (score.minutes
+              ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b>{} [logged]</p>\n",
+                            *score.minutes, score.at_most ? fmt::format(", at most {:.4f} min,", *score.at_most) : "")
+              : fmt::format("<p>No olympic mean: {}.</p>\n", escaped(score.why_not)));
 }
 
 }  // namespace

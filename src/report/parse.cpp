@@ -3,6 +3,7 @@
 #include "report/parse.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -41,7 +42,7 @@ std::optional<Json> json_beside(const std::filesystem::path& path, std::vector<s
   return std::nullopt;
 }
 
-void read_outcome(const Json& document, RunFiles& run) {
+void read_outcome(const Json& document, Companions& run) {
   const auto figures = document.find("figures");
   if (figures != document.end() && figures->is_object()) {
     for (const auto& [name, value] : figures->items())
@@ -61,7 +62,7 @@ double number_in(const Json& object, const char* key) {
   return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
 }
 
-void read_staging(const Json& document, RunFiles& run) {
+void read_staging(const Json& document, Companions& run) {
   const auto splits = document.find("splits");
   if (splits == document.end() || !splits->is_object()) return;
   run.staged_bytes = run.staging_s = 0.0;
@@ -104,17 +105,9 @@ std::vector<Row> rows_of(const std::string& text) {
 
 }  // namespace
 
-RunFiles read_run_files(const std::filesystem::path& log) {
-  RunFiles run;
-  run.path = log.string();
-  const std::optional<std::string> text = text_in(log);
-  if (!text) throw refused(log, "is no file that can be read", "name a log or the results folder of a run");
-  run.records = read_log(*text);
-  if (run.records.empty())
-    throw refused(log, "has no \":::MLLOG\" record that can be read",
-                  "name an MLPerf log (trainmark check tells more)");
+Companions read_companions(const std::filesystem::path& log) {
+  Companions run;
   const std::filesystem::path folder = log.parent_path();
-  // Only the log of a results folder has companions: beside anyone's log another run's files may lie.
   if (log.filename() != "mlperf.log") return run;
   if (const auto document = json_beside(folder / "run.json", run.notes)) read_outcome(*document, run);
   if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
@@ -134,9 +127,24 @@ std::optional<double> number_of(const Metadata& metadata, std::string_view key) 
   return std::nullopt;
 }
 
-std::optional<double> number_of(const std::vector<LogRecord>& records, std::string_view key) {
-  const auto found = std::find_if(records.begin(), records.end(), [key](const auto& each) { return each.key == key; });
-  return found == records.end() ? std::nullopt : number_of(found->value);
+std::string shown(const EventValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  const auto* list = std::get_if<std::vector<double>>(&value);
+  if (list != nullptr) return fmt::format("[{}]", fmt::join(*list, ", "));
+  std::optional<double> number = number_of(value);
+  if (text != nullptr) {
+    double read = 0.0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), read);
+    if (error != std::errc{} || end != text->data() + text->size()) return *text;
+    number = read;
+  }
+  return number ? fmt::format("{}", *number) : std::string();
+}
+
+std::string text_in(const Metadata& metadata, std::string_view key) {
+  for (const auto& [name, value] : metadata)
+    if (name == key) return shown(value);
+  return {};
 }
 
 std::string text_of(const std::vector<LogRecord>& records, std::string_view key) {
@@ -147,6 +155,21 @@ std::string text_of(const std::vector<LogRecord>& records, std::string_view key)
   return {};
 }
 
+std::optional<double> RunFiles::number(std::string_view key) const {
+  for (const auto* records : {&log.records, &log.inherited}) {
+    const auto found = std::ranges::find(*records, key, &LogRecord::key);
+    if (found != records->end()) return number_of(found->value);
+  }
+  return std::nullopt;
+}
+
+std::string RunFiles::text(std::string_view key) const {
+  const std::string own = text_of(log.records, key);
+  return own.empty() ? text_of(log.inherited, key) : own;
+}
+
+bool is_metric(const LogRecord& record) { return record.key == "eval_error" || record.key == "eval_accuracy"; }
+
 }  // namespace trainmark::report
 
 namespace trainmark {
@@ -155,9 +178,11 @@ std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path) 
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::exists(path, error))
-    throw report::refused(path, "does not exist", "name a log or the results folder of a run");
+    throw report::refused(path, error ? fmt::format("cannot be read: {}", error.message()) : "does not exist",
+                          "name a log or the results folder of a run");
   if (!fs::is_directory(path, error)) return {path};
-  if (fs::exists(path / "mlperf.log", error)) return {path / "mlperf.log"};
+  for (const char* name : {"mlperf.log", "mlperf.log.gz"})  // reading the second says what to do with it
+    if (fs::exists(path / name, error)) return {path / name};
   std::vector<fs::path> logs;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;

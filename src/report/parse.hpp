@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "report/attempts.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::report {
@@ -14,9 +15,8 @@ namespace trainmark::report {
 /// A row of epochs.csv by column name; what is no number is left out.
 using Row = std::map<std::string, double>;
 
-struct RunFiles {
-  std::string path;
-  std::vector<LogRecord> records;
+/// What lies beside a results folder's log.
+struct Companions {
   std::map<std::string, double> figures;          ///< of run.json
   std::vector<std::string> labels;                ///< of run.json
   std::string status;                             ///< of run.json
@@ -25,13 +25,27 @@ struct RunFiles {
   std::vector<std::string> notes;                 ///< files that are there but cannot be used
 };
 
-/// Raises Error{usage} for a log that cannot be read or has no record. Files beside it may be missing or broken.
-[[nodiscard]] RunFiles read_run_files(const std::filesystem::path& log);
+/// Files may be missing or broken. None for a log that is not a results folder's: beside anyone's log another run's
+/// files may lie.
+[[nodiscard]] Companions read_companions(const std::filesystem::path& log);
 
-/// The first value of `key` as a number or a text; none where it is missing or of another type.
-[[nodiscard]] std::optional<double> number_of(const std::vector<LogRecord>& records, std::string_view key);
+/// One attempt's log and what lies beside it.
+struct RunFiles {
+  std::string path;
+  Attempt log;
+  Companions beside;
+  /// The first value of `key` as a number or a text; none where it is missing or of another type.
+  [[nodiscard]] std::optional<double> number(std::string_view key) const;
+  [[nodiscard]] std::string text(std::string_view key) const;
+};
+
 [[nodiscard]] std::string text_of(const std::vector<LogRecord>& records, std::string_view key);
 [[nodiscard]] std::optional<double> number_of(const EventValue& value);
 [[nodiscard]] std::optional<double> number_of(const Metadata& metadata, std::string_view key);
+/// A text or number as text, equal for equal numbers: 3, 3.0 and "3" are one name; empty for anything else.
+[[nodiscard]] std::string text_in(const Metadata& metadata, std::string_view key);
+[[nodiscard]] std::string shown(const EventValue& value);
+/// eval_error and eval_accuracy: what the targets are set for.
+[[nodiscard]] bool is_metric(const LogRecord& record);
 
 }  // namespace trainmark::report

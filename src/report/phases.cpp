@@ -1,107 +1,300 @@
-// A sweep over the records in the order of the log. Time between two records goes to the innermost open phase, so that
-// the phases add up to the clock by construction, however a program nests its epochs, blocks and evaluations.
+// A sweep over the records in the order of the log. Time between two records goes to one phase, so that the phases add
+// up to the clock by construction; where a record that would decide is missing, to none of them.
 #include "report/phases.hpp"
 
-#include <algorithm>
+#include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "report/intervals.hpp"
 #include "report/parse.hpp"
 
 namespace trainmark::report {
 namespace {
 
-bool has_epochs(const std::vector<LogRecord>& records) {
-  return std::any_of(records.begin(), records.end(), [](const auto& each) { return each.key == "epoch_start"; });
-}
-
 /// Logs of others may hold any number; what counts no epochs is as good as missing.
-std::optional<int> count_in(const Metadata& metadata, std::string_view key) {
+std::optional<int> count_in(const Metadata& metadata, std::string_view key, double most) {
   const auto number = number_of(metadata, key);
-  if (!number || !(*number >= 0.0 && *number <= 1e6)) return std::nullopt;
+  if (!number || !(*number >= 0.0 && *number <= most)) return std::nullopt;
   return static_cast<int>(*number);
 }
 
+/// Lost, and of a key that may have started or ended something.
+bool may_bound(const LogFlaw& flaw) {
+  return flaw.lost && (flaw.key.empty() || flaw.key.ends_with("_start") || flaw.key.ends_with("_stop"));
+}
+
+constexpr std::size_t most_notes = 6;       // of a kind; then a count
+constexpr double step_that_matters = 0.01;  // of an epoch: a clock that goes back further takes its rate away
+
 class Sweep {
  public:
-  /// ResNet logs may have blocks of several epochs; blocks count only where epochs are not logged.
-  explicit Sweep(bool epochs)
-      : start_(epochs ? "epoch_start" : "block_start"), stop_(epochs ? "epoch_stop" : "block_stop") {}
-
-  /// False once the clock has stopped.
-  bool take(const LogRecord& record) {
-    advance(record.time_ms);
-    if (record.key == "run_start" && !phases_.started) {
-      phases_.started = true;
-    } else if (record.key == "run_stop" && phases_.started) {
-      phases_.finished = true;
-      for (const auto& [name, value] : record.metadata)
+  Sweep(std::span<const LogRecord> records, std::span<const LogFlaw> flaws) : flaws_(flaws) {
+    const auto starts = std::ranges::find(records, "run_start", &LogRecord::key);
+    run_start_ = static_cast<std::size_t>(starts - records.begin());
+    const auto stops =
+        std::find_if(starts, records.end(), [](const LogRecord& each) { return each.key == "run_stop"; });
+    phases_.finished = stops != records.end();
+    records_ = phases_.finished ? records.first(static_cast<std::size_t>(stops - records.begin()) + 1) : records;
+    if (phases_.finished) {
+      for (const auto& [name, value] : stops->metadata)
         if (const auto* text = std::get_if<std::string>(&value); text != nullptr && name == "status")
           phases_.status = *text;
-      return false;
     }
-    if (record.key == "staging_start") ++staging_;
-    if (record.key == "staging_stop") staging_ = std::max(0, staging_ - 1);
-    if (phases_.started) take_training(record);
-    return true;
+    intervals_ = intervals_of(records_, run_start_);
   }
 
   Phases result() {
-    phases_.run_s = phases_.staging_s + phases_.training_s + phases_.evaluation_s + phases_.rest_s;
+    for (const Interval& interval : intervals_) {
+      by_start_.push_back(&interval);
+      if (interval.activity == Activity::training) add_epoch(interval);
+    }
+    std::ranges::stable_sort(by_start_, {}, &Interval::start_low);
+    double last_ms = phases_.start_ms = records_.front().time_ms;
+    for (std::size_t at = 1; at < records_.size(); ++at) {
+      // A clock that goes back must not take time away from a phase, nor give it twice.
+      const double now_ms = records_[at].time_ms;
+      const double seconds = std::max(0.0, now_ms - last_ms) / 1000.0;
+      last_ms = std::max(last_ms, now_ms);
+      if (at == run_start_) phases_.start_ms = last_ms;
+      enter(at);
+      at > run_start_ ? spend(at, seconds) : spend_outside(at, seconds);
+      if (at > run_start_) look_at_clock(at);
+      if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
+    }
+    phases_.stop_ms = last_ms;
+    phases_.run_s =
+        phases_.staging_s + phases_.training_s + phases_.evaluation_s + phases_.rest_s + phases_.undecided_s;
+    judge_epochs();
+    tell();
     return std::move(phases_);
   }
 
  private:
-  void take_training(const LogRecord& record) {
-    if (record.key == "eval_start") ++evaluations_;
-    if (record.key == "eval_stop") evaluations_ = std::max(0, evaluations_ - 1);
-    if (record.key == stop_ && training_ > 0 && --training_ == 0) phases_.epochs.back().whole = true;
-    if (record.key == start_ && training_++ == 0) {
-      EpochReport epoch;
-      epoch.epochs = std::max(1, count_in(record.metadata, "epoch_count").value_or(1));
-      epoch.number = (phases_.epochs.empty() ? 0 : phases_.epochs.back().number) + epoch.epochs;
-      if (const auto first = count_in(record.metadata, "first_epoch_num"))
-        epoch.number = *first + epoch.epochs - 1;
-      else if (const auto number = count_in(record.metadata, "epoch_num"))
-        epoch.number = *number;
-      phases_.epochs.push_back(epoch);
-    }
-    const bool is_metric = record.key == "eval_error" || record.key == "eval_accuracy";
-    if (is_metric && !phases_.epochs.empty()) phases_.epochs.back().metric = number_of(record.value);
+  void add_epoch(const Interval& interval) {
+    const Metadata& metadata = interval.named().metadata;
+    EpochReport epoch;
+    epoch.epochs = std::max(1, count_in(metadata, "epoch_count", 1e6).value_or(1));
+    epoch.number = (phases_.epochs.empty() ? 0 : phases_.epochs.back().number) + epoch.epochs;
+    if (const auto first = count_in(metadata, "first_epoch_num", 1e9))
+      epoch.number = *first + epoch.epochs - 1;
+    else if (const auto number = count_in(metadata, "epoch_num", 1e9))
+      epoch.number = *number;
+    epoch.whole = interval.whole();
+    named_.try_emplace(text_in(metadata, "epoch_num"), phases_.epochs.size());
+    index_[&interval] = phases_.epochs.size();
+    phases_.epochs.push_back(epoch);
+    trainings_.push_back(&interval);
+    back_s_.push_back(0.0);
   }
 
-  void advance(double now_ms) {
-    // A clock that goes back (check complains about it) must not take time away from a phase.
-    const double seconds = any_ ? std::max(0.0, now_ms - last_ms_) / 1000.0 : 0.0;
-    last_ms_ = any_ ? std::max(last_ms_, now_ms) : now_ms;
-    any_ = true;
-    if (!phases_.started) {
-      if (staging_ > 0) phases_.staging_outside_s += seconds;
-    } else if (staging_ > 0) {
-      phases_.staging_s += seconds;
-    } else if (evaluations_ > 0) {
-      phases_.evaluation_s += seconds;
-      if (!phases_.epochs.empty()) phases_.epochs.back().evaluation_s += seconds;
-    } else if (training_ > 0) {
-      phases_.training_s += seconds;
-      phases_.epochs.back().train_s += seconds;
-    } else {
-      phases_.rest_s += seconds;
+  /// Keeps `active_` to the intervals that may hold the time before record `at`, and counts the epochs begun.
+  void enter(std::size_t at) {
+    std::erase_if(active_, [at](const Interval* each) { return each->stop_high < at; });
+    for (; next_ < by_start_.size() && by_start_[next_]->start_low < at; ++next_)
+      if (by_start_[next_]->may_hold(at)) active_.push_back(by_start_[next_]);
+    while (begun_ < trainings_.size() && trainings_[begun_]->start_high < at)
+      ++begun_;
+  }
+
+  void spend_outside(std::size_t at, double seconds) {
+    bool holds = false, may_hold = false;
+    for (const Interval* each : active_) {
+      holds = holds || each->holds(at);
+      may_hold = may_hold || each->may_hold(at);
+    }
+    if (holds)
+      phases_.staging_outside_s += seconds;
+    else if (may_hold)
+      phases_.staging_outside_more_s += seconds;
+  }
+
+  /// The epoch that a record names, if it has begun; else the latest.
+  [[nodiscard]] std::optional<std::size_t> epoch_of(const LogRecord& record) const {
+    const std::string name = text_in(record.metadata, "epoch_num");
+    const auto found = name.empty() ? named_.end() : named_.find(name);
+    if (found != named_.end() && found->second < begun_) return found->second;
+    return begun_ == 0 ? std::nullopt : std::optional(begun_ - 1);
+  }
+
+  /// Of what another epoch left, while `training` goes on: both have the time, and training goes first.
+  [[nodiscard]] bool is_beside(const Interval& evaluation, const Interval* training) const {
+    if (training == nullptr || !names_other(evaluation.named(), training->named())) return false;
+    const auto own = named_.find(text_in(evaluation.named().metadata, "epoch_num"));
+    return own != named_.end() && trainings_[own->second]->start_high < training->start_high;
+  }
+
+  void spend(std::size_t at, double seconds) {
+    const Interval* training = nullptr;
+    int trainings = 0;
+    for (const Interval* each : active_) {
+      if (each->activity != Activity::training) continue;
+      if (training == nullptr) training = each;
+      trainings += each->holds(at);
+    }
+    // By what has the time first; evaluations beside training are the last to have it.
+    static constexpr Phase order[] = {Phase::staging, Phase::evaluation, Phase::training, Phase::evaluation,
+                                      Phase::rest};
+    std::size_t sure = 4;
+    bool may[5] = {};
+    const Interval* evaluation = nullptr;
+    for (const Interval* each : active_) {
+      const std::size_t rank = each->activity == Activity::staging    ? 0
+                               : each->activity == Activity::training ? 2
+                               : is_beside(*each, training)           ? 3
+                                                                      : 1;
+      may[rank] = true;
+      if (!each->holds(at)) continue;
+      sure = std::min(sure, rank);
+      if (each->activity == Activity::evaluation && evaluation == nullptr) evaluation = each;
+    }
+    const std::size_t first = static_cast<std::size_t>(std::find(may, may + 4, true) - may);
+    if (order[first] != order[sure]) {
+      phases_.undecided_s += seconds;
+      phases_.more_s[order[sure]] += seconds;
+      for (std::size_t rank = 0; rank < sure; ++rank)
+        if (may[rank] && order[rank] != order[sure]) phases_.more_s[order[rank]] += seconds;
+      for (const Interval* each : active_)
+        if (each->activity == Activity::training && seconds > 0.0) phases_.epochs[index_[each]].whole = false;
+      return;
+    }
+    switch (order[sure]) {
+      case Phase::staging:
+        phases_.staging_s += seconds;
+        break;
+      case Phase::evaluation:
+        phases_.evaluation_s += seconds;
+        if (const auto epoch = epoch_of(evaluation->named())) phases_.epochs[*epoch].evaluation_s += seconds;
+        break;
+      case Phase::training:
+        phases_.training_s += seconds;
+        phases_.epochs[index_[training]].train_s += seconds;
+        if (trainings > 1) overlap();
+        beside(at, seconds, training);
+        break;
+      case Phase::rest:
+        phases_.rest_s += seconds;
     }
   }
 
-  std::string_view start_, stop_;
+  /// Of epochs that overlap nobody can tell how long one took.
+  void overlap() {
+    for (const Interval* each : active_)
+      if (each->activity == Activity::training) phases_.epochs[index_[each]].whole = false;
+    overlapped_ = true;
+  }
+
+  void beside(std::size_t at, double seconds, const Interval* training) {
+    bool any = false;
+    for (const Interval* each : active_) {
+      if (each->activity != Activity::evaluation || !each->holds(at) || !is_beside(*each, training)) continue;
+      any = true;
+      if (const auto epoch = epoch_of(each->named())) phases_.epochs[*epoch].evaluation_s += seconds;
+    }
+    if (any) phases_.evaluation_beside_s += seconds;
+  }
+
+  void look_at_clock(std::size_t at) {
+    const LogRecord& before = records_[at - 1];
+    const LogRecord& now = records_[at];
+    const double seconds = (now.time_ms - before.time_ms) / 1000.0;
+    if (seconds < 0.0) {
+      phases_.clock_back_s -= seconds;
+      back_.push_back(fmt::format("{} is {:.3f} s before the record above it", shown(now), -seconds));
+      for (const Interval* each : active_)
+        if (each->activity == Activity::training) back_s_[index_[each]] -= seconds;
+    }
+    gaps_[{before.key, now.key}].push_back({seconds, now.line});
+  }
+
+  void metric(const LogRecord& record) {
+    const auto value = number_of(record.value);
+    const auto epoch = epoch_of(record);
+    if (value && epoch) phases_.epochs[*epoch].metric = *value;
+    if (!epoch) ++stray_metrics_;
+  }
+
+  void judge_epochs() {
+    for (std::size_t i = 0; i < trainings_.size(); ++i) {
+      EpochReport& epoch = phases_.epochs[i];
+      const auto inside = [&interval = *trainings_[i]](const LogFlaw& flaw) {
+        return may_bound(flaw) && interval.start->line <= flaw.line && flaw.line <= interval.stop->line;
+      };
+      if (epoch.whole && std::ranges::any_of(flaws_, inside)) epoch.whole = false;
+      if (back_s_[i] > step_that_matters * epoch.train_s) epoch.whole = false;
+    }
+  }
+
+  void note(std::vector<std::string> texts, std::string_view what) {
+    const std::size_t shown = std::min(texts.size(), most_notes);
+    phases_.notes.insert(phases_.notes.end(), texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(shown));
+    if (texts.size() > shown) phases_.notes.push_back(fmt::format("and {} more {}", texts.size() - shown, what));
+  }
+
+  [[nodiscard]] std::string told(const Interval& interval) const {
+    const std::string& key = interval.named().key;
+    const std::string kind = key.substr(0, key.rfind('_'));
+    if (interval.cut) return fmt::format("{} is not closed: the log ends in it", shown(interval.named()));
+    const bool stop = interval.start != nullptr;
+    const auto [low, high] =
+        stop ? std::pair(interval.stop_low, interval.stop_high) : std::pair(interval.start_low, interval.start_high);
+    const double seconds = std::max(0.0, records_[high].time_ms - records_[low].time_ms) / 1000.0;
+    const std::string missing = fmt::format("{} has no {}_{}", shown(interval.named()), kind, stop ? "stop" : "start");
+    if (low == high) return fmt::format("{}: it is taken to last until {}", missing, shown(records_[high]));
+    return fmt::format("{}: it {} between {} and {}, so {:.3f} s are not decided", missing, stop ? "ended" : "began",
+                       shown(records_[low]), shown(records_[high]), seconds);
+  }
+
+  void tell() {
+    std::vector<std::string> unpaired;
+    for (const Interval& interval : intervals_)
+      if (!interval.whole()) unpaired.push_back(told(interval));
+    note(std::move(unpaired), "starts without stops or stops without starts");
+    if (!back_.empty())
+      back_.insert(back_.begin(),
+                   fmt::format("the clock went back {} times, by {:.3f} s in all: times are at least what "
+                               "stands here, and at most that much longer",
+                               back_.size(), phases_.clock_back_s));
+    note(std::move(back_), "times that go back");
+    for (auto& [keys, gaps] : gaps_) {
+      std::ranges::sort(gaps, std::greater{});
+      if (gaps.size() < 3 || gaps[0].first < 10.0 * gaps[1].first || gaps[0].first - gaps[1].first < 60.0) continue;
+      phases_.notes.push_back(
+          fmt::format("{:.3f} s pass before {} of line {}, {:.3f} s at most elsewhere: the clock was "
+                      "set forward, or the run stood still; figures hold this time",
+                      gaps[0].first, keys.second, gaps[0].second, gaps[1].first));
+    }
+    if (overlapped_) phases_.notes.push_back("epochs overlap: those have no rate");
+    if (phases_.evaluation_beside_s > 0.0)
+      phases_.notes.push_back(
+          fmt::format("evaluations of earlier epochs ran beside training for {:.3f} s, which count "
+                      "as training",
+                      phases_.evaluation_beside_s));
+    if (stray_metrics_ > 0)
+      phases_.notes.push_back(fmt::format("{} metrics stand before any epoch and are left out", stray_metrics_));
+  }
+
+  std::span<const LogRecord> records_;
+  std::span<const LogFlaw> flaws_;
+  std::size_t run_start_ = 0;
+  std::vector<Interval> intervals_;
+  std::vector<const Interval*> by_start_, trainings_, active_;
+  std::map<const Interval*, std::size_t> index_;  // of the epoch that a training is
+  std::map<std::string, std::size_t> named_;      // epochs by their epoch_num
+  std::size_t next_ = 0, begun_ = 0;
+  std::vector<double> back_s_;
+  std::vector<std::string> back_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::pair<double, int>>> gaps_;  // and their lines
+  int stray_metrics_ = 0;
+  bool overlapped_ = false;
   Phases phases_;
-  int staging_ = 0, evaluations_ = 0, training_ = 0;
-  bool any_ = false;
-  double last_ms_ = 0.0;
 };
 
 }  // namespace
 
-Phases cut_into_phases(const std::vector<LogRecord>& records) {
-  Sweep sweep(has_epochs(records));
-  for (const LogRecord& record : records)
-    if (!sweep.take(record)) break;
-  return sweep.result();
+Phases cut_into_phases(std::span<const LogRecord> records, std::span<const LogFlaw> flaws) {
+  return Sweep(records, flaws).result();
 }
 
 }  // namespace trainmark::report

@@ -1,5 +1,5 @@
 // From what a run left behind to its figures. The log decides about times and outcome; the files beside it add what a
-// log cannot hold.
+// log cannot hold. Rates are rates.cpp's.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -8,20 +8,15 @@
 
 #include "report/parse.hpp"
 #include "report/phases.hpp"
+#include "report/rates.hpp"
 
 namespace trainmark {
 namespace {
 
-using report::number_of;
+using report::median_of;
+using report::Phase;
 using report::Phases;
 using report::RunFiles;
-
-double median_of(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
 
 struct Goal {
   std::string_view benchmark;
@@ -34,179 +29,155 @@ constexpr Goal goals[] = {{"cosmoflow", 0.124, true},
                           {"oc20", 0.036, true},
                           {"openfold", 0.8, false}};
 
+/// The rules' bounds on the other side: an error of 0 or less and an accuracy beyond 1 are mistakes.
 bool reaches(const RunReport& run, double metric) {
   if (!run.target || std::isnan(metric)) return false;
-  return run.lower_is_better ? metric <= *run.target : metric >= *run.target;
+  return run.lower_is_better ? metric <= *run.target && metric > 0.0 : metric >= *run.target && metric <= 1.0;
 }
 
 void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.path = files.path;
-  run.benchmark = report::text_of(files.records, "submission_benchmark");
-  run.division = report::text_of(files.records, "submission_division");
-  run.organisation = report::text_of(files.records, "submission_org");
-  run.platform = report::text_of(files.records, "submission_platform");
-  // A log knows success and aborted only; run.json tells fixed work from a run that broke off.
-  run.status = files.status.empty() ? phases.status : files.status;
+  run.part = files.log.part;
+  run.attempt = files.log.number;
+  run.attempts = files.log.count;
+  run.benchmark = files.text("submission_benchmark");
+  run.division = files.text("submission_division");
+  run.organisation = files.text("submission_org");
+  run.platform = files.text("submission_platform");
   run.finished = phases.finished;
+  // A log knows success and aborted only; run.json tells fixed work from a run that broke off.
+  const std::string& beside = files.beside.status;
+  const bool agree = (beside == "success") == (phases.status == "success");
+  run.status = beside.empty() || (phases.finished && !agree) ? phases.status : beside;
+  if (!beside.empty() && phases.finished && !agree)
+    run.notes.push_back(fmt::format("run.json says {}, the log {}: the log decides", beside,
+                                    phases.status.empty() ? "nothing" : phases.status));
   for (const Goal& goal : goals) {
     if (goal.benchmark != run.benchmark) continue;
     run.target = goal.target;
     run.lower_is_better = goal.lower_is_better;
   }
-  if (const auto own = files.figures.find("target_metric"); own != files.figures.end()) run.target = own->second;
+  const auto own = files.beside.figures.find("target_metric");
+  if (own != files.beside.figures.end()) run.target = own->second;
   if (run.status == "fixed_work_done") run.target.reset();  // the config's default, which nobody aimed at
-}
-
-/// What epochs.csv knows is measured by the run's own steady clock and counts the samples that were really trained.
-void add_measured_epochs(RunReport& run, const RunFiles& files) {
-  for (EpochReport& epoch : run.epochs) {
-    for (const report::Row& row : files.epochs) {
-      if (row.at("epoch") != epoch.number) continue;
-      const auto take = [&row](const char* name, std::optional<double>& into) {
-        if (const auto found = row.find(name); found != row.end()) into = found->second;
-      };
-      take("wait_for_input_s", epoch.wait_for_input_s);
-      take("samples_per_s", epoch.samples_per_s);
-      if (epoch.samples_per_s) epoch.rate_source = FigureSource::measured;
-      if (!epoch.metric) take("eval_metric", epoch.metric);
-    }
-  }
-}
-
-void set_epochs(RunReport& run, const RunFiles& files, const Phases& phases) {
-  run.epochs = phases.epochs;
-  add_measured_epochs(run, files);
-  const auto samples = number_of(files.records, "train_samples");
-  const bool succeeded = run.finished && (run.status.empty() || run.status == "success");
-  std::vector<double> times;
-  for (EpochReport& epoch : run.epochs) {
-    // Programs close what is open when they end early, and fixed work may end within an epoch.
-    if (!succeeded && &epoch == &run.epochs.back()) epoch.whole = epoch.rate_source == FigureSource::measured;
-    if (!epoch.whole) continue;
-    if (!epoch.samples_per_s && samples && epoch.train_s > 0.0)
-      epoch.samples_per_s = *samples * epoch.epochs / epoch.train_s;
-    times.push_back(epoch.train_s / epoch.epochs);
-  }
-  const double median = median_of(times);
-  for (EpochReport& epoch : run.epochs)
-    epoch.slow = times.size() >= 3 && epoch.train_s / epoch.epochs > 1.5 * median;
 }
 
 void set_terms(RunReport& run, const Phases& phases) {
   run.run_s = phases.run_s;
+  run.start_ms = phases.start_ms;
+  run.stop_ms = phases.stop_ms;
   run.staging_outside_s = phases.staging_outside_s;
   TimeTerms& terms = run.terms;
-  terms = {phases.staging_s, phases.training_s, 0.0, phases.evaluation_s, phases.rest_s};
+  terms = {phases.staging_s, phases.training_s, 0.0, phases.evaluation_s, phases.rest_s, phases.undecided_s};
   std::vector<double> others;
   for (const EpochReport& epoch : run.epochs)
     if (&epoch != &run.epochs.front() && epoch.whole) others.push_back(epoch.train_s / epoch.epochs);
   if (others.size() < 2) return;  // no median worth the name
   const EpochReport& first = run.epochs.front();
+  if (!first.whole) return;
   terms.cold_first_epoch_s = std::clamp(first.train_s - median_of(others) * first.epochs, 0.0, first.train_s);
   terms.training_s -= terms.cold_first_epoch_s;
 }
 
-void add_time_figures(RunReport& run, const RunFiles& files) {
-  const auto add = [&run](const char* name, double value, const char* unit, FigureSource source) {
-    run.figures.push_back({name, value, unit, source});
+void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phases) {
+  /// `more` seconds may belong to it besides: undecided ones, and what a clock hid that went back.
+  const auto add = [&run](const char* name, double value, const char* unit, FigureSource source, double more = 0.0) {
+    run.figures.push_back({name, value, unit, source, more > 0.0 ? std::optional(value + more) : std::nullopt});
+  };
+  const auto more = [&phases](Phase phase) {
+    const auto found = phases.more_s.find(phase);
+    return phases.clock_back_s + (found == phases.more_s.end() ? 0.0 : found->second);
   };
   using enum FigureSource;
-  add("run", run.run_s, "s", logged);
-  if (run.target_met) {
-    add("time to train", run.run_s, "s", logged);
-    add("time to train with staging", run.run_s + run.staging_outside_s, "s", logged);
-    add("time to train without staging", run.run_s - run.terms.staging_s, "s", logged);
+  if (run.attempts > 1) {
+    add("attempt", run.attempt, "", logged);
+    add("attempts in the file", run.attempts, "", logged);
   }
-  add("staging outside the clock", run.staging_outside_s, "s", logged);
-  add("term staging inside the clock", run.terms.staging_s, "s", logged);
-  add("term training", run.terms.training_s, "s", logged);
+  const double back = phases.clock_back_s, outside = phases.staging_outside_more_s;
+  add("run", run.run_s, "s", logged, back);
+  if (run.target_met) {
+    add("time to train", run.run_s, "s", logged, back);
+    add("time to train with staging", run.run_s + run.staging_outside_s, "s", logged, back + outside);
+    // What may be staging besides would be taken away too: no bound, so no figure.
+    if (!phases.more_s.contains(Phase::staging))
+      add("time to train without staging", run.run_s - run.terms.staging_s, "s", logged, back);
+  }
+  add("staging outside the clock", run.staging_outside_s, "s", logged, outside);
+  add("term staging inside the clock", run.terms.staging_s, "s", logged, more(Phase::staging));
+  add("term training", run.terms.training_s, "s", logged, more(Phase::training));
   add("term cold first epoch", run.terms.cold_first_epoch_s, "s", modelled);
-  add("term evaluation", run.terms.evaluation_s, "s", logged);
-  add("term rest", run.terms.rest_s, "s", logged);
-  const auto steps = files.figures.find("steps");
-  const auto step = files.figures.find("step_median_s");
-  if (steps != files.figures.end() && step != files.figures.end()) {
+  add("term evaluation", run.terms.evaluation_s, "s", logged, more(Phase::evaluation));
+  add("term rest", run.terms.rest_s, "s", logged, more(Phase::rest));
+  if (run.terms.undecided_s > 0.0) add("term undecided", run.terms.undecided_s, "s", logged);
+  if (phases.evaluation_beside_s > 0.0) add("evaluation beside training", phases.evaluation_beside_s, "s", logged);
+  const auto steps = files.beside.figures.find("steps");
+  const auto step = files.beside.figures.find("step_median_s");
+  if (steps != files.beside.figures.end() && step != files.beside.figures.end()) {
     add("steps", steps->second, "", measured);
     add("median step", step->second * 1e3, "ms", measured);
     add("steps x median step", steps->second * step->second, "s", modelled);
   }
-  const auto upload = files.figures.find("upload_s");
-  const auto exposed = files.figures.find("upload_exposed_s");
-  if (steps != files.figures.end() && steps->second > 0.0 && upload != files.figures.end() &&
-      exposed != files.figures.end()) {
+  const auto upload = files.beside.figures.find("upload_s");
+  const auto exposed = files.beside.figures.find("upload_exposed_s");
+  if (steps != files.beside.figures.end() && steps->second > 0.0 && upload != files.beside.figures.end() &&
+      exposed != files.beside.figures.end()) {
     add("upload a step", upload->second / steps->second * 1e3, "ms", measured);
     add("upload a step, exposed", exposed->second / steps->second * 1e3, "ms", measured);
   }
-  if (files.staged_bytes && files.staging_s && *files.staged_bytes > 0.0) {
-    add("staged", *files.staged_bytes / 1048576.0, "MiB", measured);
-    if (*files.staging_s > 0.0)
-      add("staging rate", *files.staged_bytes / 1048576.0 / *files.staging_s, "MiB/s", measured);
+  if (files.beside.staged_bytes && files.beside.staging_s && *files.beside.staged_bytes > 0.0) {
+    add("staged", *files.beside.staged_bytes / 1048576.0, "MiB", measured);
+    if (*files.beside.staging_s > 0.0)
+      add("staging rate", *files.beside.staged_bytes / 1048576.0 / *files.beside.staging_s, "MiB/s", measured);
   }
 }
 
-double processes_of(const RunFiles& files) {
-  if (const auto ranks = number_of(files.records, "number_of_ranks")) return *ranks;
-  if (const auto ranks = files.figures.find("ranks"); ranks != files.figures.end()) return ranks->second;
-  return number_of(files.records, "number_of_nodes").value_or(0.0) *
-         number_of(files.records, "accelerators_per_node").value_or(0.0);
+/// Whether the first epoch is the run's: one that goes on from a checkpoint has no time to train of its own.
+bool from_scratch(const RunReport& run, const RunFiles& files) {
+  const auto lost = [](const LogFlaw& flaw) { return flaw.lost; };
+  if (run.epochs.empty() || std::ranges::any_of(files.log.flaws, lost)) return true;
+  const EpochReport& first = run.epochs.front();
+  const int step = report::epoch_step(run.epochs);
+  const double batch = files.number("global_batch_size").value_or(0.0);
+  if (run.epochs.size() == 1 && batch > 1.0 && std::fmod(first.number, batch) == 0.0) return true;  // counts samples
+  return first.number - first.epochs <= (first.epochs == 1 ? step - 1 : 0);
 }
 
-void add_rate_figures(RunReport& run, const RunFiles& files) {
-  std::vector<double> rates;
-  FigureSource source = FigureSource::measured;
-  double waited = 0.0, trained = 0.0;
-  for (const EpochReport& epoch : run.epochs) {
-    if (epoch.samples_per_s) rates.push_back(*epoch.samples_per_s);
-    if (epoch.samples_per_s && epoch.rate_source != FigureSource::measured) source = epoch.rate_source;
-    if (epoch.wait_for_input_s) {
-      waited += *epoch.wait_for_input_s;
-      trained += epoch.train_s;
-    }
-  }
-  const auto add = [&run](const char* name, double value, const char* unit, FigureSource from) {
-    run.figures.push_back({name, value, unit, from});
-  };
-  if (!rates.empty()) {
-    add("samples/s median epoch", median_of(rates), "1/s", source);
-    add("samples/s slowest epoch", *std::min_element(rates.begin(), rates.end()), "1/s", source);
-    add("samples/s fastest epoch", *std::max_element(rates.begin(), rates.end()), "1/s", source);
-    if (const double processes = processes_of(files); processes > 0.0) {
-      const bool ranks = number_of(files.records, "number_of_ranks").has_value() || files.figures.contains("ranks");
-      add(ranks ? "ranks" : "accelerators", processes, "", FigureSource::logged);
-      add(ranks ? "samples/s a rank" : "samples/s an accelerator", median_of(rates) / processes, "1/s", source);
-    }
-  }
-  if (const auto all = files.figures.find("samples_per_s"); all != files.figures.end())
-    add("samples/s over all steps", all->second, "1/s", FigureSource::measured);
-  if (trained > 0.0) add("wait for input share of training", 100.0 * waited / trained, "%", FigureSource::measured);
-}
-
-void add_learning_figures(RunReport& run, const RunFiles& files) {
+void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& phases) {
   const auto hit = std::find_if(run.epochs.begin(), run.epochs.end(),
                                 [&run](const auto& each) { return each.metric && reaches(run, *each.metric); });
   const bool succeeded = run.status.empty() || run.status == "success";
-  run.target_met = run.finished && succeeded && hit != run.epochs.end();
-  add_time_figures(run, files);
-  add_rate_figures(run, files);
-  if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::logged});
+  const bool scratch = from_scratch(run, files);
+  run.target_met = run.finished && succeeded && scratch && hit != run.epochs.end();
+  if (!scratch)
+    run.notes.push_back(
+        fmt::format("training begins with epoch {}: what came before is not in these records, so there is "
+                    "no time to train",
+                    run.epochs.front().number));
+  add_time_figures(run, files, phases);
+  report::add_rate_figures(run, files);
+  if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::given});
+  const bool samples = report::counts_samples(run.epochs, files);
   if (hit != run.epochs.end())
-    run.figures.push_back({"epochs to target", static_cast<double>(hit->number), "", FigureSource::logged});
+    run.figures.push_back(
+        {samples ? "samples to target" : "epochs to target", static_cast<double>(hit->number), "", hit->metric_source});
+  else if (run.target && run.finished && run.status == "success")
+    run.notes.push_back("status is success, but no metric reaches the target: there is no time to train");
   for (auto epoch = run.epochs.rbegin(); epoch != run.epochs.rend(); ++epoch) {
     if (!epoch->metric) continue;
-    run.figures.push_back({"last metric", *epoch->metric, "", FigureSource::logged});
+    run.figures.push_back({"last metric", *epoch->metric, "", epoch->metric_source});
     break;
   }
 }
 
 /// The config that our own logs carry; its seed and folders say nothing about speed.
 nlohmann::json config_of(const RunFiles& files) {
-  nlohmann::json config = nlohmann::json::parse(report::text_of(files.records, "trainmark_config"), nullptr, false);
+  nlohmann::json config = nlohmann::json::parse(files.text("trainmark_config"), nullptr, false);
   return config.is_object() ? config : nlohmann::json::object();
 }
 
 void set_comparability(RunReport& run, const RunFiles& files) {
   const nlohmann::json config = config_of(files);
-  for (const LogRecord& record : files.records) {
+  for (const LogRecord& record : files.log.records) {
     const auto* note = std::get_if<std::string>(&record.value);
     const bool generated = note != nullptr && note->starts_with("generated data");
     run.generated_data = run.generated_data || (record.key == "trainmark_note" && generated);
@@ -223,7 +194,7 @@ void set_comparability(RunReport& run, const RunFiles& files) {
     if (extent != model->end() && extent->is_number() && extent->get<double>() != 128.0)
       run.incomparable.push_back(fmt::format("samples of extent {}, not 128", extent->get<double>()));
   }
-  const double samples = number_of(files.records, "train_samples").value_or(0.0);
+  const double samples = files.number("train_samples").value_or(0.0);
   if (samples < 262144) run.incomparable.push_back(fmt::format("{} training samples, not 524288", samples));
 }
 
@@ -231,23 +202,50 @@ void set_configuration(RunReport& run, const RunFiles& files) {
   nlohmann::json config = config_of(files);
   for (const char* key : {"seed", "results", "watchdog"})
     config.erase(key);
-  nlohmann::json signature = {run.benchmark, run.division, run.organisation, run.platform, processes_of(files)};
+  nlohmann::json signature = {run.benchmark, run.division, run.organisation, run.platform, report::processes_of(files)};
   for (const char* key :
        {"number_of_nodes", "accelerators_per_node", "global_batch_size", "train_samples", "precision"})
-    signature.push_back(
-        fmt::format("{} {}", number_of(files.records, key).value_or(0.0), report::text_of(files.records, key)));
+    signature.push_back(fmt::format("{} {}", files.number(key).value_or(0.0), files.text(key)));
   signature.push_back(std::move(config));
   run.configuration = signature.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void add_notes(RunReport& run, const RunFiles& files) {
-  run.notes = files.notes;
+/// Lines that the log holds and the report does not, or not as they stand.
+void add_flaws(RunReport& run, const std::vector<LogFlaw>& flaws) {
+  constexpr int most = 8;
+  std::string lost;
+  int losses = 0, mended = 0;
+  for (const LogFlaw& flaw : flaws) {
+    if (flaw.lost) {
+      if (++losses <= most)
+        lost += fmt::format("{}{}{}", losses > 1 ? ", " : "", flaw.line,
+                            flaw.key.empty() ? "" : fmt::format(" ({})", flaw.key));
+    } else if (++mended <= most) {
+      run.notes.push_back(fmt::format("line {} {}: what is whole was read", flaw.line, flaw.message));
+    }
+  }
+  if (losses > 0)
+    run.notes.push_back(fmt::format("{} records cannot be read and are in no figure: line {}{}", losses, lost,
+                                    losses > most ? " ..." : ""));
+  if (mended > most) run.notes.push_back(fmt::format("and {} more such lines", mended - most));
+}
+
+void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
+  const auto append = [&run](const std::vector<std::string>& notes) {
+    run.notes.insert(run.notes.end(), notes.begin(), notes.end());
+  };
+  append(files.log.notes);
+  append(files.beside.notes);
+  add_flaws(run, files.log.flaws);
+  append(phases.notes);
   if (!run.finished)
     run.notes.push_back("the log has no run_stop: times end at its last record, there is no time to train");
   if (run.status == "aborted") run.notes.push_back("the run was aborted: there is no time to train");
   if (run.status == "fixed_work_done") run.notes.push_back("a run for fixed work: it has rates, but no time to train");
   if (std::count_if(run.epochs.begin(), run.epochs.end(), [](const auto& each) { return each.whole; }) < 3)
     run.notes.push_back("fewer than three whole epochs: no cold first epoch can be told");
+  else if (!run.epochs.front().whole)
+    run.notes.push_back("the first epoch is not whole: no cold first epoch can be told");
   for (const EpochReport& epoch : run.epochs)
     if (epoch.slow) run.notes.push_back(fmt::format("epoch {} is slow: more than 1.5 x the median", epoch.number));
   if (run.staging_outside_s > 0.0)
@@ -256,23 +254,37 @@ void add_notes(RunReport& run, const RunFiles& files) {
   run.labels.push_back("Result not verified by MLCommons Association");
 }
 
-}  // namespace
-
-RunReport report_run(const std::filesystem::path& log) {
-  const RunFiles files = report::read_run_files(log);
-  const Phases phases = report::cut_into_phases(files.records);
-  if (!phases.started)
-    throw Error(ExitCode::usage, Complaint{log.string(), "has no run_start record", "without it nothing is timed",
-                                           "name the log of a run that began to train"});
+RunReport report_on(const RunFiles& files) {
+  const Phases phases = report::cut_into_phases(files.log.records, files.log.flaws);
   RunReport run;
   set_identity(run, files, phases);
-  set_epochs(run, files, phases);
+  run.epochs = phases.epochs;
+  report::set_rates(run, files);
   set_terms(run, phases);
-  add_learning_figures(run, files);
+  add_learning_figures(run, files, phases);
   set_comparability(run, files);
   set_configuration(run, files);
-  add_notes(run, files);
+  add_notes(run, files, phases);
   return run;
+}
+
+}  // namespace
+
+std::vector<RunReport> report_runs(const std::filesystem::path& log) {
+  const LogText text = read_log(read_log_file(log));
+  if (text.records.empty())
+    throw Error(ExitCode::usage, Complaint{log.string(),
+                                           "has no \":::MLLOG\" record that can be read",
+                                           {},
+                                           "name an MLPerf log (trainmark check tells more)"});
+  std::vector<RunReport> runs;
+  for (report::Attempt& attempt : report::attempts_of(text, log)) {
+    const bool last = attempt.number == attempt.count;
+    RunFiles files{log.string(), std::move(attempt), last ? report::read_companions(log) : report::Companions{}};
+    runs.push_back(report_on(files));
+  }
+  std::ranges::stable_partition(runs, &RunReport::target_met);
+  return runs;
 }
 
 }  // namespace trainmark

@@ -22,6 +22,10 @@ std::string with_unit(const Figure& figure) {
                              : fmt::format("{:.3f} {}", figure.value, figure.unit);
 }
 
+std::string bound_of(const Figure& figure) {
+  return figure.at_most ? fmt::format(", at most {:.3f} {}", *figure.at_most, figure.unit) : "";
+}
+
 std::string optional_number(const std::optional<double>& value, int digits) {
   return value ? fmt::format("{:.{}f}", *value, digits) : "-";
 }
@@ -54,12 +58,13 @@ std::string published_beside(const RunReport& run) {
 }
 
 std::string block_of(const RunReport& run) {
-  std::string text = fmt::format("{}\n  {}, {} division, {}, status {}\n", shown(run.path), shown(run.benchmark),
+  std::string text = fmt::format("{}\n  {}, {} division, {}, status {}\n", shown(run.name()), shown(run.benchmark),
                                  shown(run.division), shown(run.organisation), shown(run.status));
   for (const std::string& label : run.labels)
     text += fmt::format("  ** {} **\n", label);
   for (const Figure& figure : run.figures)
-    text += fmt::format("  {:<34} {:>18}   {}\n", figure.name, with_unit(figure), name_of(figure.source));
+    text += fmt::format("  {:<34} {:>18}   {}{}\n", figure.name, with_unit(figure), name_of(figure.source),
+                        bound_of(figure));
   text += epochs_of(run) + published_beside(run);
   for (const std::string& note : run.notes)
     text += fmt::format("  note: {}\n", shown(note));
@@ -76,11 +81,12 @@ std::string side_by_side(std::span<const RunReport> runs) {
     text += fmt::format("{:<9} {:>15}  {:>14}  {:>6}  {:>9}  {:>6}  {}\n", number("run", 2), number("time to train", 2),
                         number("time to train with staging", 2), number("epochs to target", 0),
                         number("samples/s median epoch", 1), number("wait for input share of training", 1),
-                        shown(run.path));
+                        shown(run.name()));
   }
   const Score score = olympic_score(runs);
-  text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f} min of {} runs [logged]\n",
-                                      *score.minutes, runs.size())
+  const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";
+  text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f}{} min of {} runs [logged]\n",
+                                      *score.minutes, most, runs.size())
                         : fmt::format("no olympic mean: {}\n", score.why_not);
   const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
   if (generated) text += "** generated data: not an MLPerf result **\n";

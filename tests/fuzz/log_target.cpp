@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static_cast<void>(judge_log(text, "hpc", "3.0.0"));
   static_cast<void>(judge_log(text, "training", "4.0.0"));
   const auto lines = 1 + std::count(text.begin(), text.end(), '\n') + std::count(text.begin(), text.end(), '\r');
-  for (const LogRecord& record : read_log(text))
+  for (const LogRecord& record : read_log(text).records)
     fuzz::require(record.line >= 1 && record.line <= lines, "a record names its line", std::to_string(record.line));
   return 0;
 }

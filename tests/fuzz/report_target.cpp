@@ -72,13 +72,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       fuzz::write_file(fuzz::scratch() / name, part);
   }
   try {
-    const RunReport run = report_run(log);
-    const std::vector<RunReport> runs(3, run);
-    for (const std::size_t count : {std::size_t{1}, runs.size()}) {
-      const auto some = std::span(runs).first(count);
-      static_cast<void>(render_text(some));
-      static_cast<void>(render_csv(some));
-      fuzz::check(run, render_json(some), render_html(some));
+    for (const RunReport& run : report_runs(log)) {
+      const std::vector<RunReport> runs(3, run);
+      for (const std::size_t count : {std::size_t{1}, runs.size()}) {
+        const auto some = std::span(runs).first(count);
+        static_cast<void>(render_text(some));
+        static_cast<void>(render_csv(some));
+        fuzz::check(run, render_json(some), render_html(some));
+      }
     }
   } catch (const Error& error) {
     fuzz::require(error.code() == ExitCode::usage, "a log that cannot be reported on is a mistake of usage",

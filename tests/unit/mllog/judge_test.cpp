@@ -191,7 +191,7 @@ TEST(JudgeLog, RefusesRulesItDoesNotKnow) {
 }
 
 TEST(ReadLog, GivesRecordsWithTheirLines) {
-  const auto records = read_log("noise\n" + open_log);
+  const auto records = read_log("noise\n" + open_log).records;
   ASSERT_EQ(records.size(), 32U);
   EXPECT_EQ(records[0].line, 2);
   EXPECT_EQ(std::get<std::string>(records[0].value), "cosmoflow");
@@ -201,14 +201,14 @@ TEST(ReadLog, GivesRecordsWithTheirLines) {
 TEST(ReadLog, KeepsTextAsItWasWritten) {
   const Event event{1,  EventType::point_in_time,       "submission_org", std::string("Zürich :::MLLOG \x01"),
                     {}, std::source_location::current()};
-  const auto records = read_log(to_line(event));
+  const auto records = read_log(to_line(event)).records;
   ASSERT_EQ(records.size(), 1U);
   EXPECT_EQ(std::get<std::string>(records[0].value), "Zürich :::MLLOG \x01");
 }
 
 TEST(ReadLog, KeepsASeedOf64BitsPositive) {
   const auto records =
-      read_log(R"(:::MLLOG {"time_ms": 1, "key": "seed", "value": 18446744073709551615, "metadata": {}})");
+      read_log(R"(:::MLLOG {"time_ms": 1, "key": "seed", "value": 18446744073709551615, "metadata": {}})").records;
   ASSERT_EQ(records.size(), 1U);
   EXPECT_EQ(std::get<double>(records[0].value), 18446744073709551615.0);
 }

@@ -17,6 +17,13 @@ inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(TRAINMARK_SOURCE_DIR) / "tests/golden/logs" / name;
 }
 
+/// Of a log of one run.
+inline RunReport report_run(const std::filesystem::path& log) {
+  std::vector<RunReport> runs = report_runs(log);
+  EXPECT_EQ(runs.size(), 1U) << log;
+  return std::move(runs.at(0));
+}
+
 class Folder {
  public:
   Folder() {

@@ -211,7 +211,7 @@ class Rig {
     return content.str();
   }
   [[nodiscard]] nlohmann::json json(const std::string& file) const { return nlohmann::json::parse(text(file)); }
-  [[nodiscard]] std::vector<LogRecord> log() const { return read_log(text("mlperf.log")); }
+  [[nodiscard]] std::vector<LogRecord> log() const { return read_log(text("mlperf.log")).records; }
   [[nodiscard]] std::vector<Row> table(const std::string& file) const {
     std::istringstream lines(text(file));
     const auto cells = [](const std::string& line) {

@@ -91,7 +91,7 @@ class TimelineTest : public testing::Test {
   [[nodiscard]] std::vector<LogRecord> log() const {
     std::ostringstream text;
     text << std::ifstream(path).rdbuf();
-    return read_log(text.str());
+    return read_log(text.str()).records;
   }
   /// The value of the only record of `key`.
   [[nodiscard]] EventValue value(const std::string& key) const {

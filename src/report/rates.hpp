@@ -1,0 +1,23 @@
+// Samples per second: of which epochs they can be told, from what, and over how many processes.
+#pragma once
+
+#include <vector>
+
+#include "report/parse.hpp"
+#include "trainmark/report.hpp"
+
+namespace trainmark::report {
+
+[[nodiscard]] double median_of(std::vector<double> values);
+/// By how much the numbers of epochs grow from one to the next, at the least; 1 where nothing tells, and for blocks.
+[[nodiscard]] int epoch_step(const std::vector<EpochReport>& epochs);
+/// Whether epochs are numbered by the samples seen, as OpenFold's are: in steps of whole batches.
+[[nodiscard]] bool counts_samples(const std::vector<EpochReport>& epochs, const RunFiles& files);
+/// Ranks, or the accelerators of all nodes; 0 where neither is known, or known of this run and not of others beside it.
+[[nodiscard]] double processes_of(const RunFiles& files);
+
+/// Gives epochs what epochs.csv knows of them, their rates, and marks slow ones. Notes what rates rest on.
+void set_rates(RunReport& run, const RunFiles& files);
+void add_rate_figures(RunReport& run, const RunFiles& files);
+
+}  // namespace trainmark::report
