@@ -225,7 +225,7 @@ void add_flaws(RunReport& run, const std::vector<LogFlaw>& flaws) {
     }
   }
   if (losses > 0)
-    run.notes.push_back(fmt::format("{} records cannot be read and are in no figure: line {}{}", losses, lost,
+    run.notes.push_back(fmt::format("records that cannot be read, and are in no figure: {}, in line {}{}", losses, lost,
                                     losses > most ? " ..." : ""));
   if (mended > most) run.notes.push_back(fmt::format("and {} more such lines", mended - most));
 }
