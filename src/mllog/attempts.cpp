@@ -34,23 +34,26 @@ bool epochs_of_several(std::span<const LogRecord> records) {
 
 /// How far one run has come.
 struct Progress {
-  std::set<std::string> headers;
+  std::set<std::string> settings;  ///< keys of points in time before run_start
   bool init_started = false, init_stopped = false, run_started = false, run_stopped = false;
-  std::optional<std::size_t> prelude;  ///< what comes behind run_stop may belong to the next run
+  std::optional<std::size_t> prelude;  ///< from where on records may belong to the next run
 
   [[nodiscard]] bool begins_anew(const std::string& key) const {
     if (key == "run_start") return run_started;
     if (key == "init_start") return init_stopped || run_started;
-    return is_header(key) && headers.contains(key) && (init_started || run_started);
+    return is_header(key) && settings.contains(key) && (init_started || run_started);
   }
   void take(const std::string& key, std::size_t at) {
-    if (is_header(key)) headers.insert(key);
+    const bool interval = key.ends_with("_start") || key.ends_with("_stop");
+    const bool again = run_started && settings.contains(key);
+    const bool prepares = run_stopped && (key == "cache_clear" || key == "staging_start");
+    if (!prelude && (again || prepares)) prelude = at;
+    if (key == "epoch_start" || key == "block_start" || key == "eval_start") prelude.reset();
+    if (!run_started && !interval) settings.insert(key);
     init_started = init_started || key == "init_start";
     init_stopped = init_stopped || key == "init_stop";
     run_started = run_started || key == "run_start";
     run_stopped = run_stopped || (run_started && key == "run_stop");
-    if (run_stopped && !prelude && (key == "cache_clear" || key == "staging_start")) prelude = at;
-    if (key == "epoch_start" || key == "block_start" || key == "eval_start") prelude.reset();
   }
 };
 
@@ -61,8 +64,11 @@ std::vector<std::size_t> attempt_starts(std::span<const LogRecord> records) {
   Progress progress;
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (progress.begins_anew(records[i].key)) {
-      starts.push_back(progress.prelude.value_or(i));
+      const std::size_t start = progress.prelude.value_or(i);
+      starts.push_back(start);
       progress = {};
+      for (std::size_t each = start; each < i; ++each)
+        progress.take(records[each].key, each);
     }
     progress.take(records[i].key, i);
   }

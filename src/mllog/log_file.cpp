@@ -61,9 +61,9 @@ void require_text(const std::filesystem::path& path, std::string_view bytes) {
   for (const Kind& kind : kinds)
     if (bytes.size() > kind.at && bytes.substr(kind.at).starts_with(kind.magic)) throw say(kind.name, kind.command);
   if (bytes.find(":::MLLOG") != std::string_view::npos || bytes.find('\0') == std::string_view::npos) return;
-  for (const auto& [token, order] : {std::pair{":\0:\0:\0M\0L\0L\0"sv, "LE"}, {"\0:\0:\0:\0M\0L\0L"sv, "BE"}})
-    if (bytes.find(token) != std::string_view::npos)
-      throw say("UTF-16 text", fmt::format("iconv -f UTF-16{} -t UTF-8", order));
+  const std::size_t wide = bytes.find(":\0:\0:\0M\0L\0L\0"sv);  // in either order of bytes: the place tells which
+  if (wide != std::string_view::npos)
+    throw say("UTF-16 text", wide % 2 == 0 ? "iconv -f UTF-16LE -t UTF-8" : "iconv -f UTF-16BE -t UTF-8");
   throw say("a binary file", "");
 }
 

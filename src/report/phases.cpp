@@ -26,7 +26,7 @@ bool may_bound(const LogFlaw& flaw) {
 }
 
 constexpr std::size_t most_notes = 6;       // of a kind; then a count
-constexpr double step_that_matters = 0.01;  // of an epoch: a clock that goes back further takes its rate away
+constexpr double step_that_matters = 0.01;  // of an epoch: a clock that hides more takes its rate away
 
 class Sweep {
  public:
@@ -60,7 +60,7 @@ class Sweep {
       if (at == run_start_) phases_.start_ms = last_ms;
       enter(at);
       at > run_start_ ? spend(at, seconds) : spend_outside(at, seconds);
-      if (at > run_start_) look_at_clock(at);
+      if (at > run_start_) look_at_clock(at, seconds);
       if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
     }
     phases_.stop_ms = last_ms;
@@ -86,7 +86,7 @@ class Sweep {
     index_[&interval] = phases_.epochs.size();
     phases_.epochs.push_back(epoch);
     trainings_.push_back(&interval);
-    back_s_.push_back(0.0);
+    hidden_s_.push_back(0.0);
   }
 
   /// Keeps `active_` to the intervals that may hold the time before record `at`, and counts the epochs begun.
@@ -195,16 +195,17 @@ class Sweep {
     if (any) phases_.evaluation_beside_s += seconds;
   }
 
-  void look_at_clock(std::size_t at) {
+  /// `counted`: seconds of the time since the record before, less where the clock has yet to catch up.
+  void look_at_clock(std::size_t at, double counted) {
     const LogRecord& before = records_[at - 1];
     const LogRecord& now = records_[at];
     const double seconds = (now.time_ms - before.time_ms) / 1000.0;
     if (seconds < 0.0) {
       phases_.clock_back_s -= seconds;
       back_.push_back(fmt::format("{} is {:.3f} s before the record above it", shown(now), -seconds));
-      for (const Interval* each : active_)
-        if (each->activity == Activity::training) back_s_[index_[each]] -= seconds;
     }
+    for (const Interval* each : active_)
+      if (each->activity == Activity::training) hidden_s_[index_[each]] += std::abs(seconds - counted);
     gaps_[{before.key, now.key}].push_back({seconds, now.line});
   }
 
@@ -222,7 +223,7 @@ class Sweep {
         return may_bound(flaw) && interval.start->line <= flaw.line && flaw.line <= interval.stop->line;
       };
       if (epoch.whole && std::ranges::any_of(flaws_, inside)) epoch.whole = false;
-      if (back_s_[i] > step_that_matters * epoch.train_s) epoch.whole = false;
+      if (hidden_s_[i] > step_that_matters * epoch.train_s) epoch.whole = false;
     }
   }
 
@@ -283,7 +284,7 @@ class Sweep {
   std::map<const Interval*, std::size_t> index_;  // of the epoch that a training is
   std::map<std::string, std::size_t> named_;      // epochs by their epoch_num
   std::size_t next_ = 0, begun_ = 0;
-  std::vector<double> back_s_;
+  std::vector<double> hidden_s_;
   std::vector<std::string> back_;
   std::map<std::pair<std::string, std::string>, std::vector<std::pair<double, int>>> gaps_;  // and their lines
   int stray_metrics_ = 0;

@@ -225,8 +225,10 @@ void add_flaws(RunReport& run, const std::vector<LogFlaw>& flaws) {
     }
   }
   if (losses > 0)
-    run.notes.push_back(fmt::format("records that cannot be read, and are in no figure: {}, in line {}{}", losses, lost,
-                                    losses > most ? " ..." : ""));
+    run.notes.push_back(
+        fmt::format("records that cannot be read, and are in no figure: {}, in line {}{}; what "
+                    "they started or ended may stand in another term",
+                    losses, lost, losses > most ? " ..." : ""));
   if (mended > most) run.notes.push_back(fmt::format("and {} more such lines", mended - most));
 }
 

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 #include "trainmark/report.hpp"
@@ -74,6 +76,21 @@ inline std::string small_log(std::initializer_list<int> epochs, bool meets = tru
   }
   return text +
          record(now + 250, "run_stop", "null", meets ? "{\"status\": \"success\"}" : "{\"status\": \"aborted\"}");
+}
+
+/// The same log with each of its times moved.
+inline std::string later(std::string log, std::int64_t milliseconds) {
+  const std::string field = "\"time_ms\": ";
+  for (std::size_t at = 0; (at = log.find(field, at)) != std::string::npos;) {
+    at += field.size();
+    const std::size_t end = log.find(',', at);
+    log.replace(at, end - at, std::to_string(std::stoll(log.substr(at, end - at)) + milliseconds));
+  }
+  return log;
+}
+
+inline bool notes_say(const RunReport& run, const std::string& words) {
+  return std::ranges::any_of(run.notes, [&](const auto& note) { return note.find(words) != std::string::npos; });
 }
 
 inline double value_of(const RunReport& run, const std::string& name) {

@@ -1,0 +1,156 @@
+// What a rate rests on, and when there is none; targets and what is called logged.
+#include <gtest/gtest.h>
+
+#include "unit/report/report_support.hpp"
+
+namespace trainmark::report_test {
+namespace {
+
+/// Four epochs of 60 s whose numbers grow by `step`, with a throughput in tracked_stats if it is above 0.
+std::string numbered(int step, double throughput, int batch = 256) {
+  std::string log = record(0, "submission_benchmark", "\"openfold\"") + record(0, "train_samples", "594595") +
+                    record(0, "global_batch_size", std::to_string(batch)) + record(0, "run_start");
+  for (int i = 1; i <= 4; ++i) {
+    const std::string of = fmt::format("{{\"epoch_num\": {}}}", step * i);
+    const int start = 61000 * (i - 1);
+    log += record(start, "epoch_start", "null", of) + record(start + 60000, "epoch_stop", "null", of);
+    if (throughput > 0)
+      log += record(start + 60000, "tracked_stats", fmt::format("{{\"throughput\": {}}}", throughput), "{\"step\": 3}");
+    log += record(start + 60500, "eval_accuracy", i == 4 ? "0.81" : "0.5", of);
+  }
+  return log + record(244000, "run_stop", "null", "{\"status\": \"success\"}");
+}
+
+RunReport report_of(const std::string& log) {
+  const Folder folder;
+  return report_run(folder.write("a.log", log));
+}
+
+TEST(Rates, OfEpochsThatCountSamplesAreTheSamplesBetweenThem) {
+  const RunReport run = report_of(numbered(10240, 0));
+  EXPECT_NEAR(value_of(run, "samples/s median epoch"), 10240 / 60.0, 1e-9);
+  EXPECT_EQ(run.find("samples/s median epoch")->source, FigureSource::modelled);
+  EXPECT_NEAR(run.epochs[0].samples_per_s.value(), 10240 / 60.0, 1e-9);
+  EXPECT_EQ(value_of(run, "samples to target"), 40960.0);
+  EXPECT_EQ(run.find("epochs to target"), nullptr);
+  EXPECT_EQ(value_of(run, "time to train"), 244.0);
+  EXPECT_TRUE(notes_say(run, "numbered by samples, 10240 each"));
+}
+
+TEST(Rates, OfEpochsThatCountSamplesAreTheLogsOwnWhereItHasThem) {
+  const RunReport run = report_of(numbered(10240, 170.5));
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 170.5);
+  EXPECT_EQ(value_of(run, "samples/s slowest epoch"), 170.5);
+  EXPECT_EQ(run.find("samples/s median epoch")->source, FigureSource::logged);
+}
+
+TEST(Rates, OfEpochsNumberedByAnythingElseAreNotGiven) {
+  const RunReport run = report_of(numbered(40, 0));
+  EXPECT_EQ(run.find("samples/s median epoch"), nullptr);
+  EXPECT_TRUE(notes_say(run, "numbered in steps of 40"));
+  EXPECT_TRUE(run.target_met);
+  EXPECT_EQ(report_of(numbered(10240, 0, 1)).find("samples/s median epoch"), nullptr)
+      << "any number is of batches of 1";
+}
+
+TEST(Rates, AreTheLogsOwnWhereItsEpochsAreNoWholePasses) {
+  const RunReport run = report_of(numbered(1, 170.5));
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 170.5);
+  EXPECT_TRUE(notes_say(run, "factor of 2"));
+  EXPECT_NEAR(value_of(report_of(numbered(1, 9000)), "samples/s median epoch"), 594595 / 60.0, 1e-9);
+  EXPECT_EQ(value_of(report_of(numbered(1, 4900)), "samples/s median epoch"), 4900);
+  EXPECT_EQ(value_of(report_of(numbered(1, 20000)), "samples/s median epoch"), 20000);
+}
+
+TEST(Rates, OfThroughputRecordsGoToTheEpochThatTheyName) {
+  std::string log = numbered(10240, 0);
+  log.insert(log.rfind(":::MLLOG"), record(200000, "throughput", "100", "{\"epoch_num\": 10240}") +
+                                        record(200000, "throughput", "120", "{\"epoch_num\": 10240}") +
+                                        record(200000, "throughput", "50", "{\"epoch_num\": 20480}") +
+                                        record(200000, "throughput", "-5", "{\"epoch_num\": 30720}"));
+  const RunReport run = report_of(log);
+  EXPECT_EQ(run.epochs[0].samples_per_s, 110.0);
+  EXPECT_EQ(run.epochs[1].samples_per_s, 50.0);
+  EXPECT_FALSE(run.epochs[2].samples_per_s.has_value());
+}
+
+TEST(Rates, OfMoreRanksThanSamplesAreExplained) {
+  const RunReport run = report_of(record(0, "number_of_ranks", "2080") + numbered(1, 0));
+  EXPECT_NEAR(value_of(run, "samples/s a rank"), 594595 / 60.0 / 2080, 1e-9);
+  EXPECT_TRUE(notes_say(run, "a batch of 256 samples on 2080 ranks"));
+  EXPECT_FALSE(notes_say(report_of(record(0, "number_of_ranks", "256") + numbered(1, 0)), "a batch of"));
+}
+
+TEST(Rates, CountRanksOfRunJsonAsMeasured) {
+  const Folder folder;
+  std::string log = small_log({2000});
+  const std::size_t ranks = log.find(":::MLLOG", log.find("train_samples"));
+  log.erase(ranks, log.find(":::MLLOG", ranks + 1) - ranks);
+  static_cast<void>(folder.write("run.json", R"({"status": "success", "figures": {"ranks": 5}})"));
+  const RunReport run = report_run(folder.write("mlperf.log", log));
+  EXPECT_EQ(value_of(run, "ranks"), 5.0);
+  EXPECT_EQ(run.find("ranks")->source, FigureSource::measured);
+  EXPECT_EQ(value_of(run, "samples/s a rank"), 10.0);
+}
+
+TEST(Sources, SayThatATargetIsGivenAndAMetricOfTheTableMeasured) {
+  const Folder folder;
+  std::string log = small_log({2000, 2000}, true);
+  const std::size_t metric = log.find(":::MLLOG", log.rfind('\n', log.find("eval_error")));
+  log.erase(metric, log.find(":::MLLOG", metric + 1) - metric);
+  static_cast<void>(folder.write("epochs.csv", "epoch,eval_metric\n1,0.3\n"));
+  const RunReport run = report_run(folder.write("mlperf.log", log));
+  EXPECT_EQ(run.find("target metric")->source, FigureSource::given);
+  EXPECT_EQ(run.epochs[0].metric, 0.3);
+  EXPECT_EQ(run.epochs[0].metric_source, FigureSource::measured);
+  EXPECT_EQ(run.find("last metric")->source, FigureSource::logged);
+  EXPECT_EQ(value_of(run, "last metric"), 0.1);
+  EXPECT_EQ(run.find("epochs to target")->source, FigureSource::logged);
+  EXPECT_EQ(name_of(FigureSource::given), "given");
+}
+
+TEST(Sources, LetTheLogDecideOnItsStatus) {
+  const Folder folder;
+  static_cast<void>(folder.write("run.json", R"({"status": "success"})"));
+  std::string log = small_log({2000}, true);
+  log.replace(log.find("\"success\""), 9, "\"aborted\"");
+  const RunReport run = report_run(folder.write("mlperf.log", log));
+  EXPECT_EQ(run.status, "aborted");
+  EXPECT_EQ(run.find("time to train"), nullptr);
+  EXPECT_TRUE(notes_say(run, "run.json says success, the log aborted"));
+}
+
+TEST(Targets, AreMetOnTheirOwnSideOnly) {
+  const auto met = [](const std::string& benchmark, const std::string& key, const std::string& value) {
+    std::string log = small_log({2000});
+    log.replace(log.find("cosmoflow"), 9, benchmark);
+    log.replace(log.find("eval_error"), 10, key);
+    log.replace(log.find("\"value\": 0.1"), 12, "\"value\": " + value);
+    return report_of(log).target_met;
+  };
+  EXPECT_TRUE(met("cosmoflow", "eval_error", "0.124"));
+  EXPECT_FALSE(met("cosmoflow", "eval_error", "0.1241"));
+  EXPECT_FALSE(met("cosmoflow", "eval_error", "0"));
+  EXPECT_FALSE(met("cosmoflow", "eval_error", "-4"));
+  EXPECT_FALSE(met("cosmoflow", "eval_error", "NaN"));
+  EXPECT_TRUE(met("oc20", "eval_error", "0.036"));
+  EXPECT_FALSE(met("oc20", "eval_error", "0.0361"));
+  EXPECT_TRUE(met("deepcam", "eval_accuracy", "0.82"));
+  EXPECT_FALSE(met("deepcam", "eval_accuracy", "0.8199"));
+  EXPECT_TRUE(met("resnet", "eval_accuracy", "0.759"));
+  EXPECT_FALSE(met("resnet", "eval_accuracy", "0.7589"));
+  EXPECT_TRUE(met("openfold", "eval_accuracy", "1"));
+  EXPECT_FALSE(met("openfold", "eval_accuracy", "82"));
+  EXPECT_FALSE(met("openfold", "eval_accuracy", "0.7999"));
+}
+
+TEST(Targets, ThatNoMetricReachesAreSaidOfASuccess) {
+  std::string log = small_log({2000}, false);
+  log.replace(log.find("\"aborted\""), 9, "\"success\"");
+  const RunReport run = report_of(log);
+  EXPECT_FALSE(run.target_met);
+  EXPECT_TRUE(notes_say(run, "no metric reaches the target"));
+}
+
+}  // namespace
+}  // namespace trainmark::report_test
