@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/description.hpp"
+#include "mllog/utf8.hpp"
 #include "trainmark/config.hpp"
 
 namespace trainmark {
@@ -110,7 +111,7 @@ std::string config_schema() {
   RunOptions defaults;
   SchemaWriter writer;
   config::describe(writer, defaults);
-  return writer.result.dump(2) + "\n";
+  return json_text(writer.result, 2) + "\n";
 }
 
 }  // namespace trainmark

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/description.hpp"
+#include "mllog/utf8.hpp"
 #include "trainmark/config.hpp"
 
 namespace trainmark {
@@ -48,7 +49,7 @@ std::string to_json(const RunOptions& options) {
   RunOptions copy = options;  // a visitor may change what it is shown; this one does not
   Writer writer;
   config::describe(writer, copy);
-  return writer.result.dump(2, ' ', false, Json::error_handler_t::replace);
+  return json_text(writer.result, 2);
 }
 
 }  // namespace trainmark

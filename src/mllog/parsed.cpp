@@ -265,7 +265,8 @@ double number_of(const Json& value) {
 }
 
 std::string shown(const Json& value) {
-  return value.is_string() && is_number(value) ? value.get<std::string>().substr(special_prefix.size()) : value.dump();
+  return value.is_string() && is_number(value) ? value.get<std::string>().substr(special_prefix.size())
+                                               : json_text(value);
 }
 
 }  // namespace trainmark::mllog

@@ -1,11 +1,11 @@
 // The lines of a log as the official parser sees them: which are records, which cannot be read, which make it give up.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "mllog/utf8.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::mllog {

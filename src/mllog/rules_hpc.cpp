@@ -15,7 +15,7 @@ const std::vector<std::string>& benchmarks_of(const std::string& version) {
 /// A value that names further rules: `prefix` + value.
 std::function<void(const Record&, State&)> asks_for(std::string prefix, std::string suffix = "") {
   return [prefix = std::move(prefix), suffix = std::move(suffix)](const Record& record, State& s) {
-    s.more.push_back(prefix + (record.value.is_string() ? record.value.get<std::string>() : record.value.dump()) +
+    s.more.push_back(prefix + (record.value.is_string() ? record.value.get<std::string>() : json_text(record.value)) +
                      suffix);
   };
 }

@@ -21,7 +21,8 @@ RuleSet common() {
   KeyRule division = once("submission_division", {one_of({"closed", "open"})});
   division.after = [](const Record& record, State& s) {
     s.more.push_back("training_4.0.0/" +
-                     (record.value.is_string() ? record.value.get<std::string>() : record.value.dump()) + "_common");
+                     (record.value.is_string() ? record.value.get<std::string>() : json_text(record.value)) +
+                     "_common");
     s.init_limit_minutes = record.value == Json("open") ? 240 : 30;
   };
   rules.keys.push_back(std::move(division));
@@ -58,7 +59,7 @@ RuleSet division(const std::string& name) {
   KeyRule benchmark = once("submission_benchmark", {one_of(benchmarks)});
   benchmark.after = [name](const Record& record, State& s) {
     s.more.push_back("training_4.0.0/" + name + "_" +
-                     (record.value.is_string() ? record.value.get<std::string>() : record.value.dump()));
+                     (record.value.is_string() ? record.value.get<std::string>() : json_text(record.value)));
   };
   RuleSet rules;
   rules.keys = {std::move(benchmark)};
@@ -74,7 +75,7 @@ RuleSet resnet(bool closed) {
     KeyRule optimizer = once("opt_name", {one_of({"sgd", "lars"})});
     optimizer.after = [](const Record& record, State& s) {
       s.more.push_back("training_4.0.0/closed_resnet_" +
-                       (record.value.is_string() ? record.value.get<std::string>() : record.value.dump()));
+                       (record.value.is_string() ? record.value.get<std::string>() : json_text(record.value)));
     };
     rules.keys = {once("global_batch_size", {above(0)}), std::move(optimizer)};
   }

@@ -25,7 +25,7 @@ std::optional<std::string> interval_of(const std::string& key, bool& starts) {
 
 std::string epoch_text(const Record& record) {
   for (const char* name : {"epoch_num", "first_epoch_num"}) {
-    if (record.metadata.is_object() && record.metadata.contains(name)) return record.metadata[name].dump();
+    if (record.metadata.is_object() && record.metadata.contains(name)) return json_text(record.metadata[name]);
   }
   return {};
 }
@@ -139,7 +139,8 @@ class Reading {
     const Json& metadata = run_stop_->metadata;
     const Json status = metadata.is_object() && metadata.contains("status") ? metadata["status"] : Json();
     if (status != Json("success") && status != Json("aborted")) {
-      say(run_stop_->line, "status", fmt::format("status {} is neither \"success\" nor \"aborted\"", status.dump()));
+      say(run_stop_->line, "status",
+          fmt::format("status {} is neither \"success\" nor \"aborted\"", json_text(status)));
     } else if (target_ && status == Json("success") && !reached_before_stop_) {
       say(run_stop_->line, "status", "status is success, but no metric before run_stop reaches the target");
     } else if (target_ && status == Json("aborted") && reached_before_stop_) {

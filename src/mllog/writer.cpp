@@ -10,12 +10,15 @@
 #include <cstdio>
 #include <cstring>
 
+#include "mllog/utf8.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark {
 namespace {
 
-void append_string(std::string& to, std::string_view text) {
+void append_string(std::string& to, std::string_view bytes) {
+  const std::string valid = to_utf8(bytes);
+  const std::string_view text = valid;
   to += '"';
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];

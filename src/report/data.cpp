@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "mllog/utf8.hpp"
 #include "report/published.hpp"
 #include "trainmark/report.hpp"
 
@@ -76,8 +77,9 @@ Json run_json(const RunReport& run) {
           {"notes", run.notes}};
 }
 
-std::string cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+std::string cell(std::string_view bytes) {
+  const std::string text = to_utf8(bytes);
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text)
     quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
@@ -101,7 +103,7 @@ std::string render_json(std::span<const RunReport> runs) {
   document["olympic_mean_min"] = number(score.minutes);
   if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);
   if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 std::string render_csv(std::span<const RunReport> runs) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mllog/utf8.hpp"
+
 namespace trainmark::report {
 namespace {
 
@@ -63,7 +65,7 @@ std::string grid(const Axis& x, const Axis& y) {
 
 std::string escaped(std::string_view text) {
   std::string safe;
-  for (const char c : text) {
+  for (const char c : to_utf8(text)) {
     switch (c) {
       case '&':
         safe += "&amp;";

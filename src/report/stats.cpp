@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "mllog/utf8.hpp"
 #include "report/parse.hpp"
 #include "report/phases.hpp"
 #include "report/rates.hpp"
@@ -207,7 +208,7 @@ void set_configuration(RunReport& run, const RunFiles& files) {
        {"number_of_nodes", "accelerators_per_node", "global_batch_size", "train_samples", "precision"})
     signature.push_back(fmt::format("{} {}", files.number(key).value_or(0.0), files.text(key)));
   signature.push_back(std::move(config));
-  run.configuration = signature.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  run.configuration = json_text(signature);
 }
 
 /// Lines that the log holds and the report does not, or not as they stand.

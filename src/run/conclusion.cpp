@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "mllog/utf8.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -78,7 +80,7 @@ void abandon(Backend& backend, const std::string& reason, std::chrono::seconds l
 }
 
 std::string one_line(const std::string& json) {
-  return nlohmann::ordered_json::parse(json.empty() ? "{}" : json).dump();
+  return json_text(nlohmann::ordered_json::parse(json.empty() ? "{}" : json));
 }
 
 void conclude_on_signal(int code, Timeline& timeline, Results& results) {
@@ -261,7 +263,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   }
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(
-      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{}\n", world_.all().rank(), world_.host(),
+      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{}\n", world_.all().rank(), to_utf8(world_.host()),
                   trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
                   mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors))));
   judge(outcome);

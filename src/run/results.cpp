@@ -6,6 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "mllog/utf8.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -34,12 +36,11 @@ std::string utc_stamp() {
 }
 
 std::string to_json_text(const Placement& placement) {
-  return Json{{"rank", placement.rank},
-              {"host", placement.host},
-              {"rank_on_node", placement.node_rank},
-              {"cpus", placement.cores},
-              {"numa_nodes", placement.numa_nodes}}
-      .dump();
+  return json_text(Json{{"rank", placement.rank},
+                        {"host", placement.host},
+                        {"rank_on_node", placement.node_rank},
+                        {"cpus", placement.cores},
+                        {"numa_nodes", placement.numa_nodes}});
 }
 
 Results::Results(const World& world, const RunOptions& options, const RunContext& context)
@@ -70,7 +71,7 @@ void Results::environment(const std::string& json, const std::vector<std::string
   document["ranks"] = Json::array();
   for (const std::string& placement : placements)
     document["ranks"].push_back(Json::parse(placement));
-  write_atomically(folder_ / "env.json", document.dump(2) + "\n");
+  write_atomically(folder_ / "env.json", json_text(document, 2) + "\n");
 }
 
 void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits, bool inside_clock) {
@@ -90,7 +91,7 @@ void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits,
     document["splits"][split] = {
         {"root", staged.root.string()}, {"total_s", staged.seconds}, {"nodes", std::move(nodes)}};
   }
-  write_atomically(folder_ / "staging.json", document.dump(2) + "\n");
+  write_atomically(folder_ / "staging.json", json_text(document, 2) + "\n");
 }
 
 void Results::ranks(const std::vector<std::string>& rows) {
@@ -124,7 +125,7 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   document["figures"] = Json::object();
   for (const auto& [name, figure] : record.figures)
     document["figures"][name] = std::visit([](auto value) { return Json(value); }, figure);
-  write_atomically(folder_ / "run.json", document.dump(2) + "\n", hurry);
+  write_atomically(folder_ / "run.json", json_text(document, 2) + "\n", hurry);
 }
 
 namespace {
@@ -137,7 +138,7 @@ void Results::leave_word(int rank, const RunRecord& record) const {
   if (writes_ || folder_.empty()) return;
   const Json word = {
       {"exit_code", static_cast<int>(record.code)}, {"status", record.status}, {"message", record.message}};
-  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), word.dump(), true);
+  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(word), true);
 }
 
 std::optional<RunRecord> Results::word_of_a_failed_rank() const {
@@ -145,12 +146,16 @@ std::optional<RunRecord> Results::word_of_a_failed_rank() const {
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
     if (!entry.path().filename().string().starts_with(word_prefix)) continue;
     const Json word = Json::parse(std::ifstream(entry.path()), nullptr, false);
-    if (!word.is_object() || !word.contains("exit_code") || !word.contains("status") || !word.contains("message"))
-      continue;
+    if (!word.is_object()) continue;
+    // Any file may have that name: only what a rank of ours wrote is its word.
+    const auto code = word.find("exit_code"), status = word.find("status"), message = word.find("message");
+    const bool complete = code != word.end() && code->is_number_integer() && status != word.end() &&
+                          status->is_string() && message != word.end() && message->is_string();
+    if (!complete) continue;
     RunRecord record;
-    record.code = static_cast<ExitCode>(word["exit_code"].get<int>());
-    record.status = word["status"].get<std::string>();
-    record.message = word["message"].get<std::string>();
+    record.code = static_cast<ExitCode>(code->get<int>());
+    record.status = status->get<std::string>();
+    record.message = message->get<std::string>();
     return record;
   }
   return {};

@@ -185,7 +185,7 @@ class CudnnCompiler final : public GraphCompiler {
         target_(options.device_description.empty() ? present_target() : described_target(options.device_description)) {
     if (!options.cache_folder.empty() && !options.select_only) {
       cache_.emplace(options.cache_folder, context(),
-                     [](const std::string& text) { fmt::print(stderr, "trainmark: {}\n", text); });
+                     [](const std::string& text) { std::fputs(fmt::format("trainmark: {}\n", text).c_str(), stderr); });
     }
   }
 
