@@ -45,8 +45,8 @@ ROOMS = {
     r"hwloc\.h": ["run", "backend", "cli"],
     r"spdlog/.*": ["run", "cli"],
 }
-# Private headers that another module may use: raw handles that do not belong in the public ones.
-SHARED = {"comm/native.hpp", "load/hdf5_file.hpp"}
+# Private headers that another module may use: raw handles and library types that do not belong in the public ones.
+SHARED = {"comm/native.hpp", "load/hdf5_file.hpp", "mllog/utf8.hpp"}
 # src/backend/cpu and src/backend/cuda hold the same files. What only the CPU has, and why it has no twin:
 NO_TWIN = {
     "first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
@@ -57,6 +57,12 @@ NO_TWIN = {
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 GETENV = re.compile(r"\b(secure_)?getenv\s*\(")
 SWITCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI|CUDNN)")
+# What one place does for all, and where: elsewhere it would forget what that place guards against.
+ONE_PLACE = {
+    re.compile(r"\.dump\("): ("src/mllog/utf8.hpp", "json_text() replaces bytes that are no UTF-8"),
+    re.compile(r"\bfmt::print\(|\bstd::cout\b|\bstd::cerr\b|(?<!\w)(std::)?printf\("):
+        ("src/cli/streams.cpp", "it raises, or forgets errors, where a stream is closed or full; use cli/streams.hpp"),
+}
 NO_SWITCH = ("include/", "src/nn/", "src/exec/", "src/run/", "src/models/")
 
 
@@ -118,6 +124,9 @@ def main() -> int:
             found = INCLUDE.match(line)
             if found:
                 check_include(path, number, found.group(1), module, allowed, breaches)
+            for pattern, (place, reason) in ONE_PLACE.items():
+                if pattern.search(line.split("//")[0]) and relative != place:
+                    breaches.append(f"{path}:{number}: belongs in {place} only: {reason}")
             if GETENV.search(line) and module != "cli":
                 breaches.append(f"{path}:{number}: only cli reads the environment")
             if SWITCH.match(line) and relative.startswith(NO_SWITCH):

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
+#include "mllog/utf8.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::cli {
@@ -22,13 +23,14 @@ void print(const std::string& file, const Verdict& verdict, bool quiet) {
   for (const auto& [kind, findings] : {std::pair{"official", &verdict.official}, {"semantic", &verdict.semantic}}) {
     for (const Finding& finding : *findings) {
       const std::string line = finding.line > 0 ? fmt::format(":{}", finding.line) : "";
-      fmt::print("{}{}: {}: {}: {}\n", file, line, kind, finding.rule, finding.message);
+      write_output(fmt::format("{}{}: {}: {}: {}\n", file, line, kind, finding.rule, finding.message));
     }
   }
   if (quiet) return;
-  fmt::print("{}: official {} ({} {}, {}), semantic {}\n", file, verdict.compliant() ? "SUCCESS" : "FAILED",
-             verdict.usage, verdict.ruleset, verdict.benchmark.empty() ? "unknown benchmark" : verdict.benchmark,
-             verdict.semantic.empty() ? "sound" : fmt::format("{} finding(s)", verdict.semantic.size()));
+  write_output(fmt::format("{}: official {} ({} {}, {}), semantic {}\n", file,
+                           verdict.compliant() ? "SUCCESS" : "FAILED", verdict.usage, verdict.ruleset,
+                           verdict.benchmark.empty() ? "unknown benchmark" : verdict.benchmark,
+                           verdict.semantic.empty() ? "sound" : fmt::format("{} finding(s)", verdict.semantic.size())));
 }
 
 Json findings_json(const std::vector<Finding>& findings) {
@@ -63,7 +65,7 @@ int check(const CheckOptions& options) {
       unreadable = true;
     }
   }
-  if (options.json) fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
+  if (options.json) write_output(json_text(report, 2) + "\n");
   if (unreadable) return to_int(ExitCode::usage);
   return to_int(failed ? ExitCode::compliance : ExitCode::success);
 }

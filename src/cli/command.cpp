@@ -3,8 +3,12 @@
 #include <fmt/core.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <new>
+#include <stdexcept>
 
 namespace trainmark::cli {
 namespace {
@@ -31,13 +35,27 @@ std::string Process::command_line() const {
   return line;
 }
 
-void print_error(std::string_view message) {
-  std::string text = "trainmark: error: ";
-  for (const char c : message)
-    text += c == '\n' ? std::string("\n  ") : std::string(1, c);
-  text += '\n';
-  // One write, so that ranks do not mix; and one that does not raise, since this is where errors end.
-  std::fputs(text.c_str(), stderr);
+Failure failure_at_hand() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::logic_error& error) {
+    return {ExitCode::environment, fmt::format("internal error, please report it: {}", error.what())};
+  } catch (const std::bad_alloc&) {
+    return {ExitCode::environment,
+            "out of memory; ask for more of it, or let the command hold less (a run: a smaller /train/global_batch, "
+            "fewer /load/prefetch batches, more nodes)"};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return {ExitCode::environment, to_string(Complaint{error.path1().string(),
+                                                       error.code().message(),
+                                                       {},
+                                                       "check that it is still there and may be read and written"})};
+  } catch (const std::exception& error) {
+    return {ExitCode::environment, error.what()};
+  } catch (...) {
+    return {ExitCode::environment, "internal error, please report it: an exception of no known kind"};
+  }
 }
 
 std::string read_file(const std::string& path) {
@@ -55,27 +73,6 @@ std::string read_file(const std::string& path) {
     text.append(block.data(), count);
   if (std::ferror(file.get()) != 0) throw fail(errno);
   return text;
-}
-
-namespace {
-
-int first_output_error = 0;  // rank 0's main thread alone writes to stdout
-
-}  // namespace
-
-void write_output(const std::string& text) noexcept {
-  std::fputs(text.c_str(), stdout);
-  static_cast<void>(output_error());
-}
-
-void lost_output(int error) noexcept {
-  if (first_output_error == 0) first_output_error = error;
-}
-
-int output_error() noexcept {
-  errno = 0;
-  if (std::fflush(stdout) != 0 && first_output_error == 0) first_output_error = errno;
-  return first_output_error;
 }
 
 }  // namespace trainmark::cli

@@ -1,13 +1,13 @@
-// What every subcommand shares: how it is added to the program, what it is given, and how it speaks to its user.
+// What every subcommand shares: how it is added to the program, what it is given, and how its failures read.
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cli/streams.hpp"
 #include "trainmark/core.hpp"
 
 namespace trainmark::cli {
@@ -34,14 +34,15 @@ void add_schema(CLI::App& app, Action& action);
 void add_env(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
-/// "trainmark: error: ..." on stderr, further lines indented.
-void print_error(std::string_view message);
-/// To stdout, at once. Never raises: a reader that is gone must not undo work that is done; see output_error.
-void write_output(const std::string& text) noexcept;
-/// Notes what a write to stdout raised elsewhere, for output_error.
-void lost_output(int error) noexcept;
-/// Flushes stdout. 0, or the errno of the first write to it that failed.
-[[nodiscard]] int output_error() noexcept;
+/// How a command failed.
+struct Failure {
+  ExitCode code = ExitCode::environment;
+  std::string message;
+};
+/// What to tell of the exception that is being handled: one answer for all commands, and none that is the standard
+/// library's own text alone. To be called in a catch block.
+[[nodiscard]] Failure failure_at_hand();
+
 /// The whole file. Raises Error{usage}: missing, a folder, not readable.
 [[nodiscard]] std::string read_file(const std::string& path);
 [[nodiscard]] inline int to_int(ExitCode code) noexcept { return static_cast<int>(code); }

@@ -75,8 +75,8 @@ void add_completion(CLI::App& app, Action& action) {
       "usage");
   command->callback([shell, &app, &action] {
     action = [shell, &app](Process&) {
-      if (*shell == "zsh") fmt::print("autoload -Uz compinit bashcompinit && compinit && bashcompinit\n");
-      fmt::print("{}", script(app));
+      if (*shell == "zsh") write_output("autoload -Uz compinit bashcompinit && compinit && bashcompinit\n");
+      write_output(script(app));
       return 0;
     };
   });

@@ -19,8 +19,7 @@ class Percentage {
     if (percent < next_) return;
     next_ = percent + (terminal_ ? 1 : 10);
     const bool stays = !terminal_ || percent >= 100;
-    // Not through fmt::print, which raises where stderr is full: then the percentages are lost, not the data.
-    std::fputs(fmt::format("{}generating {} %{}", terminal_ ? "\r" : "", percent, stays ? "\n" : "").c_str(), stderr);
+    print_message(fmt::format("{}generating {} %{}", terminal_ ? "\r" : "", percent, stays ? "\n" : ""));
   }
 
  private:
@@ -137,7 +136,7 @@ void add_inspect(CLI::App& data, Action& action) {
   command->callback([flags, &action] {
     action = [flags](Process&) {
       const Inspection seen = inspect_dataset(flags->path, flags->format, flags->schema(), flags->samples);
-      fmt::print("{}", flags->json ? inspection_json(seen) : inspection_text(seen));
+      write_output(flags->json ? inspection_json(seen) : inspection_text(seen));
       return 0;
     };
   });
@@ -158,7 +157,7 @@ void add_verify(CLI::App& data, Action& action) {
   command->callback([flags, &action] {
     action = [flags](Process&) {
       const Verification found = verify_dataset(flags->path, flags->format, flags->schema(), flags->write);
-      fmt::print("{}", flags->json ? verification_json(found) : verification_text(found, flags->path, flags->quiet));
+      write_output(flags->json ? verification_json(found) : verification_text(found, flags->path, flags->quiet));
       return to_int(found.differences.empty() ? ExitCode::success : ExitCode::data);
     };
   });

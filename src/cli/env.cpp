@@ -1,6 +1,4 @@
 // trainmark env: what this build and machine are, for bug reports and for comparing nodes.
-#include <fmt/core.h>
-
 #include <memory>
 
 #include "cli/command.hpp"
@@ -19,7 +17,7 @@ void add_env(CLI::App& app, Action& action) {
       "Examples:\n  trainmark env\n  srun -N 4 --ntasks-per-node 1 trainmark env --json\n\nExit codes: 0");
   command->callback([json, &action] {
     action = [json](Process&) {
-      fmt::print("{}\n", *json ? environment_json({}) : environment_text());
+      write_output((*json ? environment_json({}) : environment_text()) + "\n");
       return 0;
     };
   });

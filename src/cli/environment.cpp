@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "mllog/utf8.hpp"
 #include "trainmark/backend.hpp"
 #include "trainmark/core.hpp"
 
@@ -168,9 +169,7 @@ std::string fix_order_of_sums() {
   return fixed;
 }
 
-std::string environment_json(const std::string& mpi) {
-  return environment(mpi).dump(2, ' ', false, Json::error_handler_t::replace);
-}
+std::string environment_json(const std::string& mpi) { return json_text(environment(mpi), 2); }
 
 std::string environment_text() {
   const Json document = environment({});
@@ -179,7 +178,7 @@ std::string environment_text() {
     text += section + (value.is_object() ? "\n" : ": " + value.get<std::string>() + "\n");
     if (!value.is_object()) continue;
     for (const auto& [key, fact] : value.items())
-      text += fmt::format("  {}: {}\n", key, fact.is_string() ? fact.get<std::string>() : fact.dump());
+      text += fmt::format("  {}: {}\n", key, fact.is_string() ? fact.get<std::string>() : json_text(fact));
   }
   return text;
 }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "mllog/utf8.hpp"
+
 namespace trainmark::cli {
 namespace {
 
@@ -94,7 +96,7 @@ std::string inspection_json(const Inspection& seen) {
                          {"histogram_log2", seen.histogram},
                          {"target_minimum", seen.target_minimum},
                          {"target_maximum", seen.target_maximum}};
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 std::string generation_json(const SynthReport& report, const std::string& target) {
@@ -104,7 +106,7 @@ std::string generation_json(const SynthReport& report, const std::string& target
                          {"bytes", report.bytes},
                          {"generate_s", report.seconds},
                          {"label", "generated data: not an MLPerf result"}};
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 std::string verification_text(const Verification& found, const std::string& path, bool quiet) {
@@ -131,7 +133,7 @@ std::string verification_json(const Verification& found) {
                          {"manifest_found", found.manifest_found},
                          {"manifest_written", found.manifest_written},
                          {"differences", found.differences}};
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 2) + "\n";
 }
 
 }  // namespace trainmark::cli

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -23,11 +22,6 @@ namespace trainmark::cli {
 namespace {
 
 constexpr std::chrono::seconds patience{3};
-
-struct Failure {
-  ExitCode code = ExitCode::environment;
-  std::string message;
-};
 
 [[noreturn]] void end_alone(const World& world, const Failure& failure) {
   print_error(world.all().size() == 1
@@ -111,33 +105,22 @@ void require_same_launch(const World& world, const Process& process) {
 }  // namespace
 
 int with_world(Process& process, const std::function<int(const World&, Interrupts&)>& work) {
-  // A reader that leaves (`| head`, a closed terminal) must not end a run, least of all with its log left open.
-  std::signal(SIGPIPE, SIG_IGN);
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const World world(process.argc, process.argv);
   const Interrupts::Guard tidy = interrupts.on_signal([&world](int code) {
     remove_temporaries();
     // Last, since a terminal may be slow; on a line of its own, whatever progress stands there.
     if (world.all().rank() == 0)
-      std::fputs(
-          fmt::format("{}trainmark: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", Interrupts::describe(code)).c_str(),
-          stderr);
+      print_message(
+          fmt::format("{}trainmark: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", Interrupts::describe(code)));
   });
   const Group farewell = world.all().duplicate();
   Failure failure;
   try {
     require_same_launch(world, process);
     return work(world, interrupts);
-  } catch (const Error& error) {
-    failure = {error.code(), error.what()};
-  } catch (const std::logic_error& error) {
-    failure = {ExitCode::environment, fmt::format("internal error, please report it: {}", error.what())};
-  } catch (const std::bad_alloc&) {
-    failure = {ExitCode::environment,
-               "out of memory; use a smaller /train/global_batch, fewer /load/prefetch batches, or "
-               "more nodes"};
-  } catch (const std::exception& error) {
-    failure = {ExitCode::environment, error.what()};
+  } catch (...) {
+    failure = failure_at_hand();
   }
   bid_farewell(world, farewell, failure);
   return to_int(failure.code);

@@ -1,14 +1,8 @@
 // The program's entry: parses the command line, does what it asks for, and turns errors into messages and exit codes.
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <cstring>
-#include <exception>
 #include <sstream>
 #include <thread>
 
@@ -62,22 +56,6 @@ int refuse(const CLI::App& app, const CLI::ParseError& error) {
   return to_int(ExitCode::usage);
 }
 
-/// Files must not be opened under the numbers of standard streams that the caller closed: messages would go into them.
-void open_standard_streams() {
-  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (fcntl(descriptor, F_GETFD) == -1) static_cast<void>(open("/dev/null", O_RDWR));
-  }
-}
-
-/// The exit code, once all output is out: what was asked for and is lost is no success.
-int with_output_written(int code) {
-  const int error = output_error();
-  if (error == 0 || error == EPIPE || code != 0) return code;  // a reader that left wanted no more
-  print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",
-                          std::strerror(error)));
-  return to_int(ExitCode::environment);
-}
-
 int main_of(int argc, char** argv) {
   CLI::App app(overview, "trainmark");
   Action action;
@@ -113,19 +91,10 @@ int main_of(int argc, char** argv) {
   Process process{argc, argv};
   try {
     return action(process);
-  } catch (const Error& error) {
-    print_error(error.what());
-    return to_int(error.code());
-  } catch (const std::system_error& error) {
-    if (std::ferror(stdout) != 0) {
-      lost_output(error.code().value());
-      return 0;  // the end of main says what is lost
-    }
-    print_error(error.what());
-    return to_int(ExitCode::environment);
-  } catch (const std::exception& error) {
-    print_error(error.what());
-    return to_int(ExitCode::environment);
+  } catch (...) {
+    const Failure failure = failure_at_hand();
+    print_error(failure.message);
+    return to_int(failure.code);
   }
 }
 
@@ -133,6 +102,6 @@ int main_of(int argc, char** argv) {
 }  // namespace trainmark::cli
 
 int main(int argc, char** argv) {
-  trainmark::cli::open_standard_streams();
-  return trainmark::cli::with_output_written(trainmark::cli::main_of(argc, argv));
+  trainmark::cli::protect_streams();
+  return trainmark::cli::code_with_output_written(trainmark::cli::main_of(argc, argv));
 }

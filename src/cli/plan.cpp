@@ -7,6 +7,7 @@
 
 #include "cli/config_file.hpp"
 #include "cli/prediction.hpp"
+#include "mllog/utf8.hpp"
 #include "trainmark/exec.hpp"
 
 namespace trainmark::cli {
@@ -133,58 +134,66 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
 
 double mib(double bytes) { return bytes / 1048576.0; }
 
-void print_text(const StepPlan& plan, const RunOptions& options, int ranks) {
-  fmt::print("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11} {:>10}\n", "node", "op", "output", "parameters", "MACs",
-             "GFLOP", "MiB");
+std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
+  std::string text;
+  text += fmt::format("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11} {:>10}\n", "node", "op", "output", "parameters",
+                      "MACs", "GFLOP", "MiB");
   for (const Row& row : plan.rows) {
-    fmt::print("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11.4f} {:>10.2f}\n", row.node, row.op, row.shape,
-               row.cost.parameters, row.cost.macs, static_cast<double>(row.cost.flops) * 1e-9,
-               mib(static_cast<double>(row.cost.bytes)));
+    text += fmt::format("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11.4f} {:>10.2f}\n", row.node, row.op, row.shape,
+                        row.cost.parameters, row.cost.macs, static_cast<double>(row.cost.flops) * 1e-9,
+                        mib(static_cast<double>(row.cost.bytes)));
   }
-  fmt::print("\n{} rank(s), {} sample(s) each of a global batch of {}{}, {}\n", ranks, plan.local_batch,
-             options.train.global_batch, in_parts(options.train), options.train.precision);
-  fmt::print("parameters       {} in {} tensors\n", plan.parameters, plan.tensors);
-  fmt::print("forward          {} MACs a sample\n", plan.forward_macs_per_sample);
-  fmt::print("training         {:.1f} GFLOP a sample (2 per MAC, dense count)\n",
-             2e-9 * static_cast<double>(plan.training_macs_per_sample));
-  fmt::print("step             {:.1f} GFLOP, {:.1f} MiB moved once (modelled, unfused)\n",
-             static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
-  fmt::print("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
-             mib(static_cast<double>(plan.memory.pool_bytes)), mib(static_cast<double>(plan.memory.unshared_bytes)));
-  fmt::print("model state      {:.1f} MiB (parameters, gradients{}, velocity)\n",
-             mib(static_cast<double>(plan.state_bytes)),
-             options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
-  fmt::print("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
-             mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
-  fmt::print("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
-             mib(static_cast<double>(plan.memory_bytes())));
-  fmt::print("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
-             plan.buckets.size(), mib(plan.reduce_bytes));
+  text += fmt::format("\n{} rank(s), {} sample(s) each of a global batch of {}{}, {}\n", ranks, plan.local_batch,
+                      options.train.global_batch, in_parts(options.train), options.train.precision);
+  text += fmt::format("parameters       {} in {} tensors\n", plan.parameters, plan.tensors);
+  text += fmt::format("forward          {} MACs a sample\n", plan.forward_macs_per_sample);
+  text += fmt::format("training         {:.1f} GFLOP a sample (2 per MAC, dense count)\n",
+                      2e-9 * static_cast<double>(plan.training_macs_per_sample));
+  text += fmt::format("step             {:.1f} GFLOP, {:.1f} MiB moved once (modelled, unfused)\n",
+                      static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
+  text += fmt::format("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
+                      mib(static_cast<double>(plan.memory.pool_bytes)),
+                      mib(static_cast<double>(plan.memory.unshared_bytes)));
+  text += fmt::format("model state      {:.1f} MiB (parameters, gradients{}, velocity)\n",
+                      mib(static_cast<double>(plan.state_bytes)),
+                      options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
+  text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
+                      mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
+  text += fmt::format("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
+                      mib(static_cast<double>(plan.memory_bytes())));
+  text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
+                      plan.buckets.size(), mib(plan.reduce_bytes));
   for (const Bucket& bucket : plan.buckets)
-    fmt::print("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
+    text += fmt::format("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
+  return text;
 }
 
-void print_prediction(const Prediction& prediction, std::int64_t samples) {
-  fmt::print("\n{}: a bound from the device's ceilings ({}), never a measurement\n", prediction.device,
-             prediction.ceilings);
-  fmt::print("plans            {}\n", prediction.plans);
+std::string text_of(const Prediction& prediction, std::int64_t samples) {
+  std::string text;
+  text += fmt::format("\n{}: a bound from the device's ceilings ({}), never a measurement\n", prediction.device,
+                      prediction.ceilings);
+  text += fmt::format("plans            {}\n", prediction.plans);
   if (prediction.pool_bytes > 0) {
-    fmt::print("device memory    {:.1f} MiB of activations and {:.1f} MiB of scratch, beside model state and input\n",
-               mib(static_cast<double>(prediction.pool_bytes)), mib(static_cast<double>(prediction.scratch_bytes)));
+    text += fmt::format(
+        "device memory    {:.1f} MiB of activations and {:.1f} MiB of scratch, beside model state and input\n",
+        mib(static_cast<double>(prediction.pool_bytes)), mib(static_cast<double>(prediction.scratch_bytes)));
   }
-  fmt::print("step             at least {:.3f} ms, so at most {:.0f} samples/s a device (all-reduce left out)\n",
-             1e3 * prediction.seconds, static_cast<double>(samples) / prediction.seconds);
+  text +=
+      fmt::format("step             at least {:.3f} ms, so at most {:.0f} samples/s a device (all-reduce left out)\n",
+                  1e3 * prediction.seconds, static_cast<double>(samples) / prediction.seconds);
   std::vector<NodeBound> nodes = prediction.nodes;
   std::stable_sort(nodes.begin(), nodes.end(),
                    [](const NodeBound& a, const NodeBound& b) { return a.seconds > b.seconds; });
   constexpr std::size_t shown = 10;
-  fmt::print("the {} longest    share      us  bound by     GFLOP        MiB\n", std::min(shown, nodes.size()));
+  text +=
+      fmt::format("the {} longest    share      us  bound by     GFLOP        MiB\n", std::min(shown, nodes.size()));
   for (std::size_t i = 0; i < std::min(shown, nodes.size()); ++i) {
-    fmt::print("  {:<34} {:>5.1f} % {:>9.1f}  {:<8} {:>9.2f} {:>10.2f}\n", nodes[i].node,
-               100.0 * nodes[i].seconds / prediction.seconds, 1e6 * nodes[i].seconds,
-               nodes[i].memory_bound ? "memory" : "matrix", static_cast<double>(nodes[i].cost.flops) * 1e-9,
-               mib(static_cast<double>(nodes[i].cost.bytes)));
+    text += fmt::format("  {:<34} {:>5.1f} % {:>9.1f}  {:<8} {:>9.2f} {:>10.2f}\n", nodes[i].node,
+                        100.0 * nodes[i].seconds / prediction.seconds, 1e6 * nodes[i].seconds,
+                        nodes[i].memory_bound ? "memory" : "matrix", static_cast<double>(nodes[i].cost.flops) * 1e-9,
+                        mib(static_cast<double>(nodes[i].cost.bytes)));
   }
+  return text;
 }
 
 Json json_of(const Prediction& prediction) {
@@ -206,7 +215,7 @@ Json json_of(const Prediction& prediction) {
           {"nodes", std::move(nodes)}};
 }
 
-void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
+std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks) {
   Json nodes = Json::array();
   for (const Row& row : plan.rows) {
     nodes.push_back({{"node", row.node},
@@ -241,7 +250,7 @@ void print_json(const StepPlan& plan, const RunOptions& options, int ranks) {
                    {"buckets", std::move(buckets)},
                    {"nodes", std::move(nodes)}};
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
-  fmt::print("{}\n", document.dump(2));
+  return json_text(document, 2) + "\n";
 }
 
 }  // namespace
@@ -271,10 +280,10 @@ void add_plan(CLI::App& app, Action& action) {
       const RunOptions options = load_config(flags->config);
       const StepPlan plan = plan_step(options, flags->ranks, flags->device);
       if (flags->json) {
-        print_json(plan, options, flags->ranks);
+        write_output(plan_json(plan, options, flags->ranks));
       } else {
-        print_text(plan, options, flags->ranks);
-        if (plan.prediction) print_prediction(*plan.prediction, options.train.global_batch / flags->ranks);
+        write_output(text_of(plan, options, flags->ranks));
+        if (plan.prediction) write_output(text_of(*plan.prediction, options.train.global_batch / flags->ranks));
       }
       return 0;
     };

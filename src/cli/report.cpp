@@ -30,7 +30,7 @@ std::vector<RunReport> report_all(const std::vector<std::filesystem::path>& logs
   }
   if (runs.empty() && !refusals.empty()) throw refusals.front();
   for (const Error& refusal : refusals)
-    std::fputs(fmt::format("trainmark: warning: left out: {}\n", refusal.what()).c_str(), stderr);
+    print_message(fmt::format("trainmark: warning: left out: {}\n", refusal.what()));
   return runs;
 }
 
@@ -43,7 +43,7 @@ int report(const ReportFlags& flags) {
   const std::vector<RunReport> runs = report_all(logs);
   if (!flags.csv.empty()) write_atomically(flags.csv, render_csv(runs));
   if (!flags.html.empty()) write_atomically(flags.html, render_html(runs));
-  fmt::print("{}", flags.json ? render_json(runs) : render_text(runs));
+  write_output(flags.json ? render_json(runs) : render_text(runs));
   return to_int(ExitCode::success);
 }
 

@@ -11,6 +11,7 @@
 #include "cli/config_file.hpp"
 #include "cli/environment.hpp"
 #include "cli/launch.hpp"
+#include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -52,7 +53,7 @@ std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   document["verdict"] = outcome.verdict;
   if (!outcome.divergence.empty()) document["diverged"] = outcome.divergence;
   document["label"] = label_of(options);
-  return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+  return json_text(document, 2) + '\n';
 }
 
 std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {

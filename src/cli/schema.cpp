@@ -1,6 +1,4 @@
 // trainmark schema: the config's JSON Schema, or its manual page.
-#include <fmt/core.h>
-
 #include <memory>
 
 #include "cli/command.hpp"
@@ -20,7 +18,7 @@ void add_schema(CLI::App& app, Action& action) {
       "codes: 0");
   command->callback([markdown, &action] {
     action = [markdown](Process&) {
-      fmt::print("{}", *markdown ? config_reference() : config_schema());
+      write_output(*markdown ? config_reference() : config_schema());
       return 0;
     };
   });

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cli/config_file.hpp"
+#include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -65,17 +66,17 @@ int validate(const Flags& flags) {
   if (flags.json) {
     const nlohmann::ordered_json report = {
         {"config", flags.config.path}, {"valid", complaints.empty()}, {"complaints", complaints}, {"note", note}};
-    fmt::print("{}\n", report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    write_output(json_text(report, 2) + "\n");
   } else if (!complaints.empty()) {
     std::string message;
     for (const std::string& complaint : complaints)
       message += (message.empty() ? "" : "\n") + complaint;
     print_error(message);
-    if (complaints.size() > 1) fmt::print(stderr, "{}: {} complaints\n", flags.config.path, complaints.size());
+    if (complaints.size() > 1) print_message(fmt::format("{}: {} complaints\n", flags.config.path, complaints.size()));
   } else if (flags.print) {
-    fmt::print("{}\n", to_json(options));
+    write_output(to_json(options) + "\n");
   } else if (!flags.quiet) {
-    fmt::print("{}: valid{}{}\n", flags.config.path, note.empty() ? "" : "; ", note);
+    write_output(fmt::format("{}: valid{}{}\n", flags.config.path, note.empty() ? "" : "; ", note));
   }
   return to_int(code);
 }

@@ -1,6 +1,8 @@
 """Calls of the binary, as a user makes them."""
+import functools
 import os
 import pathlib
+import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -14,6 +16,15 @@ def call(*arguments, launcher=(), env=None, cwd=None, timeout=120):
     command = [*launcher, BINARY, *map(str, arguments)]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                           timeout=timeout, cwd=cwd, env={**clean, "OMP_NUM_THREADS": "1", **(env or {})})
+
+
+@functools.cache
+def command_tree() -> dict:
+    """Every command, as the program itself lists them for shells, with its options: {"data verify": {"--write", ...}, ...}.
+    The program without a command is ""."""
+    script = call("completion", "bash").stdout
+    words = dict(re.findall(r'^    "([a-z ]*)"\) words="([^"]*)" ;;$', script, re.M))
+    return {path: {word for word in text.split() if word.startswith("--")} for path, text in words.items()}
 
 
 def without_comments(text: str) -> str:

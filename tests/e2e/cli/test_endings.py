@@ -86,11 +86,6 @@ class Endings(unittest.TestCase):
         subprocess.run([*command, "--samples-per-file", "64"], check=True, capture_output=True, timeout=60)
         self.assertEqual([path.name for path in target.rglob(".trainmark-*")], [])
 
-    def test_a_reader_that_wants_one_line_of_a_plan_is_no_error(self):
-        done = subprocess.run(["bash", "-c", '"$@" | head -1; echo ${PIPESTATUS[0]}', "bash", BINARY, "plan", SMOKE, "--json"],
-                              capture_output=True, text=True, timeout=60, env=self.env)
-        self.assertEqual((done.stdout.splitlines()[-1], done.stderr), ("0", ""))
-
     def test_a_closed_terminal_closes_the_log(self):
         process = self.start()
         process.send_signal(signal.SIGHUP)
@@ -123,25 +118,13 @@ class Endings(unittest.TestCase):
                 self.assertEqual([path.name for path in self.results.rglob("*.*") if path.is_file() and path.name != "config.resolved.json"
                                   and "global batch" in path.read_text()], [], "messages in a file of the results")
 
-    def test_errors_that_cannot_be_written_keep_their_code(self):
-        self.assertEqual(self.run_with("2>/dev/full", [BINARY, "run", "/none/such.json"]), 2)
-        self.assertEqual(self.run_with("2>/dev/full", [BINARY, "data", "inspect", "/none/such"]), 3)
-
     def test_a_reader_that_leaves_does_not_end_a_run(self):
         done = subprocess.run(["bash", "-c", '"$@" 2>&1 | head -1; echo ${PIPESTATUS[0]}', "bash", *self.command()], env=self.env,
                               stdout=subprocess.PIPE, text=True, timeout=120)
         self.assertEqual(done.stdout.splitlines()[-1], "0")
         self.assertEqual(self.record()["status"], "fixed_work_done")
 
-    def test_output_that_is_lost_is_no_success(self):
-        for arguments in (["--help"], ["run", "--help"], ["--version"], ["env"], ["schema"], ["plan", SMOKE],
-                          ["plan", SMOKE, "--json"], ["validate", SMOKE]):
-            with self.subTest(arguments):
-                with open("/dev/full", "w") as full:
-                    done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
-                                          env=self.env)
-                self.assertEqual(done.returncode, 4)
-                self.assertIn("standard output: cannot be written: No space left on device", done.stderr)
+    def test_output_that_is_lost_is_no_fault_of_the_run(self):
         self.assertEqual(self.run_with(">/dev/full", self.command("--json")), 4)
         self.assertEqual(self.record()["exit_code"], 0)
 

@@ -1,0 +1,54 @@
+#include "cli/streams.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+int first_output_error = 0;  // rank 0's main thread alone writes to stdout
+
+}  // namespace
+
+void protect_streams() noexcept {
+  for (const int signal : {SIGPIPE, SIGXFSZ})
+    std::signal(signal, SIG_IGN);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) == -1) static_cast<void>(open("/dev/null", O_RDWR));
+  }
+}
+
+void write_output(std::string_view text) noexcept {
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written && first_output_error == 0) first_output_error = errno;
+}
+
+void print_message(std::string_view text) noexcept {
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));  // unbuffered: one write
+}
+
+void print_error(std::string_view message) {
+  std::string text = "trainmark: error: ";
+  for (const char c : message)
+    text += c == '\n' ? std::string("\n  ") : std::string(1, c);
+  print_message(text + '\n');
+}
+
+int code_with_output_written(int code) {
+  write_output({});  // what libraries may have left
+  if (first_output_error == 0 || first_output_error == EPIPE) return code;
+  print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",
+                          std::strerror(first_output_error)));
+  return code != 0 ? code : static_cast<int>(ExitCode::environment);
+}
+
+}  // namespace trainmark::cli
