@@ -58,7 +58,7 @@ Failure failure_at_hand() {
   }
 }
 
-std::string read_file(const std::string& path) {
+std::string read_file(const std::string& path, std::size_t most) {
   const auto fail = [&path](int error) -> Error {
     return {
         ExitCode::usage,
@@ -69,8 +69,13 @@ std::string read_file(const std::string& path) {
   if (!file) throw fail(errno);
   std::string text;
   std::array<char, 65536> block{};
-  while (const std::size_t count = std::fread(block.data(), 1, block.size(), file.get()))
+  while (const std::size_t count = std::fread(block.data(), 1, block.size(), file.get())) {
     text.append(block.data(), count);
+    if (text.size() > most) {
+      throw Error(ExitCode::usage,
+                  Complaint{path, fmt::format("has more than {} bytes", most), {}, "name another file"});
+    }
+  }
   if (std::ferror(file.get()) != 0) throw fail(errno);
   return text;
 }

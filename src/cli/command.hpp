@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,8 +44,9 @@ struct Failure {
 /// library's own text alone. To be called in a catch block.
 [[nodiscard]] Failure failure_at_hand();
 
-/// The whole file. Raises Error{usage}: missing, a folder, not readable.
-[[nodiscard]] std::string read_file(const std::string& path);
+/// The whole file, pipes included. Raises Error{usage}: missing, a folder, not readable, more than `most` bytes.
+[[nodiscard]] std::string read_file(const std::string& path,
+                                    std::size_t most = std::numeric_limits<std::size_t>::max());
 [[nodiscard]] inline int to_int(ExitCode code) noexcept { return static_cast<int>(code); }
 
 }  // namespace trainmark::cli

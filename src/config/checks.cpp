@@ -24,8 +24,14 @@ class Checker {
   }
 
  private:
+  /// The key or a section around it was complained of.
+  [[nodiscard]] bool doubtful(std::string_view pointer) const {
+    for (; !pointer.empty(); pointer = pointer.substr(0, pointer.rfind('/')))
+      if (wrong_.contains(std::string(pointer))) return true;
+    return false;
+  }
   void add(std::string pointer, std::string text) {
-    if (!wrong_.contains(pointer)) found_.push_back({std::move(pointer), std::move(text)});
+    if (!doubtful(pointer)) found_.push_back({std::move(pointer), std::move(text)});
   }
 
   void staging() {
@@ -69,7 +75,7 @@ class Checker {
   void counts() {
     const std::int64_t batch = options_.train.global_batch;
     const std::int64_t parts = options_.train.gradient_accumulation_steps;
-    if (batch % parts != 0 && !wrong_.contains("/train/global_batch")) {
+    if (batch % parts != 0 && !doubtful("/train/global_batch")) {
       add("/train/gradient_accumulation_steps",
           fmt::format(
               "{} parts do not divide /train/global_batch {} (each part takes the same number of samples); use a "
@@ -77,7 +83,7 @@ class Checker {
               parts, batch, batch));
     }
     const std::int64_t samples = options_.data.train_samples;
-    if (samples == 0 || samples % batch == 0 || wrong_.contains("/train/global_batch")) return;
+    if (samples == 0 || samples % batch == 0 || doubtful("/train/global_batch")) return;
     const std::int64_t fewer = samples / batch * batch;
     add("/data/train_samples",
         fmt::format(
@@ -87,7 +93,7 @@ class Checker {
   }
 
   void division() {
-    if (options_.submission.division != "closed") return;
+    if (options_.submission.division != "closed" || doubtful("/submission/division")) return;
     const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
                              options_.submission.generated_data};
     for (const RuleBreach& breach : closed_breaches(options_.model, facts)) {
@@ -103,7 +109,8 @@ class Checker {
                       "\"open\"",
                       options_.optimizer.momentum));
     }
-    if (options_.train.until == "target" && options_.train.target != target_of(options_.model).value) {
+    if (options_.train.until == "target" && !doubtful("/train/until") &&
+        options_.train.target != target_of(options_.model).value) {
       add("/train/target",
           fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
                       options_.train.target, target_of(options_.model).value));

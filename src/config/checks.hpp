@@ -13,7 +13,7 @@ struct Conflict {
   std::string pointer;
   std::string text;
 };
-/// `wrong`: pointers already complained of, whose values are defaults and say nothing.
+/// `wrong`: pointers already complained of, whose values (and all below them) are defaults and say nothing.
 [[nodiscard]] std::vector<Conflict> conflicts(const RunOptions& options, const std::set<std::string>& wrong);
 
 }  // namespace trainmark::config

@@ -8,15 +8,27 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "config/encoding.hpp"
+#include "config/whole.hpp"
+
 namespace trainmark::config {
 namespace {
 
 constexpr std::size_t deepest = 32;  // levels; more is no config, and a tree of thousands would exhaust the stack
 
+std::string shortened(std::string_view text, std::size_t longest = 60) {
+  if (text.size() <= longest) return printable(text);
+  std::size_t end = longest - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)  // not in the middle of a character
+    --end;
+  return printable(text.substr(0, end)) + "...";
+}
+
 /// What was consumed so far. The parser looks one character beyond a number, so a newline just read does not count yet.
 struct Position {
   int newlines = 0;
   char last = '\0';
+  bool ended = false;  // the parser has asked for more than there is
   [[nodiscard]] int line() const { return 1 + newlines - (last == '\n' ? 1 : 0); }
 };
 
@@ -41,8 +53,11 @@ class CountingIterator {
     ++*this;
     return before;
   }
-  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
-  bool operator!=(const CountingIterator& other) const { return at_ != other.at_; }
+  bool operator==(const CountingIterator& other) const {
+    position_->ended = position_->ended || at_ == other.at_;
+    return at_ == other.at_;
+  }
+  bool operator!=(const CountingIterator& other) const { return !(*this == other); }
 
  private:
   const char* at_;
@@ -60,10 +75,13 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
   bool number_integer(number_integer_t value) override { return add(std::int64_t{value}); }
   bool number_unsigned(number_unsigned_t value) override {
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      return add(static_cast<double>(value));
+      return add_real(static_cast<double>(value), std::to_string(value));
     return add(static_cast<std::int64_t>(value));
   }
-  bool number_float(number_float_t value, const string_t&) override { return add(double{value}); }
+  bool number_float(number_float_t value, const string_t& digits) override {
+    const WholeNumber whole = whole_number(digits);
+    return whole.is == Whole::yes ? add(whole.value) : add_real(value, digits);
+  }
   bool string(string_t& value) override { return add(std::move(value)); }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(Object{}); }
@@ -83,11 +101,8 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
     }
     return true;
   }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    std::string_view reason = error.what();  // "[json.exception...] parse error at line 1, column 2: syntax error ..."
-    if (const std::size_t colon = reason.find(": "); colon != std::string_view::npos) reason.remove_prefix(colon + 2);
-    remark({}, fmt::format("not JSON: {}{}", reason,
-                           reason.find("end of input") != reason.npos ? " (is the file cut short?)" : ""));
+  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception& error) override {
+    remark({}, "not JSON: " + reason(token, error));
     return false;
   }
 
@@ -99,6 +114,17 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
     std::string key;  // of the entry being read, where node is an object
     Place key_place;
   };
+
+  /// From the state of the reading; the library's text says the rest, but is never asked what it means.
+  [[nodiscard]] std::string reason(const std::string& token, const nlohmann::detail::exception& error) const {
+    constexpr int out_of_range = 406;  // a number, nlohmann's json.exception.out_of_range.406
+    if (error.id == out_of_range) return fmt::format("the number {} is too large (at most 1.8e308)", shortened(token));
+    if (complete_) return "text after the end of the document (a config is one object); remove it";
+    if (position_.ended && !begun_) return "there is no document (the file is empty, or holds nothing but comments)";
+    std::string_view text = error.what();  // "[json.exception...] parse error at line 1, column 2: syntax error ..."
+    if (const std::size_t colon = text.find(": "); colon != std::string_view::npos) text.remove_prefix(colon + 2);
+    return shortened(text, 200) + (position_.ended ? " (is the file cut short?)" : "");
+  }
 
   [[nodiscard]] Place here() const { return {override_index_, position_.line()}; }
   void remark(std::string at, std::string text) { remarks_.push_back({here(), std::move(at), std::move(text)}); }
@@ -115,11 +141,16 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
     place(Node{std::move(value), here()});
     return true;
   }
+  bool add_real(double value, const std::string& digits) {
+    place(Node{value, here(), {}, digits});
+    return true;
+  }
   bool open(decltype(Node::value) container) {
     if (stack_.size() == deepest) {
       remark({}, fmt::format("more than {} levels of nesting (no config has them)", deepest));
       return false;
     }
+    begun_ = true;
     stack_.push_back({Node{std::move(container), here()}, {}, {}});
     return true;
   }
@@ -130,8 +161,10 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   void place(Node node) {
+    begun_ = true;
     if (stack_.empty()) {
       root_ = std::move(node);
+      complete_ = true;
     } else if (Frame& frame = stack_.back(); auto* object = std::get_if<Object>(&frame.node.value)) {
       object->push_back({frame.key, frame.key_place, std::move(node)});
     } else {
@@ -144,11 +177,8 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
   std::vector<Remark>& remarks_;
   std::vector<Frame> stack_;
   Node root_;
+  bool begun_ = false, complete_ = false;
 };
-
-std::string shortened(const std::string& text) {
-  return text.size() <= 60 ? printable(text) : printable(text.substr(0, 57)) + "...";
-}
 
 }  // namespace
 
@@ -172,18 +202,25 @@ Node* Node::find(std::string_view key) {
 
 std::string describe_value(const Node& node) {
   struct Describe {
+    const std::string& written;
     std::string operator()(std::nullptr_t) const { return "null"; }
     std::string operator()(bool value) const { return value ? "true" : "false"; }
     std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
-    std::string operator()(double value) const { return fmt::format("{}", value); }
+    std::string operator()(double value) const {
+      return written.empty() ? fmt::format("{}", value) : shortened(written);
+    }
     std::string operator()(const std::string& value) const { return fmt::format("\"{}\"", shortened(value)); }
     std::string operator()(const Object&) const { return "an object"; }
     std::string operator()(const Array&) const { return "an array"; }
   };
-  return std::visit(Describe{}, node.value);
+  return std::visit(Describe{node.written}, node.value);
 }
 
 Document read_document(std::string_view text, int override_index, std::vector<Remark>& remarks) {
+  if (const auto odd = override_index < 0 ? not_plain_text(text) : std::nullopt) {
+    remarks.push_back({{override_index, odd->line}, {}, "not JSON: " + odd->text});
+    return {};
+  }
   Position position;
   TreeBuilder builder(position, override_index, remarks);
   Document document;

@@ -25,7 +25,8 @@ using Array = std::vector<Node>;
 struct Node {
   std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Object, Array> value = nullptr;
   Place place;
-  std::string text = {};  ///< as written, where that is a scalar of an override
+  std::string text = {};     ///< as written, where that is a scalar of an override
+  std::string written = {};  ///< the digits of a double, as the document has them
 
   [[nodiscard]] Node* find(std::string_view key);
 };
@@ -44,6 +45,7 @@ struct Remark {
   Place place;
   std::string pointer;
   std::string text;
+  std::vector<std::string> meant = {};  ///< keys that were probably meant: nothing follows from their values either
 };
 
 struct Document {

@@ -45,8 +45,10 @@ RunOptions parse_config(std::string_view text, std::string_view source_name, con
   config::Reader reader(document.root, lookup, remarks);
   config::describe(reader, options);
   std::set<std::string> wrong;
-  for (const Remark& remark : remarks)
+  for (const Remark& remark : remarks) {
     wrong.insert(remark.pointer);
+    wrong.insert(remark.meant.begin(), remark.meant.end());
+  }
   if (std::holds_alternative<config::Object>(document.root.value)) {
     for (config::Conflict& conflict : config::conflicts(options, wrong))
       remarks.push_back({reader.place_of(conflict.pointer), std::move(conflict.pointer), std::move(conflict.text)});

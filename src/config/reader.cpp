@@ -1,7 +1,7 @@
 // A visitor that walks description and document side by side. Nothing stops at the first mistake.
 #include "config/reader.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -112,24 +112,24 @@ Node* Reader::take(std::string_view name, std::string* pointer) {
 void Reader::complain_of_unknown(const Level& level) {
   for (const Entry& entry : std::get<Object>(level.node->value)) {
     if (std::find(level.known.begin(), level.known.end(), entry.key) != level.known.end()) continue;
-    std::string meant;
+    std::vector<std::string> meant;
     for (const std::string& key : all_keys_) {
-      if (last_of(key) == entry.key) meant = key;  // right key, wrong section
+      if (last_of(key) == entry.key) meant.push_back(key);  // right key, wrong section
     }
     if (meant.empty()) {
       if (const std::string near = nearest(entry.key, level.known); !near.empty())
-        meant = append_pointer(level.pointer, near);
+        meant.push_back(append_pointer(level.pointer, near));
     }
     std::string text = "unknown key (it would have no effect)";
     if (!meant.empty()) {
-      text += fmt::format("; did you mean {}?", meant);
+      text += fmt::format("; did you mean {}?", fmt::join(meant, " or "));
     } else {
       std::string known;
       for (const std::string& key : level.known)
         if (key != "$schema") known += (known.empty() ? "" : ", ") + key;
       text += fmt::format("; allowed here: {}", known);
     }
-    remark(entry.place, append_pointer(level.pointer, entry.key), std::move(text));
+    remarks_.push_back({entry.place, append_pointer(level.pointer, entry.key), std::move(text), std::move(meant)});
   }
 }
 

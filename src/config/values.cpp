@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <regex>
 
 #include "config/expand.hpp"
 #include "config/nearest.hpp"
 #include "config/reader.hpp"
+#include "config/whole.hpp"
 
 namespace trainmark::config {
 namespace {
@@ -102,10 +102,10 @@ struct Store {
     std::int64_t value = 0;
     if (const auto* integer = std::get_if<std::int64_t>(&node.value)) {
       value = *integer;
-    } else if (const auto* real = std::get_if<double>(&node.value)) {
-      if (*real != std::floor(*real)) return wrong_type(node, "a whole number", field);
-      if (std::abs(*real) >= 9.2e18) return with_allowed(fmt::format("{} is out of range", *real), field);
-      value = static_cast<std::int64_t>(*real);  // 1e3, 16.0
+    } else if (std::holds_alternative<double>(node.value)) {
+      // What is whole and has room in 64 bits became an integer where it was read: 1e3, 16.0.
+      if (whole_number(node.written).is == Whole::no) return wrong_type(node, "a whole number", field);
+      return with_allowed(fmt::format("{} is out of range", describe_value(node)), field);
     } else {
       return wrong_type(node, "a whole number", field);
     }

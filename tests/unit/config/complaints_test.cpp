@@ -23,7 +23,92 @@ TEST(ConfigComplaints, NameTheLineOfASyntaxError) {
 
 TEST(ConfigComplaints, SayThatAFileIsCutShort) {
   expect_part(complaints("{\n\"seed\": 1"), "is the file cut short?");
-  expect_part(complaints(""), "c.json:1: not JSON");
+  expect_part(complaints("{\n\"seed\": \"a"), "is the file cut short?");
+  expect_part(complaints("{ /* a comment"), "is the file cut short?");
+}
+
+TEST(ConfigComplaints, TellAnEmptyFileFromADamagedOne) {
+  for (const char* text : {"", " \n\n", "// nothing\n", "/* nothing */", "\xef\xbb\xbf"}) {
+    const std::string message = complaints(text);
+    expect_part(message, ": not JSON: there is no document (the file is empty, or holds nothing but comments)");
+    EXPECT_EQ(message.find("cut short"), std::string::npos) << message;
+  }
+}
+
+TEST(ConfigComplaints, NameTheLineOfTextAfterTheEnd) {
+  const std::string right = "{" + data_section + "}";
+  for (const char* more : {"\n}", "\n{}", "\n,", "\nx", "\n1", "\n\"seed\": 1", "\n]"}) {
+    expect_only(complaints(right + more),
+                "c.json:2: not JSON: text after the end of the document (a config is one object); remove it");
+  }
+  EXPECT_EQ(complaints(right + "\n// more\n/* and more */\n"), "no error");
+}
+
+TEST(ConfigComplaints, DoNotCallAWrongCharacterAtTheEndACutFile) {
+  for (const char* text : {"{\"seed\": 1]", "{\"seed\": }", "{\"seed\" }", "hello", "{'seed': 1}", "{\"seed\": 1,}"}) {
+    const std::string message = complaints(text);
+    expect_part(message, "c.json:1: not JSON: ");
+    EXPECT_EQ(message.find("cut short"), std::string::npos) << message;
+    EXPECT_EQ(message.find("after the end"), std::string::npos) << message;
+  }
+}
+
+TEST(ConfigComplaints, FollowFromNoPieceOfTheDocument) {
+  const std::string message = complaints("{\"seed\": 1 \"expected end of input\"}");
+  expect_part(message, "not JSON: ");
+  EXPECT_EQ(message.find("cut short"), std::string::npos) << message;
+}
+
+/// `text`, which is ASCII, in units of `width` bytes, the first or the last of which holds the character.
+std::string widened(const std::string& text, int width, bool big_endian) {
+  std::string wide;
+  for (const char c : text) {
+    std::string unit(static_cast<std::size_t>(width), '\0');
+    (big_endian ? unit.back() : unit.front()) = c;
+    wide += unit;
+  }
+  return wide;
+}
+
+TEST(ConfigComplaints, NameOtherEncodingsWithTheCure) {
+  using namespace std::string_literals;
+  const std::string right = "{" + data_section + "}";
+  const std::pair<std::string, const char*> cases[] = {
+      {"\xff\xfe"s + widened(right, 2, false), "UTF-16 text and JSON is UTF-8; convert it (iconv -f UTF-16 -t UTF-8)"},
+      {"\xfe\xff"s + widened(right, 2, true), "UTF-16 text"},
+      {"\xff\xfe\0\0"s + widened(right, 4, false), "UTF-32 text and JSON is UTF-8; convert it (iconv -f UTF-32 "},
+      {"\0\0\xfe\xff"s + widened(right, 4, true), "UTF-32 text"},
+      {widened(right, 2, false), "UTF-16LE text"},
+      {widened(right, 2, true), "UTF-16BE text"},
+      {widened(right, 4, false), "UTF-32LE text"},
+      {widened(right, 4, true), "UTF-32BE text"},
+  };
+  for (const auto& [text, words] : cases)
+    expect_part(complaints(text), "c.json:1: not JSON: this is "s + words);
+  expect_part(complaints("{\n\"name\": \"caf\xe9\"}"), "c.json:2: not JSON: the byte 0xe9 is no UTF-8");
+  expect_part(complaints("// caf\xe9\n" + right), "c.json:1: not JSON: the byte 0xe9 is no UTF-8");
+  EXPECT_EQ(complaints("\xef\xbb\xbf" + right), "no error") << "the mark of UTF-8 is allowed";
+}
+
+TEST(ConfigComplaints, NameWhatIsNoTextAtAll) {
+  using namespace std::string_literals;
+  const std::string right = "{\n" + data_section + "\n}";
+  expect_only(complaints(right + "\n"s + std::string(100, '\0')),
+              "c.json:4: not JSON: a NUL byte (the file is no text, or was damaged in a crash); write it anew");
+  expect_part(complaints(std::string(100, '\0')), "c.json:1: not JSON: a NUL byte");
+  expect_part(complaints("{ // "s + '\0' + right), "c.json:1: not JSON: a NUL byte");
+  expect_part(complaints("\x1f\x8b\x08rest"), "this is gzip data; unpack it");
+  expect_part(complaints("\x28\xb5\x2f\xfdrest"), "this is zstd data; unpack it");
+  expect_part(complaints("PK\x03\x04rest"), "this is a zip archive");
+  expect_part(complaints("\x89HDF\r\n\x1a\n"), "this is an HDF5 file");
+}
+
+TEST(ConfigComplaints, StayShortHoweverLongTheWrongTextIs) {
+  const std::string message = complaints("{\"seed\": \"" + std::string(100000, 'x'));
+  EXPECT_LT(message.size(), 300U);
+  expect_part(message, "is the file cut short?");
+  expect_part(complaints(with("\"seed\": \"" + std::string(56, 'x') + "\u00e9\u00e9\u00e9\"")),
+              std::string(56, 'x') + "...\"");
 }
 
 TEST(ConfigComplaints, SuggestTheNearestKey) {
@@ -36,6 +121,31 @@ TEST(ConfigComplaints, FindTheHomeOfAKeyInTheWrongSection) {
   expect_part(complaints(with(R"("global_batch": 4)")),
               "/global_batch: unknown key (it would have no effect); did you mean "
               "/train/global_batch?");
+}
+
+TEST(ConfigComplaints, NameAllHomesOfAKeyThatSeveralSectionsHave) {
+  expect_only(complaints(with(R"("target": 4)")),
+              "c.json:1: /target: unknown key (it would have no effect); did you mean /data/format/target or "
+              "/stage/target or /train/target?");
+}
+
+TEST(ConfigComplaints, DoNotFollowFromOthers) {
+  const auto of = [](const std::string& train) {
+    return complaints(R"({"data": {"train": "t", "validation": "v", "train_samples": 100}, )" + train + "}");
+  };
+  expect_part(of(R"("train": {"global_batch": 64})"), "100 is not a multiple of /train/global_batch 64");
+  // None of these says what the batch was to be, so nothing can be said of the samples.
+  for (const char* train : {R"("train": 3)", R"("trian": {"global_batch": 50})", R"("train": {"global_bach": 50})",
+                            R"("train": {"global_batch": "50"})", R"("global_batch": 50)"}) {
+    const std::string message = of(train);
+    EXPECT_EQ(lines(message), 1) << message;
+    EXPECT_EQ(message.find("multiple"), std::string::npos) << message;
+  }
+  const auto closed = [](const std::string& until) {
+    return complaints(with(R"("submission": {"division": "closed"}, "train": {"target": 0.5, )" + until + "}"));
+  };
+  expect_part(closed(R"("until": "target")"), "/train/target: 0.5 is not what the closed division asks for");
+  EXPECT_EQ(lines(closed(R"("until": "epoch")")), 1);
 }
 
 TEST(ConfigComplaints, ListTheKeysWhereNoneIsNear) {
@@ -75,8 +185,24 @@ TEST(ConfigComplaints, NameWhatIsAllowedWhereANumberIsOutOfRange) {
   expect_part(complaints(with(R"("model": {"dropout": 1})")),
               "/model/dropout: 1 is out of range (allowed: at least 0, less than 1)");
   expect_part(complaints(with(R"("load": {"threads": 99999999999})")), "/load/threads: 99999999999 is out of range");
-  expect_part(complaints(with(R"("seed": 9223372036854775808)")), "/seed: 9.2");
-  expect_part(complaints(with(R"("model": {"width": 1e999})")), "not JSON");
+  expect_part(complaints(with(R"("model": {"width": 1e999})")),
+              "not JSON: the number 1e999 is too large (at most 1.8e308)");
+}
+
+TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
+  for (const char* number :
+       {"9223372036854775808", "-9223372036854775809", "18446744073709551616", "1e19", "9.3e18", "1e99"})
+    expect_part(complaints(with("\"seed\": " + std::string(number))),
+                "/seed: " + std::string(number) + " is out of range");
+  expect_part(complaints(with("\"seed\": -9223372036854775808")), "/seed: -9223372036854775808 is out of range");
+  for (const char* number :
+       {"0.99999999999999999999999", "4.00000000000000000001", "1e-400", "1234567890123456789.5", "-0.5"}) {
+    expect_part(complaints(with("\"seed\": " + std::string(number))),
+                "/seed: must be a whole number, not " + std::string(number));
+    expect_part(complaints("{" + data_section + "}", {"seed=" + std::string(number)}),
+                "/seed: must be a whole number, not " + std::string(number));
+  }
+  expect_part(complaints(with(R"("load": {"threads": 2147483648})")), "/load/threads: 2147483648 is out of range");
 }
 
 TEST(ConfigComplaints, SuggestTheNearestWord) {

@@ -29,6 +29,34 @@ TEST(Config, ReadsEveryKindOfValue) {
   EXPECT_EQ(options.schedule.decay[0], (PiecewiseSchedule::Decay{3, 0.5}));
 }
 
+TEST(Config, WholeNumbersKeepTheirDigits) {
+  const std::pair<const char*, std::int64_t> cases[] = {
+      {"9007199254740993", 9007199254740993},
+      {"9007199254740993.0", 9007199254740993},
+      {"9.007199254740993e15", 9007199254740993},
+      {"900719925474099300e-2", 9007199254740993},
+      {"9223372036854775807", 9223372036854775807},
+      {"9223372036854775807.000", 9223372036854775807},
+      {"9.223372036854775807e18", 9223372036854775807},
+      {"1e18", 1000000000000000000},
+      {"1E+3", 1000},
+      {"0", 0},
+      {"-0", 0},
+      {"-0.0", 0},
+      {"0e99999999999999999999", 0},
+      {"0.000", 0},
+      {"120e-1", 12},
+  };
+  for (const auto& [text, value] : cases) {
+    EXPECT_EQ(parse(with("\"seed\": " + std::string(text))).seed, value) << text;
+    const RunOptions options = parse("{" + data_section + "}", {"seed=" + std::string(text)});
+    EXPECT_EQ(options.seed, value) << text;
+    EXPECT_EQ(parse(to_json(options)).seed, value) << text;
+    EXPECT_NE(to_json(options).find("\"seed\": " + std::to_string(value) + ","), std::string::npos) << text;
+  }
+  EXPECT_EQ(parse(with(R"("watchdog": {"step_seconds": 9007199254740993})")).watchdog.step_seconds, 9007199254740992.0);
+}
+
 TEST(Config, AnEmptyDecayListReplacesTheDefault) {
   EXPECT_TRUE(parse(with(R"("schedule": {"decay": []})")).schedule.decay.empty());
 }
