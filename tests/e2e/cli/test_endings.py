@@ -49,6 +49,9 @@ class Endings(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
 
+    def steps(self) -> list:
+        return next(self.results.glob("*/*/steps.csv")).read_text().splitlines()
+
     def record(self) -> dict:
         return json.loads(next(self.results.glob("*/*/run.json")).read_text())
 
@@ -66,24 +69,30 @@ class Endings(unittest.TestCase):
                 self.assertEqual(self.record()["status"], "aborted")
 
     def test_an_interrupted_generation_says_so(self):
-        command = [BINARY, "data", "generate", str(self.results / "data"), "--train-samples", "4096"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        self.assertIn("trainmark: ended by signal 2 (Interrupt)", process.communicate(timeout=30)[1])
+        for attempt in range(10):  # until one was interrupted before it had ended by itself
+            command = [BINARY, "data", "generate", str(self.results / f"data-{attempt}"), "--train-samples", "1024"]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=120)[1]
+            if process.returncode != 0:
+                break
+        self.assertIn("trainmark: ended by signal 2 (Interrupt)", told)
         self.assertEqual(process.returncode, 130)
 
     def test_what_a_killed_generation_leaves_the_next_one_removes(self):
-        target = self.results / "data"
-        command = [BINARY, "data", "generate", str(target), "--train-samples", "64", "--validation-samples", "16"]
-        process = subprocess.Popen([*command, "--samples-per-file", "64"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 30
-        while not list(target.glob("train/.trainmark-*")) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        process.kill()
-        process.communicate()
-        self.assertTrue(list(target.glob("train/.trainmark-*")), "it was too fast: nothing was left")
-        subprocess.run([*command, "--samples-per-file", "64"], check=True, capture_output=True, timeout=60)
+        for attempt in range(10):  # until one was killed in the middle of a file
+            target = self.results / f"data-{attempt}"
+            command = [BINARY, "data", "generate", str(target), "--train-samples", "64", "--validation-samples", "16", "--samples-per-file", "8"]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not list(target.glob("train/.trainmark-*")):
+                time.sleep(0.001)
+            process.kill()
+            process.communicate()
+            if list(target.glob("train/.trainmark-*")):
+                break
+        self.assertTrue(list(target.glob("train/.trainmark-*")), "nothing was left in ten attempts")
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
         self.assertEqual([path.name for path in target.rglob(".trainmark-*")], [])
 
     def test_a_closed_terminal_closes_the_log(self):
@@ -97,8 +106,10 @@ class Endings(unittest.TestCase):
     def test_under_nohup_a_closed_terminal_does_not_end_a_run(self):
         process = self.start(["nohup"])
         process.send_signal(signal.SIGHUP)
-        time.sleep(1)
-        self.assertIsNone(process.poll())
+        rows = len(self.steps())
+        while len(self.steps()) <= rows + 1:  # it trains on
+            self.assertIsNone(process.poll())
+            time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM)

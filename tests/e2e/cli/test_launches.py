@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
 from program import BINARY, MPIRUN, ROOT, call
@@ -78,12 +77,15 @@ class Launches(unittest.TestCase):
         self.assertIn(victim.name, report["differences"][0])
 
     def test_an_interrupted_generation_leaves_no_partial_file_and_goes_on_later(self):
-        target = self.folder / "interrupted"
-        command = ["data", "generate", str(target), "--train-samples", "512", "--validation-samples", "16", "--samples-per-file", "16"]
-        process = subprocess.Popen([BINARY, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.stderr.readline()  # the first line of progress: it is at work
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        for attempt in range(10):  # until one was interrupted before it had ended by itself
+            target = self.folder / f"interrupted-{attempt}"
+            command = ["data", "generate", str(target), "--train-samples", "512", "--validation-samples", "16", "--samples-per-file", "16"]
+            process = subprocess.Popen([BINARY, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process.stderr.readline()  # the first line of progress: it is at work
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=120)
+            if process.returncode != 0:
+                break
         self.assertEqual(process.returncode, 128 + signal.SIGTERM)
         names = [path.name for path in target.rglob("*") if path.is_file()]
         self.assertEqual([name for name in names if name.startswith(".")], [])
@@ -167,12 +169,12 @@ class Launches(unittest.TestCase):
             self.assertEqual(done.stderr.count(words), 1, done.stderr)
 
     def test_what_only_one_rank_meets_ends_the_others_soon(self):
-        begun = time.monotonic()  # a relative path, and a rank that starts in another folder
+        # A relative path, and a rank that starts in another folder.
         launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1", "-wdir", "/"]
         done = call("run", SMOKE, launcher=launcher, env={"TRAINMARK_DATA": "data"}, cwd=self.folder)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("rank 1 on ", done.stderr)
-        self.assertLess(time.monotonic() - begun, 60)  # far below the watchdog's limits, which would be the other way out
+        self.assertNotIn("no progress", done.stderr)  # the watchdog, which would be the other way out
 
     def test_ranks_of_different_arguments_refuse_with_both_texts(self):
         launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1"]

@@ -34,7 +34,7 @@ class Endings(EndToEnd):
         self.assertIn("run_stop", check.output)
 
     def test_a_rank_that_hangs_is_found_by_the_watchdog(self):
-        process = self.start_small(2, watchdog={"step_seconds": 3})
+        process = self.start_small(2, watchdog={"step_seconds": 10})
         stopped = self.rank_pids(process)[1]
         os.kill(stopped, signal.SIGSTOP)
         run = self.finish(process, timeout=60)
