@@ -88,7 +88,7 @@ std::string copy_entry(const ManifestEntry& entry, const std::filesystem::path& 
         ExitCode::data,
         Complaint{from.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, entry.xxh3),
                   "the file is damaged or the manifest is old",
-                  "restore the file, or write the manifest again with `trainmark data verify --write-manifest`"});
+                  "restore the file, or write the manifest again with `trainmark data verify --write`"});
   }
   // The source's time, so that the copy can be told from an older one without reading it.
   const timespec time = {before.modified_ns / 1'000'000'000, before.modified_ns % 1'000'000'000};

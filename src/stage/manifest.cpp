@@ -51,7 +51,7 @@ bool is_hash(std::string_view text) {
 [[noreturn]] void refuse(const std::filesystem::path& path, int line, std::string what) {
   throw Error(ExitCode::data, Complaint{fmt::format("{}:{}", path.string(), line), std::move(what),
                                         "the manifest says what the data must be",
-                                        "write it again with `trainmark data verify --write-manifest`, or remove it"});
+                                        "write it again with `trainmark data verify --write`, or remove it"});
 }
 
 }  // namespace
