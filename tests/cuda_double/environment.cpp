@@ -47,6 +47,8 @@ void set(Options& options, const std::string& key, const std::string& value) {
                        {"failure", [&] { faults.failure = static_cast<cudaError_t>(number()); }},
                        {"failing_capture", [&] { faults.failing_capture = number(); }},
                        {"absent_from", [&] { faults.absent_from = number(); }},
+                       {"wrong_from", [&] { faults.wrong_from = number(); }},
+                       {"hanging_join", [&] { faults.hanging_join = number() != 0; }},
                        {"hanging_abort", [&] { faults.hanging_abort = number() != 0; }},
                        {"only_on", [&] { faults.only_on = static_cast<int>(number()); }},
                        {"pinned_uploads", [&] { options.pinned_uploads = number() != 0; }},

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <limits>
 #include <random>
 
 #include "cuda_double/communicator.hpp"
@@ -74,10 +75,8 @@ ncclResult_t refused(const Shared& communicator, const char* call) {
   return ncclInvalidUsage;
 }
 
-bool is_absent_from(std::int64_t collective) {
-  const std::int64_t first = device().options.faults.absent_from;
-  return first >= 0 && collective >= first && fails_here();
-}
+/// Whether a fault that begins with collective `first` is here at `collective`.
+bool happens(std::int64_t first, std::int64_t collective) { return first >= 0 && collective >= first && fails_here(); }
 
 ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collective& collective, cudaStream_t stream) {
   const Lock lock(device().mutex);
@@ -92,7 +91,10 @@ ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collec
     if (device().options.faults.failing_collective == overall && fails_here()) communicator->error = ncclRemoteError;
     return [communicator, collective, overall, number = communicator->called++] {
       if (number != communicator->ended && !communicator->aborted) return false;
-      if (!communicator->advance(collective, is_absent_from(overall))) return false;
+      const Faults& faults = device().options.faults;
+      if (!communicator->advance(collective, happens(faults.absent_from, overall))) return false;
+      if (collective.kind == Kind::all_reduce && collective.type == ncclFloat && happens(faults.wrong_from, overall))
+        *reinterpret_cast<float*>(collective.receive) += 1.0F;
       ++communicator->ended;
       return true;
     };
@@ -157,6 +159,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* handle, int ranks, ncclUniqueId 
   *handle = reinterpret_cast<ncclComm_t>(communicator.get());
   communicators()[*handle] = communicator;
   communicator->polls = communicator->blocking ? 0 : 3;
+  if (device().options.faults.hanging_join && fails_here()) communicator->polls = std::numeric_limits<int>::max();
   if (!communicator->blocking) return ncclInProgress;
   const auto limit = std::chrono::duration<double>(device().options.time_limit_seconds);
   const auto start = std::chrono::steady_clock::now();

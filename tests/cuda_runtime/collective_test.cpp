@@ -223,6 +223,33 @@ TEST_F(CudaPeers, WhoNeverComeAreNamedWithTheLimitAndWhatToCheck) {
   }));
 }
 
+TEST_F(CudaPeers, MayTakeTheirTimeUntilTheyPlan) {
+  const auto collective = make_collective(all, stream(), {.limit = std::chrono::seconds(2)});
+  if (rank == ranks - 1) std::this_thread::sleep_for(std::chrono::seconds(3));
+  EXPECT_NO_THROW(static_cast<void>(plan_all_reduce(AllReduce{{0, 70}}, *collective))) << "the limit is NCCL's";
+}
+
+TEST_F(CudaPeers, AJoinThatDoesNotEndIsLeft) {
+  start({.faults = {.hanging_join = true}});
+  EXPECT_TRUE(raises(
+      ExitCode::communication, {place(), "joining the NCCL communicator has not ended within 0.3 s", "firewalls"},
+      [&] { static_cast<void>(make_collective(all, stream(), {.limit = std::chrono::milliseconds(300)})); }));
+}
+
+TEST_F(CudaPeers, WhoseSumsAreWrongAreNotTrusted) {
+  const std::string wrong = fmt::format("the ranks' ones sum to {} instead of {}", ranks + 1, ranks);
+  for (const int first : {0, 1}) {
+    start({.faults = {.wrong_from = first}});
+    EXPECT_TRUE(raises(ExitCode::communication,
+                       {wrong, "sums over ranks are wrong on this machine", "NCCL_P2P_DISABLE"},
+                       [&] {
+                         const auto collective = make_collective(all, stream());
+                         static_cast<void>(plan_all_reduce(AllReduce{{0, 50}}, *collective));
+                       }))
+        << "from sum " << first;
+  }
+}
+
 TEST_F(CudaPeers, WhoHangInAStepAreLeftWhenAWatchdogSaysSo) {
   const auto collective = make_collective(all, stream());
   lose_last_rank();
