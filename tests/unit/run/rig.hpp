@@ -50,9 +50,10 @@ class SensedBackend final : public SpyBackend {
 /// A sample is its own index: x twice, y once. So the batch in device memory tells which samples it holds.
 class IndexSource final : public SampleSource {
  public:
-  explicit IndexSource(std::int64_t samples) : samples_(samples) {}
+  IndexSource(std::int64_t samples, std::chrono::milliseconds delay) : samples_(samples), delay_(delay) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
   void read(std::int64_t index, const SampleView& to) override {
+    std::this_thread::sleep_for(delay_);
     const auto value = static_cast<float>(index);
     for (const std::span<std::byte>& field : to)
       for (std::size_t at = 0; at < field.size(); at += sizeof value)
@@ -61,6 +62,7 @@ class IndexSource final : public SampleSource {
 
  private:
   std::int64_t samples_;
+  std::chrono::milliseconds delay_;
 };
 
 using Row = std::map<std::string, std::string>;
@@ -71,8 +73,9 @@ class Rig {
   RunOptions options;
   RunContext context;
   std::int64_t train_samples = 8, validation_samples = 3;
-  bool aloud = false;   ///< tells of its progress, on rank 0
-  bool scaled = false;  ///< the graph keeps a loss scale
+  std::chrono::milliseconds reading{0};  ///< a sample takes
+  bool aloud = false;                    ///< tells of its progress, on rank 0
+  bool scaled = false;                   ///< the graph keeps a loss scale
   std::optional<StepRange> profile_steps;
   // --- what the backend is told to come to; called once a launch
   // ------------------------------------------------------
@@ -139,8 +142,8 @@ class Rig {
     compiled.evaluate = program(network(local, false));
     backend.execute = [this](const Op& op, std::span<void* const> args) { execute(op, args); };
 
-    input.train_source = std::make_unique<IndexSource>(train_samples);
-    input.validation_source = std::make_unique<IndexSource>(validation_samples);
+    input.train_source = std::make_unique<IndexSource>(train_samples, reading);
+    input.validation_source = std::make_unique<IndexSource>(validation_samples, reading);
     input.train_sampling = sampling("train", train_samples);
     input.validation_sampling = sampling("validation", validation_samples);
     const auto loader = [&](SampleSource& source, const Sampling& sampling) {
@@ -151,7 +154,8 @@ class Rig {
 
     results = std::make_unique<Results>(world, options, context);
     timeline = std::make_unique<Timeline>(results->log());
-    progress = std::make_unique<Progress>(Progress::Style{.speaks = aloud && world.all().rank() == 0, .interval_s = 0.0});
+    progress =
+        std::make_unique<Progress>(Progress::Style{.speaks = aloud && world.all().rank() == 0, .interval_s = 0.0});
     watchdog = std::make_unique<Watchdog>(
         [this](const std::string& message) {
           barks.push_back(message);

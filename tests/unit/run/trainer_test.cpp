@@ -151,6 +151,16 @@ TEST(Trainer, GoesOnOverEpochsUntilItsStepsAreDone) {
   EXPECT_EQ(rig.table("epochs.csv").size(), 2U);
 }
 
+TEST(Trainer, BeginsNoEpochOnceItsStepsAreDone) {
+  Rig rig;
+  rig.options.train.until = "steps";
+  rig.options.train.steps = 4;
+  EXPECT_EQ(rig.train().epochs, 2);
+  if (rig.results->writes()) {
+    EXPECT_EQ(records_of(rig.log(), "epoch_start").size(), 2U);
+  }
+}
+
 TEST(Trainer, EndsAfterItsSecondsByTheClockOfRank0) {
   Rig rig;
   rig.options.train.until = "seconds";
@@ -433,7 +443,26 @@ TEST(Trainer, TellsAPersonHowFarItIs) {
   EXPECT_NE(told.find("epoch   1  loss 0.50000  eval_error 0.25000 (target 0.124)  "), std::string::npos) << told;
 }
 
-TEST(Trainer, SumsUpItsWaitsAndTimes) {
+TEST(Trainer, WaitsAsLongAsItsTablesSay) {
+  Rig rig;
+  rig.reading = std::chrono::milliseconds(5);
+  const TrainOutcome outcome = rig.train();
+  if (!rig.results->writes()) return;
+  const auto sum_of = [&](const std::string& table, const std::string& name) {
+    double sum = 0.0;
+    for (const Row& row : rig.table(table))
+      sum += std::stod(row.at(name));
+    return sum;
+  };
+  constexpr double rounding = 4 * 1e-6;  // of the tables
+  EXPECT_NEAR(sum_of("steps.csv", "wait_for_input_s"), outcome.wait_seconds, rounding);
+  EXPECT_NEAR(sum_of("epochs.csv", "wait_for_input_s"), outcome.wait_seconds, rounding);
+  EXPECT_NEAR(sum_of("epochs.csv", "train_s"), outcome.train_seconds, rounding);
+  EXPECT_NEAR(sum_of("steps.csv", "step_s"),
+              std::accumulate(outcome.step_seconds.begin(), outcome.step_seconds.end(), 0.0), rounding);
+}
+
+TEST(Trainer, SumsUpItsUploadsAndTimes) {
   Rig rig;
   rig.options.train.until = "steps";
   rig.options.train.steps = 2;
