@@ -59,11 +59,13 @@ void add_report(CLI::App& app, Action& action) {
   command->add_option("--csv", flags->csv, "Also write all figures as one table, a figure a row")->type_name("FILE");
   command->add_option("--html", flags->html, "Also write one self-contained page with plots")->type_name("FILE");
   command->footer(
-      "Figures are tagged: measured (the run's own clocks), logged (times of log records), modelled (computed under "
-      "an\n"
-      "assumption). The terms of the time to train add up to run_stop - run_start. Three runs or more of one\n"
-      "configuration get their olympic mean. A log that cannot be reported on is named and left out, unless it is "
-      "alone.\n\n"
+      "Figures are tagged: measured (the run's own clocks), logged (in or between records of the log), modelled\n"
+      "(computed under an assumption), given (by the rules or the config). The terms of the time to train add up to\n"
+      "run_stop - run_start. Attempts and instances in one file are runs of their own; what is lost or does not pair "
+      "is\n"
+      "named, and figures that depend on it are bounded or left out. Three runs or more of one configuration get "
+      "their\n"
+      "olympic mean. A log that cannot be reported on is named and left out, unless it is alone.\n\n"
       "Examples:\n  trainmark report results/tiny/2026-01-31T12-00-00Z\n"
       "  trainmark report results/tiny --html report.html --csv report.csv\n\n"
       "Exit codes: 0, 2 (a path that is no log, or no run that began), 4 (a file that cannot be written)");

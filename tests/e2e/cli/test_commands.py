@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Subcommands that need no MPI: what they print, their exit codes, and that their help teaches."""
+import gzip
 import json
 import pathlib
 import shutil
@@ -180,6 +181,26 @@ class Commands(unittest.TestCase):
         self.assertEqual(len(json.loads(done.stdout)["runs"]), 1)
         self.expect(done, 0, "warning: left out: ", "never.log: has no run_start")
         self.expect(call("report", never), 2, "trainmark: error: ", "never.log: has no run_start")
+
+    def test_a_packed_log_is_named_and_its_text_can_be_piped(self):
+        text = (ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt").read_bytes()
+        packed = self.folder / "mlperf.log.gz"
+        packed.write_bytes(gzip.compress(text))
+        for command in ("check", "report"):
+            self.expect(call(command, packed), 2, "is compressed by gzip", "zcat FILE | trainmark report /dev/stdin")
+            self.expect(call(command, "/dev/stdin", launcher=("sh", "-c", 'zcat "$0" | "$@"', str(packed))), 0)
+
+    def test_each_attempt_of_a_file_is_reported_alone(self):
+        log = (ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt").read_text()
+        cut = log[:log.index("eval_stop")]
+        (self.folder / "two.log").write_text(cut + "\n" + log.replace(": 17000", ": 17100"))
+        page = self.folder / "two.html"
+        runs = json.loads(call("report", "--json", "--html", page, self.folder / "two.log").stdout)["runs"]
+        alone = json.loads(call("report", "--json", ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt").stdout)["runs"][0]
+        self.assertEqual([run["attempt"] for run in runs], [2, 1])
+        self.assertEqual(runs[0]["figures"]["time to train"], alone["figures"]["time to train"])
+        self.assertNotIn("time to train", runs[1]["figures"])
+        self.assertIn("attempt 1 of 2", page.read_text())
 
     def test_one_bad_log_among_good_ones_ends_with_7(self):
         good = ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt"
