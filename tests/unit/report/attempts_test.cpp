@@ -50,6 +50,8 @@ TEST(Attempts, OfARequeuedJobAreRunsOfTheirOwn) {
   ASSERT_EQ(runs.size(), 2U);
   EXPECT_EQ(runs[0].part, "attempt 2 of 2");
   EXPECT_EQ(runs[0].attempt, 2);
+  EXPECT_EQ(value_of(runs[0], "attempt"), 2.0);
+  EXPECT_EQ(value_of(runs[0], "attempts in the file"), 2.0);
   EXPECT_EQ(value_of(runs[0], "time to train"), 9.25);
   EXPECT_EQ(value_of(runs[0], "term training"), 8.0);
   EXPECT_EQ(runs[0].epochs.size(), 2U);
@@ -122,7 +124,9 @@ TEST(Attempts, ThatGoOnFromACheckpointHaveNoTimeToTrain) {
 TEST(Attempts, OfOneLogAreOneWhereItsHeaderStandsAtTheEnd) {
   const Folder folder;
   const std::string text = small_log({2000, 2000}) + record(9000, "submission_org", "\"Example\"");
-  EXPECT_EQ(report_runs(folder.write("a.log", text)).size(), 1U);
+  const RunReport run = report_run(folder.write("a.log", text));
+  EXPECT_EQ(run.organisation, "Example");
+  EXPECT_EQ(run.find("attempt"), nullptr);
 }
 
 TEST(Attempts, LendTheFilesBesideThemToTheLastOnly) {

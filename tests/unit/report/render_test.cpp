@@ -68,6 +68,80 @@ TEST(ReportLabels, StandInEveryForm) {
   }
 }
 
+TEST(ReportNotes, StandInEveryFormWithAttemptsAndBounds) {
+  const Folder folder;
+  const std::string log = small_log({2000, 2000});
+  std::string cut = log.substr(0, log.find("eval_stop"));
+  std::string lost = later(log, 3600000);
+  lost.erase(lost.find(":::MLLOG", lost.find("eval_error")),
+             lost.find(":::MLLOG", lost.find("eval_stop")) - lost.find(":::MLLOG", lost.find("eval_error")));
+  lost.replace(lost.find("3604500, \"event_type\": \"POINT_IN_TIME\", \"key\": \"epoch_stop\""), 7, "3604900");
+  lost.replace(lost.find("3604500, \"event_type\": \"POINT_IN_TIME\", \"key\": \"epoch_start\""), 7, "3604900");
+  const std::vector runs = report_runs(folder.write("a.log", cut + "\n" + lost));
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_NE(render_text(runs).find("  1.000 s   logged, at most 1.400 s"), std::string::npos);
+  EXPECT_NE(render_html(runs).find("<td class=\"n\">1.000</td><td>s, at most 1.400</td>"), std::string::npos);
+  EXPECT_NE(render_html(runs).find("<title>undecided: 0.400 s</title>"), std::string::npos);
+  EXPECT_NE(render_csv(runs).find("a.log (attempt 2 of 2),,\"term evaluation, at most\",1.4,s,logged\n"),
+            std::string::npos);
+  const auto document = nlohmann::json::parse(render_json(runs));
+  const auto& run = document.at("runs").at(0);
+  EXPECT_NEAR(run.at("figures").at("term evaluation").at("at_most").get<double>(), 1.4, 1e-9);
+  EXPECT_EQ(run.at("figures").at("term evaluation").at("value"), 1.0);
+  EXPECT_FALSE(run.at("figures").at("term staging inside the clock").contains("at_most"));
+  EXPECT_EQ(run.at("attempt"), 2);
+  EXPECT_EQ(run.at("attempts"), 2);
+  EXPECT_EQ(run.at("part"), "attempt 2 of 2");
+  EXPECT_EQ(run.at("figures").at("attempts in the file").at("value"), 2);
+  for (const std::string& text : {render_text(runs), render_json(runs), render_csv(runs), render_html(runs)}) {
+    EXPECT_NE(text.find("attempt 1 of 2"), std::string::npos);
+    EXPECT_NE(text.find("this file also holds attempt 1 (lines 1 to 9, has no run_stop)"), std::string::npos);
+    EXPECT_NE(text.find("eval_start of epoch 1"), std::string::npos);
+    EXPECT_NE(text.find("in no figure: 1, in line 10;"), std::string::npos);
+  }
+}
+
+TEST(ReportJson, HoldsEachEpochsValuesUnderItsName) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 4000, 2000, 2000})));
+  static_cast<void>(folder.write("epochs.csv", "epoch,wait_for_input_s,samples_per_s\n1,0.5,60\n"));
+  const std::vector runs{report_run(folder.path() / "mlperf.log")};
+  const auto document = nlohmann::json::parse(render_json(runs));
+  const auto& epochs = document.at("runs").at(0).at("epochs");
+  EXPECT_EQ(epochs.at(0), nlohmann::json::parse(R"({"epoch": 1, "epochs": 1, "train_s": 2.0, "evaluation_s": 0.5,
+    "metric": 0.5, "metric_source": "logged", "wait_for_input_s": 0.5, "samples_per_s": 60.0, "rate_source": "measured",
+    "slow": false})"));
+  EXPECT_EQ(epochs.at(1), nlohmann::json::parse(R"({"epoch": 2, "epochs": 1, "train_s": 4.0, "evaluation_s": 0.5,
+    "metric": 0.5, "metric_source": "logged", "wait_for_input_s": null, "samples_per_s": 25.0, "rate_source": "logged",
+    "slow": true})"));
+  EXPECT_EQ(epochs.at(3).at("metric"), 0.1);
+  const std::string text = render_text(runs);
+  EXPECT_NE(text.find("      1     2.000     0.500        60.0    0.500    0.50000\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("      2     4.000     0.500        25.0        -    0.50000  slow\n"), std::string::npos);
+  const std::string csv = render_csv(runs);
+  for (const std::string row : {",1,train,2,s,logged\n", ",2,evaluation,0.5,s,logged\n", ",4,metric,0.1,,logged\n",
+                                ",1,samples/s,60,1/s,measured\n", ",2,samples/s,25,1/s,logged\n",
+                                ",1,wait for input,0.5,s,measured\n", ",,ranks,4,,logged\n"})
+    EXPECT_NE(csv.find(row), std::string::npos) << row;
+  EXPECT_NE(render_html(runs).find("<tr class=\"slow\"><td class=\"n\">2</td><td class=\"n\">4.000</td>"),
+            std::string::npos);
+}
+
+TEST(ReportText, SetsRunsSideBySideWithTheirScore) {
+  const Folder folder;
+  std::vector<RunReport> runs;
+  for (const int milliseconds : {29250, 59250, 119250})
+    runs.push_back(report_run(folder.write(fmt::format("{}.log", milliseconds), small_log({milliseconds}))));
+  EXPECT_NE(render_text(runs).find("60.00               60.00           61.00       1        1.7       -  "),
+            std::string::npos)
+      << render_text(runs);
+  EXPECT_NE(render_text(runs).find("1.0000 min of 3 runs [logged]"), std::string::npos);
+  EXPECT_NE(render_html(runs).find("<b>1.0000 min</b> [logged]"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(render_json(runs)).at("olympic_mean_min"), 1.0);
+  EXPECT_NE(render_text(std::vector{runs[0], runs[1]}).find("no olympic mean: a score needs at least three runs"),
+            std::string::npos);
+}
+
 TEST(ReportText, HasNoControlCharactersOfTheLog) {
   const Folder folder;
   EXPECT_EQ(render_text(std::vector{hostile_run(folder)}).find('\x1b'), std::string::npos);
