@@ -43,7 +43,7 @@ struct TrainOptions {
   [[nodiscard]] std::int64_t batch() const noexcept { return global_batch / gradient_accumulation_steps; }
   /// Whether so many ranks can share a step evenly.
   [[nodiscard]] bool divides(std::int64_t ranks) const noexcept {
-    return global_batch % (ranks * gradient_accumulation_steps) == 0;
+    return global_batch % gradient_accumulation_steps == 0 && batch() % ranks == 0;
   }
   bool operator==(const TrainOptions&) const = default;
 };

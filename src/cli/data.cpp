@@ -63,7 +63,9 @@ void add_generate(CLI::App& data, Action& action) {
       ->check(CLI::IsMember({"universe", "block", "packed"}))
       ->capture_default_str();
   const auto count = [&](const char* name, auto& member, const char* doc) {
-    command->add_option(name, member, doc)->check(CLI::NonNegativeNumber)->capture_default_str();
+    // A bound, since the parser makes the largest integer of whatever is larger, without a word.
+    constexpr std::int64_t most = std::int64_t{1} << 40;
+    command->add_option(name, member, doc)->check(CLI::Range(std::int64_t{0}, most))->capture_default_str();
   };
   count("--train-samples", synth.train_samples, "Training samples");
   count("--validation-samples", synth.validation_samples, "Validation samples");
@@ -74,7 +76,9 @@ void add_generate(CLI::App& data, Action& action) {
       ->check(CLI::Range(0, 9))
       ->capture_default_str();
   command->add_flag("--big-endian", synth.big_endian, "Write big-endian numbers");
-  command->add_option("--seed", synth.seed, "Of everything random")->capture_default_str();
+  command->add_option("--seed", synth.seed, "Of everything random")
+      ->check(CLI::Range(0.0, 9.2e18))  // -1 would wrap around
+      ->capture_default_str();
   command->add_flag("--quiet", flags->quiet, "Print nothing");
   command->add_flag("--json", flags->json, "Print JSON; progress still goes to stderr");
   command->footer(

@@ -93,12 +93,31 @@ void add_rows(StepPlan& plan, const Graph& graph, std::int64_t count) {
   }
 }
 
+/// Counts have 64 bits, a batch may have 63: beyond that a plan would print other numbers without a word.
+void require_countable(const RunOptions& options, int ranks) {
+  const Graph one = training_graph(options.model, {.compute = compute_type(options.train.precision)});
+  const auto each = static_cast<double>(std::max(cost(one).flops, cost(one).bytes));
+  const double ahead =
+      2.0 * (options.load.prefetch + 1) * static_cast<double>(data_schema(options.model).sample_bytes());
+  constexpr double passes = 6.0;  // forward, backward and what goes with them, amply
+  const double samples = static_cast<double>(options.train.global_batch) / ranks;
+  if (std::max(passes * each, ahead) * samples < 9.2e18) return;
+  throw Error(
+      ExitCode::usage,
+      Complaint{
+          "/train/global_batch",
+          fmt::format("a step of {:.3g} samples on each rank has more operations or bytes than 64 bits count", samples),
+          {},
+          "choose a smaller batch or more --ranks"});
+}
+
 StepPlan plan_step(const RunOptions& options, int ranks, const std::string& device) {
   if (!options.train.divides(ranks)) {
     throw Error(ExitCode::usage,
                 Complaint{"/train/global_batch", indivisible(options.train, ranks), "every rank takes the same share",
                           "choose other --ranks, another batch or other parts"});
   }
+  require_countable(options, ranks);
   const std::int64_t parts = options.train.gradient_accumulation_steps;
   StepPlan plan;
   plan.local_batch = options.train.batch() / ranks;

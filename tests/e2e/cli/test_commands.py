@@ -140,6 +140,27 @@ class Commands(unittest.TestCase):
         self.assertEqual(sum(node["op"] == "Accumulate" for node in parts["nodes"]), len(parts["buckets"]) + 1)
         self.assertGreater(parts["state_bytes"], whole["state_bytes"])
 
+    def test_whole_numbers_keep_their_digits(self):
+        smoke = ROOT / "configs/cosmoflow/smoke.json"
+        for digits in ("9007199254740993", "9007199254740993.0", "9.007199254740993e15"):
+            resolved = json.loads(call("validate", smoke, "--print", "--set", f"seed={digits}").stdout)
+            self.assertEqual(resolved["seed"], 9007199254740993)
+        self.expect(call("validate", smoke, "--set", "seed=9223372036854775808"), 2, "/seed: 9223372036854775808 is out of range")
+        for option, value in (("--seed", "-1"), ("--seed", "99999999999999999999"), ("--train-samples", "99999999999999999999"),
+                              ("--extent", "99999999999999999999"), ("--train-samples", "1e3"), ("--train-samples", "-1")):
+            self.expect(call("data", "generate", self.folder / "none", option, value), 2, option)
+            self.assertFalse((self.folder / "none").exists())
+
+    def test_plan_refuses_counts_that_64_bits_do_not_hold(self):
+        node = ROOT / "configs/cosmoflow/node.json"
+        for batch in (9223372036854775807, 4611686018427387904, 10**12):
+            self.expect(call("plan", node, "--json", "--set", f"train.global_batch={batch}"), 2, "/train/global_batch", "64 bits")
+        parts = ["--set", "train.global_batch=4611686018427387904", "--set", "train.gradient_accumulation_steps=4611686018427387904"]
+        self.expect(call("plan", node, "--ranks", 4, *parts), 2, "/train/global_batch")
+        figures = json.loads(call("plan", node, "--json", "--set", "train.global_batch=65536").stdout)
+        self.assertGreater(figures["step_flops_per_rank"], 2**53)
+        self.assertEqual(figures["step_flops_per_rank"], sum(node["flops"] for node in figures["nodes"]))
+
     def test_plan_follows_overrides(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--set", "model.kernel=2", "--json")
         self.assertEqual(json.loads(done.stdout)["parameters"], 5597604)

@@ -253,6 +253,40 @@ TEST(ConfigComplaints, SeeImpossibleCombinations) {
       "/data/train_samples: 100 is not a multiple of /train/global_batch 64");
 }
 
+TEST(ConfigComplaints, NameTheNumberOfSamplesThatWouldFit) {
+  const auto of = [](int samples) {
+    return complaints(R"({"data": {"train": "t", "validation": "v", "train_samples": )" + std::to_string(samples) +
+                      R"(}, "train": {"global_batch": 64}})");
+  };
+  expect_part(of(100), "in whole batches); use 64");
+  expect_part(of(10), "in whole batches); use 64");
+  expect_part(of(200), "in whole batches); use 192");
+  EXPECT_EQ(of(128), "no error");
+}
+
+TEST(ConfigComplaints, WantBoundariesInAscendingOrder) {
+  const auto of = [](int first, int second) {
+    return complaints(with(R"("schedule": {"decay": [{"epoch": )" + std::to_string(first) +
+                           R"(, "factor": 0.5}, {"epoch": )" + std::to_string(second) + R"(, "factor": 0.25}]})"));
+  };
+  EXPECT_EQ(of(4, 5), "no error");
+  expect_part(of(5, 4), "/schedule/decay/1/epoch: 4 does not come after the boundary 5 before it");
+}
+
+TEST(ConfigComplaints, RefuseTheClosedDivisionToOtherRulesOfUpdateAndTargets) {
+  const auto of = [](const std::string& more) {
+    return complaints(with(R"("submission": {"division": "closed"}, )" + more));
+  };
+  expect_only(of(R"("optimizer": {"momentum": 0.8})"),
+              "c.json:1: /optimizer/momentum: 0.8 is not what the closed division asks for: 0.9; set "
+              "/submission/division to \"open\"");
+  expect_only(of(R"("train": {"target": 0.2})"),
+              "c.json:1: /train/target: 0.2 is not what the closed division asks for: 0.124; set "
+              "/submission/division to \"open\"");
+  EXPECT_EQ(of(R"("train": {"target": 0.2, "until": "epochs"})"), "no error");
+  EXPECT_EQ(complaints(with(R"("optimizer": {"momentum": 0.8})")), "no error");
+}
+
 TEST(ConfigComplaints, NamePartsThatDoNotDivideABatch) {
   expect_part(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 3})")),
               "/train/gradient_accumulation_steps: 3 parts do not divide /train/global_batch 64");
@@ -288,6 +322,18 @@ TEST(ConfigComplaints, NameTheOverrideThatIsWrong) {
   expect_part(complaints(right, {"data.train.x=3"}), "/data/train: is \"t\" and has no \"x\"");
   expect_part(complaints(right, {"train={\"epochs\": 1, \"epochs\": 2}"}), "/train: must be an object");
   expect_part(complaints(with(R"("schedule": {"decay": []})"), {"schedule.decay.0.epoch=1"}), "has 0 elements");
+  const std::string one = with(R"("schedule": {"decay": [{"epoch": 3, "factor": 0.5}]})");
+  expect_only(complaints(one, {"schedule.decay.1.epoch=1"}),
+              "--set schedule.decay.1.epoch=1: /schedule/decay: has 1 elements, \"1\" is none of them; set the whole "
+              "array");
+  for (const char* index : {"-1", "0x", "x", "00000000000000000000000000001"})
+    expect_part(complaints(one, {"schedule.decay." + std::string(index) + ".epoch=1"}), "is none of them");
+  for (const char* path : {"a..b=1", ".a=1", "a.=1", "/=1", "//a=1", "/a/=1"})
+    expect_part(complaints(right, {path}), "is not of the form section.key=value, e.g. train.epochs=3");
+  expect_part(complaints(right, {"data=3"}), "--set data=3: /data: must be an object {...}, not 3");
+  expect_part(complaints(right, {"seed="}), "/seed: must be a whole number, not \"\" (a string)");
+  expect_part(complaints(right, {"submission.org=null", "submission.platform={}"}),
+              "/submission/platform: must be a string, not an object");
 }
 
 TEST(ConfigComplaints, ReportEverythingAtOnceInTheOrderOfTheFile) {
