@@ -51,6 +51,16 @@ class Error : public std::runtime_error {
 /// "where: what (why); remedy"
 [[nodiscard]] std::string to_string(const Complaint& complaint);
 
+/// The complaint about a failed system call on `where`: "what: the system's words", with what the number means and its
+/// cure where that is known (open files, memory, rights, a failing disk or server ...), else with `remedy`.
+[[nodiscard]] Complaint system_complaint(std::string where, std::string_view what, int error_number,
+                                         std::string_view remedy = "check the file system");
+
+/// How many files this process may have open at a time (the soft limit).
+[[nodiscard]] std::uint64_t open_file_limit() noexcept;
+/// Lifts the soft limit to the hard one: datasets have more files than the 1,024 that many systems begin with.
+void raise_open_file_limit() noexcept;
+
 /// Raises std::logic_error for a broken contract of our own.
 [[noreturn]] void contract_failed(const char* condition, std::string_view detail, std::source_location where);
 #define TRAINMARK_CHECK(condition, detail)                                                                     \

@@ -103,5 +103,6 @@ int main_of(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   trainmark::cli::protect_streams();
+  trainmark::raise_open_file_limit();
   return trainmark::cli::code_with_output_written(trainmark::cli::main_of(argc, argv));
 }

@@ -19,9 +19,6 @@ struct DescriptorTraits {
 };
 using Descriptor = Handle<DescriptorTraits>;
 
-/// Opens for reading; raises Error{data}.
-[[nodiscard]] Descriptor open_to_read(const std::filesystem::path& path);
-
 /// The most recently used open files, by a number of the caller's. Safe to call from several threads; a descriptor that
 /// is in use stays open after it left the cache.
 class DescriptorCache {
@@ -35,7 +32,9 @@ class DescriptorCache {
     std::uint64_t used = 0;
     std::shared_ptr<const Descriptor> descriptor;
   };
-  std::shared_ptr<const Descriptor> find(std::size_t number);  // with the mutex held
+  std::shared_ptr<const Descriptor> find(std::size_t number);  // with the mutex held, as drop_oldest
+  void drop_oldest();
+  Descriptor open_to_read(const std::filesystem::path& path);
 
   std::size_t capacity_;
   std::mutex mutex_;

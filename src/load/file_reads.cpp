@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace trainmark {
 namespace {
@@ -20,8 +19,7 @@ constexpr std::size_t most_pieces = 1024;  // IOV_MAX of Linux
                           "its header promises more", "copy or generate it again"});
   }
   throw Error(ExitCode::data,
-              Complaint{file.path.string(), fmt::format("reading at byte {} failed: {}", offset, std::strerror(errno)),
-                        "", "check the file system"});
+              system_complaint(file.path.string(), fmt::format("reading at byte {} failed", offset), errno));
 }
 
 /// Drops the first `count` bytes from the pieces; returns the first piece that is left.
