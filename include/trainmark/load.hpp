@@ -122,9 +122,12 @@ struct DatasetField {
   std::vector<std::int64_t> shape, chunk;  ///< chunk empty: contiguous
   std::string type, filters;
   std::int64_t stored_bytes = 0;
+  std::string by_library;  ///< why the HDF5 library reads it; empty: by offset and chunk, which is faster
+  std::string unusable;    ///< why it cannot be read; empty: it can
 };
 struct Inspection {
-  std::vector<DatasetField> fields;  ///< of the first file
+  std::vector<DatasetField> fields;     ///< of the first file
+  std::vector<std::string> companions;  ///< other files that the first file's values are in
   Manifest manifest;
   std::string layout;  ///< as detected
   DataSchema schema;   ///< of a sample: the one asked for, or as found

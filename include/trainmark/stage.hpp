@@ -31,12 +31,17 @@ struct ManifestEntry {
   std::int64_t samples = 0;
   std::int64_t modified_ns = 0;  ///< of the source, to notice that it changed between manifest and copy
   std::string xxh3;              ///< XXH3-128 of the content in hex; empty until it was read
+  std::string companion;         ///< another file that its samples are in, which has no entry; empty: there is none
 };
 struct Manifest {
   std::vector<ManifestEntry> entries;  ///< sorted by name
   [[nodiscard]] std::int64_t bytes() const noexcept;
   [[nodiscard]] std::int64_t samples() const noexcept;
 };
+
+/// Raises Error{data} where a file's samples are in another file as well: what handles the entries alone (`doing`:
+/// "staging copies") would lose some of them.
+void require_self_contained(const std::filesystem::path& root, const Manifest& manifest, std::string_view doing);
 
 /// The manifest's file beside the data: a version line, a tab-separated line an entry, and a last line with their
 /// number.

@@ -36,9 +36,14 @@ std::string histogram_text(const std::vector<std::int64_t>& histogram) {
 }
 
 std::string field_text(const DatasetField& field) {
-  return fmt::format("  {:<10} {} {}, {}{}, {:.1f} MiB stored\n", field.name, fmt::join(field.shape, "x"), field.type,
+  if (!field.unusable.empty() && field.type.empty())
+    return fmt::format("  {:<10} cannot be read: {}\n", field.name, field.unusable);
+  return fmt::format("  {:<10} {} {}, {}{}, {:.1f} MiB stored{}{}\n", field.name, fmt::join(field.shape, "x"),
+                     field.type,
                      field.chunk.empty() ? "contiguous" : fmt::format("chunks {}", fmt::join(field.chunk, "x")),
-                     field.filters.empty() ? "" : ", " + field.filters, mib(field.stored_bytes));
+                     field.filters.empty() ? "" : ", " + field.filters, mib(field.stored_bytes),
+                     field.by_library.empty() ? "" : "; read through the HDF5 library: " + field.by_library,
+                     field.unusable.empty() ? "" : "; cannot be read: " + field.unusable);
 }
 
 }  // namespace
@@ -51,6 +56,8 @@ std::string inspection_text(const Inspection& seen) {
   text += "datasets of the first file:\n";
   for (const DatasetField& field : seen.fields)
     text += field_text(field);
+  for (const std::string& companion : seen.companions)
+    text += fmt::format("  needs also {}\n", companion);
   for (const std::string& attribute : seen.attributes)
     text += fmt::format("  {}\n", attribute);
   text += fmt::format("compression {:.2f}x, read amplification {:.2f}x\n", seen.compression, seen.read_amplification);
@@ -72,7 +79,9 @@ std::string inspection_json(const Inspection& seen) {
                       {"chunk", field.chunk},
                       {"type", field.type},
                       {"filters", field.filters},
-                      {"stored_bytes", field.stored_bytes}});
+                      {"stored_bytes", field.stored_bytes},
+                      {"by_library", field.by_library},
+                      {"unusable", field.unusable}});
   }
   Json sample = Json::array();
   for (const Field& field : seen.schema.fields)
@@ -84,6 +93,7 @@ std::string inspection_json(const Inspection& seen) {
                          {"bytes", seen.manifest.bytes()},
                          {"sample", std::move(sample)},
                          {"datasets", std::move(fields)},
+                         {"companions", seen.companions},
                          {"attributes", seen.attributes},
                          {"compression", seen.compression},
                          {"read_amplification", seen.read_amplification},

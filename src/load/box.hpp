@@ -9,7 +9,7 @@
 
 namespace trainmark {
 
-constexpr std::size_t max_rank = 8;
+constexpr std::size_t max_rank = 32;  // of the HDF5 library
 using Extents = std::array<std::int64_t, max_rank>;
 
 /// A box of an array: where it begins and how far it goes along each axis.

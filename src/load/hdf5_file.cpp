@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+
+#include "load/links.hpp"
+#include "load/verdict.hpp"
 
 namespace trainmark {
 namespace {
@@ -17,25 +20,55 @@ std::recursive_mutex& hdf5_mutex() {
   return mutex;
 }
 
-herr_t take_first(unsigned, const H5E_error2_t* error, void* text) {
-  auto& found = *static_cast<std::string*>(text);
-  if (found.empty() && error->desc != nullptr) found = error->desc;
-  return 0;
-}
-
 herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* names) {
   static_cast<std::vector<std::string>*>(names)->emplace_back(name);
   return 0;
 }
 
 /// HDF5 reports a missing file, a folder and a lack of rights all in one way; the system knows better.
-void require_readable(const std::filesystem::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("cannot be opened: {}", std::strerror(errno)), "",
-                                          "check the path and that this user may read it"});
+std::int64_t require_readable(const std::filesystem::path& path) {
+  struct stat info {};
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not make it wait
+  if (descriptor < 0 || fstat(descriptor, &info) != 0) {
+    const int error_number = errno;
+    if (descriptor >= 0) close(descriptor);
+    throw Error(ExitCode::data, system_complaint(path.string(), "cannot be opened", error_number,
+                                                 "check the path and that this user may read it"));
   }
   close(descriptor);
+  if (!S_ISREG(info.st_mode)) {
+    throw Error(ExitCode::data, Complaint{path.string(), "is not a regular file", "", "name an HDF5 file"});
+  }
+  return info.st_size;
+}
+
+PropertyHandle without_locks() {
+  PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
+  H5Pset_file_locking(access.get(), 0, 1);
+  return access;
+}
+
+herr_t take_frame(unsigned, const H5E_error2_t* error, void* frames) {
+  if (error->desc != nullptr && error->desc[0] != '\0')
+    static_cast<std::vector<std::string>*>(frames)->emplace_back(error->desc);
+  return 0;
+}
+
+/// Whatever the link of that name leads to; null where it leads nowhere. Not H5Dopen2, which leaks its property list
+/// where it fails (1.10): the library crashes over it when the process ends.
+hid_t open_object(hid_t file, const std::string& name, std::vector<std::string>* frames) {
+  const PropertyHandle access = link_access();
+  const hid_t object = H5Oopen(file, name.c_str(), access.get());
+  if (object < 0 && frames != nullptr) *frames = error_frames();
+  return object;
+}
+
+bool is_group_or_type(hid_t file, const std::string& name) {
+  const hid_t object = open_object(file, name, nullptr);
+  if (object < 0) return false;
+  const H5I_type_t kind = H5Iget_type(object);
+  H5Oclose(object);
+  return kind == H5I_GROUP || kind == H5I_DATATYPE;
 }
 
 }  // namespace
@@ -48,38 +81,66 @@ Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) {
 Hdf5Lock::~Hdf5Lock() { H5Eset_auto2(H5E_DEFAULT, print_, print_data_); }
 
 FileHandle open_file(const std::filesystem::path& path) {
-  require_readable(path);
+  const std::int64_t bytes = require_readable(path);
   const htri_t is_hdf5 = H5Fis_hdf5(path.c_str());
-  if (is_hdf5 <= 0) {
-    throw Error(
-        ExitCode::data,
-        Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", std::filesystem::file_size(path)), "",
-                  "remove it from the folder, or copy or generate it again"});
+  if (is_hdf5 < 0) throw Error(ExitCode::data, verdict(path, "cannot be opened"));
+  if (is_hdf5 == 0) {
+    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", bytes),
+                                          bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
+                                          "remove it from the folder, or copy or generate it again"});
   }
-  const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
-  H5Pset_file_locking(access.get(), 0, 1);
+  const PropertyHandle access = without_locks();  // to close it clears the error stack
   FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
-  if (!file) {
-    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is cut short or damaged: {}", last_complaint()),
-                                          fmt::format("it has {} bytes", std::filesystem::file_size(path)),
-                                          "copy or generate it again"});
-  }
+  if (!file) throw Error(ExitCode::data, verdict(path, "cannot be opened"));
   return file;
+}
+
+PropertyHandle link_access() {
+  PropertyHandle access(H5Pcreate(H5P_LINK_ACCESS));
+  H5Pset_elink_fapl(access.get(), without_locks().get());
+  H5Pset_elink_acc_flags(access.get(), H5F_ACC_RDONLY);
+  return access;
+}
+
+DatasetHandle open_by_name(hid_t file, const std::string& name, std::vector<std::string>* frames) {
+  const hid_t object = open_object(file, name, frames);
+  if (object < 0) return {};
+  if (H5Iget_type(object) == H5I_DATASET) return DatasetHandle(object);
+  H5Oclose(object);
+  return {};
+}
+
+DatasetHandle require_dataset(hid_t file, const std::string& name, const std::filesystem::path& path) {
+  std::vector<std::string> frames;
+  DatasetHandle dataset = open_by_name(file, name, &frames);
+  if (dataset) return dataset;
+  const Complaint said = verdict(path, fmt::format("dataset '{}' cannot be opened", name), frames);
+  if (!link_exists(file, name)) {
+    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("has no dataset '{}'", name), "", said.remedy});
+  }
+  if (is_group_or_type(file, name)) {
+    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("'{}' is a group or a type, not a dataset", name),
+                                          "", "name the dataset in data.format"});
+  }
+  const std::string link = broken_link(file, name, path);
+  if (link.empty()) throw Error(ExitCode::data, said);
+  throw Error(ExitCode::data, Complaint{path.string(), fmt::format("dataset '{}' cannot be opened: {}", name, link),
+                                        "its values are not in this file",
+                                        "copy that file to where it is looked for, or mend the link"});
 }
 
 std::vector<std::string> dataset_names(hid_t file) {
   std::vector<std::string> links;
   H5Lvisit(file, H5_INDEX_NAME, H5_ITER_INC, collect_name, &links);
-  std::erase_if(links,
-                [&](const std::string& name) { return !DatasetHandle(H5Dopen2(file, name.c_str(), H5P_DEFAULT)); });
+  std::erase_if(links, [&](const std::string& name) { return is_group_or_type(file, name); });
   std::sort(links.begin(), links.end());
   return links;
 }
 
-std::string last_complaint() {
-  std::string text;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, &text);
-  return text;
+std::vector<std::string> error_frames() {
+  std::vector<std::string> frames;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_frame, &frames);
+  return frames;
 }
 
 }  // namespace trainmark

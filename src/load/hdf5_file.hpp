@@ -39,14 +39,22 @@ using TypeHandle = Handle<HidTraits<H5Tclose>>;
 using SpaceHandle = Handle<HidTraits<H5Sclose>>;
 using PropertyHandle = Handle<HidTraits<H5Pclose>>;
 
-/// Opens for reading, without file locks (some parallel file systems have none). Raises Error{data} that tells a
-/// missing file from one that is not HDF5 and from one that is cut short.
+/// Opens for reading, without file locks (some parallel file systems have none). Raises Error{data} that tells why not:
+/// missing, no rights, no descriptors, not HDF5, cut short, open for writing, of a newer format ...
 [[nodiscard]] FileHandle open_file(const std::filesystem::path& path);
 
-/// Paths of all datasets in the file, in name order.
+/// The property list that says how links are followed: what they lead to is only read, and without file locks.
+[[nodiscard]] PropertyHandle link_access();
+/// Opens a dataset, wherever links lead. Null where it cannot be opened; then `frames` is the library's error stack.
+[[nodiscard]] DatasetHandle open_by_name(hid_t file, const std::string& name,
+                                         std::vector<std::string>* frames = nullptr);
+/// The same, but raises Error{data}: which link leads nowhere, that it is a group, or what else the library says.
+[[nodiscard]] DatasetHandle require_dataset(hid_t file, const std::string& name, const std::filesystem::path& path);
+
+/// Paths of all links in the file that are no groups or types, in name order: datasets, and what cannot be opened.
 [[nodiscard]] std::vector<std::string> dataset_names(hid_t file);
 
-/// What the innermost frame of the library's error stack says; empty if nothing.
-[[nodiscard]] std::string last_complaint();
+/// The library's error stack as it is now, innermost frame first. Every call to the library clears it.
+[[nodiscard]] std::vector<std::string> error_frames();
 
 }  // namespace trainmark

@@ -1,6 +1,7 @@
 // Samples of a folder of HDF5 files. A file's header is read when its first sample is asked for, then never again.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -13,7 +14,9 @@
 namespace trainmark {
 namespace {
 
-constexpr std::size_t most_open_files = 64;
+/// Two splits keep theirs open at a time, beside what MPI, logs and the library need.
+std::size_t most_open_files() { return std::clamp<std::uint64_t>(open_file_limit() / 4, 2, 64); }
+
 /// CosmoFlow's targets are scaled to [-1, 1] and its network's output is bounded by 1.2: nothing beyond can be learnt,
 /// and it usually means that the unscaled parameters were named as the target.
 constexpr float target_limit = 1.2F;
@@ -21,7 +24,10 @@ constexpr float target_limit = 1.2F;
 class Hdf5Source final : public SampleSource {
  public:
   Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema)
-      : root_(std::move(root)), format_(std::move(format)), schema_(std::move(schema)), descriptors_(most_open_files) {
+      : root_(std::move(root)),
+        format_(std::move(format)),
+        schema_(std::move(schema)),
+        descriptors_(most_open_files()) {
     TRAINMARK_CHECK(schema_.fields.size() == 2, "HDF5 samples have an input and a target");
     for (const ManifestEntry& entry : manifest.entries) {
       files_.push_back(std::make_unique<File>());
@@ -77,9 +83,7 @@ class Hdf5Source final : public SampleSource {
                             "it changed since the dataset was scanned", "run again"});
     }
     for (Stored* stored : {&layout.input, &layout.target}) {
-      if (stored->storage != Storage::chunked) continue;
-      const DatasetHandle dataset(H5Dopen2(opened.get(), stored->name.c_str(), H5P_DEFAULT));
-      locate_chunks(dataset.get(), *stored, file.path);
+      if (stored->storage == Storage::chunked) locate_chunks(opened.get(), *stored, file.path);
     }
     return layout;
   }

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -66,22 +67,47 @@ double amplification_of(const FileLayout& layout, const Field& input) {
   return touched / (static_cast<double>(layout.samples) * static_cast<double>(input.bytes()));
 }
 
+/// A dataset that nobody reads may be of any kind: what is wrong with it is told, and is no error.
+DatasetField describe_field(hid_t file, const std::string& name, const fs::path& path, Inspection& found) {
+  DatasetField field;
+  field.name = name;
+  try {
+    const Stored stored = describe(file, name, path);
+    field.shape = stored.shape().extents();
+    field.type = stored.form.empty() ? stored.type : fmt::format("{}, {}", stored.type, stored.form);
+    field.filters = stored.filters;
+    field.stored_bytes = stored.stored_bytes;
+    field.by_library = stored.readable ? stored.why_library : "";
+    field.unusable = stored.unusable;
+    if (stored.is_chunked())
+      field.chunk.assign(stored.chunk.begin(), stored.chunk.begin() + static_cast<std::ptrdiff_t>(stored.rank));
+    for (const fs::path& companion : stored.companions) {
+      if (std::ranges::find(found.companions, companion.string()) == found.companions.end())
+        found.companions.push_back(companion.string());
+    }
+  } catch (const Error& error) {
+    field.unusable = error.what();
+  }
+  return field;
+}
+
 void describe_file(const fs::path& path, const FormatOptions& format, Inspection& found) {
   const Hdf5Lock lock;
   const FileHandle file = open_file(path);
   list_attributes(file.get(), "", found.attributes);
   double logical = 0.0, stored_bytes = 0.0;
   for (const std::string& name : dataset_names(file.get())) {
-    const DatasetHandle dataset(H5Dopen2(file.get(), name.c_str(), H5P_DEFAULT));
-    const Stored stored = describe(dataset.get(), name, path);
-    const auto rank = static_cast<std::ptrdiff_t>(stored.rank);
-    DatasetField field{name, stored.shape().extents(), {}, stored.type, stored.filters, stored.stored_bytes};
-    if (stored.is_chunked()) field.chunk.assign(stored.chunk.begin(), stored.chunk.begin() + rank);
-    found.fields.push_back(std::move(field));
+    found.fields.push_back(describe_field(file.get(), name, path, found));
+    DatasetField& field = found.fields.back();
+    stored_bytes += static_cast<double>(field.stored_bytes);
+    const DatasetHandle dataset = open_by_name(file.get(), name);
+    if (!dataset) continue;
     list_attributes(dataset.get(), name + ".", found.attributes);
     const TypeHandle type(H5Dget_type(dataset.get()));
-    logical += static_cast<double>(stored.shape().elements()) * static_cast<double>(H5Tget_size(type.get()));
-    stored_bytes += static_cast<double>(stored.stored_bytes);
+    double elements = 1.0;
+    for (const std::int64_t extent : field.shape)
+      elements *= static_cast<double>(extent);
+    logical += elements * static_cast<double>(H5Tget_size(type.get()));
   }
   if (stored_bytes > 0.0) found.compression = logical / stored_bytes;
   const FileLayout layout = resolve_layout(file.get(), path, format, found.schema);
@@ -167,7 +193,9 @@ Inspection inspect_dataset(const fs::path& path, const FormatOptions& format, co
   found.schema = schema.fields.empty() ? schema_of_file(first, format) : schema;
   if (one_file) {
     found.manifest.entries.push_back(stat_entry(root, path.filename().string()));
-    found.manifest.entries.back().samples = resolve_layout(path, format, found.schema).samples;
+    const FileLayout layout = resolve_layout(path, format, found.schema);
+    found.manifest.entries.back().samples = layout.samples;
+    found.manifest.entries.back().companion = layout.companion();
   } else {
     found.manifest = scan_dataset(root, format, found.schema);
   }

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "load/links.hpp"
 #include "load/names.hpp"
 
 namespace trainmark {
@@ -13,16 +14,13 @@ namespace {
   throw Error(ExitCode::data, Complaint{path.string(), std::move(what), std::move(why), std::move(remedy)});
 }
 
-/// Opens the dataset asked for, or the first of `usual` that is there.
-DatasetHandle open_dataset(hid_t file, const std::filesystem::path& path, const std::string& asked,
-                           const std::vector<std::string>& usual, std::string_view role, std::string& name) {
+/// The dataset asked for, or the first of `usual` that there is a link of: one that leads nowhere is an error of its
+/// own.
+Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::string& asked,
+                    const std::vector<std::string>& usual, std::string_view role) {
   const std::vector<std::string> candidates = asked == "auto" ? usual : std::vector<std::string>{asked};
   for (const std::string& candidate : candidates) {
-    DatasetHandle dataset(H5Dopen2(file, candidate.c_str(), H5P_DEFAULT));
-    if (dataset) {
-      name = candidate;
-      return dataset;
-    }
+    if (link_exists(file, candidate)) return describe(file, candidate, path);
   }
   const std::vector<std::string> there = dataset_names(file);
   std::string what = fmt::format("has no dataset '{}' for the {}", fmt::join(candidates, "' or '"), role);
@@ -31,6 +29,14 @@ DatasetHandle open_dataset(hid_t file, const std::filesystem::path& path, const 
   refuse(path, std::move(what), "",
          nearest.empty() ? fmt::format("set data.format.{} to the dataset's name", role)
                          : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));
+}
+
+Stored find_input(hid_t file, const std::filesystem::path& path, const FormatOptions& format) {
+  return find_dataset(file, path, format.input, {"x", "full"}, "input");
+}
+
+Stored find_target(hid_t file, const std::filesystem::path& path, const FormatOptions& format) {
+  return find_dataset(file, path, format.target, {"y", "unitPar"}, "target");
 }
 
 void require_type(const Stored& stored, const Field& field, const std::filesystem::path& path) {
@@ -42,6 +48,17 @@ void require_type(const Stored& stored, const Field& field, const std::filesyste
                                                            : std::string(name_of(field.dtype));
   refuse(path, fmt::format("dataset '{}' is {}, expected {}", stored.name, stored.type, expected), "",
          fmt::format("convert it, or name another dataset in data.format"));
+}
+
+void require_usable(const Stored& stored, const std::filesystem::path& path) {
+  if (stored.unusable.empty()) return;
+  refuse(path, fmt::format("dataset '{}' cannot be read: {}", stored.name, stored.unusable), "",
+         "generate the file again");
+}
+
+std::string form_of(const Stored& stored) {
+  return fmt::format("dataset '{}' {}", stored.name,
+                     stored.form.empty() ? "has shape " + to_string(stored.shape()) : "is " + stored.form);
 }
 
 Shape with_count(std::int64_t count, const Shape& shape) {
@@ -70,7 +87,7 @@ Layout detect(const Stored& input, const Shape& sample, const FormatOptions& for
 
 void require_input_shape(const FileLayout& found, const Shape& sample, const std::filesystem::path& path) {
   const Shape shape = found.input.shape();
-  const std::string is = fmt::format("dataset '{}' has shape {}", found.input.name, to_string(shape));
+  const std::string is = form_of(found.input);
   const std::string remedy = "set the model's extent and data.format.layout to what the files hold";
   switch (found.layout) {
     case Layout::universe:
@@ -95,9 +112,7 @@ void require_input_shape(const FileLayout& found, const Shape& sample, const std
 void require_target_shape(const FileLayout& found, const Shape& target, const std::filesystem::path& path) {
   const Shape expected = found.layout == Layout::packed ? with_count(found.samples, target) : target;
   if (found.target.shape() == expected) return;
-  refuse(path,
-         fmt::format("dataset '{}' has shape {}, expected {}", found.target.name, to_string(found.target.shape()),
-                     to_string(expected)),
+  refuse(path, fmt::format("{}, expected {}", form_of(found.target), to_string(expected)),
          fmt::format("dataset '{}' holds {} sample(s) in layout {}", found.input.name, found.samples,
                      name_of(found.layout)),
          "name the right dataset in data.format.target");
@@ -132,11 +147,8 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   const Field& input = schema.fields[0];
   const Field& target = schema.fields[1];
   FileLayout found;
-  std::string name;
-  DatasetHandle dataset = open_dataset(file, path, format.input, {"x", "full"}, "input", name);
-  found.input = describe(dataset.get(), name, path);
-  dataset = open_dataset(file, path, format.target, {"y", "unitPar"}, "target", name);
-  found.target = describe(dataset.get(), name, path);
+  found.input = find_input(file, path, format);
+  found.target = find_target(file, path, format);
 
   found.layout = detect(found.input, input.shape, format);
   require_input_shape(found, input.shape, path);
@@ -150,7 +162,16 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   require_target_shape(found, target.shape, path);
   require_type(found.input, input, path);
   require_type(found.target, target, path);
+  require_usable(found.input, path);
+  require_usable(found.target, path);
   return found;
+}
+
+std::string FileLayout::companion() const {
+  for (const Stored* stored : {&input, &target}) {
+    if (!stored->companions.empty()) return stored->companions.front().string();
+  }
+  return "";
 }
 
 FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions& format, const DataSchema& schema) {
@@ -178,14 +199,11 @@ Box target_box(const FileLayout& layout, const Field&, std::int64_t index) {
 DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format) {
   const Hdf5Lock lock;
   const FileHandle file = open_file(path);
-  std::string name;
-  DatasetHandle dataset = open_dataset(file.get(), path, format.input, {"x", "full"}, "input", name);
-  const Stored input = describe(dataset.get(), name, path);
-  dataset = open_dataset(file.get(), path, format.target, {"y", "unitPar"}, "target", name);
-  const Stored target = describe(dataset.get(), name, path);
+  const Stored input = find_input(file.get(), path, format);
+  const Stored target = find_target(file.get(), path, format);
 
   const bool packed = format.layout == "packed" || (format.layout == "auto" && target.rank > 1);
-  const bool universe = format.layout == "universe" || (format.layout == "auto" && name == "unitPar");
+  const bool universe = format.layout == "universe" || (format.layout == "auto" && target.name == "unitPar");
   const auto drop = static_cast<std::ptrdiff_t>(packed ? 1 : 0);
   const auto sample_of = [&](const Stored& stored) {
     const std::vector<std::int64_t> extents = stored.shape().extents();

@@ -16,7 +16,8 @@ struct FileLayout {
   Layout layout = Layout::block;
   std::int64_t samples = 0;
   Stored input, target;
-  Extents blocks{};  ///< universe: blocks along each axis of the input
+  Extents blocks{};                             ///< universe: blocks along each axis of the input
+  [[nodiscard]] std::string companion() const;  ///< a file besides this one that samples are in; empty: none
 };
 
 /// Reads the headers of an open file. Raises Error{data} naming file, dataset, what was found and what was expected.

@@ -8,6 +8,7 @@
 
 #include "load/chunk_codec.hpp"
 #include "load/file_reads.hpp"
+#include "load/verdict.hpp"
 
 namespace trainmark {
 namespace {
@@ -118,7 +119,7 @@ void read_by_library(const OpenFile& file, const Stored& stored, const Box& box,
                      std::span<std::byte> to) {
   const Hdf5Lock lock;
   const FileHandle opened = open_file(file.path);
-  const DatasetHandle dataset(H5Dopen2(opened.get(), stored.name.c_str(), H5P_DEFAULT));
+  const DatasetHandle dataset = require_dataset(opened.get(), stored.name, file.path);
   const SpaceHandle space(H5Dget_space(dataset.get()));
   std::array<hsize_t, max_rank> begin{}, extent{};
   std::copy(box.begin.begin(), box.begin.end(), begin.begin());
@@ -126,10 +127,7 @@ void read_by_library(const OpenFile& file, const Stored& stored, const Box& box,
   const SpaceHandle memory(H5Screate_simple(static_cast<int>(box.rank), extent.data(), nullptr));
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, begin.data(), nullptr, extent.data(), nullptr);
   if (H5Dread(dataset.get(), native_type(wanted), memory.get(), space.get(), H5P_DEFAULT, to.data()) < 0) {
-    throw Error(ExitCode::data, Complaint{file.path.string(),
-                                          fmt::format("dataset '{}' cannot be read: {}", stored.name, last_complaint()),
-                                          stored.filters.empty() ? "" : fmt::format("filters: {}", stored.filters),
-                                          "install the filter's HDF5 plugin, or write the file again with deflate"});
+    throw Error(ExitCode::data, verdict(file.path, fmt::format("dataset '{}' cannot be read", stored.name)));
   }
 }
 

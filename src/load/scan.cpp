@@ -75,7 +75,9 @@ class KnownCounts {
       entry.xxh3 = known->xxh3;
       return;
     }
-    entry.samples = resolve_layout(root_ / entry.name, format_, schema_).samples;
+    const FileLayout layout = resolve_layout(root_ / entry.name, format_, schema_);
+    entry.samples = layout.samples;
+    entry.companion = layout.companion();
     if (known == nullptr) return;
     entry.xxh3 = known->xxh3;
     agrees_ = entry.samples == known->samples;

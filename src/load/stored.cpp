@@ -4,8 +4,20 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "load/home.hpp"
+
 namespace trainmark {
 namespace {
+
+/// In floating point: extents of a damaged header may be anything.
+double product(const Extents& extents, std::size_t rank) noexcept {
+  double result = 1.0;
+  for (std::size_t axis = 0; axis < rank; ++axis)
+    result *= static_cast<double>(extents[axis]);
+  return result;
+}
 
 struct KnownType {
   hid_t id;
@@ -14,7 +26,55 @@ struct KnownType {
   const char* name;
 };
 
-void describe_type(hid_t dataset, Stored& stored) {
+std::string integer_name(hid_t type, std::size_t bits) {
+  std::string name = fmt::format("{}int{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
+  const std::size_t precision = H5Tget_precision(type);
+  if (precision < bits) name += fmt::format(" of {} significant bits", precision);
+  return name;
+}
+
+std::string type_name(hid_t type) {
+  const std::size_t bits = H5Tget_size(type) * 8;
+  std::string name;
+  switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+      name = integer_name(type, bits);
+      break;
+    case H5T_FLOAT:
+      name = fmt::format("float{}", bits);
+      if (H5Tget_precision(type) < bits) name += fmt::format(" of {} significant bits", H5Tget_precision(type));
+      break;
+    case H5T_STRING:
+      return "string";
+    case H5T_ENUM:
+      return fmt::format("an enumeration of {} bits", bits);
+    case H5T_ARRAY:
+      return fmt::format("an array of {} bits in each element", bits);
+    case H5T_COMPOUND:
+      return fmt::format("a compound of {} members", H5Tget_nmembers(type));
+    default:
+      return fmt::format("a type of {} bits that is neither integer nor float", bits);
+  }
+  if (H5Tget_order(type) == H5T_ORDER_BE) name += " big-endian";
+  return name;
+}
+
+/// Numbers in two, four or eight bytes of which fewer bits count, or in an order that only the library knows. Their
+/// values fit the plain type of that size.
+bool fits_when_converted(hid_t type, Stored& stored) {
+  const std::size_t size = H5Tget_size(type);
+  if (H5Tget_class(type) == H5T_FLOAT && (size == 4 || size == 8)) {
+    stored.dtype = size == 4 ? DType::f32 : DType::f64;
+    return true;
+  }
+  const std::size_t most = H5Tget_sign(type) == H5T_SGN_NONE ? 15 : 16;
+  if (H5Tget_class(type) != H5T_INTEGER || size != 2 || H5Tget_precision(type) > most) return false;
+  stored.dtype = DType::i16;
+  return true;
+}
+
+/// True where the elements are plain numbers that need at most their bytes swapped.
+bool describe_type(hid_t dataset, Stored& stored) {
   const std::array<KnownType, 6> known = {{{H5T_STD_I16LE, DType::i16, false, "int16"},
                                            {H5T_STD_I16BE, DType::i16, true, "int16 big-endian"},
                                            {H5T_IEEE_F32LE, DType::f32, false, "float32"},
@@ -23,35 +83,28 @@ void describe_type(hid_t dataset, Stored& stored) {
                                            {H5T_IEEE_F64BE, DType::f64, true, "float64 big-endian"}}};
   const TypeHandle type(H5Dget_type(dataset));
   for (const KnownType& candidate : known) {
-    if (H5Tequal(type.get(), candidate.id) > 0) {
-      stored.dtype = candidate.dtype;
-      stored.big_endian = candidate.big_endian;
-      stored.type = candidate.name;
-      stored.readable = true;
-      return;
-    }
+    if (H5Tequal(type.get(), candidate.id) <= 0) continue;
+    stored.dtype = candidate.dtype;
+    stored.big_endian = candidate.big_endian;
+    stored.type = candidate.name;
+    return stored.readable = true;
   }
-  const std::size_t bits = H5Tget_size(type.get()) * 8;
-  switch (H5Tget_class(type.get())) {
-    case H5T_INTEGER:
-      stored.type = fmt::format("{}int{}", H5Tget_sign(type.get()) == H5T_SGN_NONE ? "u" : "", bits);
-      break;
-    case H5T_FLOAT:
-      stored.type = fmt::format("float{}", bits);
-      break;
-    case H5T_STRING:
-      stored.type = "string";
-      break;
-    default:
-      stored.type = fmt::format("a type of {} bits that is neither integer nor float", bits);
-  }
+  stored.type = type_name(type.get());
+  stored.readable = fits_when_converted(type.get(), stored);
+  return false;
 }
 
-/// Names the filters and finds those this module undoes itself. False where one of them is unknown to it.
-bool describe_filters(hid_t creation, Stored& stored) {
-  bool own = true;
+/// Names the filters and finds those that this module undoes itself: shuffle over whole elements, then deflate, each at
+/// most once. Returns what is not known of the others; empty if there are none.
+std::string describe_filters(hid_t creation, Stored& stored) {
+  std::string unknown;
+  const auto meet = [&](int& place, int at) {
+    if (place >= 0) unknown = "a filter is applied twice";
+    place = at;
+  };
   std::vector<std::string> names;
   const int count = H5Pget_nfilters(creation);
+  if (count < 0) return "its filters cannot be listed";
   for (int i = 0; i < count; ++i) {
     unsigned flags = 0, config = 0;
     std::array<unsigned, 8> values{};
@@ -60,28 +113,36 @@ bool describe_filters(hid_t creation, Stored& stored) {
     const H5Z_filter_t filter = H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &value_count, values.data(),
                                                name.size(), name.data(), &config);
     if (filter == H5Z_FILTER_DEFLATE) {
-      stored.deflate = i;
+      meet(stored.deflate, i);
       names.push_back(fmt::format("deflate {}", values[0]));
     } else if (filter == H5Z_FILTER_SHUFFLE) {
-      stored.shuffle = i;
+      meet(stored.shuffle, i);
+      if (unknown.empty() && (value_count < 1 || values[0] != stored.element()))
+        unknown = "its shuffle is not over whole elements";
       names.emplace_back("shuffle");
     } else {
-      own = false;
       names.emplace_back(name[0] != '\0' ? name.data() : fmt::format("filter {}", filter).c_str());
+      unknown = fmt::format("filter {}", names.back());
     }
   }
   stored.filters = fmt::format("{}", fmt::join(names, ", "));
-  const bool shuffled_last = stored.shuffle > stored.deflate && stored.deflate >= 0;
-  return own && !shuffled_last;
+  if (unknown.empty() && stored.deflate >= 0 && stored.shuffle > stored.deflate)
+    unknown = "its filters are in an unusual order";
+  return unknown;
 }
 
-/// Never-written parts hold the fill value; only zero is filled in here.
-bool fills_with_zero(hid_t creation) {
+/// What never-written parts hold.
+enum class Fill : std::uint8_t { zero, other, nothing };
+
+Fill fill_of(hid_t creation) {
   H5D_fill_value_t defined = H5D_FILL_VALUE_UNDEFINED;
-  if (H5Pfill_value_defined(creation, &defined) < 0) return false;
-  if (defined != H5D_FILL_VALUE_USER_DEFINED) return true;
+  H5D_fill_time_t time = H5D_FILL_TIME_NEVER;
+  H5Pfill_value_defined(creation, &defined);
+  H5Pget_fill_time(creation, &time);
+  if (defined == H5D_FILL_VALUE_UNDEFINED || time == H5D_FILL_TIME_NEVER) return Fill::nothing;
+  if (defined == H5D_FILL_VALUE_DEFAULT) return Fill::zero;
   double value = 1.0;
-  return H5Pget_fill_value(creation, H5T_NATIVE_DOUBLE, &value) >= 0 && value == 0.0;
+  return H5Pget_fill_value(creation, H5T_NATIVE_DOUBLE, &value) >= 0 && value == 0.0 ? Fill::zero : Fill::other;
 }
 
 /// With a user block in front, versions of the library differ in what chunk addresses are relative to.
@@ -92,110 +153,112 @@ bool has_user_block(hid_t dataset) {
   return H5Pget_userblock(creation.get(), &size) < 0 || size != 0;
 }
 
-void describe_chunked(hid_t dataset, hid_t creation, Stored& stored) {
-  std::array<hsize_t, max_rank> chunk{};
-  H5Pget_chunk(creation, static_cast<int>(stored.rank), chunk.data());
-  for (std::size_t axis = 0; axis < stored.rank; ++axis) {
-    stored.chunk[axis] = static_cast<std::int64_t>(chunk[axis]);
-    stored.grid[axis] = (stored.dims[axis] + stored.chunk[axis] - 1) / stored.chunk[axis];
-  }
-  const bool own_filters = describe_filters(creation, stored);
-  if (stored.readable && own_filters && fills_with_zero(creation) && !has_user_block(dataset))
-    stored.storage = Storage::chunked;
-}
-
-}  // namespace
-
-Stored describe(hid_t dataset, const std::string& name, const std::filesystem::path& path) {
-  Stored stored;
-  stored.name = name;
-  const SpaceHandle space(H5Dget_space(dataset));
-  const int rank = H5Sget_simple_extent_ndims(space.get());
-  if (rank < 0 || rank > static_cast<int>(max_rank)) {
-    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("dataset '{}' has rank {}", name, rank),
-                                          fmt::format("at most {} can be read", max_rank), "store it with fewer axes"});
-  }
-  stored.rank = static_cast<std::size_t>(rank);
-  std::array<hsize_t, max_rank> dims{};
-  H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
-  for (std::size_t axis = 0; axis < stored.rank; ++axis)
-    stored.dims[axis] = static_cast<std::int64_t>(dims[axis]);
-  describe_type(dataset, stored);
-  stored.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(dataset));
-
-  const PropertyHandle creation(H5Dget_create_plist(dataset));
-  const H5D_layout_t layout = H5Pget_layout(creation.get());
-  if (layout == H5D_CHUNKED) {
-    describe_chunked(dataset, creation.get(), stored);
-  } else if (layout == H5D_CONTIGUOUS && stored.readable && H5Pget_external_count(creation.get()) == 0) {
-    const haddr_t offset = H5Dget_offset(dataset);
-    if (offset != HADDR_UNDEF) {
-      stored.storage = Storage::contiguous;
-      stored.offset = offset;
-    }
-  }
-  return stored;
-}
-
-namespace {
-
-struct ChunkTable {
-  Stored* stored;
-  void add(const hsize_t* begin, unsigned skipped, haddr_t address, hsize_t bytes) const {
-    if (address == HADDR_UNDEF) return;
-    std::int64_t index = 0;
-    for (std::size_t axis = 0; axis < stored->rank; ++axis)
-      index = index * stored->grid[axis] + static_cast<std::int64_t>(begin[axis]) / stored->chunk[axis];
-    stored->chunks.at(static_cast<std::size_t>(index)) = {address, static_cast<std::uint32_t>(bytes), skipped};
-  }
-};
-
-#if H5_VERSION_GE(1, 14, 0)
-constexpr hsize_t most_chunks = ~hsize_t{0};
-
-herr_t list_chunks(hid_t dataset, ChunkTable table) {
-  const auto take = [](const hsize_t* begin, unsigned skipped, haddr_t address, hsize_t bytes, void* data) -> int {
-    static_cast<const ChunkTable*>(data)->add(begin, skipped, address, bytes);
-    return H5_ITER_CONT;
-  };
-  return H5Dchunk_iter(dataset, H5P_DEFAULT, take, &table);
-}
+/// H5Pset_chunk_opts: chunks that reach beyond the dataset may be stored without their filters.
+bool has_chunk_options(hid_t creation) {
+#if H5_VERSION_GE(1, 10, 0)
+  unsigned options = 0;
+  return H5Pget_chunk_opts(creation, &options) < 0 || options != 0;
 #else
-// These versions find the n-th chunk by walking past all before it: 4,096 chunks take 90 ms, 32,768 take 7 s.
-constexpr hsize_t most_chunks = 8192;
+  return false;
+#endif
+}
 
-herr_t list_chunks(hid_t dataset, ChunkTable table) {
+/// Why this module cannot read the chunks itself; empty where it can.
+std::string describe_chunked(hid_t dataset, hid_t creation, Stored& stored, const std::filesystem::path& path) {
+  std::array<hsize_t, max_rank> chunk{};
+  const int rank = H5Pget_chunk(creation, static_cast<int>(stored.rank), chunk.data());
+  double bytes = static_cast<double>(stored.element());
+  for (std::size_t axis = 0; axis < stored.rank; ++axis) {
+    if (rank != static_cast<int>(stored.rank) || chunk[axis] == 0) {
+      throw Error(ExitCode::data,
+                  Complaint{path.string(), fmt::format("the chunks of dataset '{}' do not fit its axes", stored.name),
+                            "it is damaged", "copy or generate it again"});
+    }
+    stored.chunk[axis] = static_cast<std::int64_t>(chunk[axis]);
+    stored.grid[axis] = stored.dims[axis] / stored.chunk[axis] + (stored.dims[axis] % stored.chunk[axis] != 0 ? 1 : 0);
+    bytes *= static_cast<double>(chunk[axis]);
+  }
+  std::string unknown = describe_filters(creation, stored);
+  if (!unknown.empty()) return unknown;
+  if (has_chunk_options(creation)) return "partial chunks may be stored without filters";
+  if (fill_of(creation) == Fill::other) return "its fill value is not zero";
+  if (has_user_block(dataset)) return "the file has a user block";
+  if (chunks_of(stored) > static_cast<double>(most_chunks))
+    return fmt::format("it has more than {} chunks", most_chunks);
+  if (bytes > 4294967295.0) return "its chunks have 4 GiB or more";
+  return "";
+}
+
+/// Whether values are asked for that were never written and that have no fill value: the library would leave them as
+/// they are in memory.
+bool holds_nothing(hid_t dataset, hid_t creation, const Stored& stored) {
+  const H5D_layout_t layout = H5Pget_layout(creation);
+  const bool late = layout == H5D_CHUNKED || (layout == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0);
+  if (!late || fill_of(creation) != Fill::nothing) return false;
+  if (layout == H5D_CONTIGUOUS) return H5Dget_offset(dataset) == HADDR_UNDEF;
   const SpaceHandle space(H5Dget_space(dataset));
   hsize_t written = 0;
-  herr_t status = H5Dget_num_chunks(dataset, space.get(), &written);
-  for (hsize_t i = 0; i < written && status >= 0; ++i) {
-    std::array<hsize_t, max_rank> begin{};
-    unsigned skipped = 0;
-    haddr_t address = HADDR_UNDEF;
-    hsize_t bytes = 0;
-    status = H5Dget_chunk_info(dataset, space.get(), i, begin.data(), &skipped, &address, &bytes);
-    if (status >= 0) table.add(begin.data(), skipped, address, bytes);
-  }
-  return status;
+  return H5Dget_num_chunks(dataset, space.get(), &written) < 0 || static_cast<double>(written) < chunks_of(stored);
 }
-#endif
+
+/// Decides who reads the dataset: the reason why the library must, or nothing.
+std::string describe_storage(hid_t dataset, hid_t creation, bool plain, Stored& stored,
+                             const std::filesystem::path& path) {
+  const H5D_layout_t layout = H5Pget_layout(creation);
+  if (layout == H5D_CHUNKED) {
+    const std::string unknown = describe_chunked(dataset, creation, stored, path);
+    if (!plain || !unknown.empty()) return plain ? unknown : fmt::format("its type is {}", stored.type);
+    stored.storage = Storage::chunked;
+    return "";
+  }
+  if (!plain) return fmt::format("its type is {}", stored.type);
+  if (layout == H5D_COMPACT) return "it is stored in the header (compact)";
+  if (layout != H5D_CONTIGUOUS) return "its storage is of a kind that is not known";
+  const haddr_t offset = H5Dget_offset(dataset);
+  if (offset == HADDR_UNDEF) return "it was never written: all of it is the fill value";
+  if (static_cast<double>(stored.stored_bytes) != elements_of(stored) * static_cast<double>(stored.element()))
+    return "its storage is not of the size of its values";
+  stored.storage = Storage::contiguous;
+  stored.offset = offset;
+  return "";
+}
+
+void describe_space(hid_t dataset, Stored& stored) {
+  const SpaceHandle space(H5Dget_space(dataset));
+  std::array<hsize_t, max_rank> dims{};
+  stored.rank = static_cast<std::size_t>(std::max(0, H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr)));
+  for (std::size_t axis = 0; axis < stored.rank; ++axis)
+    stored.dims[axis] = static_cast<std::int64_t>(dims[axis]);
+  const H5S_class_t kind = H5Sget_simple_extent_type(space.get());
+  if (kind == H5S_NULL) stored.form = "empty (a null dataspace)";
+  if (kind == H5S_SCALAR) stored.form = "one value without axes";
+}
 
 }  // namespace
 
-void locate_chunks(hid_t dataset, Stored& stored, const std::filesystem::path& path) {
-  hsize_t total = 1;
-  for (std::size_t axis = 0; axis < stored.rank; ++axis)
-    total *= static_cast<hsize_t>(stored.grid[axis]);
-  if (total > most_chunks) {
-    stored.storage = Storage::library;
-    return;
+double elements_of(const Stored& stored) noexcept { return product(stored.dims, stored.rank); }
+double chunks_of(const Stored& stored) noexcept { return product(stored.grid, stored.rank); }
+
+Stored describe(hid_t file, const std::string& name, const std::filesystem::path& path) {
+  const DatasetHandle dataset = require_dataset(file, name, path);
+  Stored stored;
+  stored.name = name;
+  Home home = home_of(file, dataset.get(), name, path);
+  stored.companions = std::move(home.companions);
+  describe_space(dataset.get(), stored);
+  const bool plain = describe_type(dataset.get(), stored);
+  stored.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(dataset.get()));
+  const PropertyHandle creation(H5Dget_create_plist(dataset.get()));
+  if (home.elsewhere.empty()) {
+    stored.why_library = describe_storage(dataset.get(), creation.get(), plain, stored, path);
+  } else {
+    stored.why_library = std::move(home.elsewhere);
+    if (H5Pget_layout(creation.get()) == H5D_CHUNKED)
+      (void)describe_chunked(dataset.get(), creation.get(), stored, path);
   }
-  stored.chunks.assign(total, Chunk{});
-  if (list_chunks(dataset, {&stored}) >= 0) return;
-  throw Error(ExitCode::data, Complaint{path.string(),
-                                        fmt::format("the chunk index of dataset '{}' cannot be read: {}", stored.name,
-                                                    last_complaint()),
-                                        "", "copy or generate the file again"});
+  if (holds_nothing(dataset.get(), creation.get(), stored))
+    stored.unusable = "parts of it were never written, and it has no fill value that says what they hold";
+  return stored;
 }
 
 }  // namespace trainmark

@@ -21,7 +21,7 @@ struct Chunk {
 enum class Storage : std::uint8_t {
   contiguous,  ///< one range of the file
   chunked,     ///< chunks with no filter, or shuffle and deflate
-  library      ///< anything else: HDF5 itself must read it
+  library      ///< anything else: HDF5 itself must read it, for the reason that `why_library` gives
 };
 
 struct Stored {
@@ -29,15 +29,19 @@ struct Stored {
   std::size_t rank = 0;
   Extents dims{};
   std::string type;         ///< for people: "int16", "float64 big-endian"
+  std::string form;         ///< for people, where it has no axes: "one value without axes", "empty (a null dataspace)"
   DType dtype = DType::u8;  ///< of the file; meaningful if `readable`
-  bool readable = false;    ///< the type is one of i16, f32, f64
+  bool readable = false;    ///< the values are i16, f32 or f64 without loss
   bool big_endian = false;
   Storage storage = Storage::library;
-  std::uint64_t offset = 0;   ///< contiguous
-  Extents chunk{};            ///< of a chunked dataset
-  Extents grid{};             ///< chunks along each axis
-  std::vector<Chunk> chunks;  ///< row-major over the grid
-  int shuffle = -1;           ///< position in the filter pipeline, -1: not there
+  std::string why_library;                        ///< for people; empty where this module reads the bytes itself
+  std::string unusable;                           ///< for people, why not even the library can read it; empty if it can
+  std::vector<std::filesystem::path> companions;  ///< other files that values come from
+  std::uint64_t offset = 0;                       ///< contiguous
+  Extents chunk{};                                ///< of a chunked dataset
+  Extents grid{};                                 ///< chunks along each axis
+  std::vector<Chunk> chunks;                      ///< row-major over the grid
+  int shuffle = -1;                               ///< position in the filter pipeline, -1: not there
   int deflate = -1;
   std::string filters;  ///< for people: "shuffle, deflate 4"
   std::int64_t stored_bytes = 0;
@@ -49,10 +53,20 @@ struct Stored {
   [[nodiscard]] bool is_chunked() const noexcept { return chunk[0] != 0; }
 };
 
-/// Describes an open dataset without its chunks' places. `path` is for messages.
-[[nodiscard]] Stored describe(hid_t dataset, const std::string& name, const std::filesystem::path& path);
-/// Fills in where the chunks are. Reads the whole index: for datasets that will be read. Leaves a dataset to the
-/// library whose index it would take too long to list.
-void locate_chunks(hid_t dataset, Stored& stored, const std::filesystem::path& path);
+/// Describes a dataset of an open file without its chunks' places, and decides who reads it: this module only what it
+/// knows every property of. `path` is for messages. Raises Error{data}: it cannot be opened, a file that it needs is
+/// not there.
+[[nodiscard]] Stored describe(hid_t file, const std::string& name, const std::filesystem::path& path);
+/// Datasets of more chunks are left to the library, because listing them takes too long: before 1.14 it finds the n-th
+/// by walking past all before it (4,096 take 90 ms, 32,768 take 7 s); since then the places themselves take the memory.
+#if H5_VERSION_GE(1, 14, 0)
+constexpr std::int64_t most_chunks = std::int64_t{1} << 26;
+#else
+constexpr std::int64_t most_chunks = 8192;
+#endif
+[[nodiscard]] double elements_of(const Stored& stored) noexcept;
+[[nodiscard]] double chunks_of(const Stored& stored) noexcept;
+/// Fills in where the chunks are. Reads the whole index: for datasets that will be read.
+void locate_chunks(hid_t file, Stored& stored, const std::filesystem::path& path);
 
 }  // namespace trainmark

@@ -14,7 +14,9 @@ namespace fs = std::filesystem;
 /// Opens the file and reads all its samples; raises Error{data} at the first that is wrong.
 void read_all_samples(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
                       ManifestEntry& entry) {
-  entry.samples = resolve_layout(root / entry.name, format, schema).samples;
+  const FileLayout layout = resolve_layout(root / entry.name, format, schema);
+  entry.samples = layout.samples;
+  entry.companion = layout.companion();
   const auto source = open_hdf5(root, Manifest{{entry}}, format, schema);
   std::vector<std::vector<std::byte>> memory;
   SampleView view;
@@ -67,6 +69,7 @@ Verification verify_dataset(const fs::path& root, const FormatOptions& format, c
     try {
       entry.xxh3 = hash_file(root / name, progress);
       read_all_samples(root, format, wanted, entry);
+      if (write || listed) require_self_contained(root, Manifest{{entry}}, "a manifest vouches for");
     } catch (const Error& error) {
       sound = false;
       result.differences.emplace_back(error.what());

@@ -74,4 +74,16 @@ StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, 
   return {options.strategy, {std::move(all)}};
 }
 
+void require_self_contained(const std::filesystem::path& root, const Manifest& manifest, std::string_view doing) {
+  for (const ManifestEntry& entry : manifest.entries) {
+    if (entry.companion.empty()) continue;
+    throw Error(ExitCode::data,
+                Complaint{(root / entry.name).string(),
+                          fmt::format("its samples are also in another file, {}", entry.companion),
+                          fmt::format("{} each file alone, and would lose what it refers to", doing),
+                          "read it where it is (stage.strategy none), or copy the values into the file itself, for "
+                          "example with h5copy --flag ext or h5py's new['y'] = old['y'][...]"});
+  }
+}
+
 }  // namespace trainmark

@@ -10,7 +10,8 @@ namespace {
 
 /// Of HDF5's account of a system call that failed, the system's words alone.
 std::string complaint() {
-  const std::string text = last_complaint();
+  const std::vector<std::string> frames = error_frames();
+  const std::string text = frames.empty() ? "" : frames.front();
   constexpr std::string_view before = "error message = '";
   const std::size_t at = text.find(before);
   if (at == std::string::npos) return text;

@@ -25,6 +25,7 @@ class CountingSource final : public SampleSource {
   explicit CountingSource(std::int64_t samples) : samples_(samples) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
   void read(std::int64_t index, const SampleView& to) override {
+    ++entered;
     if (delay.count() > 0) std::this_thread::sleep_for(delay);
     {
       const std::lock_guard lock(mutex);
@@ -46,7 +47,7 @@ class CountingSource final : public SampleSource {
     std::memcpy(to[1].data(), &y, sizeof y);
   }
 
-  std::atomic<std::int64_t> reads{0};
+  std::atomic<std::int64_t> entered{0}, reads{0};
   std::atomic<std::int64_t> bad{-1};
   std::chrono::milliseconds delay{0};
   std::mutex mutex;
@@ -206,6 +207,23 @@ TEST(Loader, StartsAgainAnywhere) {
       EXPECT_EQ(std::vector(batch.ids.begin(), batch.ids.end()), expected.batch(epoch, step));
     }
   }
+}
+
+TEST(Loader, StartsElsewhereWhileItsOnlyReaderIsInTheMiddleOfASample) {
+  // The reader is the last one that works: start() must be woken by it, as nobody else is there.
+  CountingSource source(64);
+  source.delay = 20ms;
+  CountingMemory memory;
+  const Sampling sampling = sampling_of(64, 8);
+  Loader loader(source, schema, sampling, memory, {1, 1});
+  Sampler expected(sampling);
+  loader.start(0, 0);
+  while (source.entered == 0)
+    std::this_thread::sleep_for(1ms);
+  loader.start(0, 5);
+  const Batch& batch = loader.next();
+  EXPECT_EQ(batch.step, 5);
+  EXPECT_EQ(std::vector(batch.ids.begin(), batch.ids.end()), expected.batch(0, 5));
 }
 
 TEST(Loader, KeepsWhatItReadAheadWhenStartedWhereItStands) {

@@ -1,0 +1,329 @@
+// Where a dataset's bytes are and who reads them: offsets only where they belong to the file, the library for all that
+// this project does not know, and an error for what HDF5 would silently read as fill values.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <fstream>
+
+#include "load/layout.hpp"
+#include "load/verdict.hpp"
+#include "unit/load/make_hdf5.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::counting;
+using testing::expect_data_error;
+using testing::File;
+using testing::read_sample;
+using testing::Scratch;
+
+const DataSchema small = testing::schema({4, 2, 6, 4});
+const std::vector<hsize_t> dims = {3, 4, 2, 6, 4}, one = {1, 4, 2, 6, 4};
+constexpr std::int64_t sample_elements = 4 * 2 * 6 * 4;
+const std::vector<std::int16_t> x = counting(3 * sample_elements, 100);
+const std::vector<float> y = {0.1F, 0.2F, 0.3F, 0.4F, -0.1F, -0.2F, -0.3F, -0.4F, 0.5F, 0.6F, 0.7F, 0.8F};
+
+Stored input_of(const std::filesystem::path& path) { return resolve_layout(path, {}, small).input; }
+
+void expect_samples(const std::filesystem::path& folder) {
+  const auto source = open_hdf5(folder, scan_dataset(folder, {}, small), {}, small);
+  ASSERT_EQ(source->size(), 3);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    const testing::Sample sample = read_sample(*source, small, i);
+    EXPECT_TRUE(std::equal(sample.x.begin(), sample.x.end(), x.begin() + i * sample_elements)) << "sample " << i;
+    EXPECT_TRUE(std::equal(sample.y.begin(), sample.y.end(), y.begin() + i * 4)) << "sample " << i;
+  }
+}
+
+/// A dataset x with creation properties that `prepare` sets, and plain targets beside it.
+template <class Prepare>
+void put_prepared(const std::filesystem::path& path, Prepare&& prepare, hid_t type = H5T_STD_I16LE) {
+  File file(path);
+  file.put("y", {3, 4}, y);
+  const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+  prepare(creation);
+  const hid_t space = H5Screate_simple(5, dims.data(), nullptr);
+  const hid_t dataset = H5Dcreate2(file.id(), "x", type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+  EXPECT_GE(dataset, 0);
+  EXPECT_GE(H5Dwrite(dataset, H5T_NATIVE_INT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, x.data()), 0);
+  H5Dclose(dataset);
+  H5Sclose(space);
+  H5Pclose(creation);
+}
+
+TEST(Storage, UsesNoOffsetOfAFileThatALinkLeadsTo) {
+  const Scratch folder;
+  {
+    File store(folder.path() / "store.h5x");
+    store.put("inputs", dims, x);
+    store.put("targets", {3, 4}, y);
+    File file(folder.path() / "a.hdf5");
+    H5Lcreate_external("store.h5x", "/inputs", file.id(), "x", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("store.h5x", "/targets", file.id(), "elsewhere", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_soft("/elsewhere", file.id(), "y", H5P_DEFAULT, H5P_DEFAULT);
+  }
+  const FileLayout layout = resolve_layout(folder.path() / "a.hdf5", {}, small);
+  for (const Stored* stored : {&layout.input, &layout.target}) {
+    EXPECT_EQ(stored->storage, Storage::library);
+    EXPECT_TRUE(stored->why_library.starts_with("a link leads to another file")) << stored->why_library;
+    ASSERT_EQ(stored->companions.size(), 1U);
+    EXPECT_EQ(stored->companions[0].filename(), "store.h5x");
+  }
+  EXPECT_TRUE(layout.companion().ends_with("store.h5x")) << layout.companion();
+  expect_samples(folder.path());
+  EXPECT_TRUE(scan_dataset(folder.path(), {}, small).entries[0].companion.ends_with("store.h5x"));
+}
+
+TEST(Storage, ReadsALinkToTheFileItselfByOffset) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("inputs", dims, x);
+    file.put("y", {3, 4}, y);
+    H5Lcreate_external("a.hdf5", "/inputs", file.id(), "x", H5P_DEFAULT, H5P_DEFAULT);
+  }
+  const Stored stored = input_of(folder.path() / "a.hdf5");
+  EXPECT_EQ(stored.storage, Storage::contiguous) << stored.why_library;
+  EXPECT_TRUE(stored.companions.empty());
+  expect_samples(folder.path());
+}
+
+void put_virtual(const std::filesystem::path& path, const std::vector<std::string>& sources) {
+  put_prepared(path, [&](hid_t creation) {
+    const hid_t whole = H5Screate_simple(5, dims.data(), nullptr), part = H5Screate_simple(5, one.data(), nullptr);
+    hsize_t begin[5] = {};
+    for (const std::string& source : sources) {
+      H5Sselect_hyperslab(whole, H5S_SELECT_SET, begin, nullptr, one.data(), nullptr);
+      H5Pset_virtual(creation, whole, source.c_str(), "x", part);
+      ++begin[0];
+    }
+    H5Sclose(whole);
+    H5Sclose(part);
+  });
+}
+
+void put_sources(const std::filesystem::path& folder) {
+  for (std::int64_t i = 0; i < 3; ++i) {
+    File source(folder / ("s" + std::to_string(i) + ".h5x"));
+    source.put("x", one, std::vector<std::int16_t>(sample_elements));
+  }
+}
+
+TEST(Storage, NamesEverySourceOfAVirtualDatasetAndTheOneThatIsMissing) {
+  const Scratch folder;
+  put_sources(folder.path());
+  put_virtual(folder.path() / "a.hdf5", {"s0.h5x", "s1.h5x", "s2.h5x"});
+  const Stored stored = input_of(folder.path() / "a.hdf5");
+  EXPECT_EQ(stored.storage, Storage::library);
+  EXPECT_EQ(stored.why_library, "it is a virtual dataset");
+  ASSERT_EQ(stored.companions.size(), 3U);
+  EXPECT_EQ(stored.companions[2].filename(), "s2.h5x");
+  expect_samples(folder.path());
+  std::filesystem::remove(folder.path() / "s1.h5x");
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); },
+                    {"a.hdf5", "dataset 'x' needs the file 's1.h5x', which is not there"});
+}
+
+TEST(Storage, RefusesASourceThatIsSmallerThanWhatIsTakenOfIt) {
+  const Scratch folder;
+  put_sources(folder.path());
+  put_virtual(folder.path() / "a.hdf5", {"s0.h5x", "s1.h5x", "s2.h5x"});
+  {
+    File source(folder.path() / "s2.h5x");
+    source.put("x", {1, 4, 2, 5, 4}, std::vector<std::int16_t>(160));
+  }
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"s2.h5x", "is smaller than a virtual dataset"});
+}
+
+TEST(Storage, RefusesRawFilesThatAreMissingOrTooShort) {
+  const Scratch folder;
+  const std::filesystem::path raw = folder.path() / "x.raw";
+  const auto half = static_cast<hsize_t>(3 * sample_elements);
+  put_prepared(folder.path() / "a.hdf5", [&](hid_t creation) {
+    H5Pset_external(creation, raw.c_str(), 64, half);
+    H5Pset_external(creation, raw.c_str(), static_cast<off_t>(64 + half), H5F_UNLIMITED);
+  });
+  const Stored stored = input_of(folder.path() / "a.hdf5");
+  EXPECT_EQ(stored.why_library, "its bytes are in raw files of their own");
+  EXPECT_EQ(stored.companions, std::vector<std::filesystem::path>{raw});
+  expect_samples(folder.path());
+  std::filesystem::resize_file(raw, 64 + 2 * half - 1);
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); },
+                    {"a.hdf5", "needs 1216 bytes of the raw file", "x.raw', which has 1215"});
+  std::filesystem::remove(raw);
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"needs the raw file", "which is not there"});
+}
+
+TEST(Storage, LeavesWhatItDoesNotKnowToTheLibraryAndSaysWhy) {
+  const auto chunked = [](hid_t creation) {
+    const hsize_t chunk[5] = {2, 3, 2, 4, 4};
+    H5Pset_chunk(creation, 5, chunk);
+  };
+  const auto partial = [&](hid_t creation) {
+    chunked(creation);
+    H5Pset_shuffle(creation);
+    H5Pset_chunk_opts(creation, H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS);
+  };
+  const auto of_four = [&](hid_t creation) {
+    chunked(creation);
+    const unsigned element = 4;
+    H5Pset_filter(creation, H5Z_FILTER_SHUFFLE, 0, 1, &element);
+  };
+  const auto twice = [&](hid_t creation) {
+    chunked(creation);
+    H5Pset_deflate(creation, 1);
+    H5Pset_deflate(creation, 1);
+  };
+  const auto fill = [&](hid_t creation) {
+    chunked(creation);
+    const std::int16_t seven = 7;
+    H5Pset_fill_value(creation, H5T_NATIVE_INT16, &seven);
+  };
+  const hid_t narrow = H5Tcopy(H5T_STD_I16LE);
+  H5Tset_precision(narrow, 12);
+  const std::vector<std::tuple<std::function<void(hid_t)>, hid_t, std::string>> forms = {
+      {partial, H5T_STD_I16LE, "partial chunks may be stored without filters"},
+      {twice, H5T_STD_I16LE, "a filter is applied twice"},
+      {fill, H5T_STD_I16LE, "its fill value is not zero"},
+      {chunked, narrow, "its type is int16 of 12 significant bits"},
+      {of_four, H5T_STD_I16LE, ""}};
+  for (const auto& [prepare, type, reason] : forms) {
+    const Scratch folder;
+    put_prepared(folder.path() / "a.hdf5", prepare, type);
+    const Stored stored = input_of(folder.path() / "a.hdf5");
+    EXPECT_EQ(stored.storage == Storage::library, !reason.empty()) << reason;
+    EXPECT_EQ(stored.why_library, reason);
+    expect_samples(folder.path());
+  }
+  H5Tclose(narrow);
+}
+
+TEST(Storage, RefusesPartsThatWereNeverWrittenAndHaveNoFillValue) {
+  for (const bool all : {false, true}) {
+    const Scratch folder;
+    {
+      File file(folder.path() / "a.hdf5");
+      file.put("y", {3, 4}, y);
+      const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+      H5Pset_chunk(creation, 5, one.data());
+      H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
+      const hid_t space = H5Screate_simple(5, dims.data(), nullptr);
+      const hid_t dataset = H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+      for (hsize_t i = 0; i < (all ? 3U : 2U); ++i) {
+        const hsize_t begin[5] = {i, 0, 0, 0, 0};
+        H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, begin, sample_elements * 2, x.data() + i * sample_elements);
+      }
+      H5Dclose(dataset);
+      H5Sclose(space);
+      H5Pclose(creation);
+    }
+    if (all) {
+      EXPECT_EQ(input_of(folder.path() / "a.hdf5").storage, Storage::chunked);
+      expect_samples(folder.path());
+    } else {
+      expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"a.hdf5", "'x'", "never written"});
+    }
+  }
+}
+
+TEST(Storage, NamesAChunkThatInflatesToLessThanItHolds) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("y", {3, 4}, y);
+    file.put("x", dims, x, {.chunk = one, .gzip = 4});
+    // A sound stream of half as many bytes, as the library made it for a smaller chunk.
+    file.put("half", {1, 2, 2, 6, 4}, counting(sample_elements / 2), {.chunk = {1, 2, 2, 6, 4}, .gzip = 4});
+    const hid_t half = H5Dopen2(file.id(), "half", H5P_DEFAULT), dataset = H5Dopen2(file.id(), "x", H5P_DEFAULT);
+    const hsize_t begin[5] = {0, 0, 0, 0, 0}, second[5] = {1, 0, 0, 0, 0};
+    hsize_t bytes = 0;
+    std::uint32_t mask = 0;
+    H5Dget_chunk_storage_size(half, begin, &bytes);
+    std::vector<std::byte> stream(bytes);
+    H5Dread_chunk(half, H5P_DEFAULT, begin, &mask, stream.data());
+    EXPECT_GE(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, second, bytes, stream.data()), 0);
+    H5Dclose(half);
+    H5Dclose(dataset);
+  }
+  const auto source = open_hdf5(folder.path(), scan_dataset(folder.path(), {}, small), {}, small);
+  (void)read_sample(*source, small, 0);
+  expect_data_error([&] { (void)read_sample(*source, small, 1); },
+                    {"a.hdf5", "'x' is damaged", "does not inflate to 384 bytes"});
+  (void)read_sample(*source, small, 2);
+}
+
+TEST(Storage, NamesALinkThatLeadsNowhereWithoutCallingItMissing) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("x", dims, x);
+    H5Lcreate_external("labels.h5x", "/train/7", file.id(), "y", H5P_DEFAULT, H5P_DEFAULT);
+  }
+  expect_data_error(
+      [&] { (void)input_of(folder.path() / "a.hdf5"); },
+      {"a.hdf5", "dataset 'y' cannot be opened", "external link to '/train/7' in 'labels.h5x'", "is not there"});
+  { File labels(folder.path() / "labels.h5x"); }
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"which has nothing of that name"});
+  std::ofstream(folder.path() / "labels.h5x") << "text";
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"labels.h5x: is not an HDF5 file (4 bytes)"});
+}
+
+TEST(Storage, ReadsMoreFilesThanTheProcessMayOpen) {
+  const Scratch folder;
+  constexpr std::int64_t files = 60;
+  for (std::int64_t i = 0; i < files; ++i) {
+    File file(folder.path() / ("f" + std::to_string(100 + i) + ".hdf5"));
+    file.put("x", {4, 2, 6, 4}, counting(sample_elements, 10 * i));
+    file.put("y", {4}, std::vector<float>(4));
+  }
+  const Manifest manifest = scan_dataset(folder.path(), {}, small);
+  const auto source = open_hdf5(folder.path(), manifest, {}, small);  // made while the limit allows many
+  for (std::int64_t i = 0; i < files; ++i)
+    (void)read_sample(*source, small, i);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{20, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  std::int64_t right = 0;
+  std::string said;
+  try {
+    for (std::int64_t i = 0; i < files; ++i)
+      right += read_sample(*source, small, i).x == counting(sample_elements, 10 * i) ? 1 : 0;
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(right, files) << said;
+}
+
+std::string verdict_of(const std::string& frame) {
+  return to_string(verdict("f.h5", "cannot be opened", {"innermost", frame, "unable to open file"}));
+}
+
+TEST(Verdict, TellsReasonsApart) {
+  const auto expect = [](const std::string& frame, const std::vector<std::string>& words) {
+    for (const std::string& word : words)
+      EXPECT_NE(verdict_of(frame).find(word), std::string::npos) << word << " is not in: " << verdict_of(frame);
+  };
+  expect("truncated file: eof = 96, sblock->base_addr = 0, stored_eof = 2048",
+         {"f.h5: is cut short: it has 96 bytes, its header promises 2048", "copy or generate it again"});
+  expect("file is already open for write (may use <h5clear file> to clear file consistency flags)",
+         {"is marked as open for writing", "h5clear --status"});
+  expect("file is already open for write/SWMR write (may use <h5clear file> to clear file consistency flags)",
+         {"is marked as open for writing"});
+  expect("unable to lock file, errno = 11, error message = 'Resource temporarily unavailable'",
+         {"its lock is refused", "HDF5_USE_FILE_LOCKING"});
+  expect("bad version number for layout message",
+         {"cannot be opened: bad version number", "HDF5 2.0 or newer could read it"});
+  expect("required filter 'lzf' is not registered", {"HDF5_PLUGIN_PATH"});
+  expect("file read failed: time = now, filename = 'f.h5', errno = 5, error message = 'Input/output error'",
+         {"cannot be opened: Input/output error", "dmesg"});
+  expect("unable to open file: name = 'f.h5', errno = 24, error message = 'Too many open files'",
+         {"Too many open files (this process may have", "ulimit -n"});
+  expect("multi driver should be used", {"is one of several parts of a file"});
+  expect("wrong fractal heap signature", {"f.h5: cannot be opened: innermost (it is damaged"});
+}
+
+}  // namespace
+}  // namespace trainmark
