@@ -31,8 +31,13 @@ DatasetFacts facts_of(const RunOptions& options, std::string& note) {
   DatasetFacts facts{options.data.train_samples, options.data.validation_samples, options.submission.generated_data};
   if (std::filesystem::exists(options.data.train) && std::filesystem::exists(options.data.validation)) {
     const DataSchema schema = data_schema(options.model);
-    facts.train_samples = scan_dataset(options.data.train, options.data.format, schema).samples();
-    facts.validation_samples = scan_dataset(options.data.validation, options.data.format, schema).samples();
+    const auto samples_of = [&](const std::string& folder) {
+      const Manifest manifest = scan_dataset(folder, options.data.format, schema);
+      if (options.stage.strategy != "none") require_self_contained(folder, manifest, "staging copies");
+      return manifest.samples();
+    };
+    facts.train_samples = samples_of(options.data.train);
+    facts.validation_samples = samples_of(options.data.validation);
     note = fmt::format("{} training and {} validation samples found", facts.train_samples, facts.validation_samples);
   } else {
     note = "the dataset is not here, so only the config's own counts were checked";

@@ -30,13 +30,15 @@ Manifest unpack(const std::string& text) {
 }
 
 Split find_split(const World& world, const std::string& name, const std::string& source, const FormatOptions& format,
-                 const DataSchema& schema) {
+                 const DataSchema& schema, bool staged) {
   Split split;
   split.name = name;
   split.source = source;
   // One rank reads the headers: thousands of ranks opening the same files would be an attack on the file system.
   agree_on(world.all(), [&] {
-    if (world.all().rank() == 0) split.manifest = scan_dataset(source, format, schema);
+    if (world.all().rank() != 0) return;
+    split.manifest = scan_dataset(source, format, schema);
+    if (staged) require_self_contained(source, split.manifest, "staging copies");
   });
   split.manifest = unpack(world.all().broadcast(pack(split.manifest)));
   return split;
@@ -92,8 +94,10 @@ std::vector<Range> ids_of(const std::vector<std::size_t>& part, const std::vecto
 Dataset find_dataset(const World& world, const RunOptions& options) {
   Dataset dataset;
   dataset.schema = data_schema(options.model);
-  dataset.train = find_split(world, "train", options.data.train, options.data.format, dataset.schema);
-  dataset.validation = find_split(world, "validation", options.data.validation, options.data.format, dataset.schema);
+  const bool staged = options.stage.strategy != "none";
+  dataset.train = find_split(world, "train", options.data.train, options.data.format, dataset.schema, staged);
+  dataset.validation =
+      find_split(world, "validation", options.data.validation, options.data.format, dataset.schema, staged);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
                    options.submission.generated_data};
   limit(dataset.train, options.data.train_samples);
