@@ -12,6 +12,7 @@ import pathlib
 import platform
 import statistics
 import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -22,8 +23,11 @@ def machine() -> dict:
 
 
 def one_run(command: list) -> dict:
-    done = subprocess.run(command, capture_output=True, text=True, check=True,
+    done = subprocess.run(command, capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")})
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        sys.exit(f"{command[0]} ended with code {done.returncode}: {said[-1] if said else 'it said nothing'}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -42,6 +46,7 @@ def median(runs: list, figure: str) -> float:
 
 
 def compare_step(arguments) -> dict:
+    arguments.extent = arguments.extent or 64
     common = ["--extent", str(arguments.extent), "--batch", str(arguments.batch), "--threads", str(arguments.threads),
               "--precision", arguments.precision]
     peer = [arguments.torch_python, str(ROOT / "benchmarks/peers/cosmoflow_torch.py")]
@@ -62,7 +67,7 @@ def compare_step(arguments) -> dict:
 
 def compare_load(arguments) -> dict:
     commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_load"), arguments.data, "--threads",
-                              str(arguments.threads), "--extent", str(arguments.extent)],
+                              str(arguments.threads), "--extent", str(arguments.extent or 0)],
                 "h5py + DataLoader": [arguments.torch_python, str(ROOT / "benchmarks/peers/load_torch.py"), arguments.data,
                                       "--workers", str(arguments.threads)]}
     runs = alternate(commands, arguments.rounds, "samples_per_s")
@@ -76,7 +81,7 @@ def main() -> None:
     parser.add_argument("what", choices=["step", "load"])
     parser.add_argument("--torch-python", default="python3", help="a Python that has torch (and h5py)")
     parser.add_argument("--build", default=str(ROOT / "build/bench"))
-    parser.add_argument("--extent", type=int, default=64)
+    parser.add_argument("--extent", type=int, help="voxels along an axis; default: of step 64, of load as the files have it")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="fp32")

@@ -6,14 +6,20 @@
 
 #include "trainmark/load.hpp"
 
-int main(int argc, char** argv) {
-  using namespace trainmark;
-  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4}, {"--extent", 32}, {"--epochs", 3}};
+namespace {
+
+using namespace trainmark;
+
+int measure(int argc, char** argv) {
+  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];
   const std::int64_t extent = numbers["--extent"];
-  const DataSchema schema{{{"x", Shape{extent, extent, extent, 4}, DType::i16}, {"y", Shape{4}, DType::f32}}};
+  // Without an extent: as the files have it.
+  const DataSchema schema =
+      extent == 0 ? inspect_dataset(folder, {}, {}, 0).schema
+                  : DataSchema{{{"x", Shape{extent, extent, extent, 4}, DType::i16}, {"y", Shape{4}, DType::f32}}};
   const Manifest manifest = scan_dataset(folder, {}, schema);
   const auto source = open_hdf5(folder, manifest, {}, schema);
   Sampling sampling;
@@ -38,4 +44,19 @@ int main(int argc, char** argv) {
   fmt::print("{{\"program\": \"trainmark loader\", \"samples_per_s\": {:.1f}, \"threads\": {}}}\n",
              static_cast<double>(samples) / clock.seconds(), options.threads);
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2 || argc % 2 != 0) {
+    fmt::print(stderr, "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N]\n");
+    return static_cast<int>(ExitCode::usage);
+  }
+  try {
+    return measure(argc, argv);
+  } catch (const Error& error) {
+    fmt::print(stderr, "bench_load: error: {}\n", error.what());
+    return static_cast<int>(error.code());
+  }
 }
