@@ -4,6 +4,10 @@
 namespace trainmark::config {
 namespace {
 
+// Far beyond any launch, and small enough that products of counts stay within 64 bits.
+constexpr double most_samples = 1ULL << 40U;
+constexpr double most_parts = 1U << 20U;
+
 class DecayList final : public List {
  public:
   explicit DecayList(std::vector<PiecewiseSchedule::Decay>& values) : values_(values) {}
@@ -161,13 +165,15 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
   visitor.field({.name = "global_batch",
                  .doc = "Samples of one step over all ranks; divisible by the number of ranks.",
                  .unit = "samples",
-                 .minimum = 1},
+                 .minimum = 1,
+                 .maximum = most_samples},
                 &train.global_batch);
   visitor.field(
       {.name = "gradient_accumulation_steps",
        .doc = "Parts in which each rank computes its share of a step, one after the other, for a global batch "
               "that does not fit in memory; their gradients are summed before they leave.",
-       .minimum = 1},
+       .minimum = 1,
+       .maximum = most_parts},
       &train.gradient_accumulation_steps);
   visitor.field({.name = "until",
                  .doc = "target: the validation error is reached (a time to train); epochs, steps, seconds: fixed "

@@ -179,7 +179,7 @@ TEST(ConfigComplaints, CountTheLineOfANumberAtTheEndOfItsLine) {
 
 TEST(ConfigComplaints, NameWhatIsAllowedWhereANumberIsOutOfRange) {
   expect_only(complaints(with(R"("train": {"global_batch": -4})")),
-              "c.json:1: /train/global_batch: -4 is out of range (allowed: at least 1)");
+              "c.json:1: /train/global_batch: -4 is out of range (allowed: 1 to 1099511627776)");
   expect_part(complaints(with(R"("model": {"extent": 100})")), "/model/extent: 100 is not a multiple of 32");
   expect_part(complaints(with(R"("model": {"kernel": 4})")), "/model/kernel: 4 is out of range (allowed: 2, 3)");
   expect_part(complaints(with(R"("model": {"dropout": 1})")),
@@ -315,7 +315,7 @@ TEST(ConfigComplaints, RefuseTheClosedDivisionToWhatIsNotTheReference) {
 TEST(ConfigComplaints, NameTheOverrideThatIsWrong) {
   const std::string right = "{" + data_section + "}";
   expect_only(complaints(right, {"seed=1", "train.global_batch=-1"}),
-              "--set train.global_batch=-1: /train/global_batch: -1 is out of range (allowed: at least 1)");
+              "--set train.global_batch=-1: /train/global_batch: -1 is out of range (allowed: 1 to 1099511627776)");
   expect_part(complaints(right, {"trian.epochs=1"}), "--set trian.epochs=1: /trian: unknown key");
   expect_part(complaints(right, {"seed"}), "--set seed: is not of the form");
   expect_part(complaints(right, {"=3"}), "--set =3: is not of the form");
@@ -362,6 +362,10 @@ TEST(ConfigComplaints, SurviveHostileDocuments) {
   expect_part(complaints(std::string("\x00\x01", 2)), "not JSON");
   expect_part(complaints("{\"a\": \"\xff\"}"), "not JSON");
   expect_part(complaints(with("\"" + std::string(5000, 'x') + "\": 1")), "unknown key");
+}
+
+TEST(ConfigComplaints, ShowControlCharactersOfTheDocumentAsEscapes) {
+  expect_part(complaints(with("\"a\\u001b\x7f b\": 1")), "c.json:1: /a\\u001b\\u007f b: unknown key");
 }
 
 TEST(ConfigComplaints, ShowControlCharactersOfOverridesAsEscapes) {

@@ -49,7 +49,8 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(
       std::tie(o.train.global_batch, o.train.gradient_accumulation_steps, o.train.until, o.train.epochs, o.train.steps),
       std::make_tuple(21, 7, "steps", 13, 14));
-  EXPECT_EQ(std::tie(o.train.seconds, o.train.target, o.train.precision, o.train.loss_scaling, o.train.on_divergence, o.train.bucket_mib),
+  EXPECT_EQ(std::tie(o.train.seconds, o.train.target, o.train.precision, o.train.loss_scaling, o.train.on_divergence,
+                     o.train.bucket_mib),
             std::make_tuple(15.5, 0.16, "bf16", "on", "continue", 17.5));
   EXPECT_EQ(std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic,
                      o.backend.autotune, o.backend.plan_cache, o.backend.capture),
@@ -92,8 +93,8 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/schedule/warmup_epochs", {"0", "2147483647"}, {"-1", "2147483648"}},
       {"/schedule/decay/0/epoch", {"0", "7"}, {"-1"}},
       {"/schedule/decay/0/factor", {"1e-9", "0.999"}, {"0", "1"}},
-      {"/train/global_batch", {"7", "630"}, {"0", "-7"}},
-      {"/train/gradient_accumulation_steps", {"1", "21"}, {"0", "-1"}},
+      {"/train/global_batch", {"7", "630"}, {"0", "-7", "1099511627777"}},
+      {"/train/gradient_accumulation_steps", {"1", "21"}, {"0", "-1", "1048577"}},
       {"/train/epochs", {"1"}, {"0"}},
       {"/train/steps", {"1"}, {"0"}},
       {"/train/seconds", {"1e-9"}, {"0"}},
