@@ -393,6 +393,19 @@ TEST_F(Concluding, TheFirstLineTellsTheLaunchAndWarningsTellWhatIsNotAsAskedFor)
   EXPECT_EQ(record()["texts"]["order_of_sums"], "rings");
 }
 
+TEST_F(Concluding, TheLaunchIsWarnedOfMoreThreadsThanCpus) {
+  rig.aloud = true;
+  rig.backend.compute_threads = 100000;
+  rig.options.load.threads = 3;  // for each of two loaders
+  build("steps");
+  ::testing::internal::CaptureStderr();
+  rig.conclusion->launch(rig.backend, rig.context);
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  if (!writes()) return;
+  EXPECT_NE(told.find("warning: node " + world.host()), std::string::npos) << told;
+  EXPECT_NE(told.find("(and " + std::to_string(6 * world.all().size()) + " readers)"), std::string::npos) << told;
+}
+
 TEST_F(Concluding, InitialisationSaysWhatWasPlanned) {
   rig.aloud = true;
   build("steps");

@@ -28,12 +28,14 @@ struct Seen {
 class SensedBackend final : public SpyBackend {
  public:
   std::optional<DeviceReading> reading;
+  int compute_threads = 1;
   bool profiles = false;
   std::vector<std::string> ranges;
   int brackets = 0;
   std::weak_ptr<void> bracket;
 
   [[nodiscard]] std::optional<DeviceReading> sensors() const override { return reading; }
+  [[nodiscard]] int threads() const override { return compute_threads; }
   [[nodiscard]] std::shared_ptr<void> range(const std::string& name) override {
     ranges.push_back(name);
     return nullptr;
