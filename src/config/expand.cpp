@@ -49,6 +49,10 @@ Expansion expand(std::string_view text, const Lookup& lookup) {
     }
     text.remove_prefix(end + 1);
   }
+  // Written out in full, the path must still mean what it means here.
+  if (result.complaint.empty() && result.text.find("${") != std::string::npos)
+    result.complaint =
+        fmt::format("\"{}\" holds a ${{ after it was expanded; write a default without ${{", result.text);
   return result;
 }
 

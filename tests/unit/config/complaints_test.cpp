@@ -238,6 +238,7 @@ TEST(ConfigComplaints, TellHowToSetAVariable) {
       "write ${NOT_SET:-default}");
   expect_part(complaints(R"({"data": {"train": "${A", "validation": "v"}})"), "no closing brace");
   expect_part(complaints(R"({"data": {"train": "${1-}", "validation": "v"}})"), "does not name a variable");
+  expect_part(complaints(R"({"data": {"train": "${X:-${NO}b", "validation": "v"}})"), "after it was expanded");
 }
 
 TEST(ConfigComplaints, SeeImpossibleCombinations) {
