@@ -54,13 +54,25 @@ void put(hid_t file, const char* name, const std::vector<hsize_t>& dims, hid_t s
   H5Pclose(creation);
 }
 
-void put_attribute(hid_t file) {
+void put_attribute(hid_t file, const char* name, hid_t type, const void* value) {
   const hid_t space = H5Screate(H5S_SCALAR);
-  const hid_t attribute = H5Acreate2(file, "redshift", H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
-  const double value = 0.5;
-  H5Awrite(attribute, H5T_NATIVE_DOUBLE, &value);
+  const hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  H5Awrite(attribute, type, value);
   H5Aclose(attribute);
   H5Sclose(space);
+}
+
+/// A number, a text of fixed length, and one in the file's heap.
+void put_attributes(hid_t file) {
+  const double redshift = 0.5;
+  put_attribute(file, "redshift", H5T_NATIVE_DOUBLE, &redshift);
+  const hid_t text = H5Tcopy(H5T_C_S1);
+  H5Tset_size(text, 8);
+  put_attribute(file, "version", text, "1.0\0\0\0\0");
+  H5Tset_size(text, H5T_VARIABLE);
+  const char* maker = "somebody";
+  put_attribute(file, "maker", text, &maker);
+  H5Tclose(text);
 }
 
 /// Where the file's checksums are: from a signature on, the shortest range that its own last four bytes confirm.
@@ -90,7 +102,7 @@ Seed seed_of(const Form& form) {
   H5Pclose(access);
   put(file, form.x, form.x_dims, form.x_type, form, true);
   put(file, form.y, form.y_dims, form.y_type, form, false);
-  put_attribute(file);
+  put_attributes(file);
   H5Fclose(file);
   Seed seed{read_file(path)};
   if (form.newer) seed.sealed = sealed_ranges(seed.bytes);

@@ -92,6 +92,24 @@ void compare_with_library(SampleSource& source, const DataSchema& schema) {
   H5Fclose(opened);
 }
 
+herr_t look_at_attribute(hid_t object, const char* name, const H5A_info_t*, void*) {
+  const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+  const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  const hssize_t count = H5Sget_simple_extent_npoints(space);
+  const auto bytes = H5Tget_size(type) * static_cast<std::size_t>(std::max<hssize_t>(count, 0));
+  std::vector<char> memory(
+      bytes > 1 << 20 ? 0 : std::max(bytes, 8 * static_cast<std::size_t>(std::max<hssize_t>(count, 0))));
+  if (count > 0 && count <= 64 && !memory.empty()) {
+    const bool text = H5Tget_class(type) == H5T_STRING;
+    const bool read = H5Aread(attribute, text ? type : H5T_NATIVE_DOUBLE, memory.data()) >= 0;
+    if (read && text && H5Tis_variable_str(type) > 0) H5Dvlen_reclaim(type, space, H5P_DEFAULT, memory.data());
+  }
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Aclose(attribute);
+  return 0;
+}
+
 herr_t look(hid_t group, const char* name, const H5L_info_t*, void*) {
   const hid_t dataset = H5Dopen2(group, name, H5P_DEFAULT);
   if (dataset < 0) return 0;
@@ -101,6 +119,7 @@ herr_t look(hid_t group, const char* name, const H5L_info_t*, void*) {
   H5Dget_num_chunks(dataset, space, &chunks);
   std::vector<double> values(elements < 0 || elements > (1 << 20) ? 0 : static_cast<std::size_t>(elements));
   if (!values.empty()) H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+  H5Aiterate2(dataset, H5_INDEX_NAME, H5_ITER_INC, nullptr, look_at_attribute, nullptr);
   H5Sclose(space);
   H5Dclose(dataset);
   return 0;
@@ -114,6 +133,7 @@ void library_alone(std::string_view input) {
   if (opened < 0) return;
   for (const char* name : {"x", "y", "full", "unitPar"})
     look(opened, name, nullptr, nullptr);
+  H5Aiterate2(opened, H5_INDEX_NAME, H5_ITER_INC, nullptr, look_at_attribute, nullptr);
   H5Lvisit(opened, H5_INDEX_NAME, H5_ITER_INC, look, nullptr);
   H5Fclose(opened);
 }
