@@ -125,6 +125,26 @@ TEST(ReportJson, HoldsEachEpochsValuesUnderItsName) {
     EXPECT_NE(csv.find(row), std::string::npos) << row;
   EXPECT_NE(render_html(runs).find("<tr class=\"slow\"><td class=\"n\">2</td><td class=\"n\">4.000</td>"),
             std::string::npos);
+  EXPECT_NE(
+      render_html(runs).find("<tr><td class=\"n\">1</td><td class=\"n\">2.000</td><td class=\"n\">0.500</td>"
+                             "<td class=\"n\">60.0</td><td class=\"n\">0.500</td><td class=\"n\">0.50000</td></tr>"),
+      std::string::npos);
+  EXPECT_NE(render_html(runs).find("<td>ranks</td><td class=\"n\">4</td><td></td><td class=\"soft\">logged</td>"),
+            std::string::npos);
+}
+
+TEST(ReportJson, HoldsPublishedRatesBesideComparableRunsOnly) {
+  const auto run = [](const char* name) {
+    return nlohmann::json::parse(render_json(std::vector{report_run(golden(name))})).at("runs").at(0);
+  };
+  const auto closed = run("hpc_cosmoflow_closed_v3.0.txt");
+  EXPECT_GT(closed.at("published").size(), 5U);
+  EXPECT_EQ(closed.at("published").at(0).at("devices"), "512 V100");
+  EXPECT_EQ(closed.at("published").at(0).at("figure"), "logged");
+  EXPECT_EQ(closed.at("published").back().at("figure"), "modelled");
+  EXPECT_TRUE(closed.at("published").back().at("minutes").is_null());
+  EXPECT_TRUE(run("hpc_cosmoflow_open_v3.0.txt").at("published").empty());
+  EXPECT_EQ(run("hpc_cosmoflow_open_v3.0.txt").at("not_comparable_because").at(0), "not of the closed division");
 }
 
 TEST(ReportText, SetsRunsSideBySideWithTheirScore) {
