@@ -365,6 +365,10 @@ TEST(ConfigComplaints, SurviveHostileDocuments) {
   expect_part(complaints(with("\"" + std::string(5000, 'x') + "\": 1")), "unknown key");
 }
 
+TEST(ConfigComplaints, EscapeKeysAsPointersDo) {
+  expect_part(complaints(with("\"a/b~c\": 1")), "c.json:1: /a~1b~0c: unknown key");
+}
+
 TEST(ConfigComplaints, ShowControlCharactersOfTheDocumentAsEscapes) {
   expect_part(complaints(with("\"a\\u001b\x7f b\": 1")), "c.json:1: /a\\u001b\\u007f b: unknown key");
 }
