@@ -50,6 +50,7 @@ TEST(ConfigComplaints, DoNotCallAWrongCharacterAtTheEndACutFile) {
     expect_part(message, "c.json:1: not JSON: ");
     EXPECT_EQ(message.find("cut short"), std::string::npos) << message;
     EXPECT_EQ(message.find("after the end"), std::string::npos) << message;
+    EXPECT_EQ(message.find("no document"), std::string::npos) << message;
   }
 }
 
@@ -150,6 +151,7 @@ TEST(ConfigComplaints, DoNotFollowFromOthers) {
 
 TEST(ConfigComplaints, ListTheKeysWhereNoneIsNear) {
   expect_part(complaints(with(R"("load": {"qqqqqq": 4})")), "allowed here: threads, prefetch");
+  expect_part(complaints(with(R"("qqqqqq": 4)")), "allowed here: name, workload, seed, clear_cache, data, stage");
 }
 
 TEST(ConfigComplaints, NameBothLinesOfADuplicateKey) {
@@ -195,8 +197,8 @@ TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
     expect_part(complaints(with("\"seed\": " + std::string(number))),
                 "/seed: " + std::string(number) + " is out of range");
   expect_part(complaints(with("\"seed\": -9223372036854775808")), "/seed: -9223372036854775808 is out of range");
-  for (const char* number :
-       {"0.99999999999999999999999", "4.00000000000000000001", "1e-400", "1234567890123456789.5", "-0.5"}) {
+  for (const char* number : {"0.99999999999999999999999", "1e-99999999999999999999", "4.00000000000000000001", "1e-400",
+                             "1234567890123456789.5", "-0.5"}) {
     expect_part(complaints(with("\"seed\": " + std::string(number))),
                 "/seed: must be a whole number, not " + std::string(number));
     expect_part(complaints("{" + data_section + "}", {"seed=" + std::string(number)}),
@@ -229,6 +231,8 @@ TEST(ConfigComplaints, NameWhatIsMissing) {
   expect_part(complaints("{}"), "c.json:1: /data/train: is missing");
   expect_part(complaints(R"({"data": {"train": "", "validation": "v"}})"), "/data/train: must not be empty");
   expect_part(complaints(with(R"("schedule": {"decay": [{"epoch": 1}]})")), "/schedule/decay/0/factor: is missing");
+  expect_part(complaints(with("\"schedule\": {\"decay\": [{\"epoch\": 1, \"factor\": 0.5},\n{\"epoch\": 2}]}")),
+              "c.json:2: /schedule/decay/1/factor: is missing");
 }
 
 TEST(ConfigComplaints, TellHowToSetAVariable) {
@@ -238,6 +242,7 @@ TEST(ConfigComplaints, TellHowToSetAVariable) {
       "write ${NOT_SET:-default}");
   expect_part(complaints(R"({"data": {"train": "${A", "validation": "v"}})"), "no closing brace");
   expect_part(complaints(R"({"data": {"train": "${1-}", "validation": "v"}})"), "does not name a variable");
+  expect_part(complaints(R"({"data": {"train": "${1a}", "validation": "v"}})"), "does not name a variable");
   expect_part(complaints(R"({"data": {"train": "${X:-${NO}b", "validation": "v"}})"), "after it was expanded");
 }
 
