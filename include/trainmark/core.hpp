@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <source_location>
 #include <span>
 #include <stdexcept>
@@ -92,11 +93,20 @@ class Shape {
 };
 [[nodiscard]] std::string to_string(const Shape& shape);  // "2x4x128x128x128"
 
+/// The values that a field may hold. Infinities and NaN never are among them.
+struct LegalValues {
+  double least = std::numeric_limits<double>::lowest();
+  double most = std::numeric_limits<double>::max();
+  bool positive_mean = false;  ///< the values of one sample have a mean above zero: they are divided by it
+  std::string why;             ///< for messages: what the values are, or what goes wrong with others
+};
+
 /// One named part of a sample, as it lies in memory (channels-last for images and volumes), e.g. x: 128x128x128x4 i16.
 struct Field {
   std::string name;
   Shape shape;
   DType dtype = DType::f32;
+  LegalValues legal = {};
   [[nodiscard]] std::size_t bytes() const noexcept {
     return static_cast<std::size_t>(shape.elements()) * size_of(dtype);
   }

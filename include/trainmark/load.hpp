@@ -9,6 +9,7 @@
 #include <memory_resource>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainmark/core.hpp"
@@ -25,11 +26,17 @@ struct FormatOptions {
   bool operator==(const FormatOptions&) const = default;
 };
 
-/// Names, sizes and sample counts of all *.hdf5 and *.h5 files below `root`, sorted by name. Reads HDF5 headers only,
-/// and not those of files that did not change since a manifest was written beside the data (hashes come from there,
-/// too). Raises Error{data}: empty folder, not HDF5, truncated, dataset missing, wrong rank, extent or type.
+/// Whether a file of this name is taken for samples: *.hdf5, *.h5, *.hdf, *.he5 in letters of any case.
+[[nodiscard]] bool looks_like_samples(std::string_view name);
+
+/// Names, sizes and sample counts of all files below `root` that look like samples (names that begin with a dot are
+/// left out), sorted by name. Links to folders are followed; no
+/// folder is read twice. Reads HDF5 headers only, and not those of files that did not change since a manifest was
+/// written beside the data (hashes come from there, too). `progress` is called as it goes. Raises Error{data}: empty
+/// folder, names that cannot be used (they are counted, three named), two names of one file, not HDF5, truncated,
+/// dataset missing, wrong rank, extent or type.
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
-                                    const DataSchema& schema);
+                                    const DataSchema& schema, const std::function<void()>& progress = {});
 
 /// Random access to samples, safe to call from several threads.
 class SampleSource {
@@ -39,9 +46,13 @@ class SampleSource {
   /// Reads sample `index` into `to` (the schema's fields, channels-last, native endianness).
   virtual void read(std::int64_t index, const SampleView& to) = 0;
 };
-/// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read.
+/// Whether a sample that holds values which its schema does not allow is an error.
+enum class Values : std::uint8_t { legal, any };
+/// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read. read()
+/// raises Error{data}: cut short, damaged, changed since the scan, illegal values.
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
-                                                      const FormatOptions& format, const DataSchema& schema);
+                                                      const FormatOptions& format, const DataSchema& schema,
+                                                      Values values = Values::legal);
 /// Random but fixed content, for warm-up and for measuring everything but input.
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);
@@ -131,15 +142,19 @@ struct Inspection {
   Manifest manifest;
   std::string layout;  ///< as detected
   DataSchema schema;   ///< of a sample: the one asked for, or as found
-  double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;  ///< of the inputs read
+  double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;  ///< of the finite inputs read
   std::vector<std::int64_t> histogram;                 ///< of magnitudes, log2 bins: 0, 1, 2-3, 4-7, ...
   std::vector<double> target_minimum, target_maximum;  ///< of each target, over the samples read
   std::int64_t samples_read = 0;
-  double read_amplification = 1.0;      ///< bytes that must be read (and inflated) per byte of a sample wanted
-  double compression = 1.0;             ///< logical bytes over stored bytes
-  std::vector<std::string> attributes;  ///< "name = value" of the first file, "dataset.name = value" of its datasets
+  std::int64_t all_zero = 0;               ///< samples whose inputs are all zero
+  std::int64_t illegal = 0;                ///< values read that the schema does not allow
+  std::vector<std::string> illegal_first;  ///< where the first few of them are
+  double read_amplification = 1.0;         ///< bytes that must be read (and inflated) per byte of a sample wanted
+  double compression = 1.0;                ///< logical bytes over stored bytes
+  std::vector<std::string> attributes;     ///< "name = value" of the first file, "dataset.name = value" of its datasets
 };
-/// Reads headers, and up to `max_samples` samples spread over all of them. A schema without fields means: as found.
+/// Reads headers, and up to `max_samples` samples spread over all of them. Shapes without axes in the schema, or a
+/// schema without fields, mean: as found.
 [[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
                                          const DataSchema& schema, std::int64_t max_samples);
 
@@ -151,9 +166,10 @@ struct Verification {
   double seconds = 0.0;
   std::vector<std::string> differences;  ///< one line each; empty: all is well
 };
-/// Reads every byte below `root`: each file must open, each sample must be readable with targets in range, and size,
-/// sample count and hash must be what the manifest beside the data says, if there is one. With `write`, and if every
-/// file is sound, a manifest is written from what is there; an old one is not looked at.
+/// Reads every byte below `root`: each file must open, each sample must be readable with values that the schema allows
+/// (shapes without axes mean: as found), and size, sample count and hash must be what the manifest beside the data
+/// says, if there is one. With `write`, and if every file is sound, a manifest is written from what is there; an old
+/// one is not looked at.
 [[nodiscard]] Verification verify_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                           const DataSchema& schema, bool write,
                                           const std::function<void(std::int64_t bytes)>& progress = {});

@@ -15,7 +15,9 @@ struct CosmoflowOptions {
   double width = 1.0;    ///< factor on the channels 32, 64, 128, 256, 512
   int kernel = 3;        ///< 3, or 2 with TensorFlow's asymmetric 'same' padding
   double dropout = 0.0;  ///< after the two hidden dense layers
-  double l2 = 0.0;  ///< on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to the loss
+  /// On the kernels of the first two dense layers, Keras meaning: the gradient is that of the loss plus l2 * sum(w^2).
+  /// The loss that is reported is without this term, which Keras' contains.
+  double l2 = 0.0;
   bool log_transform = true;
   bool operator==(const CosmoflowOptions&) const = default;
 };
@@ -28,7 +30,8 @@ struct GraphOptions {
   bool scale_loss = false;  ///< keep a dynamic loss scale; f16 always does
 };
 
-[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);  ///< x i16 D,H,W,4 and y f32 4
+/// x: i16 [D,H,W,4], counts from 0 on (not all 0 without log_transform); y: f32 [4] within 1.2 of 0.
+[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);
 [[nodiscard]] Graph training_graph(const CosmoflowOptions& model,
                                    const GraphOptions& options);  ///< forward, ends in Loss
 [[nodiscard]] Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options);  ///< ends in Metric

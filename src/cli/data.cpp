@@ -101,12 +101,15 @@ struct PathFlags {
   int extent = 0;
   std::int64_t samples = 64;
   bool json = false, write = false, quiet = false;
-  /// Without fields: as the files have it.
+  /// With extent 0 shapes without axes: as the files have them.
   [[nodiscard]] DataSchema schema() const {
-    if (extent == 0) return {};
     CosmoflowOptions model;
-    model.extent = extent;
-    return data_schema(model);
+    if (extent > 0) model.extent = extent;
+    DataSchema schema = data_schema(model);
+    for (Field& field : schema.fields) {
+      if (extent == 0) field.shape = {};
+    }
+    return schema;
   }
 };
 

@@ -62,6 +62,15 @@ std::string inspection_text(const Inspection& seen) {
     text += fmt::format("  {}\n", attribute);
   text += fmt::format("compression {:.2f}x, read amplification {:.2f}x\n", seen.compression, seen.read_amplification);
   if (seen.samples_read == 0) return text;
+  if (seen.illegal > 0) {
+    text += fmt::format("{} illegal value(s): no run takes them\n", seen.illegal);
+    for (const std::string& place : seen.illegal_first)
+      text += fmt::format("  {}\n", place);
+  }
+  if (seen.all_zero > 0) {
+    text += fmt::format("{} of {} samples are all zero: model.log_transform=false divides by their mean\n",
+                        seen.all_zero, seen.samples_read);
+  }
   text +=
       fmt::format("inputs of {} samples: min {}, max {}, mean {:.4f}, deviation {:.4f}, zero {:.1f} %\n",
                   seen.samples_read, seen.minimum, seen.maximum, seen.mean, seen.deviation, 100.0 * seen.zero_fraction);
@@ -98,6 +107,9 @@ std::string inspection_json(const Inspection& seen) {
                          {"compression", seen.compression},
                          {"read_amplification", seen.read_amplification},
                          {"samples_read", seen.samples_read},
+                         {"illegal_values", seen.illegal},
+                         {"illegal_first", seen.illegal_first},
+                         {"all_zero_samples", seen.all_zero},
                          {"minimum", seen.minimum},
                          {"maximum", seen.maximum},
                          {"mean", seen.mean},

@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <cstring>
 #include <mutex>
 
 #include "load/descriptors.hpp"
 #include "load/layout.hpp"
 #include "load/region_reader.hpp"
+#include "load/values.hpp"
 
 namespace trainmark {
 namespace {
@@ -17,16 +16,14 @@ namespace {
 /// Two splits keep theirs open at a time, beside what MPI, logs and the library need.
 std::size_t most_open_files() { return std::clamp<std::uint64_t>(open_file_limit() / 4, 2, 64); }
 
-/// CosmoFlow's targets are scaled to [-1, 1] and its network's output is bounded by 1.2: nothing beyond can be learnt,
-/// and it usually means that the unscaled parameters were named as the target.
-constexpr float target_limit = 1.2F;
-
 class Hdf5Source final : public SampleSource {
  public:
-  Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema)
+  Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema,
+             Values values)
       : root_(std::move(root)),
         format_(std::move(format)),
         schema_(std::move(schema)),
+        values_(values),
         descriptors_(most_open_files()) {
     TRAINMARK_CHECK(schema_.fields.size() == 2, "HDF5 samples have an input and a target");
     for (const ManifestEntry& entry : manifest.entries) {
@@ -36,6 +33,7 @@ class Hdf5Source final : public SampleSource {
       begins_.push_back(size_);
       size_ += entry.samples;
     }
+    found_legal_ = std::vector<std::atomic<bool>>(static_cast<std::size_t>(size_));
   }
 
   [[nodiscard]] std::int64_t size() const override { return size_; }
@@ -48,10 +46,15 @@ class Hdf5Source final : public SampleSource {
     const FileLayout& layout = layout_of(file);
     const std::int64_t within = index - begins_[number];
     const auto descriptor = descriptors_.get(number, file.path);
-    const OpenFile open{file.path, descriptor->get()};
+    const OpenFile open{file.path, descriptor->get(), within};
     read_box(open, layout.input, input_box(layout, schema_.fields[0], within), schema_.fields[0].dtype, to[0]);
     read_box(open, layout.target, target_box(layout, schema_.fields[1], within), schema_.fields[1].dtype, to[1]);
-    if (schema_.fields[1].dtype == DType::f32) check_target(to[1], file, within);
+    // Once a sample: later epochs read the same bytes.
+    std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
+    if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;
+    require_legal(schema_.fields[0], to[0], file.path, within, layout.input.name);
+    require_legal(schema_.fields[1], to[1], file.path, within, layout.target.name);
+    found_legal.store(true, std::memory_order_relaxed);
   }
 
  private:
@@ -88,33 +91,22 @@ class Hdf5Source final : public SampleSource {
     return layout;
   }
 
-  void check_target(std::span<const std::byte> bytes, const File& file, std::int64_t within) const {
-    for (std::size_t i = 0; i * sizeof(float) < bytes.size(); ++i) {
-      float value = 0.0F;
-      std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(float));
-      if (std::abs(value) <= target_limit) continue;  // false for NaN
-      throw Error(ExitCode::data,
-                  Complaint{fmt::format("{}: sample {}", file.path.string(), within),
-                            fmt::format("target {} of dataset '{}' is {}", i, file.layout.target.name, value),
-                            "targets are scaled to [-1, 1]; training would diverge",
-                            "remove or repair the file, or name the scaled dataset in data.format.target"});
-    }
-  }
-
   std::filesystem::path root_;
   FormatOptions format_;
   DataSchema schema_;
+  Values values_;
   std::vector<std::unique_ptr<File>> files_;
   std::vector<std::int64_t> begins_;  // id of each file's first sample
   std::int64_t size_ = 0;
+  std::vector<std::atomic<bool>> found_legal_;  // by sample
   DescriptorCache descriptors_;
 };
 
 }  // namespace
 
 std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
-                                        const FormatOptions& format, const DataSchema& schema) {
-  return std::make_unique<Hdf5Source>(root, manifest, format, schema);
+                                        const FormatOptions& format, const DataSchema& schema, Values values) {
+  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values);
 }
 
 }  // namespace trainmark

@@ -10,6 +10,7 @@
 #include "load/layout.hpp"
 #include "load/region_reader.hpp"
 #include "load/scan.hpp"
+#include "load/values.hpp"
 
 namespace trainmark {
 namespace {
@@ -119,6 +120,7 @@ void describe_file(const fs::path& path, const FormatOptions& format, Inspection
 class Statistics {
  public:
   void add(double value) {
+    if (!std::isfinite(value)) return;  // named by what is illegal; it would hide all else here
     ++count_;
     sum_ += value;
     squares_ += value * value;
@@ -161,8 +163,25 @@ void add_input(const Field& field, std::span<const std::byte> bytes, Statistics&
     statistics.add(field.dtype == DType::i16 ? element<std::int16_t>(bytes, i) : element<float>(bytes, i));
 }
 
+/// "a.hdf5: sample 3" for a sample's number in the whole dataset.
+std::string name_of_sample(const Manifest& manifest, std::int64_t index) {
+  auto entry = manifest.entries.begin();
+  for (; index >= entry->samples; ++entry)
+    index -= entry->samples;
+  return fmt::format("{}: sample {}", entry->name, index);
+}
+
+void note_illegal(const Field& field, std::span<const std::byte> values, std::int64_t index, Inspection& found) {
+  constexpr std::size_t most_named = 3;
+  const std::optional<std::string> fault = fault_of(field, values);
+  if (!fault) return;
+  found.illegal += std::max<std::int64_t>(count_illegal(field, values), 1);
+  if (found.illegal_first.size() < most_named)
+    found.illegal_first.push_back(fmt::format("{}: {}", name_of_sample(found.manifest, index), *fault));
+}
+
 void read_values(const fs::path& root, const FormatOptions& format, std::int64_t max_samples, Inspection& found) {
-  const auto source = open_hdf5(root, found.manifest, format, found.schema);
+  const auto source = open_hdf5(root, found.manifest, format, found.schema, Values::any);
   const std::int64_t wanted = std::min(max_samples, source->size());
   std::vector<std::byte> input(found.schema.fields[0].bytes()), target(found.schema.fields[1].bytes());
   const std::size_t targets = target.size() / sizeof(float);
@@ -170,7 +189,11 @@ void read_values(const fs::path& root, const FormatOptions& format, std::int64_t
   found.target_maximum.assign(targets, -std::numeric_limits<double>::infinity());
   Statistics statistics;
   for (std::int64_t i = 0; i < wanted; ++i) {
-    source->read(i * source->size() / wanted, {std::span(input), std::span(target)});
+    const std::int64_t index = i * source->size() / wanted;
+    source->read(index, {std::span(input), std::span(target)});
+    note_illegal(found.schema.fields[0], input, index, found);
+    note_illegal(found.schema.fields[1], target, index, found);
+    if (std::ranges::all_of(input, [](std::byte byte) { return byte == std::byte{0}; })) ++found.all_zero;
     add_input(found.schema.fields[0], input, statistics);
     for (std::size_t k = 0; k < targets; ++k) {
       const double value = element<float>(target, k);
@@ -187,10 +210,11 @@ void read_values(const fs::path& root, const FormatOptions& format, std::int64_t
 Inspection inspect_dataset(const fs::path& path, const FormatOptions& format, const DataSchema& schema,
                            std::int64_t max_samples) {
   Inspection found;
-  const bool one_file = fs::is_regular_file(path);
+  std::error_code ignored;  // what cannot be examined is named by who opens it
+  const bool one_file = fs::is_regular_file(path, ignored);
   const fs::path root = one_file ? (path.has_parent_path() ? path.parent_path() : fs::path(".")) : path;
-  const fs::path first = one_file ? path : root / data_files(root).front();
-  found.schema = schema.fields.empty() ? schema_of_file(first, format) : schema;
+  const fs::path first = one_file ? path : root / data_files(root).front().name;
+  found.schema = schema_of_file(first, format, schema);
   if (one_file) {
     found.manifest.entries.push_back(stat_entry(root, path.filename().string()));
     const FileLayout layout = resolve_layout(path, format, found.schema);

@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "load/links.hpp"
 #include "load/names.hpp"
 
@@ -196,7 +198,8 @@ Box target_box(const FileLayout& layout, const Field&, std::int64_t index) {
   return layout.layout == Layout::packed ? packed_box(layout.target, index) : whole_box(layout.target);
 }
 
-DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format) {
+DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format, const DataSchema& asked) {
+  if (std::ranges::any_of(asked.fields, [](const Field& field) { return field.shape.rank() > 0; })) return asked;
   const Hdf5Lock lock;
   const FileHandle file = open_file(path);
   const Stored input = find_input(file.get(), path, format);
@@ -216,8 +219,12 @@ DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions
     if (sample[axis] % 128 == 0) sample[axis] = 128;
   }
   const DType input_type = input.dtype == DType::f64 ? DType::f32 : input.dtype;
-  return DataSchema{
-      {{"x", Shape(sample), input.readable ? input_type : DType::i16}, {"y", Shape(sample_of(target)), DType::f32}}};
+  DataSchema schema = asked;
+  if (schema.fields.empty()) schema.fields = {{"x", {}, DType::i16}, {"y", {}, DType::f32}};
+  schema.fields[0].shape = Shape(sample);
+  if (input.readable) schema.fields[0].dtype = input_type;
+  schema.fields[1].shape = Shape(sample_of(target));
+  return schema;
 }
 
 }  // namespace trainmark

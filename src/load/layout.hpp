@@ -31,7 +31,9 @@ struct FileLayout {
 [[nodiscard]] Box input_box(const FileLayout& layout, const Field& field, std::int64_t index);
 [[nodiscard]] Box target_box(const FileLayout& layout, const Field& field, std::int64_t index);
 
-/// The layout's schema with extents as found in the file: what a caller that knows no model may ask for.
-[[nodiscard]] DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format);
+/// The schema asked for, its shapes and types as found in the file if none of its shapes has an axis: what a caller may
+/// ask for that knows a model's values, but not the extent of its samples.
+[[nodiscard]] DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format,
+                                        const DataSchema& asked);
 
 }  // namespace trainmark

@@ -8,6 +8,7 @@
 
 #include "load/chunk_codec.hpp"
 #include "load/file_reads.hpp"
+#include "load/values.hpp"
 #include "load/verdict.hpp"
 
 namespace trainmark {
@@ -115,8 +116,7 @@ hid_t native_type(DType dtype) {
 }
 
 /// Filters, storage and places that this module does not know: slower, one thread at a time, but right.
-void read_by_library(const OpenFile& file, const Stored& stored, const Box& box, DType wanted,
-                     std::span<std::byte> to) {
+void read_by_library(const OpenFile& file, const Stored& stored, const Box& box, std::span<std::byte> to) {
   const Hdf5Lock lock;
   const FileHandle opened = open_file(file.path);
   const DatasetHandle dataset = require_dataset(opened.get(), stored.name, file.path);
@@ -126,18 +126,20 @@ void read_by_library(const OpenFile& file, const Stored& stored, const Box& box,
   std::copy(box.extent.begin(), box.extent.end(), extent.begin());
   const SpaceHandle memory(H5Screate_simple(static_cast<int>(box.rank), extent.data(), nullptr));
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, begin.data(), nullptr, extent.data(), nullptr);
-  if (H5Dread(dataset.get(), native_type(wanted), memory.get(), space.get(), H5P_DEFAULT, to.data()) < 0) {
+  if (H5Dread(dataset.get(), native_type(stored.dtype), memory.get(), space.get(), without_clipping().get(),
+              to.data()) < 0) {
     throw Error(ExitCode::data, verdict(file.path, fmt::format("dataset '{}' cannot be read", stored.name)));
   }
 }
 
-void narrow(std::span<const std::byte> from, std::span<std::byte> to) {
-  for (std::size_t i = 0; i * sizeof(double) < from.size(); ++i) {
-    double wide = 0.0;
-    std::memcpy(&wide, from.data() + i * sizeof(double), sizeof(double));
-    const auto value = static_cast<float>(wide);
-    std::memcpy(to.data() + i * sizeof(float), &value, sizeof(float));
-  }
+[[noreturn]] void no_room(const OpenFile& file, const Stored& stored, std::span<const std::byte> values,
+                          std::size_t index) {
+  double value = 0.0;
+  std::memcpy(&value, values.data() + index * sizeof(value), sizeof(value));
+  throw Error(ExitCode::data, Complaint{fmt::format("{}: sample {}", file.path.string(), file.sample),
+                                        fmt::format("element {} of dataset '{}' is {}", index, stored.name, value),
+                                        "float32, in which it is used, has no room for it",
+                                        "remove or repair the file, or name another dataset in data.format"});
 }
 
 }  // namespace
@@ -145,18 +147,21 @@ void narrow(std::span<const std::byte> from, std::span<std::byte> to) {
 void read_box(const OpenFile& file, const Stored& stored, const Box& box, DType wanted, std::span<std::byte> to) {
   TRAINMARK_CHECK(static_cast<std::size_t>(box.elements()) * size_of(wanted) == to.size(),
                   "the destination fits the box");
-  if (stored.storage == Storage::library) return read_by_library(file, stored, box, wanted, to);
   thread_local std::vector<std::byte> wide_memory;
   const bool converts = stored.dtype != wanted;
   const std::size_t raw_bytes = static_cast<std::size_t>(box.elements()) * stored.element();
   const std::span<std::byte> raw = converts ? scratch_of(wide_memory, raw_bytes) : to;
-  if (stored.storage == Storage::contiguous) {
+  if (stored.storage == Storage::library) {
+    read_by_library(file, stored, box, raw);
+  } else if (stored.storage == Storage::contiguous) {
     read_contiguous(file, stored, box, raw);
   } else {
     read_chunked(file, stored, box, raw);
   }
-  if (stored.big_endian == (std::endian::native == std::endian::little)) swap_bytes(raw, stored.element());
-  if (converts) narrow(raw, to);
+  const bool foreign = stored.big_endian == (std::endian::native == std::endian::little);
+  if (foreign && stored.storage != Storage::library) swap_bytes(raw, stored.element());
+  if (!converts) return;
+  if (const std::optional<std::size_t> index = narrow(raw, to)) no_room(file, stored, raw, *index);
 }
 
 std::int64_t bytes_touched(const Stored& stored, const Box& box) {

@@ -14,9 +14,11 @@ namespace trainmark {
 struct OpenFile {
   const std::filesystem::path& path;
   int descriptor = -1;
+  std::int64_t sample = 0;  ///< that is read, of this file: for messages
 };
 
-/// Elements of `box` in row-major order as `wanted`, native endianness. Raises Error{data}: cut short, damaged.
+/// Elements of `box` in row-major order as `wanted`, native endianness. Raises Error{data}: cut short, damaged,
+/// a float64 that float32 has no room for.
 void read_box(const OpenFile& file, const Stored& stored, const Box& box, DType wanted, std::span<std::byte> to);
 
 /// Bytes that reading `box` takes from the file's content (whole chunks, and gaps that are cheaper read than skipped).

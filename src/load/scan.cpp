@@ -11,38 +11,14 @@
 #include "load/scan.hpp"
 
 namespace trainmark {
-namespace {
-
 namespace fs = std::filesystem;
 
-bool is_data_file(const fs::path& path) {
-  // Names that begin with a dot are partial files of a copy under way, or nobody's business.
-  const std::string extension = path.extension().string();
-  return path.filename().string().front() != '.' && (extension == ".hdf5" || extension == ".h5");
-}
-
-}  // namespace
-
-std::vector<std::string> data_files(const fs::path& root) {
-  std::error_code status;
-  if (!fs::is_directory(root, status)) {
-    throw Error(ExitCode::data,
-                Complaint{root.string(), fs::exists(root, status) ? "is not a folder" : "the folder does not exist",
-                          "a dataset is a folder of HDF5 files",
-                          "check data.train and data.validation, or make one with `trainmark data generate`"});
-  }
-  std::vector<std::string> names;
-  const auto options = fs::directory_options::follow_directory_symlink;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root, options)) {
-    if (is_data_file(entry.path()) && entry.is_regular_file())
-      names.push_back(entry.path().lexically_relative(root).generic_string());
-  }
-  if (names.empty()) {
-    throw Error(ExitCode::data, Complaint{root.string(), "has no *.hdf5 or *.h5 files", "nothing could be read",
-                                          "check the path, or make a dataset with `trainmark data generate`"});
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+ManifestEntry entry_of(std::string name, const struct ::stat& info) {
+  ManifestEntry entry;
+  entry.name = std::move(name);
+  entry.bytes = info.st_size;
+  entry.modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  return entry;
 }
 
 ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
@@ -52,11 +28,7 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
     throw Error(ExitCode::data, Complaint{path.string(), fmt::format("cannot be examined: {}", std::strerror(errno)),
                                           "", "check the file system"});
   }
-  ManifestEntry entry;
-  entry.name = name;
-  entry.bytes = info.st_size;
-  entry.modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-  return entry;
+  return entry_of(name, info);
 }
 
 namespace {
@@ -103,13 +75,13 @@ class KnownCounts {
 
 }  // namespace
 
-Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema) {
-  const std::vector<std::string> names = data_files(root);
+Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+                      const std::function<void()>& progress) {
+  Manifest manifest{data_files(root, progress)};
   KnownCounts known(root, format, schema);
-  Manifest manifest;
-  for (const std::string& name : names) {
-    manifest.entries.push_back(stat_entry(root, name));
-    known.complete(manifest.entries.back());
+  for (ManifestEntry& entry : manifest.entries) {
+    if (progress) progress();
+    known.complete(entry);
   }
   return manifest;
 }

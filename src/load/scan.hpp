@@ -2,16 +2,22 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "trainmark/stage.hpp"
 
+struct stat;
+
 namespace trainmark {
 
-/// Names of all data files below `root`, sorted. Raises Error{data}: no such folder, nothing in it.
-[[nodiscard]] std::vector<std::string> data_files(const std::filesystem::path& root);
+/// All data files below `root`, sorted by name; samples and hashes are left open. `progress` is called as it goes.
+/// Raises Error{data}: no such folder, nothing in it, names that cannot be used, a folder that is being changed.
+[[nodiscard]] std::vector<ManifestEntry> data_files(const std::filesystem::path& root,
+                                                    const std::function<void()>& progress = {});
 /// Name, size and time; samples and hash are left open.
+[[nodiscard]] ManifestEntry entry_of(std::string name, const struct ::stat& info);
 [[nodiscard]] ManifestEntry stat_entry(const std::filesystem::path& root, const std::string& name);
 
 }  // namespace trainmark

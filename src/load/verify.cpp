@@ -58,16 +58,16 @@ Verification verify_dataset(const fs::path& root, const FormatOptions& format, c
                             const std::function<void(std::int64_t bytes)>& progress) {
   const Clock clock;
   Verification result;
-  const std::vector<std::string> names = data_files(root);
-  const DataSchema wanted = schema.fields.empty() ? schema_of_file(root / names.front(), format) : schema;
+  const std::vector<ManifestEntry> files = data_files(root);
+  const DataSchema wanted = schema_of_file(root / files.front().name, format, schema);
   const std::optional<Manifest> listed = write ? std::nullopt : read_manifest(root);
   result.manifest_found = listed.has_value();
   Manifest found;
   bool sound = true;
-  for (const std::string& name : names) {
-    ManifestEntry entry = stat_entry(root, name);
+  for (const ManifestEntry& file : files) {
+    ManifestEntry entry = stat_entry(root, file.name);  // anew: the files before this one may have taken hours
     try {
-      entry.xxh3 = hash_file(root / name, progress);
+      entry.xxh3 = hash_file(root / entry.name, progress);
       read_all_samples(root, format, wanted, entry);
       if (write || listed) require_self_contained(root, Manifest{{entry}}, "a manifest vouches for");
     } catch (const Error& error) {

@@ -96,7 +96,16 @@ Network build(GraphBuilder& builder, const CosmoflowOptions& model, const GraphO
 DataSchema data_schema(const CosmoflowOptions& model) {
   require_fitting(model);
   const std::int64_t extent = model.extent;
-  return {{{"x", {extent, extent, extent, redshifts}, DType::i16}, {"y", {targets}, DType::f32}}};
+  const LegalValues counts{.least = 0.0,
+                           .most = 32767.0,
+                           .positive_mean = !model.log_transform,
+                           .why = model.log_transform ? "inputs are counts, of which the network takes log(1 + count)"
+                                                      : "inputs are counts, divided by the mean of their sample"};
+  // Beyond the network's bound nothing can be learnt; it usually means that the unscaled parameters were named.
+  const LegalValues scaled{.least = -output_scale,
+                           .most = output_scale,
+                           .why = "targets are scaled to [-1, 1], the network's output is bounded by 1.2"};
+  return {{{"x", {extent, extent, extent, redshifts}, DType::i16, counts}, {"y", {targets}, DType::f32, scaled}}};
 }
 
 Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "synth/hdf5_writer.hpp"
+#include "trainmark/load.hpp"
 
 namespace trainmark::synth {
 namespace {
@@ -138,14 +139,21 @@ void refuse_strangers(const fs::path& target, const std::vector<FilePlan>& files
     expected.insert(file.split + "/" + file.name);
   for (const char* split : {"train", "validation"}) {
     std::error_code status;
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(target / split, status)) {
-      const std::string extension = entry.path().extension().string();
+    if (!fs::exists(target / split, status)) continue;
+    fs::recursive_directory_iterator at(target / split, status);
+    for (; !status && at != fs::recursive_directory_iterator(); at.increment(status)) {
+      const fs::directory_entry& entry = *at;
+      const std::string name = entry.path().filename().string();
       // Hidden names are files that another run is still writing.
-      const bool hidden = entry.path().filename().string().starts_with('.');
-      if (hidden || (extension != ".hdf5" && extension != ".h5")) continue;
+      if (name.starts_with('.') || !looks_like_samples(name)) continue;
       if (expected.contains(entry.path().lexically_relative(target).generic_string())) continue;
       throw Error(ExitCode::data, Complaint{entry.path().string(), "does not belong to the dataset that was asked for",
                                             "runs read every file of a folder", remedy});
+    }
+    if (status) {
+      throw Error(ExitCode::data,
+                  Complaint{(target / split).string(), fmt::format("cannot be looked through: {}", status.message()),
+                            "what is there already must fit", remedy});
     }
   }
 }

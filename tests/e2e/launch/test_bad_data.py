@@ -100,6 +100,55 @@ class BadData(EndToEnd):
         self.assertEqual(done.json()["exit_code"], 3, done.output)
         self.assertIn("one.hdf5", done.json()["message"])
 
+    def test_counts_below_zero_in_either_split(self):
+        x = self.volumes()
+        x[6, 1, 2, 3, 0] = -4
+        data = self.hdf5(x=x, y=numpy.zeros((8, 4), "f4"))
+        for split in "train", "validation":
+            run = self.run_small(expect=3, data={split: data["train"]})
+            self.assertIn("one.hdf5: sample 6: x[1, 2, 3, 0] is -4, legal are 0 to 32767", run.json()["message"])
+            self.assertEqual(run.json()["exit_code"], 3)
+        verify = self.trainmark("data", "verify", data["train"])
+        self.assertEqual(verify.code, 3, verify.output)
+        self.assertIn("one.hdf5: sample 6: x[1, 2, 3, 0] is -4", verify.output)
+        inspect = self.trainmark("data", "inspect", data["train"])
+        self.assertEqual(inspect.code, 0, inspect.output)
+        self.assertIn("1 illegal value(s)", inspect.output)
+        self.assertIn("one.hdf5: sample 6: x[1, 2, 3, 0] is -4", inspect.output)
+
+    def test_a_sample_without_a_count_where_samples_are_divided_by_their_mean(self):
+        x = self.volumes()
+        x[3] = 0
+        data = self.hdf5(x=x, y=numpy.zeros((8, 4), "f4"))
+        self.run_small(data=data, train={"epochs": 1})
+        run = self.run_small(expect=3, data=data, model={"log_transform": False})
+        self.assertIn("one.hdf5: sample 3: x has the mean 0", run.json()["message"])
+
+    def test_targets_that_fp32_has_no_room_for(self):
+        y = numpy.zeros((8, 4), "f8")
+        y[2, 3] = 1e39
+        run = self.run_small(expect=3, data=self.hdf5(x=self.volumes(), y=y))
+        self.assertIn("one.hdf5: sample 2: element 3 of dataset 'y' is 1e+39", run.json()["message"])
+
+    def test_links_that_lead_to_the_same_folder_again_add_nothing(self):
+        def write(folder):
+            shutil.copytree(self.data / "train", folder / "v1")
+            (folder / "current").symlink_to("v1")
+            (folder / "v1" / "all").symlink_to(".")
+        run = self.run_small(ranks=2, data=self.folder_with(write), train={"epochs": 1})
+        self.assertEqual(run.events()[[event["key"] for event in run.events()].index("train_samples")]["value"], self.samples)
+
+    def test_names_that_cannot_be_used_are_counted_on_all_ranks(self):
+        def write(folder):
+            for file in sorted((self.data / "train").glob("*.hdf5")):
+                shutil.copy(file, folder)
+            (folder / "a.H5").symlink_to("gone")
+            (folder / "b\n.h5").write_bytes(b"")
+            os.mkfifo(folder / "c.h5")
+            (folder / "d.h5").mkdir()
+        self.refuse("4 names cannot be used", "'a.H5' is a link that leads nowhere", "'b\\x0a.h5' has a control character",
+                    "'c.h5' is a named pipe", "and 1 more", ranks=2, data=self.folder_with(write))
+
     def test_more_ranks_than_samples(self):
         self.refuse("ranks", expect=2, ranks=4, data={**self.hdf5(x=self.volumes(2), y=numpy.zeros((2, 4), "f4"))},
                     train={"global_batch": 4})

@@ -73,7 +73,8 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first) {
 }
 
 DataSchema schema(std::vector<std::int64_t> extents) {
-  return DataSchema{{{"x", Shape(std::move(extents)), DType::i16}, {"y", Shape{4}, DType::f32}}};
+  return DataSchema{{{"x", Shape(std::move(extents)), DType::i16, {.least = 0.0, .why = "counts"}},
+                     {"y", Shape{4}, DType::f32, {.least = -1.2F, .most = 1.2F, .why = "scaled"}}}};
 }
 
 Sample read_sample(SampleSource& source, const DataSchema& of, std::int64_t index) {

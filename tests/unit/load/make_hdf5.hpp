@@ -49,7 +49,7 @@ class File {
 /// Distinct values in a known order: counting up from `first`, wrapped to the type.
 std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first = 0);
 
-/// x: extents with channels last, i16; y: 4 floats.
+/// x: extents with channels last, i16 from 0 on; y: 4 floats from -1.2 to 1.2.
 DataSchema schema(std::vector<std::int64_t> extents);
 
 /// One sample read into vectors.

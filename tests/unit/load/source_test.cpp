@@ -227,23 +227,6 @@ TEST(Source, NumbersSamplesThroughTheFilesInOrder) {
   EXPECT_EQ(read_sample(*source, small, 5).x[0], 2000 + 2 * sample_elements);
 }
 
-TEST(Source, NamesFileAndSampleOfATargetThatIsNotANumber) {
-  for (const float bad : {std::nanf(""), INFINITY, 67.3F}) {
-    const Scratch folder;
-    {
-      File file(folder.path() / "bad.hdf5");
-      file.put("x", {3, 4, 2, 6, 4}, counting(3 * sample_elements));
-      std::vector<float> y = targets_of(3);
-      y[9] = bad;
-      file.put("y", {3, 4}, y);
-    }
-    const Manifest manifest = scan_dataset(folder.path(), {}, small);
-    const auto source = open_hdf5(folder.path(), manifest, {}, small);
-    (void)read_sample(*source, small, 1);
-    expect_data_error([&] { (void)read_sample(*source, small, 2); }, {"bad.hdf5: sample 2", "target 1 of dataset 'y'"});
-  }
-}
-
 TEST(Source, NamesAFileThatWasCutShortAfterTheScan) {
   const Scratch folder;
   {

@@ -84,6 +84,18 @@ TEST(Cosmoflow, PacksItsInputsAsDataTargetAndStepState) {
   EXPECT_EQ(schema.sample_bytes(), static_cast<std::size_t>(64 * 64 * 64 * 4 * 2 + 16));
 }
 
+TEST(Cosmoflow, AllowsCountsAndScaledTargets) {
+  for (const bool log_transform : {true, false}) {
+    const DataSchema schema = data_schema({.extent = 32, .log_transform = log_transform});
+    EXPECT_EQ(schema.fields[0].legal.least, 0.0);
+    EXPECT_EQ(schema.fields[0].legal.most, 32767.0);
+    EXPECT_EQ(schema.fields[0].legal.positive_mean, !log_transform);
+    EXPECT_EQ(schema.fields[1].legal.least, -1.2F);
+    EXPECT_EQ(schema.fields[1].legal.most, 1.2F);
+    EXPECT_FALSE(schema.fields[1].legal.positive_mean);
+  }
+}
+
 TEST(Cosmoflow, ScalesItsLossInFp16AndWhereItIsToldTo) {
   const auto scales = [](const Graph& graph) {
     return std::ranges::any_of(graph.tensors, [](const Tensor& tensor) { return tensor.role == Role::scaler; });

@@ -1,0 +1,138 @@
+// One pass over a sample in its plainest form, so that compilers make vectors of it; words are found only for a fault.
+#include "load/values.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace trainmark {
+namespace {
+
+template <class T>
+T element(std::span<const std::byte> values, std::size_t index) {
+  T value{};
+  std::memcpy(&value, values.data() + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+/// A field's limits in its own type: one beyond the type limits nothing.
+template <class T>
+struct Limits {
+  explicit Limits(const LegalValues& legal)
+      : least(static_cast<T>(std::max<double>(legal.least, std::numeric_limits<T>::lowest()))),
+        most(static_cast<T>(std::min<double>(legal.most, std::numeric_limits<T>::max()))) {}
+  [[nodiscard]] bool hold(T value) const noexcept { return value >= least && value <= most; }  // false for NaN
+  T least, most;
+};
+
+template <class T>
+bool all_legal(const Limits<T>& limits, std::span<const std::byte> values) {
+  T least = limits.least, most = limits.least;
+  bool numbers = true;
+  for (std::size_t i = 0; i < values.size() / sizeof(T); ++i) {
+    const T value = element<T>(values, i);
+    least = std::min(least, value);
+    most = std::max(most, value);
+    numbers &= value == value;
+  }
+  return numbers && least >= limits.least && most <= limits.most;
+}
+
+/// "x[0, 3, 1, 2]": the place of an element in the field's shape, or its number where the shape has one axis.
+std::string place_of(const Field& field, std::size_t index) {
+  auto rest = static_cast<std::int64_t>(index);
+  std::vector<std::int64_t> place(field.shape.rank());
+  for (std::size_t axis = place.size(); axis-- > 0;) {
+    place[axis] = rest % field.shape[axis];
+    rest /= field.shape[axis];
+  }
+  return fmt::format("{}[{}]", field.name, fmt::join(place, ", "));
+}
+
+template <class T>
+double mean_of(std::span<const std::byte> values) {
+  const std::size_t count = values.size() / sizeof(T);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < count; ++i)
+    sum += static_cast<double>(element<T>(values, i));
+  return sum / static_cast<double>(count);
+}
+
+template <class T>
+std::optional<std::string> fault_in(const Field& field, std::span<const std::byte> values) {
+  const Limits<T> limits(field.legal);
+  if (!all_legal(limits, values)) {
+    std::size_t i = 0;
+    while (limits.hold(element<T>(values, i)))
+      ++i;
+    return fmt::format("{} is {}, legal are {} to {}", place_of(field, i), element<T>(values, i), limits.least,
+                       limits.most);
+  }
+  if (field.legal.positive_mean) {
+    const double mean = mean_of<T>(values);
+    if (mean <= 0.0) return fmt::format("{} has the mean {}, legal is one above 0", field.name, mean);
+  }
+  return std::nullopt;
+}
+
+template <class T>
+std::int64_t count_in(const Field& field, std::span<const std::byte> values) {
+  const Limits<T> limits(field.legal);
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < values.size() / sizeof(T); ++i)
+    count += limits.hold(element<T>(values, i)) ? 0 : 1;
+  return count;
+}
+
+void require_known(DType dtype) {
+  TRAINMARK_CHECK(dtype == DType::i16 || dtype == DType::f32, "samples are read as i16 or f32");
+}
+
+/// Rounding is what a conversion is for; a value that the type has no room for is not.
+H5T_conv_ret_t refuse_what_does_not_fit(H5T_conv_except_t kind, hid_t, hid_t, void*, void*, void*) {
+  return kind == H5T_CONV_EXCEPT_PRECISION ? H5T_CONV_UNHANDLED : H5T_CONV_ABORT;
+}
+
+}  // namespace
+
+std::optional<std::string> fault_of(const Field& field, std::span<const std::byte> values) {
+  require_known(field.dtype);
+  return field.dtype == DType::i16 ? fault_in<std::int16_t>(field, values) : fault_in<float>(field, values);
+}
+
+std::int64_t count_illegal(const Field& field, std::span<const std::byte> values) {
+  require_known(field.dtype);
+  return field.dtype == DType::i16 ? count_in<std::int16_t>(field, values) : count_in<float>(field, values);
+}
+
+void require_legal(const Field& field, std::span<const std::byte> values, const std::filesystem::path& file,
+                   std::int64_t sample, const std::string& dataset) {
+  const std::optional<std::string> fault = fault_of(field, values);
+  if (!fault) return;
+  throw Error(ExitCode::data, Complaint{fmt::format("{}: sample {}", file.string(), sample),
+                                        fmt::format("{} (dataset '{}')", *fault, dataset), field.legal.why,
+                                        "remove or repair the file, or name another dataset in data.format"});
+}
+
+std::optional<std::size_t> narrow(std::span<const std::byte> from, std::span<std::byte> to) {
+  std::optional<std::size_t> without_room;
+  for (std::size_t i = 0; i < from.size() / sizeof(double); ++i) {
+    const auto wide = element<double>(from, i);
+    const bool fits = !std::isfinite(wide) || std::abs(wide) <= std::numeric_limits<float>::max();
+    if (!fits && !without_room) without_room = i;
+    const float value = fits ? static_cast<float>(wide) : std::numeric_limits<float>::infinity();
+    std::memcpy(to.data() + i * sizeof(float), &value, sizeof(float));
+  }
+  return without_room;
+}
+
+PropertyHandle without_clipping() {
+  PropertyHandle transfer(H5Pcreate(H5P_DATASET_XFER));
+  H5Pset_type_conv_cb(transfer.get(), refuse_what_does_not_fit, nullptr);
+  return transfer;
+}
+
+}  // namespace trainmark
