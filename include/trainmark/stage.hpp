@@ -50,6 +50,10 @@ inline constexpr std::string_view manifest_name = "trainmark.manifest";
 [[nodiscard]] std::optional<Manifest> read_manifest(const std::filesystem::path& folder);
 /// Writes it under a temporary name first. Raises Error{data}.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
+/// What that file holds, for telling a manifest to other ranks: whatever is wrong with a name or
+/// the text is noticed by parse_manifest, as well as what is cut short. `path` is for messages. Raises Error{data}.
+[[nodiscard]] std::string to_text(const Manifest& manifest);
+[[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
 /// XXH3-128 of a file's content in hex. `progress` hears of bytes as they are read. Raises Error{data}.
 [[nodiscard]] std::string hash_file(const std::filesystem::path& path,
                                     const std::function<void(std::int64_t bytes)>& progress = {});

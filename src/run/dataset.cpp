@@ -4,43 +4,30 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 
 namespace trainmark {
 namespace {
 
-/// A manifest as text, for telling it to the other ranks: one entry a line.
-std::string pack(const Manifest& manifest) {
-  std::string text;
-  for (const ManifestEntry& entry : manifest.entries) {
-    text += fmt::format("{}\t{}\t{}\t{}\n", entry.bytes, entry.samples, entry.modified_ns, entry.name);
-  }
-  return text;
-}
-
-Manifest unpack(const std::string& text) {
-  Manifest manifest;
-  std::istringstream lines(text);
-  ManifestEntry entry;
-  while (lines >> entry.bytes >> entry.samples >> entry.modified_ns && lines.get() == '\t' &&
-         std::getline(lines, entry.name)) {
-    manifest.entries.push_back(entry);
-  }
-  return manifest;
-}
-
 Split find_split(const World& world, const std::string& name, const std::string& source, const FormatOptions& format,
-                 const DataSchema& schema, bool staged) {
+                 const DataSchema& schema, bool staged, const std::function<void()>& alive) {
   Split split;
   split.name = name;
   split.source = source;
-  // One rank reads the headers: thousands of ranks opening the same files would be an attack on the file system.
-  agree_on(world.all(), [&] {
+  std::string text;
+  Pulse pulse(world.all(), alive);
+  // One rank reads the headers: thousands of ranks opening the same files would be an attack on the file system. The
+  // others hear that it goes on.
+  agree_on(world.all(), pulse, [&] {
     if (world.all().rank() != 0) return;
-    split.manifest = scan_dataset(source, format, schema);
-    if (staged) require_self_contained(source, split.manifest, "staging copies");
+    const Manifest found = scan_dataset(source, format, schema, [&] {
+      pulse.beat();
+      alive();
+    });
+    if (staged) require_self_contained(source, found, "staging copies");
+    text = to_text(found);
   });
-  split.manifest = unpack(world.all().broadcast(pack(split.manifest)));
+  text = world.all().broadcast(std::move(text));
+  agree_on(world.all(), [&] { split.manifest = parse_manifest(text, split.source); });
   return split;
 }
 
@@ -91,13 +78,15 @@ std::vector<Range> ids_of(const std::vector<std::size_t>& part, const std::vecto
 
 }  // namespace
 
-Dataset find_dataset(const World& world, const RunOptions& options) {
+Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive) {
   Dataset dataset;
   dataset.schema = data_schema(options.model);
-  const bool staged = options.stage.strategy != "none";
-  dataset.train = find_split(world, "train", options.data.train, options.data.format, dataset.schema, staged);
-  dataset.validation =
-      find_split(world, "validation", options.data.validation, options.data.format, dataset.schema, staged);
+  const auto find = [&](const std::string& name, const std::string& source) {
+    return find_split(world, name, source, options.data.format, dataset.schema, options.stage.strategy != "none",
+                      alive);
+  };
+  dataset.train = find("train", options.data.train);
+  dataset.validation = find("validation", options.data.validation);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
                    options.submission.generated_data};
   limit(dataset.train, options.data.train_samples);
@@ -114,7 +103,8 @@ Dataset find_dataset(const World& world, const RunOptions& options) {
 
 bool stages_before_clock(const World& world, const RunOptions& options) {
   if (options.stage.strategy == "none" || options.submission.ruleset < "3.0.0") return false;
-  std::array<double, 1> volatile_nodes = {durable(options.stage.target) ? 0.0 : 1.0};
+  std::array<double, 1> volatile_nodes = {};
+  agree_on(world.all(), [&] { volatile_nodes[0] = durable(options.stage.target) ? 0.0 : 1.0; });
   world.all().max(volatile_nodes);
   return volatile_nodes[0] == 0.0;
 }

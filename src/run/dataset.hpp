@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,8 @@ struct StagedDataset {
 };
 
 /// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know,
-/// and all plan which node gets what.
-[[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options);
+/// and all plan which node gets what. `alive` is called on every rank while the reading goes on (a watchdog's beats).
+[[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive);
 
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);

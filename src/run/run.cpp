@@ -57,7 +57,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == "tf32";
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
-  const Dataset dataset = find_dataset(world, options);
+  const Dataset dataset = find_dataset(world, options, [&] { watchdog.beat(); });
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   open.backend = backend.get();

@@ -16,9 +16,6 @@ void check_name(std::string_view name, const std::string& where);
 
 [[nodiscard]] std::string to_line(const ManifestEntry& entry);
 [[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line);  ///< without its newline
-[[nodiscard]] std::string to_text(const Manifest& manifest);
-/// `path` is for messages.
-[[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
 /// The file's text; nothing where there is none.
 [[nodiscard]] std::optional<std::string> manifest_text(const std::filesystem::path& folder);
 

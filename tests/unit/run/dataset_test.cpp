@@ -1,0 +1,75 @@
+// One rank reads what a dataset holds; all come to know the same, and hear meanwhile that it goes on.
+#include <gtest/gtest.h>
+
+#include "run/dataset.hpp"
+#include "support/mpi_main.hpp"
+#include "unit/load/make_hdf5.hpp"
+
+namespace trainmark {
+namespace {
+
+const Group& all() { return test_world().all(); }
+
+/// Two splits that rank 0 made: training samples 3 + 1 in two files, with a manifest beside them, and 2 for validation.
+class FindDataset : public ::testing::Test {
+ protected:
+  FindDataset() {
+    options_.model.extent = 32;
+    std::string path;
+    if (all().rank() == 0) {
+      folder_ = std::make_unique<testing::Scratch>();
+      path = folder_->path().string();
+      put(folder_->path() / "train" / "a.h5", 3);
+      put(folder_->path() / "train" / "b.h5", 1);
+      put(folder_->path() / "validation" / "c.h5", 2);
+      (void)verify_dataset(folder_->path() / "train", {}, data_schema(options_.model), true);
+    }
+    root_ = all().broadcast(path);
+    options_.data.train = (root_ / "train").string();
+    options_.data.validation = (root_ / "validation").string();
+  }
+  ~FindDataset() override { all().barrier(); }
+
+  static void put(const std::filesystem::path& path, hsize_t samples) {
+    testing::File file(path);
+    file.put("x", {samples, 32, 32, 32, 4}, std::vector<std::int16_t>(samples * 32 * 32 * 32 * 4, 1));
+    file.put("y", {samples, 4}, std::vector<float>(samples * 4));
+  }
+
+  std::unique_ptr<testing::Scratch> folder_;
+  std::filesystem::path root_;
+  RunOptions options_;
+};
+
+TEST_F(FindDataset, TellsEveryRankNamesCountsTimesAndHashes) {
+  int heard = 0;
+  const Dataset found = find_dataset(test_world(), options_, [&] { ++heard; });
+  ASSERT_EQ(found.train.manifest.entries.size(), 2U);
+  const ManifestEntry& second = found.train.manifest.entries[1];
+  EXPECT_EQ(second.name, "b.h5");
+  EXPECT_EQ(second.samples, 1);
+  EXPECT_EQ(second.bytes, static_cast<std::int64_t>(std::filesystem::file_size(root_ / "train" / "b.h5")));
+  EXPECT_EQ(second.xxh3, hash_file(root_ / "train" / "b.h5"));
+  EXPECT_GT(second.modified_ns, 0);
+  EXPECT_EQ(found.train.samples, 4);
+  EXPECT_EQ(found.validation.samples, 2);
+  EXPECT_EQ(found.facts.train_samples, 4);
+  EXPECT_GE(heard, 2);  // each split's reading
+}
+
+TEST_F(FindDataset, KeepsTheFilesThatHoldTheSamplesAskedFor) {
+  options_.data.train_samples = 3;
+  const Dataset found = find_dataset(test_world(), options_, [] {});
+  EXPECT_EQ(found.train.samples, 3);
+  EXPECT_EQ(found.train.manifest.entries.size(), 1U);
+  EXPECT_EQ(found.facts.train_samples, 4);
+}
+
+TEST_F(FindDataset, EndsOnEveryRankWhereANameCannotBeTold) {
+  if (all().rank() == 0) put(root_ / "validation" / "d\n.h5", 1);
+  testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); },
+                             {"'d\\x0a.h5' has a control character"});
+}
+
+}  // namespace
+}  // namespace trainmark
