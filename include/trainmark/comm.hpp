@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -110,6 +111,8 @@ template <class Work>
     work();
   } catch (const Error& error) {
     return {error.code(), error.what()};
+  } catch (const std::filesystem::filesystem_error& error) {  // its text names the path and the reason
+    return {ExitCode::data, error.what()};
   } catch (const std::exception& error) {
     return {ExitCode::environment, error.what()};
   }

@@ -29,7 +29,9 @@ std::vector<std::string> lines_of(const std::string& text) {
 /// Counts of the dataset where it is there; else of the config, if it names them.
 DatasetFacts facts_of(const RunOptions& options, std::string& note) {
   DatasetFacts facts{options.data.train_samples, options.data.validation_samples, options.submission.generated_data};
-  if (std::filesystem::exists(options.data.train) && std::filesystem::exists(options.data.validation)) {
+  std::error_code ignored;  // what may not be looked at is not here
+  const auto here = [&](const std::string& folder) { return std::filesystem::exists(folder, ignored); };
+  if (here(options.data.train) && here(options.data.validation)) {
     const DataSchema schema = data_schema(options.model);
     const auto samples_of = [&](const std::string& folder) {
       const Manifest manifest = scan_dataset(folder, options.data.format, schema);

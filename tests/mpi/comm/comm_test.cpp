@@ -97,5 +97,12 @@ TEST(RequireEqual, NamesTheRanksThatDiffer) {
   }
 }
 
+TEST(Status, OfWhatTheFileSystemRefusesIsOneOfTheData) {
+  const Status status = status_of([] { (void)std::filesystem::file_size("/nonexistent/file"); });
+  EXPECT_EQ(status.code, ExitCode::data);
+  EXPECT_NE(status.message.find("/nonexistent/file"), std::string::npos);
+  EXPECT_NE(status.message.find("No such file"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace trainmark
