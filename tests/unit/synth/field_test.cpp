@@ -10,6 +10,7 @@
 
 #include "synth/sampling.hpp"
 #include "trainmark/core.hpp"
+#include "trainmark/synth.hpp"
 
 namespace trainmark::synth {
 namespace {
@@ -104,18 +105,27 @@ TEST(Field, HasTheSameBitsOnEveryInstructionSet) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
+/// FNV-1a over the bytes of a vector of numbers.
+std::uint64_t hash(const auto& numbers) {
+  std::uint64_t sum = 14695981039346656037ULL;
+  for (const std::byte byte : std::as_bytes(std::span(numbers)))
+    sum = (sum ^ static_cast<std::uint64_t>(byte)) * 1099511628211ULL;
+  return sum;
+}
+
+TEST(Field, HasTheBitsItAlwaysHad) {
+  // A change here changes what equal options generate: raise generator_version with this number.
+  std::vector<std::int16_t> counts(std::size_t{16} * 16 * 16 * 4);
+  cosmoflow_field(16, {0.5F, 0.2F, -0.3F, 0.1F}, 11, 3, counts);
+  EXPECT_EQ(hash(counts), 1ULL);
+}
+
 TEST(Sampling, GivesTheBitsItAlwaysGave) {
   // A change here changes what equal options generate: raise generator_version with these numbers.
   std::vector<float> values(4096);
   normals({1, 2, 3}, values);
   std::vector<std::int16_t> counts(values.size());
   poisson_counts({4, 5, 6}, values, 0.7F, 0.8F, counts, 1);
-  const auto hash = [](const auto& numbers) {
-    std::uint64_t sum = 14695981039346656037ULL;
-    for (const std::byte byte : std::as_bytes(std::span(numbers)))
-      sum = (sum ^ static_cast<std::uint64_t>(byte)) * 1099511628211ULL;
-    return sum;
-  };
   EXPECT_EQ(hash(values), 15956220442982293619ULL);
   EXPECT_EQ(hash(counts), 15271891469603555976ULL);
 }
