@@ -74,7 +74,7 @@ TEST(Inspect, TellsWhatChunkingCosts) {
   EXPECT_NEAR(universe.read_amplification, along_an_axis * along_an_axis * along_an_axis, 1e-9);
 }
 
-TEST(Verify, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
+TEST(Verification, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 5, 0.25F);
   put_packed(folder.path() / "sub" / "b.hdf5", 8, -0.5F);
@@ -88,7 +88,7 @@ TEST(Verify, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
   EXPECT_EQ(found.samples, 4);
 }
 
-TEST(Verify, NamesEveryFileThatDiffers) {
+TEST(Verification, NamesEveryFileThatDiffers) {
   const Scratch folder;
   for (const char* name : {"a.hdf5", "b.hdf5", "c.hdf5"})
     put_packed(folder.path() / name, 5, 0.25F);
@@ -103,7 +103,7 @@ TEST(Verify, NamesEveryFileThatDiffers) {
   EXPECT_EQ(found.differences[2], "d.hdf5: is not in the manifest");
 }
 
-TEST(Verify, WritesNoManifestOfADatasetThatCannotBeRead) {
+TEST(Verification, WritesNoManifestOfADatasetThatCannotBeRead) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 5, 0.25F);
   put_packed(folder.path() / "b.hdf5", 5, 7.0F);

@@ -189,6 +189,16 @@ TEST(Values, ThatFloat32HasNoRoomForAreNamedAsTheyAreStored) {
   }
 }
 
+TEST(Values, AreNarrowedUpToTheLargestFloat) {
+  constexpr double largest = std::numeric_limits<float>::max();
+  const std::vector<double> fitting = {largest, -largest, 0.1, 1e-60, INFINITY}, beyond = {0.5, -2 * largest, 1e300};
+  std::vector<float> values(5);
+  EXPECT_FALSE(narrow(std::as_bytes(std::span(fitting)), std::as_writable_bytes(std::span(values))));
+  EXPECT_EQ(values, (std::vector<float>{std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest(), 0.1F,
+                                        0.0F, INFINITY}));
+  EXPECT_EQ(narrow(std::as_bytes(std::span(beyond)), std::as_writable_bytes(std::span(values))), 1U);
+}
+
 TEST(Values, OfAWiderTypeAreNeverClippedByTheLibrary) {
   const Scratch folder;
   const std::filesystem::path path = folder.path() / "a.hdf5";
@@ -224,7 +234,7 @@ TEST(Values, MayBeReadAsTheyAre) {
   EXPECT_EQ(read_sample(*open(folder, small, Values::any), small, 0).x[3], -4);
 }
 
-TEST(Verify, NamesTheFilesWhoseValuesAreIllegalAndWritesNoManifest) {
+TEST(Values, KeepAManifestFromBeingWrittenAndNameTheirFiles) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 5, 1);
   put_packed(folder.path() / "b.hdf5", elements, -4);
@@ -236,7 +246,7 @@ TEST(Verify, NamesTheFilesWhoseValuesAreIllegalAndWritesNoManifest) {
   EXPECT_NE(found.differences[1].find("c.hdf5: sample 2: y[3] is 1.5"), std::string::npos);
 }
 
-TEST(Verify, KnowsTheLimitsOfASchemaWhoseExtentsAreThoseOfTheFiles) {
+TEST(Values, HaveTheirLimitsWhereExtentsAreThoseOfTheFiles) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 0, -4);
   DataSchema schema = small;
