@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What a module may include directly; the closure is taken below.
 USES = {
     "core": [],
-    "comm": ["core"],
+    "process": ["core"],
+    "comm": ["core", "process"],
     "nn": ["core", "optim"],
     "optim": ["core"],
     "mllog": ["core"],
@@ -51,6 +52,7 @@ SHARED = {"comm/native.hpp", "load/hdf5_file.hpp", "mllog/utf8.hpp"}
 NO_TWIN = {
     "first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
     "parallel": "loops over threads; a kernel is one",
+    "team": "the threads of those loops",
     "simd-inl": "vectors of the instruction set; kernels have element.cuh",
     "primitive": "wraps oneDNN's primitives; graphs and cudnn wrap cuDNN's graphs",
 }

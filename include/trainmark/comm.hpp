@@ -64,11 +64,23 @@ class World {
 
   /// Ends every rank with `code` at once (MPI_Abort). For what cannot be agreed upon.
   [[noreturn]] void abort(ExitCode code) const noexcept;
+  /// Whether abort() was called: then MPI's exit() is this program's own.
+  [[nodiscard]] static bool aborting() noexcept;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// What this rank may use of its node's CPUs beside the node's other ranks.
+struct CpuShare {
+  int cpus = 1;              ///< its own, or its part of those that it has in common with others
+  double quota = 0.0;        ///< CPUs' worth of time, its part of the tightest control group's; 0: no limit
+  std::string quota_source;  ///< "1.5 CPUs (/sys/fs/cgroup/...)": the whole group's; empty: no limit
+  [[nodiscard]] int threads() const noexcept;  ///< that can compute at a time, at least 1
+};
+/// Collective over the node.
+[[nodiscard]] CpuShare cpu_share(const World& world);
 
 /// What one rank has to say after its local work. Success has an empty message.
 struct Status {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <exception>
 #include <optional>
 
@@ -22,6 +23,8 @@ struct World::Impl {
 };
 
 namespace {
+
+std::atomic<bool> abort_called{false};
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -91,7 +94,10 @@ std::string World::library_version() const {
   return version.substr(0, version.find_first_of(",\n"));
 }
 
+bool World::aborting() noexcept { return abort_called; }
+
 void World::abort(ExitCode code) const noexcept {
+  abort_called = true;
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   _exit(static_cast<int>(code));
 }

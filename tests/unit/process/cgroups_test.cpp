@@ -1,0 +1,131 @@
+// Limits of control groups, read from trees of files as the kernel shows them: v1 and v2, own and above, in containers.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "trainmark/process.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Groups : public testing::Test {
+ protected:
+  Groups() : root_(fs::temp_directory_path() / ("trainmark-groups-" + std::to_string(getpid()))) {
+    fs::remove_all(root_);
+  }
+  ~Groups() override { fs::remove_all(root_); }
+
+  void write(const std::string& path, const std::string& text) const {
+    const fs::path file = root_ / path;
+    fs::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+  void v2(const std::string& group, const std::string& shown = "/") const {
+    write("proc/self/cgroup", "0::" + group + "\n");
+    write("proc/self/mountinfo",
+          "24 1 0:22 / /proc rw - proc proc rw\n"
+          "30 24 0:26 " +
+              shown + " /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n");
+  }
+  void v1(const std::string& group, const std::string& shown = "/") const {
+    write("proc/self/cgroup", "5:memory:" + group + "\n4:cpu,cpuacct:" + group + "\n3:cpuset:/\n");
+    write("proc/self/mountinfo", "31 24 0:27 " + shown +
+                                     " /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+                                     "32 24 0:28 " +
+                                     shown +
+                                     " /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+                                     "33 24 0:29 " +
+                                     shown + " /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+  }
+  [[nodiscard]] std::vector<double> values(Resource resource) const {
+    std::vector<double> found;
+    for (const GroupLimit& limit : group_limits(resource, root_))
+      found.push_back(limit.value);
+    return found;
+  }
+
+  fs::path root_;
+};
+
+TEST_F(Groups, HaveNoLimitWhereThereAreNone) {
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+  v2("/job");
+  write("sys/fs/cgroup/job/cpu.max", "max 100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+}
+
+TEST_F(Groups, OfVersion2LimitCpusByQuotaOverPeriod) {
+  v2("/job");
+  write("sys/fs/cgroup/job/cpu.max", "150000 100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({1.5}));
+}
+
+TEST_F(Groups, OfVersion1LimitCpusByQuotaOverPeriod) {
+  v1("/job");
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "50000\n");
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "20000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({2.5}));
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+}
+
+TEST_F(Groups, AboveCountToo) {
+  v2("/slurm/job/step");
+  write("sys/fs/cgroup/slurm/cpu.max", "800000 100000\n");
+  write("sys/fs/cgroup/slurm/job/cpu.max", "200000 100000\n");
+  write("sys/fs/cgroup/slurm/job/step/cpu.max", "max 100000\n");
+  write("sys/fs/cgroup/slurm/job/step/pids.max", "20\n");
+  write("sys/fs/cgroup/pids.max", "1000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({2.0, 8.0}));
+  EXPECT_EQ(values(Resource::threads), std::vector<double>({20.0, 1000.0}));
+  EXPECT_EQ(to_string(Resource::cpus, group_limits(Resource::cpus, root_).front()),
+            "2 CPUs (" + (root_ / "sys/fs/cgroup/slurm/job/cpu.max").string() + ")");
+}
+
+TEST_F(Groups, OfOtherProcessesDoNotCount) {
+  v2("/job");
+  write("sys/fs/cgroup/other/cpu.max", "100000 100000\n");
+  write("sys/fs/cgroup/job/step/cpu.max", "100000 100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+}
+
+TEST_F(Groups, OfAContainerAreFoundAtTheMountPoint) {
+  v1("/docker/abc", "/docker/abc");  // the host's path, and its group mounted as the top
+  write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n");
+  write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({1.0}));
+  v2("/../../elsewhere");
+  write("sys/fs/cgroup/cpu.max", "300000 100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({3.0}));
+}
+
+TEST_F(Groups, OfVersion1SayUnlimitedMemoryByANumber) {
+  v1("/job");
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "536870912\n");
+  const auto limits = group_limits(Resource::memory, root_);
+  ASSERT_EQ(limits.size(), 1U);
+  EXPECT_EQ(to_string(Resource::memory, limits[0]).substr(0, 8), "512 MiB ");
+}
+
+TEST_F(Groups, AreToldApartByTheirFolders) {
+  v2("/a/b");
+  write("sys/fs/cgroup/a/cpu.max", "100000 100000\n");
+  write("sys/fs/cgroup/a/b/cpu.max", "100000 100000\n");
+  const auto limits = group_limits(Resource::cpus, root_);
+  ASSERT_EQ(limits.size(), 2U);
+  EXPECT_NE(limits[0].group, limits[1].group);
+}
+
+TEST_F(Groups, AreFoundBehindNamesWithSpaces) {
+  write("proc/self/cgroup", "0::/my job\n");
+  write("proc/self/mountinfo", "30 24 0:26 / /sys/fs/my\\040groups rw - cgroup2 cgroup2 rw\n");
+  write("sys/fs/my groups/my job/cpu.max", "100000 50000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({2.0}));
+}
+
+}  // namespace
+}  // namespace trainmark

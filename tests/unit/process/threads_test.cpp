@@ -1,0 +1,87 @@
+// Threads that are tried before they are needed.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+
+#include "trainmark/core.hpp"
+#include "trainmark/process.hpp"
+
+namespace trainmark {
+namespace {
+
+std::ptrdiff_t threads_of_this_process() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+}
+
+/// What `work` says in a process of its own, whose address space is 96 MiB larger than it is now at most.
+std::string in_little_space(const std::function<std::string()>& work) {
+  int pipes[2];
+  if (pipe(pipes) != 0) return "no pipe";
+  const pid_t pid = fork();
+  if (pid == 0) {
+    long pages = 0;
+    if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+      if (std::fscanf(file, "%ld", &pages) != 1) _exit(1);
+      std::fclose(file);
+    }
+    rlimit limit{};
+    getrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = static_cast<rlim_t>(pages * getpagesize()) + (96U << 20U);
+    setrlimit(RLIMIT_AS, &limit);
+    const std::string text = work();
+    _exit(write(pipes[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 1);
+  }
+  close(pipes[1]);
+  std::string text;
+  char letter = 0;
+  while (read(pipes[0], &letter, 1) == 1)
+    text += letter;
+  close(pipes[0]);
+  waitpid(pid, nullptr, 0);
+  return text;
+}
+
+TEST(TrialThreads, AreThereTogetherAndGoneAfterwards) {
+  const std::ptrdiff_t before = threads_of_this_process();
+  {
+    const TrialThreads trial(5, "");
+    EXPECT_EQ(threads_of_this_process(), before + 5);
+  }
+  EXPECT_EQ(threads_of_this_process(), before);
+}
+
+TEST(TrialThreads, OfNoneAreNone) { EXPECT_NO_THROW(TrialThreads(0, "")); }
+
+TEST(TrialThreads, NameTheThreadTheLimitAndTheCure) {
+  const std::string text = in_little_space([]() -> std::string {
+    try {
+      const TrialThreads trial(400, "lower /backend/threads");
+      return "all of them started";
+    } catch (const Error& error) {
+      return std::to_string(static_cast<int>(error.code())) + " " + error.what();
+    }
+  });
+  EXPECT_EQ(text.substr(0, 31), "4 threads: cannot start thread ") << text;
+  for (const char* words : {" of 401: ", "ulimit -v ", "; lower /backend/threads"})
+    EXPECT_NE(text.find(words), text.npos) << text;
+}
+
+TEST(TrialThreads, LeaveNoneBehindWhereTheyCannotAllBeStarted) {
+  EXPECT_EQ(in_little_space([]() -> std::string {
+              const std::ptrdiff_t before = threads_of_this_process();
+              try {
+                const TrialThreads trial(400, "");
+              } catch (const Error&) {
+                return threads_of_this_process() == before ? "none" : "some";
+              }
+              return "all of them started";
+            }),
+            "none");
+}
+
+}  // namespace
+}  // namespace trainmark
