@@ -97,21 +97,26 @@ struct RunOptions {
   WatchdogOptions watchdog;
 };
 
-/// Ctrl-C and termination, taken by one thread instead of by whatever happened to run. Make it first in main, before
-/// MPI and any other thread: SIGINT, SIGTERM and SIGHUP (a closed terminal) are blocked from then on in every thread.
-/// Under nohup SIGHUP stays ignored.
+/// Whatever ends a process, taken by one thread. Make it first in main, before MPI and any other thread: every signal
+/// whose default is to end the process (TERM, INT, HUP, QUIT, USR1, USR2, XCPU ...) is blocked from then on in every
+/// thread. Those that are ignored (HUP under nohup) or that somebody handles, then or later, are left alone. A library
+/// that calls exit() is an ending with the code `environment`.
 class Interrupts {
  public:
-  Interrupts();   ///< blocks the signals and starts the thread that waits for them
-  ~Interrupts();  ///< stops it
+  /// Blocks the signals and starts the thread that waits. Raises Error{environment} where that cannot be started.
+  Interrupts();
+  ~Interrupts();  ///< stops it, and signals have their former meaning
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
 
+  /// From now on faults of this process (SEGV, BUS, ABRT, an uncaught exception ...) run the closers too, before they
+  /// do what they did when this was called. After MPI is up, which has handlers of its own.
+  void watch_faults();
   /// While the returned guard lives, a signal runs `closer(128 + signal)` before the process leaves with that code.
   /// Closers run newest first, in the waiting thread, and must neither call MPI nor take longer than half a second.
   class Guard;
   [[nodiscard]] Guard on_signal(std::function<void(int code)> closer);
-  /// "ended by signal 2 (Interrupt)" for 130.
+  /// "ended by signal 2 (Interrupt)" for 130; for a code below 128 that a library called exit().
   [[nodiscard]] static std::string describe(int code);
 
  private:

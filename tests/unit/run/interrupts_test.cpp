@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <thread>
 
 #include "trainmark/run.hpp"
 
@@ -61,6 +65,99 @@ TEST(Interrupts, ForgetsTheClosersOfScopesThatEnded) {
   });
   EXPECT_EQ(text, "R");
   EXPECT_EQ(code, 128 + SIGINT);
+}
+
+/// One closer that writes the code that it is given, then waits to be ended.
+void wait_to_be_ended(int ready) {
+  Interrupts interrupts;
+  interrupts.watch_faults();
+  const auto guard = interrupts.on_signal([ready](int code) {
+    const std::string text = std::to_string(code);
+    if (write(ready, text.data(), text.size()) < 0) _exit(97);
+  });
+  say(ready, "R");
+  sleep(20);
+}
+
+TEST(Interrupts, TakesEverySignalThatWouldEndTheProcess) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU, SIGALRM, SIGVTALRM, SIGPROF,
+                           SIGPWR, SIGSTKFLT, SIGPOLL, SIGRTMIN, SIGRTMAX}) {
+    const auto [text, code] = interrupt(signal, wait_to_be_ended);
+    EXPECT_EQ(text, "R" + std::to_string(128 + signal)) << strsignal(signal);
+    EXPECT_EQ(code, 128 + signal) << strsignal(signal);
+  }
+}
+
+TEST(Interrupts, LeavesThoseAloneThatAreIgnoredOrHandled) {
+  const auto [text, code] = interrupt(SIGTERM, [](int ready) {
+    static int told = 0;
+    told = ready;
+    std::signal(SIGHUP, SIG_IGN);
+    std::signal(SIGUSR1, [](int) { say(told, "u"); });
+    Interrupts interrupts;
+    std::signal(SIGPROF, [](int) { say(told, "p"); });  // a profiler that comes later
+    const auto guard = interrupts.on_signal([](int) { say(told, "c"); });
+    kill(getpid(), SIGHUP);
+    kill(getpid(), SIGUSR1);
+    for (int times = 0; times < 2; ++times) {
+      kill(getpid(), SIGPROF);
+      usleep(200'000);
+    }
+    say(ready, "R");
+    sleep(20);
+  });
+  EXPECT_EQ(text, "uppRc");
+  EXPECT_EQ(code, 128 + SIGTERM);
+}
+
+TEST(Interrupts, ClosesBeforeAFaultEndsTheProcessAsItWouldHave) {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) {
+    const auto [text, code] = interrupt(signal, wait_to_be_ended);
+    EXPECT_EQ(text, "R" + std::to_string(128 + signal)) << strsignal(signal);
+    EXPECT_EQ(code, -1) << "it was to die of the signal";
+  }
+}
+
+TEST(Interrupts, ClosesBeforeAnExceptionThatNobodyCatchesEndsTheProcess) {
+  const auto [text, code] = interrupt(0, [](int ready) {
+    Interrupts interrupts;
+    interrupts.watch_faults();
+    const auto guard = interrupts.on_signal([ready](int) { say(ready, "c"); });
+    std::thread([] { throw std::runtime_error("of a thread"); }).join();
+  });
+  EXPECT_EQ(text, "c");
+  EXPECT_EQ(code, -1);
+}
+
+TEST(Interrupts, TakesTheExitOfALibraryForAFailure) {
+  for (void (*leave)(int) : {static_cast<void (*)(int)>(std::exit), static_cast<void (*)(int)>(std::quick_exit)}) {
+    static void (*how)(int);
+    how = leave;
+    const auto [text, code] = interrupt(0, [](int ready) {
+      Interrupts interrupts;
+      const auto guard = interrupts.on_signal([ready](int given) { say(ready, given == 4 ? "c" : "?"); });
+      std::thread([] { how(0); }).join();
+    });
+    EXPECT_EQ(text, "c");
+    EXPECT_EQ(code, 4);
+  }
+}
+
+TEST(Interrupts, LeavesAnExitAloneThatComesAfterIt) {
+  const auto [text, code] = interrupt(0, [](int) {
+    { Interrupts interrupts; }
+    std::exit(7);
+  });
+  EXPECT_EQ(code, 7);
+}
+
+TEST(Interrupts, GivesSignalsTheirMeaningBack) {
+  const auto [text, code] = interrupt(SIGTERM, [](int ready) {
+    { Interrupts interrupts; }
+    say(ready, "R");
+    sleep(20);
+  });
+  EXPECT_EQ(code, -1) << "it was to die of the signal";
 }
 
 TEST(Interrupts, EndsItsThreadWhenThereWasNoSignal) {
