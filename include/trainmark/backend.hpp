@@ -100,8 +100,10 @@ class Collective {
 
 struct BackendOptions {
   std::string device = "auto";  ///< auto, cpu, cuda
-  int threads = 0;              ///< compute threads per rank; 0: this rank's usable cores less the communication thread
+  /// Compute threads per rank; 0: those that can run at a time (cpu_share) less the communication thread.
+  int threads = 0;
   std::string overlap = "auto";  ///< auto, on, off: all-reduce beside the backward pass
+  int other_threads = 0;         ///< that the rank will start besides the backend's: tried together with those
   bool tf32 = false;             ///< fp32 matrix work may round its operands to TF32; set by run from the precision
   // For devices; the CPU takes them without effect.
   bool deterministic = false;   ///< leaves out algorithms whose results vary from run to run
@@ -128,6 +130,8 @@ class Backend {
   [[nodiscard]] virtual std::string description() const = 0;  ///< libraries, instruction set, device
   [[nodiscard]] virtual bool overlaps() const = 0;            ///< whether the communication lane runs beside compute
   [[nodiscard]] virtual int threads() const = 0;
+  /// What a user should know of how it runs here; empty where all is as it was asked for.
+  [[nodiscard]] virtual std::string caveat() const { return {}; }
 
   [[nodiscard]] virtual std::pmr::memory_resource& device_memory() = 0;
   [[nodiscard]] virtual std::pmr::memory_resource& pinned_memory() = 0;
@@ -195,9 +199,11 @@ class Backend {
 };
 
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
-/// Raises Error{environment} where the wanted one is not built in or finds no device.
+/// Collective. Raises Error{environment}, on all ranks, where the wanted one is not built in, finds no device, or where
+/// the threads that it and the rank need cannot be started.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
 [[nodiscard]] std::vector<std::string> built_backends();  ///< by name, whether or not their device is there
+/// Takes as many threads as OpenMP gives. Raises Error{environment} where `threads` cannot be started.
 [[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(int threads, bool overlap, bool tf32 = false);
 /// Plans for the device that `device_description` tells of (the text of a file of share/devices) and never computes;
 /// needs no device. Raises Error{environment} in a build without CUDA.

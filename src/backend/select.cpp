@@ -1,30 +1,22 @@
 // Which backend a run gets, and with how many threads.
-#include <sched.h>
-
 #include <algorithm>
 
 #include "backend/cuda.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
 
-/// CPUs that this rank may use without getting in the way of its neighbours on the node.
-int usable_cores(const World& world) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  // Ranks that a launcher bound apart have different sets; unbound ranks share all CPUs.
-  std::uint64_t fingerprint = 14695981039346656037ULL;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &set)) fingerprint = (fingerprint ^ static_cast<std::uint64_t>(core)) * 1099511628211ULL;
-  }
-  const std::vector<std::uint64_t> all = world.node().all_gather(fingerprint);
-  const auto sharing = static_cast<int>(std::ranges::count(all, fingerprint));
-  return std::max(1, CPU_COUNT(&set) / sharing);
+/// Tries the threads of this rank while its neighbours try theirs: limits count a user's or a job's threads together.
+void require_threads(const World& world, int count, const char* remedy) {
+  std::unique_ptr<TrialThreads> trial;
+  agree_on(world.all(), [&] { trial = std::make_unique<TrialThreads>(count, remedy); });
+  trial.reset();
+  world.node().barrier();
 }
 
 std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World& world) {
-  const int cores = usable_cores(world);
+  const int cores = cpu_share(world).threads();
   const bool possible = world.all().size() > 1 && world.thread_multiple();
   bool overlap = possible && options.overlap == "on";
   // A helper thread that busy-polls on a core which computes costs more than overlap brings.
@@ -34,18 +26,25 @@ std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World&
   world.all().max(any_without);
   overlap = any_without[0] == 0.0;
   const int threads = options.threads > 0 ? options.threads : std::max(1, cores - (overlap ? 1 : 0));
+  require_threads(world, threads - 1 + (overlap ? 1 : 0) + options.other_threads,
+                  "lower /backend/threads or /load/threads, start fewer ranks a node, or raise the limit");
   return make_cpu_backend(threads, overlap, options.tf32);
+}
+
+std::unique_ptr<Backend> cuda_backend(const BackendOptions& options, const World& world) {
+  require_threads(world, options.other_threads, "lower /load/threads, start fewer ranks a node, or raise the limit");
+  return make_cuda_backend(options, world);
 }
 
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world) {
-  if (options.device == "cuda") return make_cuda_backend(options, world);
+  if (options.device == "cuda") return cuda_backend(options, world);
   if (options.device == "auto") {
     const bool present = cuda_present();
     require_equal(world.all(), "whether a CUDA device is there", static_cast<std::uint64_t>(present),
                   "set /backend/device to \"cpu\", or start ranks only where devices are and are visible to them");
-    if (present) return make_cuda_backend(options, world);
+    if (present) return cuda_backend(options, world);
   }
   return cpu_backend(options, world);
 }

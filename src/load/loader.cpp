@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "trainmark/load.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
@@ -103,6 +104,7 @@ Loader::Impl::Impl(SampleSource& from, const DataSchema& of, Sampling sampling, 
   }
   try {
     const BlockedSignals blocked;
+    const OnAllCpus anywhere;
     for (int i = 0; i < options.threads; ++i)
       threads.emplace_back([this] { run(); });
   } catch (...) {  // no more threads: those that started must not outlive this

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 #include <thread>
 
 #include "mllog/utf8.hpp"
@@ -119,11 +121,7 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   record_.texts["backend"] = backend.description();
   const Placement placement = placement_of(world_);
   results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
-  const std::string warning =
-      oversubscription(world_, placement, backend.threads(), 2 * options_.load.threads, backend.overlaps());
-  for (const std::string& each : world_.all().gather(world_.node().rank() == 0 ? warning : std::string())) {
-    if (!each.empty()) progress_.line("warning: " + each);
-  }
+  tell_of_threads(backend, placement);
   if (options_.backend.overlap == "on" && world_.all().size() > 1 && !backend.overlaps()) {
     progress_.line(
         "warning: /backend/overlap is \"on\", but this MPI gives no MPI_THREAD_MULTIPLE: gradients are reduced inline");
@@ -144,6 +142,19 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   }
   progress_.line(fmt::format("results in {}", results_.folder().string()));
   results_.conclude(record_);  // status "running": a job that is killed leaves at least this
+}
+
+void Conclusion::tell_of_threads(const Backend& backend, const Placement& placement) {
+  std::string mine = crowding(world_, placement, {backend.threads(), 2 * options_.load.threads, backend.overlaps()});
+  if (world_.node().rank() != 0) mine.clear();
+  if (const std::string caveat = backend.caveat(); !caveat.empty()) mine += (mine.empty() ? "" : "\n") + caveat;
+  std::set<std::string> told;  // what is wrong on every rank is said once
+  for (const std::string& each : world_.all().gather(mine)) {
+    std::istringstream lines(each);
+    for (std::string line; std::getline(lines, line);) {
+      if (told.insert(line).second) progress_.line("warning: " + line);
+    }
+  }
 }
 
 void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {

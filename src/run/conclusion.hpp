@@ -52,6 +52,7 @@ class Conclusion {
  private:
   void judge(RunOutcome& outcome);
   void timed(const std::vector<NodeTime>& nodes);
+  void tell_of_threads(const Backend& backend, const Placement& placement);
   void tell_of_device(const TrainOutcome& trained);
 
   const World& world_;

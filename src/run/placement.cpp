@@ -2,9 +2,10 @@
 
 #include <fmt/core.h>
 #include <hwloc.h>
-#include <sched.h>
 
 #include <algorithm>
+
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
@@ -15,39 +16,23 @@ struct Topology {
   static void release(type topology) noexcept { hwloc_topology_destroy(topology); }
 };
 
-std::vector<int> numa_nodes_of(const std::vector<int>& cores) {
-  std::vector<int> nodes;
+/// Fills in what the machine's topology tells.
+void look_around(Placement& placement) {
   hwloc_topology_t raw = nullptr;
-  if (hwloc_topology_init(&raw) != 0) return nodes;
+  if (hwloc_topology_init(&raw) != 0) return;
   const Handle<Topology> topology(raw);
-  if (hwloc_topology_load(raw) != 0) return nodes;
+  if (hwloc_topology_load(raw) != 0) return;
   for (hwloc_obj_t node = nullptr; (node = hwloc_get_next_obj_by_type(raw, HWLOC_OBJ_NUMANODE, node)) != nullptr;) {
-    const bool touched = std::any_of(cores.begin(), cores.end(), [node](int core) {
+    const bool touched = std::any_of(placement.cores.begin(), placement.cores.end(), [node](int core) {
       return hwloc_bitmap_isset(node->cpuset, static_cast<unsigned>(core)) != 0;
     });
-    if (touched) nodes.push_back(static_cast<int>(node->os_index));
+    if (touched) placement.numa_nodes.push_back(static_cast<int>(node->os_index));
   }
-  return nodes;
+  placement.node_cpus = std::max(0, hwloc_bitmap_weight(hwloc_topology_get_allowed_cpuset(raw)));
 }
 
-}  // namespace
-
-Placement placement_of(const World& world) {
-  Placement placement{world.host(), world.all().rank(), world.node().rank(), {}, {}};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
-      if (CPU_ISSET(core, &set)) placement.cores.push_back(core);
-    }
-  }
-  placement.numa_nodes = numa_nodes_of(placement.cores);
-  return placement;
-}
-
-std::string oversubscription(const World& world, const Placement& placement, int compute_threads, int reader_threads,
-                             bool communication_thread) {
-  // CPUs may be shared between ranks (no binding) or not: count distinct ones over the node.
+/// CPUs (logical) of all ranks of the node. CPUs may be shared between ranks (no binding) or not: distinct ones count.
+std::size_t distinct_cpus(const World& world, const Placement& placement) {
   std::string mine;
   for (const int core : placement.cores)
     mine += fmt::format("{},", core);
@@ -57,21 +42,55 @@ std::string oversubscription(const World& world, const Placement& placement, int
       distinct.push_back(std::stoi(list.substr(at)));
   }
   std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  return static_cast<std::size_t>(std::unique(distinct.begin(), distinct.end()) - distinct.begin());
+}
 
-  std::array<double, 1> wanted = {static_cast<double>(compute_threads + (communication_thread ? 1 : 0))};
+}  // namespace
+
+Placement placement_of(const World& world) {
+  Placement placement{world.host(), world.all().rank(), world.node().rank(), process_cpus(), {}, cpu_share(world), 0};
+  look_around(placement);
+  return placement;
+}
+
+std::string left_out(const std::string& host, int ranks, int cpus, int node_cpus) {
+  if (2 * cpus >= node_cpus) return {};
+  return fmt::format(
+      "node {}: {} rank{} may run on {} of the {} CPUs that this job has here; srun: give --cpus-per-task to srun too "
+      "(export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK); Open MPI's mpirun: --bind-to none or --map-by slot:PE=N\n",
+      host, ranks, ranks == 1 ? "" : "s", cpus, node_cpus);
+}
+
+std::string crowding(const World& world, const Placement& placement, const Threads& threads) {
+  const std::size_t cpus = distinct_cpus(world, placement);
+  std::array<double, 1> wanted = {static_cast<double>(threads.compute + (threads.communication ? 1 : 0))};
   world.node().sum(wanted);
   // Readers sleep most of the time: one core serves them all where there is room.
   const auto busy = static_cast<std::size_t>(wanted[0]);
-  if (busy <= distinct.size()) return {};
   const auto ranks = static_cast<std::size_t>(world.node().size());
-  return fmt::format(
-      "node {}: {} ranks run {} compute and communication threads (and {} readers) on {} CPUs (they take turns, and "
-      "spinning "
-      "ranks slow each other down); start {} ranks a node, or set /backend/threads to {}, or /backend/overlap to "
-      "\"off\"",
-      world.host(), ranks, busy, ranks * static_cast<std::size_t>(reader_threads), distinct.size(), distinct.size(),
-      std::max<std::size_t>(1, distinct.size() / ranks));
+  std::string text;
+  if (busy > cpus)
+    text += fmt::format(
+        "node {}: {} ranks run {} compute and communication threads (and {} readers) on {} CPUs (they take turns, and "
+        "spinning ranks slow each other down); start {} ranks a node, or set /backend/threads to {}, or "
+        "/backend/overlap to \"off\"\n",
+        world.host(), ranks, busy, ranks * static_cast<std::size_t>(threads.readers), cpus, cpus,
+        std::max<std::size_t>(1, cpus / ranks));
+  const CpuShare& share = placement.share;
+  if (!share.quota_source.empty() && threads.compute > share.threads()) {
+    text += fmt::format(
+        "node {}: a control group allows {} for {} rank{}, and {} threads a rank compute (when the quota is used up, "
+        "all "
+        "stand still until its next period); set /backend/threads to {}, or ask for more CPUs\n",
+        world.host(), share.quota_source, ranks, ranks == 1 ? "" : "s", threads.compute, share.threads());
+  } else if (!share.quota_source.empty() && share.threads() < share.cpus) {
+    text += fmt::format("node {}: a control group allows {} for {} rank{}: {} thread{} a rank instead of {}\n",
+                        world.host(), share.quota_source, ranks, ranks == 1 ? "" : "s", threads.compute,
+                        threads.compute == 1 ? "" : "s", share.cpus);
+  }
+  text += left_out(world.host(), static_cast<int>(ranks), static_cast<int>(cpus), placement.node_cpus);
+  if (!text.empty()) text.pop_back();
+  return text;
 }
 
 }  // namespace trainmark

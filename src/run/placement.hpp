@@ -14,12 +14,21 @@ struct Placement {
   int node_rank = 0;
   std::vector<int> cores;       ///< logical CPUs this process may run on
   std::vector<int> numa_nodes;  ///< that these belong to
+  CpuShare share;
+  int node_cpus = 0;  ///< that the job may use on this node (its cpuset); 0: not known
 };
 [[nodiscard]] Placement placement_of(const World& world);
 
-/// Collective over the node: a warning with its cure where the node's ranks want more threads than they have CPUs,
-/// reader and communication threads counted; empty otherwise.
-[[nodiscard]] std::string oversubscription(const World& world, const Placement& placement, int compute_threads,
-                                           int reader_threads, bool communication_thread);
+/// What computes and reads on this rank.
+struct Threads {
+  int compute = 1;
+  int readers = 0;
+  bool communication = false;
+};
+/// The last of these warnings, alone: `cpus` are those of the node's ranks together. Empty, or a line.
+[[nodiscard]] std::string left_out(const std::string& host, int ranks, int cpus, int node_cpus);
+/// Collective over the node: warnings with their cures, one a line, where the node's ranks want more threads than they
+/// have CPUs or quota, where a quota has made them fewer, and where the launch leaves most of the node's CPUs out.
+[[nodiscard]] std::string crowding(const World& world, const Placement& placement, const Threads& threads);
 
 }  // namespace trainmark

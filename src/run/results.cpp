@@ -40,6 +40,8 @@ std::string to_json_text(const Placement& placement) {
                         {"host", placement.host},
                         {"rank_on_node", placement.node_rank},
                         {"cpus", placement.cores},
+                        {"cpu_quota", placement.share.quota_source.empty() ? Json() : Json(placement.share.quota)},
+                        {"cpu_quota_of", placement.share.quota_source},
                         {"numa_nodes", placement.numa_nodes}});
 }
 

@@ -56,6 +56,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == "tf32";
+  constexpr int endings = 2;  // threads that see to it that a failure ends in time
+  options.backend.other_threads = 2 * options.load.threads + endings;
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
   const Dataset dataset = find_dataset(world, options, [&] { watchdog.beat(); });
   require_options(world, options, dataset);

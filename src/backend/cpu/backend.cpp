@@ -79,11 +79,7 @@ constexpr const char* no_pooled_block =
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, bool overlap, bool tf32) : threads_(threads), tf32_(tf32) {
-#ifndef TRAINMARK_SERIAL_LOOPS
-    omp_set_dynamic(0);
-    omp_set_num_threads(threads);
-#endif
+  CpuBackend(int threads, bool overlap, bool tf32) : team_(start_team(threads)), tf32_(tf32) {
     if (overlap) worker_ = std::make_unique<Worker>();
   }
 
@@ -91,12 +87,13 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::string description() const override {
     const dnnl_version_t* version = dnnl_version();
     return fmt::format("cpu (oneDNN {}.{}.{}, {}, {} thread{} a rank{}{}{})", version->major, version->minor,
-                       version->patch, instruction_set(), threads_, threads_ == 1 ? "" : "s",
+                       version->patch, instruction_set(), team_.threads, team_.threads == 1 ? "" : "s",
                        worker_ ? " and one for communication" : "", native_bf16() ? "" : ", bf16 emulated",
                        tf32_ ? ", tf32 computed as fp32" : "");
   }
   [[nodiscard]] bool overlaps() const override { return worker_ != nullptr; }
-  [[nodiscard]] int threads() const override { return threads_; }
+  [[nodiscard]] int threads() const override { return team_.threads; }
+  [[nodiscard]] std::string caveat() const override { return caveat_of(team_); }
 
   [[nodiscard]] std::pmr::memory_resource& device_memory() override { return memory_; }
   [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
@@ -207,7 +204,7 @@ class CpuBackend final : public Backend {
     stream.wait();
   }
 
-  int threads_;
+  Team team_;
   bool tf32_;
   CountingMemory memory_, pinned_;
   InlineStream stream_;

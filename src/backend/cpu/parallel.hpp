@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "trainmark/core.hpp"
 
@@ -10,6 +11,19 @@
 #endif
 
 namespace trainmark::cpu {
+
+/// The threads that OpenMP really gives, which may be fewer than it says (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS).
+/// oneDNN would wait for the others for ever.
+struct Team {
+  int wanted = 1;
+  int threads = 1;
+  int cpus = 1;  ///< that these threads together may run on
+};
+/// Starts them and has later loops, oneDNN's too, use as many. Raises Error{environment} where `wanted` threads cannot
+/// be started: OpenMP itself would end the program.
+[[nodiscard]] Team start_team(int wanted);
+/// For people; empty where all is as it was wanted.
+[[nodiscard]] std::string caveat_of(const Team& team);
 
 /// Threads that parallel_for uses on the calling thread.
 inline int loop_threads() {

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "trainmark/process.hpp"
+
 namespace trainmark::cpu {
 
 Worker::Worker() {
@@ -13,6 +15,7 @@ Worker::Worker() {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  const OnAllCpus anywhere;
   thread_ = std::thread([this] { loop(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
