@@ -30,6 +30,7 @@ class Percentage {
 struct GenerateFlags {
   std::string target;
   SynthOptions synth;
+  LaunchFlags launch;
   bool quiet = false, json = false;
 };
 
@@ -79,6 +80,7 @@ void add_generate(CLI::App& data, Action& action) {
   command->add_option("--seed", synth.seed, "Of everything random")
       ->check(CLI::Range(0.0, 9.2e18))  // -1 would wrap around
       ->capture_default_str();
+  add_launch_options(*command, flags->launch);
   command->add_flag("--quiet", flags->quiet, "Print nothing");
   command->add_flag("--json", flags->json, "Print JSON; progress still goes to stderr");
   command->footer(
@@ -90,7 +92,8 @@ void add_generate(CLI::App& data, Action& action) {
       "Exit codes: 0; 2 options that do not fit together; 3 not writable; 4 launch mismatch");
   command->callback([flags, &action] {
     action = [flags](Process& process) {
-      return with_world(process, [&](const World& world, Interrupts&) { return generate(*flags, world); });
+      return with_world(process, flags->launch,
+                        [&](const World& world, Interrupts&) { return generate(*flags, world); });
     };
   });
 }

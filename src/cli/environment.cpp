@@ -4,30 +4,34 @@
 
 #include <fmt/core.h>
 #include <link.h>
-#include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cli/start.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/backend.hpp"
 #include "trainmark/core.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array prefixes = {"OMP_",    "SLURM_", "OMPI_", "TRAINMARK_", "GOMP_", "DNNL_",
-                                 "ONEDNN_", "UCX_",   "HDF5_", "NCCL_",      "CUDA_", "CUDNN_"};
+constexpr std::array prefixes = {"OMP_",  "GOMP_", "KMP_",   "DNNL_",  "ONEDNN_",   "SLURM_", "SRUN_",
+                                 "PBS_",  "LSB_",  "FLUX_",  "PALS_",  "JSM_",      "OMPI_",  "PMIX_",
+                                 "PMI_",  "MV2_",  "MPICH_", "I_MPI_", "HYDRA_",    "UCX_",   "FI_",
+                                 "HDF5_", "NCCL_", "CUDA_",  "CUDNN_", "TRAINMARK_"};
 constexpr std::array secrets = {"TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "JWT"};
 
 std::map<std::string, std::string> selected_variables() {
@@ -91,11 +95,10 @@ int numa_nodes() {
   return std::max(count, 1);
 }
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  sched_getaffinity(0, sizeof(set), &set);
-  return std::max(CPU_COUNT(&set), 1);
+/// The tightest limit of the control groups; "none" where there is none.
+std::string tightest(Resource resource) {
+  const std::vector<GroupLimit> limits = group_limits(resource);
+  return limits.empty() ? "none" : to_string(resource, limits.front());
 }
 
 Json machine() {
@@ -105,17 +108,32 @@ Json machine() {
           {"system", fmt::format("{} {} {}", system.sysname, system.release, system.machine)},
           {"cpu", table_entry("/proc/cpuinfo", "model name")},
           {"cores_online", sysconf(_SC_NPROCESSORS_ONLN)},
-          {"cores_usable", usable_cores()},
+          {"cores_usable", process_cpus().size()},
+          {"cores_of_first_thread", first_thread_cpus().size()},
+          {"cpu_quota", tightest(Resource::cpus)},
+          {"thread_limits", thread_limits()},
+          {"memory_limit", tightest(Resource::memory)},
+          {"openmp_waits", waiting_of_threads()},
           {"numa_nodes", numa_nodes()},
           {"memory", table_entry("/proc/meminfo", "MemTotal")}};
 }
 
-std::string backend_text() { return make_cpu_backend(usable_cores(), false)->description(); }
+/// Asks for as many threads as there are cores, so that it shows what OpenMP makes of that.
+std::string backend_text() {
+  try {
+    const auto backend = make_cpu_backend(static_cast<int>(process_cpus().size()), false);
+    const std::string caveat = backend->caveat();
+    return backend->description() + (caveat.empty() ? "" : "; " + caveat);
+  } catch (const Error& error) {
+    return error.what();  // its threads cannot be started
+  }
+}
 
 Json build() {
   return {{"version", TRAINMARK_VERSION},
           {"build_type", TRAINMARK_BUILD_TYPE},
           {"compiler", "GCC-compatible " __VERSION__},
+          {"build_id", build_id()},
           {"mpi", true},
           {"backends", built_backends()}};
 }
@@ -139,24 +157,33 @@ std::optional<std::string> environment_variable(std::string_view name) {
   return std::string(value);
 }
 
-std::string job_id() {
-  for (const char* name : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {
-    std::string id = environment_variable(name).value_or("");
-    for (char& c : id) {
-      const bool plain =
-          (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-';
-      if (!plain) c = '_';  // array jobs of PBS: 12[3].server
+std::string build_id() {
+  std::string id;
+  const auto visit = [](dl_phdr_info* info, std::size_t, void* data) {
+    for (int at = 0; at < info->dlpi_phnum; ++at) {
+      const ElfW(Phdr)& header = info->dlpi_phdr[at];
+      if (header.p_type != PT_NOTE) continue;
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): where the loader put this program
+      const auto* note = reinterpret_cast<const std::byte*>(info->dlpi_addr + header.p_vaddr);
+      const std::byte* end = note + header.p_memsz;
+      const std::size_t boundary = header.p_align == 8 ? 8 : 4;
+      const auto padded = [boundary](std::size_t bytes) { return (bytes + boundary - 1) / boundary * boundary; };
+      while (static_cast<std::size_t>(end - note) > sizeof(ElfW(Nhdr))) {
+        ElfW(Nhdr) head;
+        std::memcpy(&head, note, sizeof(head));
+        const std::byte* name = note + sizeof(head);
+        const std::byte* text = name + padded(head.n_namesz);
+        const bool found = head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0;
+        for (std::size_t byte = 0; found && byte < head.n_descsz; ++byte)
+          *static_cast<std::string*>(data) += fmt::format("{:02x}", static_cast<unsigned>(text[byte]));
+        note = text + padded(head.n_descsz);
+        if (note > end) break;
+      }
     }
-    if (!id.empty()) return id;
-  }
-  return {};
-}
-
-int launcher_rank() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
-    if (const auto rank = environment_variable(name)) return std::atoi(rank->c_str());
-  }
-  return 0;
+    return 1;  // the first is the program itself
+  };
+  dl_iterate_phdr(visit, &id);
+  return id;
 }
 
 std::string fix_order_of_sums() {

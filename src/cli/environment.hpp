@@ -8,14 +8,12 @@
 namespace trainmark::cli {
 
 [[nodiscard]] std::optional<std::string> environment_variable(std::string_view name);
-/// The batch system's name of this job, fit for a folder's name; empty outside of one.
-[[nodiscard]] std::string job_id();
+/// The linker's hash of this program (NT_GNU_BUILD_ID) as hexadecimal digits, from memory; empty where there is none.
+[[nodiscard]] std::string build_id();
 /// NCCL takes the algorithm and protocol of its sums from the environment alone. Sets both where the user has not, so
 /// that sums have the same order in every run, and says what is set. To be called before NCCL is first used, and before
 /// environment_json.
 std::string fix_order_of_sums();
-/// This process's rank as the launcher tells it before MPI is up; 0 where it does not.
-[[nodiscard]] int launcher_rank();
 /// Version, build, libraries, machine and selected variables as one JSON object. `mpi` is the library's own text, where
 /// MPI is up; else only the file of the library is known.
 [[nodiscard]] std::string environment_json(const std::string& mpi);

@@ -12,10 +12,12 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
-#include <optional>
 #include <thread>
 
+#include "cli/environment.hpp"
+#include "cli/launcher.hpp"
 #include "trainmark/stage.hpp"
 
 namespace trainmark::cli {
@@ -61,52 +63,69 @@ class Timer {
   std::thread thread_;
 };
 
+/// Of a text that processes of one build compare.
+std::uint64_t fingerprint(const std::string& text) { return std::hash<std::string>{}(text); }
+
 /// Returns where every rank failed in the same way. Collective in the case that it serves, and safe where it is not.
 void bid_farewell(const World& world, const Group& farewell, const Failure& failure) {
   if (world.all().size() == 1) return print_error(failure.message);
-  std::vector<std::string> said;
+  std::vector<std::uint64_t> said;
   try {
     const Timer timer([&] { end_alone(world, failure); });
-    said = farewell.all_gather(fmt::format("{} {}", to_int(failure.code), failure.message));
+    said = farewell.all_gather(fingerprint(fmt::format("{} {}", to_int(failure.code), failure.message)));
   } catch (const std::exception&) {
     end_alone(world, failure);
   }
-  const bool agreed =
-      std::all_of(said.begin(), said.end(), [&](const std::string& text) { return text == said.front(); });
-  if (!agreed) end_alone(world, failure);
+  if (std::ranges::any_of(said, [&](std::uint64_t each) { return each != said.front(); })) end_alone(world, failure);
   if (world.all().rank() == 0) print_error(failure.message);
+}
+
+/// The linker's hash of this program, without reading it: 30,000 ranks would read terabytes from one file.
+std::uint64_t fingerprint_of_binary() {
+  const std::string id = build_id();
+  return id.empty() ? std::stoull(hash_file("/proc/self/exe").substr(0, 16), nullptr, 16) : fingerprint(id);
 }
 
 void require_same_launch(const World& world, const Process& process) {
   const Group& all = world.all();
   if (all.size() == 1) return;
   std::uint64_t binary = 0;
-  agree_on(all, [&] { binary = std::stoull(hash_file("/proc/self/exe").substr(0, 16), nullptr, 16); });
+  agree_on(all, [&] { binary = fingerprint_of_binary(); });
   require_equal(all, "the trainmark binary", binary,
                 "install the same build on every node, or start it from a shared folder");
+  require_equal(all, "the MPI library", fingerprint(world.library_version()), "load the same MPI module on every node");
   std::string mine;
   for (const std::string& argument : process.arguments())
-    mine += argument + '\n';
-  std::vector<std::string> arguments = all.all_gather(mine);
-  const auto odd =
-      std::find_if(arguments.begin(), arguments.end(), [&](const auto& other) { return other != arguments.front(); });
-  if (odd == arguments.end()) return;
-  const auto in_one_line = [](std::string text) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
-  };
-  throw Error(ExitCode::environment,
-              Complaint{"launch",
-                        fmt::format("rank {} was started with \"{}\", rank 0 with \"{}\"", odd - arguments.begin(),
-                                    in_one_line(*odd), in_one_line(arguments.front())),
-                        "ranks that disagree would train different models", "give every rank the same arguments"});
+    mine += (mine.empty() ? "" : " ") + argument;
+  const std::vector<std::uint64_t> prints = all.all_gather(fingerprint(mine));
+  const auto odd = std::ranges::find_if(prints, [&](std::uint64_t other) { return other != prints.front(); });
+  if (odd == prints.end()) return;
+  const auto rank = static_cast<int>(odd - prints.begin());
+  const std::string theirs = all.broadcast(mine, rank), first = all.broadcast(mine, 0);
+  throw Error(
+      ExitCode::environment,
+      Complaint{"launch", fmt::format("rank {} was started with \"{}\", rank 0 with \"{}\"", rank, theirs, first),
+                "ranks that disagree would train different models", "give every rank the same arguments"});
 }
 
 }  // namespace
 
-int with_world(Process& process, const std::function<int(const World&, Interrupts&)>& work) {
+void add_launch_options(CLI::App& command, LaunchFlags& flags) {
+  command.add_flag("--alone", flags.alone,
+                   "Every process works by itself on purpose: no comparison of MPI's ranks with the launcher's");
+}
+
+int with_world(Process& process, const LaunchFlags& flags, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const World world(process.argc, process.argv);
+  interrupts.watch_faults();
+  if (!flags.alone) {
+    const std::string complaint = launch_mismatch(world.all().size(), world.library_version());
+    if (!complaint.empty()) {
+      if (launcher_rank() == 0) print_error(complaint);  // the others are in worlds of their own, and know the same
+      return to_int(ExitCode::environment);
+    }
+  }
   const Interrupts::Guard tidy = interrupts.on_signal([&world](int code) {
     remove_temporaries();
     // Last, since a terminal may be slow; on a line of its own, whatever progress stands there.

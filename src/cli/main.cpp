@@ -8,6 +8,8 @@
 
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
+#include "cli/launcher.hpp"
+#include "cli/start.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -102,6 +104,7 @@ int main_of(int argc, char** argv) {
 }  // namespace trainmark::cli
 
 int main(int argc, char** argv) {
+  trainmark::cli::begin();
   trainmark::cli::protect_streams();
   trainmark::raise_open_file_limit();
   return trainmark::cli::code_with_output_written(trainmark::cli::main_of(argc, argv));

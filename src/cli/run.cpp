@@ -11,6 +11,7 @@
 #include "cli/config_file.hpp"
 #include "cli/environment.hpp"
 #include "cli/launch.hpp"
+#include "cli/launcher.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -18,6 +19,7 @@ namespace {
 
 struct Flags {
   ConfigSource config;
+  LaunchFlags launch;
   std::string check, profile_steps;
   bool dry_run = false, measure_nodes = false, quiet = false, json = false;
 };
@@ -127,6 +129,7 @@ void add_run(CLI::App& app, Action& action) {
                  "Time each operation of a training step before the clock starts, into nodes.csv")
       ->excludes("--dry-run")
       ->excludes("--check");
+  add_launch_options(*command, flags->launch);
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
   command->add_flag("--json", flags->json, "Print the outcome as JSON");
   command->footer(
@@ -145,7 +148,7 @@ void add_run(CLI::App& app, Action& action) {
       "signal n");
   command->callback([flags, &action] {
     action = [flags](Process& process) {
-      return with_world(process, [&](const World& world, Interrupts& interrupts) {
+      return with_world(process, flags->launch, [&](const World& world, Interrupts& interrupts) {
         return run_all(process, *flags, world, interrupts);
       });
     };

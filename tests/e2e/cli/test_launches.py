@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Commands of several ranks: one message for what all agree upon, one code, and no hang for what only one rank meets."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -125,6 +126,50 @@ class Launches(unittest.TestCase):
         done = self.smoke("--json", env={"SLURM_JOB_ID": "4711"})
         self.assertTrue(json.loads(done.stdout)["results"].endswith("/4711"), done.stdout)
 
+    def test_tasks_of_an_array_and_restarts_have_names_of_their_own(self):
+        env = {"SLURM_JOB_ID": "4712", "SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "3"}
+        self.assertTrue(json.loads(self.smoke("--json", env=env).stdout)["results"].endswith("/4711_3"))
+        restarted = self.smoke("--json", env={**env, "SLURM_RESTART_COUNT": "2"})
+        self.assertTrue(json.loads(restarted.stdout)["results"].endswith("/4711_3-r2"))
+
+    def test_processes_that_mpi_does_not_bring_together_refuse_with_the_cure(self):
+        alone = [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, {"PMI_SIZE": "4", "PMI_RANK": "0"}, {"FLUX_JOB_SIZE": "2", "FLUX_TASK_RANK": "0"},
+                 {"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4"}, {"MV2_COMM_WORLD_SIZE": "2"}, {"JSM_NAMESPACE_SIZE": "3"}, {"MPI_LOCALNRANKS": "2"},
+                 {"PMI_SIZE": "1", "SLURM_STEP_NUM_TASKS": "2"}]
+        for env in alone:
+            with self.subTest(env):
+                done = self.smoke(env=env)
+                self.assertEqual((done.returncode, done.stdout), (4, ""), done.stderr)
+                for words in ("found 1 in this one's world", "srun --mpi=pmix", "srun --mpi=list", "mpirun", "--alone"):
+                    self.assertEqual(done.stderr.count(words), 1, done.stderr)
+        self.assertIn("srun started 2 processes (SLURM_STEP_NUM_TASKS=2)", self.smoke(env=alone[0]).stderr)
+
+    def test_every_command_of_several_ranks_asks_whether_mpi_found_them(self):
+        env = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}
+        done = call("data", "generate", self.folder / "never", "--train-samples", 2, "--validation-samples", 1, env=env)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertFalse((self.folder / "never").exists())
+
+    def test_of_processes_that_are_alone_one_speaks(self):
+        done = self.smoke(env={"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"})
+        self.assertEqual((done.returncode, done.stderr), (4, ""))
+
+    def test_processes_may_be_alone_on_purpose(self):
+        done = self.smoke("--alone", "--quiet", env={"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("epochs           1 (2 steps)", done.stdout)
+
+    def test_variables_that_say_nothing_of_this_launch_raise_no_alarm(self):
+        for env in ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"},  # a batch script without srun
+                    {"SLURM_STEP_NUM_TASKS": "1"}, {"SLURM_STEP_NUM_TASKS": ""}, {"PMI_SIZE": "many"}):
+            with self.subTest(env):
+                self.assertEqual(self.smoke(env=env).returncode, 0)
+
+    def test_mpirun_works_within_a_step_of_a_batch_system(self):
+        for tasks in ("1", "3"):  # of mpirun's own daemons
+            done = self.smoke(launcher=TWO, env={"SLURM_STEP_NUM_TASKS": tasks, "SLURM_PROCID": "0", "PMI_SIZE": "5"})
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_a_deterministic_run_fixes_the_order_of_sums_and_tells_it(self):
         def variables(*options, env=None):
             folder = json.loads(self.smoke("--json", *options, env=env).stdout)["results"]
@@ -182,6 +227,67 @@ class Launches(unittest.TestCase):
         self.assertEqual(done.returncode, 4, done.stderr)
         for words in ("rank 1 was started with", "seed=5", "give every rank the same arguments"):
             self.assertIn(words, done.stderr)
+
+    def test_openmp_s_binding_of_the_first_thread_is_not_taken_for_the_launch_s(self):
+        cpus = len(os.sched_getaffinity(0))
+        for env in ({"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"GOMP_CPU_AFFINITY": f"{min(os.sched_getaffinity(0))}"}):
+            with self.subTest(env):
+                machine = json.loads(call("env", "--json", env=env).stdout)["machine"]
+                self.assertEqual((machine["cores_usable"], machine["cores_of_first_thread"]), (cpus, 1))
+                folder = pathlib.Path(json.loads(self.smoke("--json", env=env).stdout)["results"])
+                rank = json.loads((folder / "env.json").read_text())["ranks"][0]
+                self.assertEqual(rank["cpus"], sorted(os.sched_getaffinity(0)))
+                self.assertIn(f" {cpus} thread", json.loads((folder / "run.json").read_text())["texts"]["backend"])
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "needs two CPUs")
+    def test_threads_that_openmp_binds_to_one_cpu_are_warned_of(self):
+        done = self.smoke("--set", "backend.threads=2", env={"GOMP_CPU_AFFINITY": f"{min(os.sched_getaffinity(0))}"})
+        self.assertRegex(done.stderr, r"warning: OpenMP binds 2 threads to 1 of this process's \d+ CPUs \(GOMP_CPU_AFFINITY")
+
+    def test_a_team_smaller_than_wanted_is_used_as_it_is_and_told(self):
+        for env in ({"OMP_THREAD_LIMIT": "1"}, {"OMP_MAX_ACTIVE_LEVELS": "0"}):
+            with self.subTest(env):
+                done = self.smoke("--set", "backend.threads=2", env=env)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn("warning: OpenMP gives 1 of 2 threads", done.stderr)
+                self.assertIn(" 1 thread a rank)", done.stderr)
+
+    def test_how_threads_wait_is_chosen_where_the_user_has_not(self):
+        def waits(**env):
+            document = json.loads(call("env", "--json", env=env).stdout)
+            return document["machine"]["openmp_waits"], document["variables"]
+
+        told, variables = waits()
+        self.assertEqual((told, variables["GOMP_SPINCOUNT"]), ("GOMP_SPINCOUNT=10000 (trainmark's choice)", "10000"))
+        self.assertEqual([name for name in variables if name.startswith("TRAINMARK_")], [])
+        self.assertEqual(waits(GOMP_SPINCOUNT="7")[0], "GOMP_SPINCOUNT=7 (the environment's)")
+        told, variables = waits(OMP_WAIT_POLICY="active")
+        self.assertEqual(told, "OMP_WAIT_POLICY=active (the environment's)")
+        self.assertNotIn("GOMP_SPINCOUNT", variables)
+
+    def test_starting_anew_keeps_the_process_its_name_and_its_arguments(self):
+        done = subprocess.run(["bash", "-c", 'echo $$; exec -a other/name "$@"', "bash", BINARY, "env", "--json", "--nope"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--nope", done.stderr)
+        process = subprocess.Popen([BINARY, "data", "generate", str(self.folder / "named"), "--train-samples", "4096"],
+                                   stderr=subprocess.PIPE, text=True)
+        process.stderr.readline()
+        name = pathlib.Path(f"/proc/{process.pid}/comm").read_text().strip()
+        process.terminate()
+        process.communicate(timeout=30)
+        self.assertEqual(name, pathlib.Path(BINARY).name)
+
+    def test_threads_that_cannot_be_started_are_named_before_there_are_results(self):
+        for launcher in ((), TWO):
+            with self.subTest(launcher):
+                results = self.folder / f"none-{len(launcher)}"
+                limited = [*launcher, "bash", "-c", 'ulimit -v 3000000; exec "$@"', "bash"]
+                done = self.smoke("--set", "backend.threads=2000", "--set", f"results.folder={results}", launcher=limited)
+                self.assertEqual(done.returncode, 4, done.stderr)
+                self.assertRegex(done.stderr, r"cannot start thread \d+ of 20\d\d: .* \(ulimit -v 3000000.*lower /backend/threads")
+                self.assertEqual(done.stderr.count("cannot start thread"), 1, done.stderr)
+                self.assertFalse(results.exists())
 
     def test_results_that_cannot_be_written_end_with_4(self):
         done = call("run", SMOKE, "--set", "results.folder=/proc/none", env=self.env)

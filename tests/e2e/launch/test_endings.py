@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """However a run ends, it ends on all ranks, with a non-zero code and a log that says so."""
 import os
-import shutil
+import pathlib
 import signal
+import struct
 import subprocess
 import unittest
 
@@ -52,18 +53,39 @@ class Endings(EndToEnd):
         process.terminate()
         self.assert_aborted(self.finish(process, timeout=60))
 
-    def test_a_signal_to_a_run_without_launcher_gives_128_plus_its_number(self):
+    def ended_by(self, number):
+        """A run without launcher that is sent this signal once it trains."""
         command = [BINARY, "run", str(self.write_config(train={"until": "seconds", "seconds": 100}))]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(process.kill)
         for line in process.stdout:
             if "epoch" in line:
                 break
-        process.send_signal(signal.SIGTERM)
-        run = self.finish(process, timeout=30)
-        self.assertEqual(run.code, 128 + signal.SIGTERM, run.output)
-        self.assertEqual(run.json()["exit_code"], 128 + signal.SIGTERM)
-        self.assert_aborted(run)
+        process.send_signal(number)
+        return self.finish(process, timeout=60)
+
+    def test_a_signal_to_a_run_without_launcher_gives_128_plus_its_number(self):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGQUIT, signal.SIGALRM):
+            with self.subTest(number):
+                self.setUp()
+                run = self.ended_by(number)
+                self.assertEqual(run.code, 128 + number, run.output)
+                self.assertEqual((run.json()["exit_code"], run.json()["status"]), (128 + number, "aborted"))
+                self.assert_aborted(run)
+
+    def test_a_fault_of_the_program_closes_the_log_and_dies_as_it_would_have(self):
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+            with self.subTest(number):
+                self.setUp()
+                run = self.ended_by(number)
+                self.assertEqual(run.code, -number, run.output)
+                self.assertEqual((run.json()["exit_code"], run.json()["status"]), (128 + number, "aborted"))
+                self.assert_aborted(run)
+
+    def test_a_batch_system_s_warning_to_all_ranks_closes_the_log(self):
+        process = self.start_small(2)
+        process.send_signal(signal.SIGUSR2)  # mpirun passes it on
+        self.assert_aborted(self.finish(process, timeout=60))
 
     def test_a_run_that_diverges_ends_on_all_ranks_whatever_it_was_to_end_by(self):
         lost = {"schedule": {"base_rate": 1e30, "peak_rate": 1e30}}
@@ -96,9 +118,12 @@ class Endings(EndToEnd):
 
     def test_ranks_of_different_binaries_refuse_to_start(self):
         other = self.folder / "trainmark"
-        shutil.copy2(BINARY, other)
-        with other.open("ab") as file:
-            file.write(b"another build")
+        content = bytearray(pathlib.Path(BINARY).read_bytes())
+        note = content.find(struct.pack("<III", 4, 20, 3) + b"GNU\0")  # the linker's build id: sizes of name and hash, type
+        self.assertGreater(note, 0)
+        content[note + 16] ^= 1
+        other.write_bytes(content)
+        other.chmod(0o755)
         config = str(self.write_config())
         done = subprocess.run([*MPIRUN, "-n", "1", BINARY, "run", config, ":", "-n", "1", str(other), "run", config],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
