@@ -18,7 +18,7 @@ const World& world() { return test_world(); }
 std::string warning(const std::vector<int>& cores, int threads, bool communication) {
   Placement placement;
   placement.cores = cores;
-  return oversubscription(world(), placement, threads, 3, communication);
+  return crowding(world(), placement, {threads, 3, communication});
 }
 
 TEST(Oversubscription, IsNoneWhereEveryThreadHasACpu) {
@@ -44,6 +44,54 @@ TEST(Oversubscription, CountsTheCommunicationThread) {
 TEST(Oversubscription, CountsACpuThatRanksShareOnce) {
   EXPECT_EQ(warning({0, 1}, 1, false).empty(), world().all().size() <= 2);
   EXPECT_EQ(warning({0, 1}, 2, false).empty(), world().all().size() == 1);
+}
+
+/// On as many CPUs as one likes, in a control group that allows `quota` to each rank.
+std::string with_quota(double quota, int threads) {
+  Placement placement;
+  for (int cpu = 0; cpu < 4; ++cpu)
+    placement.cores.push_back(4 * world().all().rank() + cpu);
+  placement.share = {4, quota, "6 CPUs (/a/cpu.max)"};
+  return crowding(world(), placement, {threads, 0, false});
+}
+
+TEST(Quota, IsToldWhereItMadeThreadsFewer) {
+  const std::string text = with_quota(1.5, 1);
+  EXPECT_NE(
+      text.find("a control group allows 6 CPUs (/a/cpu.max) for " + std::to_string(world().node().size()) + " rank"),
+      text.npos)
+      << text;
+  EXPECT_NE(text.find(": 1 thread a rank instead of 4"), text.npos) << text;
+  EXPECT_EQ(text.find('\n'), text.npos) << text;
+}
+
+TEST(Quota, IsToldWithTheCureWhereThreadsAreMore) {
+  const std::string text = with_quota(2.5, 3);
+  EXPECT_NE(text.find("and 3 threads a rank compute"), text.npos) << text;
+  EXPECT_NE(text.find("set /backend/threads to 2"), text.npos) << text;
+}
+
+TEST(Quota, IsNotToldWhereItAllowsAll) { EXPECT_EQ(with_quota(4.0, 4), ""); }
+
+TEST(CpuShare, IsTheLesserOfCpusAndQuotaButOneAtLeast) {
+  EXPECT_EQ((CpuShare{4, 0.0, ""}.threads()), 4);
+  EXPECT_EQ((CpuShare{4, 2.9, ""}.threads()), 2);
+  EXPECT_EQ((CpuShare{4, 8.0, ""}.threads()), 4);
+  EXPECT_EQ((CpuShare{4, 0.5, ""}.threads()), 1);
+}
+
+TEST(CpuShare, CutsWhatTheRanksOfANodeHaveInCommon) {
+  const CpuShare share = cpu_share(world());  // nothing binds the ranks of this test apart
+  EXPECT_EQ(share.cpus, std::max(1, static_cast<int>(placement_of(world()).cores.size()) /
+                                        static_cast<int>(world().node().size())));
+}
+
+TEST(LeftOut, AreCpusWhereRanksSeeUnderHalfOfThem) {
+  EXPECT_EQ(left_out("n1", 2, 32, 64), "");
+  EXPECT_EQ(left_out("n1", 2, 2, 0), "");
+  const std::string text = left_out("n1", 2, 31, 64);
+  for (const char* words : {"node n1: 2 ranks may run on 31 of the 64 CPUs", "SRUN_CPUS_PER_TASK", "--bind-to none"})
+    EXPECT_NE(text.find(words), text.npos) << text;
 }
 
 TEST(Placement, TellsWhereARankRuns) {
