@@ -178,8 +178,6 @@ struct Interrupts::Impl {
 std::atomic<Interrupts::Impl*> Interrupts::Impl::current{nullptr};
 
 Interrupts::Interrupts() : impl_(std::make_shared<Impl>()) {
-  // A file beyond `ulimit -f` is then an error of its write, with a name.
-  if (is_default(SIGXFSZ)) std::signal(SIGXFSZ, SIG_IGN);
   pthread_sigmask(SIG_BLOCK, &impl_->awaited, &impl_->before);
   try {
     const WithoutFaults elsewhere;
