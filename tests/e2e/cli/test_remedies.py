@@ -12,7 +12,8 @@ from program import ROOT, call, command_tree
 # Options of other programs, which a text must name along with them.
 OTHERS = {
     "mpirun": {"--allow-run-as-root", "--oversubscribe", "--bind-to", "--map-by", "--report-bindings"},
-    "srun": {"--mpi", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--cpu-bind", "--exclusive"},
+    "srun": {"--mpi", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--cpu-bind", "--exclusive", "--kill-on-bad-exit"},
+    "valgrind": {"--trace-children"},
     "sbatch": {"--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--signal", "--exclusive"},
     "cmake": {"--preset", "--build", "--install", "--prefix", "--target"},
     "ctest": {"--preset", "--repeat"}, "nsys": {"--capture-range"}, "compliance_checker": {"--usage", "--ruleset", "--werror", "--log_output"},
