@@ -230,7 +230,7 @@ class Launches(unittest.TestCase):
 
     def test_openmp_s_binding_of_the_first_thread_is_not_taken_for_the_launch_s(self):
         cpus = len(os.sched_getaffinity(0))
-        for env in ({"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores"}, {"GOMP_CPU_AFFINITY": f"{min(os.sched_getaffinity(0))}"}):
+        for env in ({"OMP_PROC_BIND": "true", "OMP_PLACES": "threads"}, {"OMP_PLACES": "threads"}, {"GOMP_CPU_AFFINITY": f"{min(os.sched_getaffinity(0))}"}):
             with self.subTest(env):
                 machine = json.loads(call("env", "--json", env=env).stdout)["machine"]
                 self.assertEqual((machine["cores_usable"], machine["cores_of_first_thread"]), (cpus, 1))
