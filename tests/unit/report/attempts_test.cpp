@@ -139,6 +139,16 @@ TEST(Attempts, LendTheFilesBesideThemToTheLastOnly) {
   EXPECT_EQ(value_of(runs[1], "samples/s median epoch"), 7.0);
 }
 
+TEST(Attempts, AnswerForTheirOwnLinesOnly) {
+  const Folder folder;
+  const std::string cut = ":::MLLOG {\"time_ms\": 3\n";
+  const auto runs =
+      report_runs(folder.write("a.log", small_log({2000}, false) + cut + later(small_log({2000}), hour) + cut));
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_TRUE(notes_say(runs[1], "in no figure: 1, in line 13;"));
+  EXPECT_TRUE(notes_say(runs[0], "in no figure: 1, in line 26;"));
+}
+
 TEST(Processes, ThatPrintEachRecordAreReadOnce) {
   const Folder folder;
   const std::string log = small_log({2000, 3000});
