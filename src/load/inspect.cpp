@@ -23,6 +23,8 @@ std::string value_of(hid_t attribute) {
   const hssize_t count = H5Sget_simple_extent_npoints(space.get());
   if (count < 1) return "(empty)";
   if (count > 64) return fmt::format("({} values)", count);
+  constexpr std::size_t longest = 65536;  // of a value: more is no remark, or a damaged header
+  if (H5Tget_size(type.get()) > longest) return fmt::format("(values of {} bytes)", H5Tget_size(type.get()));
   const auto values = static_cast<std::size_t>(count);
   if (H5Tget_class(type.get()) == H5T_STRING) {
     if (H5Tis_variable_str(type.get()) > 0) {

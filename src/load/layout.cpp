@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "load/links.hpp"
 #include "load/names.hpp"
@@ -16,13 +17,31 @@ namespace {
   throw Error(ExitCode::data, Complaint{path.string(), std::move(what), std::move(why), std::move(remedy)});
 }
 
+/// Filters make at most some ten thousand bytes of one. A header that promises more than that of its file is damaged,
+/// and who believes it runs out of memory or never ends.
+Stored with_room(Stored stored, const std::filesystem::path& path) {
+  constexpr double most_of_a_byte = 65536;
+  double whole = 1.0, chunk = 1.0;
+  for (std::size_t axis = 0; axis < stored.rank; ++axis) {
+    whole *= std::abs(static_cast<double>(stored.dims[axis]));
+    chunk *= static_cast<double>(stored.chunk[axis]);
+  }
+  const double bytes = std::max(whole, chunk) * static_cast<double>(stored.element());
+  const std::uintmax_t there = std::filesystem::file_size(path);
+  if (!stored.companions.empty() || bytes <= most_of_a_byte * static_cast<double>(there)) return stored;
+  refuse(path,
+         fmt::format("dataset '{}' is said to hold {:.4g} bytes, which a file of {} bytes cannot", stored.name, bytes,
+                     there),
+         "its header is damaged, or next to nothing of it was written", "copy or generate it again");
+}
+
 /// The dataset asked for, or the first of `usual` that there is a link of: one that leads nowhere is an error of its
 /// own.
 Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::string& asked,
                     const std::vector<std::string>& usual, std::string_view role) {
   const std::vector<std::string> candidates = asked == "auto" ? usual : std::vector<std::string>{asked};
   for (const std::string& candidate : candidates) {
-    if (link_exists(file, candidate)) return describe(file, candidate, path);
+    if (link_exists(file, candidate)) return with_room(describe(file, candidate, path), path);
   }
   const std::vector<std::string> there = dataset_names(file);
   std::string what = fmt::format("has no dataset '{}' for the {}", fmt::join(candidates, "' or '"), role);

@@ -153,12 +153,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::put({reinterpret_cast<const char*>(data), size});
   const DataSchema schema = fuzz::sample_schema();
   const auto& root = fuzz::scratch();
+  std::int64_t samples = 0;
   done([&] {
     const Manifest manifest = scan_dataset(root, {}, schema);
+    samples = manifest.samples();
     fuzz::compare_with_library(*open_hdf5(root, manifest, {}, schema), schema);
   });
   done([&] { static_cast<void>(inspect_dataset(root, {}, DataSchema{}, 2)); });
   done([&] { static_cast<void>(inspect_dataset(fuzz::file(), {}, schema, 2)); });
+  if (samples > fuzz::most_samples) return 0;  // to read them all would only take time
   done([&] { static_cast<void>(verify_dataset(root, {}, schema, false)); });
   return 0;
 }

@@ -74,6 +74,23 @@ TEST(Inspect, TellsWhatChunkingCosts) {
   EXPECT_NEAR(universe.read_amplification, along_an_axis * along_an_axis * along_an_axis, 1e-9);
 }
 
+TEST(Inspect, RefusesADatasetThatItsFileCannotHold) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("y", {4}, std::vector<float>(4, 0.25F));
+    const std::vector<hsize_t> dims = {1 << 20, 1 << 20, 1 << 20, 4}, chunk = {16, 16, 16, 4};
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, 4, chunk.data());
+    const hid_t space = H5Screate_simple(4, dims.data(), nullptr);
+    H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+  }
+  expect_data_error([&] { static_cast<void>(inspect_dataset(folder.path(), {}, {}, 1)); },
+                    {"a.hdf5", "'x'", "bytes", "damaged"});
+}
+
 TEST(Verification, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 5, 0.25F);
