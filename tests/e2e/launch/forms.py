@@ -334,32 +334,32 @@ def many_chunks(folder):
 
 @form
 def external_link(folder):
-    plain(folder / "store" / "inputs.h5", x=X)
+    plain(folder / "store" / "inputs.part", x=X)
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["x"], file["y"] = h5py.ExternalLink("store/inputs.h5", "/x"), Y
+        file["x"], file["y"] = h5py.ExternalLink("store/inputs.part", "/x"), Y
 
 
 @form
 def external_link_through_soft(folder):
-    plain(folder / "store" / "inputs.h5", x=X)
+    plain(folder / "store" / "inputs.part", x=X)
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["elsewhere"], file["x"], file["y"] = h5py.ExternalLink("store/inputs.h5", "/x"), h5py.SoftLink("/elsewhere"), Y
+        file["elsewhere"], file["x"], file["y"] = h5py.ExternalLink("store/inputs.part", "/x"), h5py.SoftLink("/elsewhere"), Y
 
 
 @form
 def external_group(folder):
-    plain(folder / "store" / "inputs.h5", **{"inner/x": X})
+    plain(folder / "store" / "inputs.part", **{"inner/x": X})
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["data"], file["x"], file["y"] = h5py.ExternalLink("store/inputs.h5", "/inner"), h5py.SoftLink("/data/x"), Y
+        file["data"], file["x"], file["y"] = h5py.ExternalLink("store/inputs.part", "/inner"), h5py.SoftLink("/data/x"), Y
 
 
 @form
 def external_link_chain(folder):
-    plain(folder / "store" / "inputs.h5", x=X)
-    with h5py.File(folder / "store" / "index.h5", "w") as file:
-        file["x"] = h5py.ExternalLink("inputs.h5", "/x")
+    plain(folder / "store" / "inputs.part", x=X)
+    with h5py.File(folder / "store" / "index.part", "w") as file:
+        file["x"] = h5py.ExternalLink("inputs.part", "/x")
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["x"], file["y"] = h5py.ExternalLink("store/index.h5", "/x"), Y
+        file["x"], file["y"] = h5py.ExternalLink("store/index.part", "/x"), Y
 
 
 def make_virtual(path, sources, mode="w", **members):
@@ -383,14 +383,14 @@ def virtual_here(folder):
 
 
 def halves(folder):
-    plain(folder / "store" / "a.h5", x=X[:2])
-    plain(folder / "store" / "b.h5", x=X[2:])
+    plain(folder / "store" / "a.part", x=X[:2])
+    plain(folder / "store" / "b.part", x=X[2:])
 
 
 @form
 def virtual(folder):
     halves(folder)
-    make_virtual(folder / "one.hdf5", [("store/a.h5", "x", HALF), ("store/b.h5", "x", HALF)], y=Y)
+    make_virtual(folder / "one.hdf5", [("store/a.part", "x", HALF), ("store/b.part", "x", HALF)], y=Y)
 
 
 def virtual_of_one(path, source, **members):
@@ -405,56 +405,56 @@ def virtual_of_one(path, source, **members):
 @form
 def virtual_of_virtual(folder):
     halves(folder)
-    make_virtual(folder / "store" / "middle.h5", [("a.h5", "x", HALF), ("b.h5", "x", HALF)])
-    virtual_of_one(folder / "one.hdf5", "store/middle.h5", y=Y)
+    make_virtual(folder / "store" / "middle.part", [("a.part", "x", HALF), ("b.part", "x", HALF)])
+    virtual_of_one(folder / "one.hdf5", "store/middle.part", y=Y)
 
 
 @form
 def virtual_behind_link(folder):
     halves(folder)
-    make_virtual(folder / "store" / "middle.h5", [("a.h5", "x", HALF), ("b.h5", "x", HALF)])
+    make_virtual(folder / "store" / "middle.part", [("a.part", "x", HALF), ("b.part", "x", HALF)])
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["x"], file["y"] = h5py.ExternalLink("store/middle.h5", "/x"), Y
+        file["x"], file["y"] = h5py.ExternalLink("store/middle.part", "/x"), Y
 
 
 @form
 def virtual_without_source(folder):
     halves(folder)
-    make_virtual(folder / "one.hdf5", [("store/a.h5", "x", HALF), ("store/absent.h5", "x", HALF)], y=Y)
+    make_virtual(folder / "one.hdf5", [("store/a.part", "x", HALF), ("store/absent.part", "x", HALF)], y=Y)
 
 
 @form
 def virtual_of_smaller(folder):
     halves(folder)
-    plain(folder / "store" / "b.h5", x=X[2:3])
-    make_virtual(folder / "one.hdf5", [("store/a.h5", "x", HALF), ("store/b.h5", "x", HALF)], y=Y)
+    plain(folder / "store" / "b.part", x=X[2:3])
+    make_virtual(folder / "one.hdf5", [("store/a.part", "x", HALF), ("store/b.part", "x", HALF)], y=Y)
 
 
 @form
 def virtual_of_broken_virtual(folder):
     halves(folder)
-    make_virtual(folder / "store" / "middle.h5", [("a.h5", "x", HALF), ("absent.h5", "x", HALF)])
-    virtual_of_one(folder / "one.hdf5", "store/middle.h5", y=Y)
+    make_virtual(folder / "store" / "middle.part", [("a.part", "x", HALF), ("absent.part", "x", HALF)])
+    virtual_of_one(folder / "one.hdf5", "store/middle.part", y=Y)
 
 
 @form
 def virtual_circle(folder):
     (folder / "store").mkdir()
-    virtual_of_one(folder / "store" / "other.h5", "../one.hdf5")
-    virtual_of_one(folder / "one.hdf5", "store/other.h5", y=Y)
+    virtual_of_one(folder / "store" / "other.part", "../one.hdf5")
+    virtual_of_one(folder / "one.hdf5", "store/other.part", y=Y)
 
 
 @form
 def virtual_numbered(folder):
     for number in range(SAMPLES):
-        plain(folder / "store" / f"part-{number}.h5", x=X[number:number + 1])
+        plain(folder / "store" / f"part-{number}.part", x=X[number:number + 1])
     properties = h5p.create(h5p.DATASET_CREATE)
     one = (1, *X_SHAPE[1:])
     with h5py.File(folder / "one.hdf5", "w") as file:
         file["y"] = Y
         space = h5s.create_simple(X_SHAPE, (h5s.UNLIMITED, *X_SHAPE[1:]))
         space.select_hyperslab((0,) * 5, (h5s.UNLIMITED, 1, 1, 1, 1), stride=one, block=one)
-        properties.set_virtual(space, b"store/part-%b.h5", b"x", h5s.create_simple(one))
+        properties.set_virtual(space, b"store/part-%b.part", b"x", h5s.create_simple(one))
         space.select_all()
         h5d.create(file.id, b"x", h5t.STD_I16LE, h5s.create_simple(X_SHAPE, (h5s.UNLIMITED, *X_SHAPE[1:])), properties)
 
@@ -549,14 +549,14 @@ def soft_link_to_nothing(folder):
 @form
 def external_link_to_no_file(folder):
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["x"], file["y"] = X, h5py.ExternalLink("store/labels.h5", "/y")
+        file["x"], file["y"] = X, h5py.ExternalLink("store/labels.part", "/y")
 
 
 @form
 def external_link_to_no_dataset(folder):
-    plain(folder / "store" / "labels.h5", z=Y)
+    plain(folder / "store" / "labels.part", z=Y)
     with h5py.File(folder / "one.hdf5", "w") as file:
-        file["x"], file["y"] = X, h5py.ExternalLink("store/labels.h5", "/y")
+        file["x"], file["y"] = X, h5py.ExternalLink("store/labels.part", "/y")
 
 
 @form

@@ -133,7 +133,7 @@ class Forms(unittest.TestCase):
             file["nothing"] = h5py.Empty("f4")
             file["words"] = numpy.array(["a", "b"], dtype=h5py.string_dtype())
         seen = json.loads(self.call("data", "inspect", folder / "one.hdf5", "--json"))
-        self.assertEqual([pathlib.Path(each).name for each in seen["companions"]], ["a.h5", "b.h5"])
+        self.assertEqual([pathlib.Path(each).name for each in seen["companions"]], ["a.part", "b.part"])
         datasets = {each["name"]: each for each in seen["datasets"]}
         self.assertEqual(datasets["deep"]["shape"], [1] * 20)
         self.assertIn("'/x' in 'gone.h5', which is not there", datasets["dead"]["unusable"])
