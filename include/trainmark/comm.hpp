@@ -99,17 +99,21 @@ class AgreedError : public Error {
 /// lowest failing rank's code and message, with the number of ranks that failed and (if not all) which.
 void agree(const Group& group, const Status& mine);
 
-/// Lets ranks whose work is done see that the others' goes on, so that a long wait can be told from a hang: signs of
-/// life go round, and a round that one rank does not join never ends.
+/// Lets ranks whose work is done see that the others' goes on, so that a long wait can be told from a hang, and ends
+/// the work of all soon after one failed: signs of life go round, and a round that one rank does not join never ends.
 class Pulse {
  public:
-  /// Collective. `alive` is called in wait() after each round, by default no more often than once a second.
-  explicit Pulse(const Group& group, std::function<void()> alive, double interval_seconds = 1.0);
+  /// What beat() raises where another rank failed: this one's work is of no use any more. No Error: it is not this
+  /// rank's, and nobody is to report it.
+  struct Cancelled {};
+
+  /// Collective. `alive` is called in wait() after each round, by default no more often than twice a second.
+  explicit Pulse(const Group& group, std::function<void()> alive, double interval_seconds = 0.5);
   ~Pulse();
   Pulse(const Pulse&) = delete;
   Pulse& operator=(const Pulse&) = delete;
-  void beat();  ///< a sign of life, as often as one likes; local
-  void wait();  ///< collective, after the work: until all ranks wait
+  void beat();             ///< a sign of life, as often as one likes; local. Raises Cancelled, within two intervals
+  void wait(bool failed);  ///< collective, after the work: until all ranks wait
 
  private:
   struct Impl;
@@ -138,11 +142,16 @@ void agree_on(const Group& group, Work&& work) {
   agree(group, status_of(work));
 }
 
-/// The same for long work that calls pulse.beat() as it goes.
+/// The same for long work that calls pulse.beat() as it goes: one rank's failure cancels the others' work.
 template <class Work>
 void agree_on(const Group& group, Pulse& pulse, Work&& work) {
-  const Status mine = status_of(work);
-  pulse.wait();
+  const Status mine = status_of([&] {
+    try {
+      work();
+    } catch (const Pulse::Cancelled&) {  // whoever failed says why
+    }
+  });
+  pulse.wait(!mine.ok());
   agree(group, mine);
 }
 

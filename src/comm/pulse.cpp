@@ -1,6 +1,7 @@
 // Rounds of a non-blocking sum: a round is over when every rank has come into it, so its end is a sign of life of all.
 #include "comm/native.hpp"
 
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -10,9 +11,13 @@ struct Pulse::Impl {
   Impl(const Group& all, std::function<void()> hears, double seconds)
       : group(all.duplicate()), alive(std::move(hears)), interval(seconds) {}
 
-  void enter(bool done) {
-    mine = done ? 1 : 0;
-    check_mpi(MPI_Iallreduce(&mine, &finished, 1, MPI_INT, MPI_SUM, native(group), &round), "MPI_Iallreduce");
+  struct Ranks {
+    int done = 0, failed = 0;
+  };
+
+  void enter(Ranks add) {
+    mine = {add.done, add.failed};
+    check_mpi(MPI_Iallreduce(mine.data(), sums.data(), 2, MPI_INT, MPI_SUM, native(group), &round), "MPI_Iallreduce");
     entered = clock.seconds();
   }
   /// False while a round that this rank is in goes on.
@@ -20,6 +25,7 @@ struct Pulse::Impl {
     if (round == MPI_REQUEST_NULL) return true;
     int complete = 0;
     check_mpi(MPI_Test(&round, &complete, MPI_STATUS_IGNORE), "MPI_Test");
+    if (complete != 0) heard = {sums[0], sums[1]};
     return complete != 0;
   }
 
@@ -29,7 +35,8 @@ struct Pulse::Impl {
   Clock clock;
   double entered = -1e300;
   MPI_Request round = MPI_REQUEST_NULL;
-  int mine = 0, finished = 0;
+  std::array<int, 2> mine{}, sums{};
+  Ranks heard;  // in the last round that is over
 };
 
 Pulse::Pulse(const Group& group, std::function<void()> alive, double interval_seconds)
@@ -37,10 +44,12 @@ Pulse::Pulse(const Group& group, std::function<void()> alive, double interval_se
 Pulse::~Pulse() = default;
 
 void Pulse::beat() {
-  if (impl_->over() && impl_->clock.seconds() - impl_->entered >= impl_->interval) impl_->enter(false);
+  if (!impl_->over()) return;
+  if (impl_->heard.failed > 0) throw Cancelled{};
+  if (impl_->clock.seconds() - impl_->entered >= impl_->interval) impl_->enter({});
 }
 
-void Pulse::wait() {
+void Pulse::wait(bool failed) {
   using std::chrono::milliseconds;
   const auto finish_round = [&] {
     while (!impl_->over())
@@ -48,11 +57,12 @@ void Pulse::wait() {
   };
   finish_round();  // one that began while this rank worked
   do {
-    impl_->enter(true);
+    impl_->enter({1, failed ? 1 : 0});
     finish_round();
     impl_->alive();
-  } while (impl_->finished < impl_->group.size());
-  impl_->entered = -1e300;  // the next work's first beat counts at once
+  } while (impl_->heard.done < impl_->group.size());
+  impl_->heard = {};        // the next work begins without a failure,
+  impl_->entered = -1e300;  // and its first beat counts at once
 }
 
 }  // namespace trainmark

@@ -58,7 +58,7 @@ TEST(Pulse, TellsWaitingRanksThatOthersGoOn) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     }
-    pulse.wait();
+    pulse.wait(false);
     const bool waited = all().rank() != worker;
     EXPECT_GE(heard, waited ? 2 : 1) << "a round that the work joined, and the last one";
     ++round;
@@ -70,8 +70,58 @@ TEST(Pulse, TellsNothingWhileARankIsSilent) {
   Pulse pulse(
       all(), [&] { ++heard; }, 0.0);
   if (all().rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  pulse.wait();
+  pulse.wait(false);
   EXPECT_EQ(heard, 1) << "nothing until the silent rank came";
+}
+
+TEST(Pulse, AsksForSignsNoMoreOftenThanItsInterval) {
+  int heard = 0;
+  Pulse pulse(
+      all(), [&] { ++heard; }, 1e6);
+  if (all().rank() == 0) {
+    for (int beat = 0; beat < 50; ++beat) {
+      pulse.beat();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  pulse.wait(false);
+  EXPECT_LE(heard, 2) << "the first beat's round and the last one";
+}
+
+TEST(Pulse, CancelsTheWorkOfAllWhereOneFailed) {
+  Pulse pulse(
+      all(), [] {}, 0.0);
+  const int broken = all().size() - 1;
+  for (int turn = 0; turn < 2; ++turn) {  // it can be used again: what failed before fails nobody later
+    bool cancelled = all().rank() == broken;
+    try {
+      agree_on(all(), pulse, [&] {
+        if (all().rank() == broken) throw Error(ExitCode::data, "broken file");
+        try {
+          for (int beat = 0; beat < 20'000; ++beat) {
+            pulse.beat();
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+          }
+        } catch (const Pulse::Cancelled&) {
+          cancelled = true;
+          throw;
+        }
+      });
+      FAIL() << "no error";
+    } catch (const AgreedError& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      const std::string message = error.what();
+      EXPECT_NE(message.find("broken file"), std::string::npos) << message;
+      EXPECT_EQ(message.find("ranks failed"), std::string::npos) << "who was cancelled did not fail: " << message;
+    }
+    EXPECT_TRUE(cancelled) << "worked to the end for nothing";
+    int beats = 0;
+    agree_on(all(), pulse, [&] {
+      for (; beats < 20; ++beats)
+        pulse.beat();
+    });
+    EXPECT_EQ(beats, 20);
+  }
 }
 
 TEST(Pulse, IsBesideTheWayOfErrors) {
