@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,8 @@
 #include <vector>
 
 #include "trainmark/comm.hpp"
+
+struct stat;
 
 namespace trainmark {
 
@@ -21,6 +24,7 @@ struct StageOptions {
   bool reuse = true;              ///< keep what is already there and right
   bool verify = true;             ///< hash what is copied, and what is reused, and compare with what is known
   double reserve_percent = 1.0;   ///< free space to leave on the target, in percent of the file system
+  double wait_seconds = 60.0;     ///< how long to wait for another run that holds the target
   bool operator==(const StageOptions&) const = default;
 };
 
@@ -31,10 +35,15 @@ struct ManifestEntry {
   std::int64_t samples = 0;
   std::int64_t modified_ns = 0;  ///< of the source, to notice that it changed between manifest and copy
   std::string xxh3;              ///< XXH3-128 of the content in hex; empty until it was read
-  std::string companion;         ///< another file that its samples are in, which has no entry; empty: there is none
+  /// Of the source: its inode and the time of its last change of any kind, as one number (stamp_of). Tells files of
+  /// equal name, size and time apart, for nobody can set that time. 0: unknown.
+  std::uint64_t stamp = 0;
+  std::string companion{};  ///< another file that its samples are in, which has no entry; empty: there is none
 };
 struct Manifest {
   std::vector<ManifestEntry> entries;  ///< sorted by name
+  std::string source{};                ///< of a copy: the folder that it was staged from, resolved; empty elsewhere
+  int version = 2;                     ///< of the form it was read from; 1 knows neither sources nor stamps
   [[nodiscard]] std::int64_t bytes() const noexcept;
   [[nodiscard]] std::int64_t samples() const noexcept;
 };
@@ -43,10 +52,17 @@ struct Manifest {
 /// "staging copies") would lose some of them.
 void require_self_contained(const std::filesystem::path& root, const Manifest& manifest, std::string_view doing);
 
-/// The manifest's file beside the data: a version line, a tab-separated line an entry, and a last line with their
-/// number.
+/// See ManifestEntry::stamp; never 0.
+[[nodiscard]] std::uint64_t stamp_of(const struct ::stat& info) noexcept;
+/// Whether two times of a file's content are the same: also where one of them lay on a file system that keeps whole
+/// seconds only.
+[[nodiscard]] bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept;
+
+/// The manifest's file beside the data: a version line, the source's folder, a tab-separated line an entry, and a last
+/// line with their number.
 inline constexpr std::string_view manifest_name = "trainmark.manifest";
-/// Nothing where the folder has none. Raises Error{data} with the line: not a manifest, cut short, a name that escapes.
+/// Nothing where the folder has none. Raises Error{data} with the line: not a manifest, of an unknown version, cut
+/// short, a name that escapes.
 [[nodiscard]] std::optional<Manifest> read_manifest(const std::filesystem::path& folder);
 /// Writes it under a temporary name first. Raises Error{data}.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
@@ -54,6 +70,10 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 /// the text is noticed by parse_manifest, as well as what is cut short. `path` is for messages. Raises Error{data}.
 [[nodiscard]] std::string to_text(const Manifest& manifest);
 [[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
+/// A line for each entry that is missing in `found`, extra there, or of another size or time; both sorted by name.
+[[nodiscard]] std::vector<std::string> manifest_differences(const Manifest& listed, const Manifest& found);
+/// Raises Error{data} if there are any: with their number, the first three and what to do.
+void require_as_listed(const std::filesystem::path& root, const Manifest& listed, const Manifest& found);
 /// XXH3-128 of a file's content in hex. `progress` hears of bytes as they are read. Raises Error{data}.
 [[nodiscard]] std::string hash_file(const std::filesystem::path& path,
                                     const std::function<void(std::int64_t bytes)>& progress = {});
@@ -62,7 +82,8 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 /// Its name is registered, so that a process that ends by a signal can remove it: see remove_temporaries.
 class PartialFile {
  public:
-  explicit PartialFile(std::filesystem::path final_path);  ///< raises Error{data}: not writable
+  /// `mode` is narrowed by the umask. Raises Error{data}: not writable.
+  explicit PartialFile(std::filesystem::path final_path, unsigned mode = 0644);
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
@@ -112,16 +133,26 @@ struct Staged {
   std::filesystem::path root;      ///< where this rank reads: the target, or the source with strategy none
   std::vector<NodeStaging> nodes;  ///< all nodes, on every rank
   double seconds = 0.0;            ///< longest of all ranks
+  /// While it lives no other run may change the target's files; to be kept for as long as they are read.
+  std::shared_ptr<const void> lease{};
 };
 
-/// Collective over the world. Checks free space per node, for all sets together, before the first byte of any; copies
-/// in parallel by the node's ranks (temporary name, fsync, rename), verifies, publishes a manifest beside the data.
-/// `progress` is called now and then with the bytes handled since its last call, with 0 on a rank that waits for others
-/// who all go on (a watchdog's heartbeat).
-/// Raises Error{data} on all ranks: target not writable or too small, source changed, hash mismatch.
+/// What stage() tells its caller, and what it tells others of it.
+struct StageContext {
+  /// Called now and then with the bytes handled since the last call, with 0 on a rank that waits for others who all go
+  /// on, or for another run (a watchdog's heartbeat).
+  std::function<void(std::int64_t bytes)> progress;
+  std::function<void(const std::string& line)> say;  ///< warnings and reasons to wait, on rank 0
+  std::string job;                                   ///< of the batch system, for those who want the target too
+};
+
+/// Collective over the world. Waits, for a limited time, until no other run is staging to the target and, where files
+/// must be replaced or added, until none reads it. Checks free space per node, for all sets together, before the first
+/// byte of any; copies in parallel by the node's ranks (temporary name, fsync, rename), verifies, publishes a manifest
+/// beside the data. Raises Error{data} on all ranks: target held by another run, not writable or too small, source
+/// changed, hash mismatch.
 [[nodiscard]] std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets,
-                                        const StageOptions& options,
-                                        const std::function<void(std::int64_t bytes)>& progress = {});
+                                        const StageOptions& options, const StageContext& context = {});
 
 /// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
 /// clock. Of a path that does not exist yet, the nearest folder above that does is asked.

@@ -110,12 +110,13 @@ bool stages_before_clock(const World& world, const RunOptions& options) {
 }
 
 StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset, Timeline& timeline,
-                            Watchdog& watchdog) {
+                            Watchdog& watchdog, StageContext context) {
   watchdog.phase("staging", options.watchdog.stage_seconds);
+  context.progress = [&](std::int64_t) { watchdog.beat(); };
   const auto bring = [&]() -> StagedDataset {
     const std::array<StagingSet, 2> sets = {staging_set(dataset.train, options),
                                             staging_set(dataset.validation, options)};
-    std::vector<Staged> staged = stage(world, sets, options.stage, [&](std::int64_t) { watchdog.beat(); });
+    std::vector<Staged> staged = stage(world, sets, options.stage, context);
     return {std::move(staged[0]), std::move(staged[1])};
   };
   if (options.stage.strategy == "none") return bring();

@@ -38,9 +38,10 @@ struct StagedDataset {
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);
 
-/// Collective: brings both splits to the node (strategy none: leaves them where they are).
+/// Collective: brings both splits to the node (strategy none: leaves them where they are). What is returned keeps other
+/// runs from changing them. The watchdog's beats are added to `context`.
 [[nodiscard]] StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
-                                          Timeline& timeline, Watchdog& watchdog);
+                                          Timeline& timeline, Watchdog& watchdog, StageContext context = {});
 
 /// The order in which this rank visits a split.
 [[nodiscard]] Sampling sampling_of(const World& world, const RunOptions& options, const Split& split);

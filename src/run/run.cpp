@@ -76,7 +76,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
     const auto stage = [&] {
       const std::shared_ptr<void> range = backend->range("staging");
-      return stage_dataset(world, options, dataset, timeline, watchdog);
+      const auto say = [&](const std::string& line) { progress.line(line); };
+      return stage_dataset(world, options, dataset, timeline, watchdog, {{}, say, context.job_id});
     };
     const bool before_clock = stages_before_clock(world, options);
     StagedDataset staged;

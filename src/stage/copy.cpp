@@ -63,7 +63,8 @@ std::string copy_entry(const ManifestEntry& entry, const std::filesystem::path& 
   const FileDescriptor source = open_source(from);
   const FileFacts before = facts_of(source.get(), from);
   require_unchanged(entry, before, from);
-  PartialFile target(to);
+  // Seen by nobody who may not see the source. Its owner, who is another one perhaps, must be able to read it.
+  PartialFile target(to, before.mode | S_IRUSR);
   // Takes the space before the bytes arrive; file systems that cannot say so lose nothing.
   if (entry.bytes > 0 && fallocate(target.descriptor(), FALLOC_FL_KEEP_SIZE, 0, entry.bytes) != 0 && errno == ENOSPC) {
     file_error(target.path(), "cannot be given its space", ENOSPC);
@@ -84,11 +85,10 @@ std::string copy_entry(const ManifestEntry& entry, const std::filesystem::path& 
   }
   const std::string found = hashed ? hash.hex() : "";
   if (hashed && !entry.xxh3.empty() && entry.xxh3 != found) {
-    throw Error(
-        ExitCode::data,
-        Complaint{from.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, entry.xxh3),
-                  "the file is damaged or the manifest is old",
-                  "restore the file, or write the manifest again with `trainmark data verify --write`"});
+    throw Error(ExitCode::data,
+                Complaint{from.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, entry.xxh3),
+                          "the file is damaged or the manifest is old",
+                          "restore the file, or list the files anew with `trainmark data verify FOLDER --write`"});
   }
   // The source's time, so that the copy can be told from an older one without reading it.
   const timespec time = {before.modified_ns / 1'000'000'000, before.modified_ns % 1'000'000'000};

@@ -7,6 +7,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -34,9 +36,11 @@ std::string remedy_of(int error_number) {
   }
 }
 
+constexpr std::int64_t second_ns = 1'000'000'000;
+
 FileFacts facts_from(const struct stat& info) {
   return {info.st_size, std::int64_t{info.st_blocks} * 512,
-          std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+          std::int64_t{info.st_mtim.tv_sec} * second_ns + info.st_mtim.tv_nsec, info.st_mode & 0777};
 }
 
 }  // namespace
@@ -44,6 +48,18 @@ FileFacts facts_from(const struct stat& info) {
 void file_error(const std::filesystem::path& path, const std::string& doing, int error_number) {
   throw Error(ExitCode::data, Complaint{path.string(), fmt::format("{}: {}", doing, std::strerror(error_number)), "",
                                         remedy_of(error_number)});
+}
+
+std::uint64_t stamp_of(const struct stat& info) noexcept {
+  const std::array<std::int64_t, 3> facts = {static_cast<std::int64_t>(info.st_ino), info.st_ctim.tv_sec,
+                                             info.st_ctim.tv_nsec};
+  return std::max(XXH3_64bits(facts.data(), sizeof(facts)), std::uint64_t{1});
+}
+
+bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept {
+  if (one_ns == other_ns) return true;
+  const bool whole = one_ns % second_ns == 0 || other_ns % second_ns == 0;
+  return whole && one_ns / second_ns == other_ns / second_ns;
 }
 
 void SourceTraits::release(type raw) noexcept { close(raw); }
@@ -65,6 +81,22 @@ FileFacts facts_of(int descriptor, const std::filesystem::path& path) {
   struct stat info {};
   if (fstat(descriptor, &info) != 0) file_error(path, "cannot be examined", errno);
   return facts_from(info);
+}
+
+void make_private_folders(const std::filesystem::path& folder, const std::string& where) {
+  std::error_code status;
+  if (folder.empty() || std::filesystem::is_directory(folder, status)) return;
+  if (!std::filesystem::exists(folder.parent_path(), status)) make_private_folders(folder.parent_path(), where);
+  if (mkdir(folder.c_str(), 0700) == 0) return;
+  const int reason = errno;
+  if (!std::filesystem::is_directory(folder, status)) {  // another rank may have been faster
+    file_error(folder, where + ": the folder cannot be made", reason);
+  }
+}
+
+bool belongs_to_another(const std::filesystem::path& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 && info.st_uid != geteuid() && info.st_uid != 0;
 }
 
 void write_all(int descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path) {

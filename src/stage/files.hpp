@@ -29,10 +29,17 @@ struct FileFacts {
   std::int64_t bytes = 0;
   std::int64_t stored_bytes = 0;  ///< what the file system gave it
   std::int64_t modified_ns = 0;
+  unsigned mode = 0;  ///< permissions
 };
 /// Nothing where there is no regular file of that name (a symbolic link is none).
 [[nodiscard]] std::optional<FileFacts> facts_of(const std::filesystem::path& path);
 [[nodiscard]] FileFacts facts_of(int descriptor, const std::filesystem::path& path);
+
+/// As create_directories, but what is made is for its owner alone: a copy must not be seen by more people than its
+/// source, whose own folders may be closed anywhere above. Raises Error{data}, which begins with `where`.
+void make_private_folders(const std::filesystem::path& folder, const std::string& where);
+/// Whether the path is there and belongs to neither this user nor root, whose word could be taken for what lies there.
+[[nodiscard]] bool belongs_to_another(const std::filesystem::path& path);
 
 void write_all(int descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path);
 

@@ -1,4 +1,4 @@
-// Journals are text, a manifest line an entry.
+// Journals are text. Each run that was killed left a part in them that begins as a manifest does and has no end.
 #include "stage/journal.hpp"
 
 #include <fcntl.h>
@@ -18,32 +18,40 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
   std::vector<std::filesystem::path> found;
   std::error_code status;
   for (const auto& entry : std::filesystem::directory_iterator(folder, status)) {
-    if (entry.path().filename().string().starts_with(prefix) && facts_of(entry.path())) found.push_back(entry.path());
+    const std::filesystem::path& path = entry.path();
+    if (path.filename().string().starts_with(prefix) && facts_of(path) && !belongs_to_another(path))
+      found.push_back(path);
   }
   return found;
 }
 
 }  // namespace
 
-Journal::Journal(const std::filesystem::path& folder, int node_rank)
+Journal::Journal(const std::filesystem::path& folder, int node_rank, std::string_view source)
     : path_(folder / fmt::format("{}{}", prefix, node_rank)),
-      file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644)) {}
+      file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644)) {
+  write('\n' + header_text(source));  // on a line of its own, whatever an earlier run was in the middle of
+}
 
-void Journal::note(const ManifestEntry& entry) noexcept {
+void Journal::note(const ManifestEntry& entry) noexcept { write(to_line(entry)); }
+
+void Journal::write(const std::string& text) noexcept {
   if (!file_) return;
   try {
-    const std::string line = to_line(entry);
-    write_all(file_.get(), std::as_bytes(std::span(line)), path_);
+    write_all(file_.get(), std::as_bytes(std::span(text)), path_);
   } catch (const std::exception&) {
     file_.reset();  // a torn line must stay the last one
   }
 }
 
 void read_journals(const std::filesystem::path& folder, Manifest& known) {
+  const std::string ours = header_text(known.source), title = ours.substr(0, ours.find('\n'));
   for (const std::filesystem::path& path : journals_in(folder)) {
     std::ifstream file(path, std::ios::binary);
-    for (std::string line; std::getline(file, line) && !file.eof();) {
-      const std::optional<ManifestEntry> entry = parse_entry(line);
+    bool from_our_source = false;
+    for (std::string line, before; std::getline(file, line) && !file.eof(); before = line) {
+      if (line == title || before == title) from_our_source = before + '\n' + line + '\n' == ours;
+      const std::optional<ManifestEntry> entry = from_our_source ? parse_entry(line, manifest_version) : std::nullopt;
       if (entry && is_safe_name(entry->name)) insert_entry(known, *entry);
     }
   }

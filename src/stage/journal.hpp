@@ -11,16 +11,18 @@ namespace trainmark {
 /// One rank's list, appended to after each published file.
 class Journal {
  public:
-  Journal(const std::filesystem::path& folder, int node_rank);
+  Journal(const std::filesystem::path& folder, int node_rank, std::string_view source);
   /// Best effort: what is not noted is copied again.
   void note(const ManifestEntry& entry) noexcept;
 
  private:
+  void write(const std::string& text) noexcept;
+
   std::filesystem::path path_;
   FileDescriptor file_;
 };
 
-/// Adds what the folder's journals say to `known`; a line cut short by a kill is left out.
+/// Adds what the folder's journals say of files from `known.source`; a line cut short by a kill is left out.
 void read_journals(const std::filesystem::path& folder, Manifest& known);
 void remove_journals(const std::filesystem::path& folder) noexcept;
 

@@ -2,8 +2,10 @@
 // cannot be cut short unnoticed; names are checked on the way in and out, because they become paths.
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -14,16 +16,19 @@
 namespace trainmark {
 namespace {
 
-constexpr std::string_view first_line = "trainmark manifest 1";
+constexpr std::string_view title = "trainmark manifest ";
+constexpr std::string_view source_mark = "source\t";
 /// A pebibyte a file, and as many samples: sums over any manifest stay far from overflow.
 constexpr std::int64_t most = std::int64_t{1} << 50;
+
+bool has_control_character(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; });
+}
 
 std::string_view fault_of(std::string_view name) {
   if (name.empty()) return "it is empty";
   if (name.front() == '/') return "it is absolute";
-  for (const char c : name) {
-    if (static_cast<unsigned char>(c) < 32 || c == 127) return "it has a control character";
-  }
+  if (has_control_character(name)) return "it has a control character";
   std::size_t begin = 0;
   while (begin <= name.size()) {
     const std::size_t end = std::min(name.find('/', begin), name.size());
@@ -35,11 +40,12 @@ std::string_view fault_of(std::string_view name) {
   return "";
 }
 
-/// The next tab-separated number of `line`.
-bool take(std::string_view& line, std::int64_t& value) {
+/// The next tab-separated number of `line`, not negative.
+template <class Number>
+bool take(std::string_view& line, Number& value, int base = 10) {
   const std::size_t end = std::min(line.find('\t'), line.size());
-  const auto [stop, status] = std::from_chars(line.data(), line.data() + end, value);
-  if (status != std::errc{} || stop != line.data() + end || value < 0) return false;
+  const auto [stop, status] = std::from_chars(line.data(), line.data() + end, value, base);
+  if (status != std::errc{} || stop != line.data() + end || value < Number{}) return false;
   line.remove_prefix(std::min(end + 1, line.size()));
   return true;
 }
@@ -51,7 +57,7 @@ bool is_hash(std::string_view text) {
 [[noreturn]] void refuse(const std::filesystem::path& path, int line, std::string what) {
   throw Error(ExitCode::data, Complaint{fmt::format("{}:{}", path.string(), line), std::move(what),
                                         "the manifest says what the data must be",
-                                        "write it again with `trainmark data verify --write`, or remove it"});
+                                        "write it again with `trainmark data verify FOLDER --write`, or remove it"});
 }
 
 }  // namespace
@@ -80,7 +86,7 @@ void check_name(std::string_view name, const std::string& where) {
                         "files are written and read below the dataset's folder only", "rename the file"});
 }
 
-std::optional<ManifestEntry> parse_entry(std::string_view line) {
+std::optional<ManifestEntry> parse_entry(std::string_view line, int version) {
   ManifestEntry entry;
   const std::size_t end = line.find('\t');
   if (end == std::string_view::npos) return std::nullopt;
@@ -88,18 +94,25 @@ std::optional<ManifestEntry> parse_entry(std::string_view line) {
   line.remove_prefix(end + 1);
   if (!entry.xxh3.empty() && !is_hash(entry.xxh3)) return std::nullopt;
   if (!take(line, entry.bytes) || !take(line, entry.samples) || !take(line, entry.modified_ns)) return std::nullopt;
+  if (version > 1 && !take(line, entry.stamp, 16)) return std::nullopt;
   entry.name = line;
   if (entry.bytes > most || entry.samples > most) return std::nullopt;
   return entry;
 }
 
 std::string to_line(const ManifestEntry& entry) {
-  return fmt::format("{}\t{}\t{}\t{}\t{}\n", entry.xxh3.empty() ? "-" : entry.xxh3, entry.bytes, entry.samples,
-                     entry.modified_ns, entry.name);
+  return fmt::format("{}\t{}\t{}\t{}\t{:x}\t{}\n", entry.xxh3.empty() ? "-" : entry.xxh3, entry.bytes, entry.samples,
+                     entry.modified_ns, entry.stamp, entry.name);
+}
+
+std::string header_text(std::string_view source) {
+  // A folder whose name cannot stand in a line vouches for nothing: without a source no entry is taken for its.
+  return fmt::format("{}{}\n{}{}\n", title, manifest_version, source_mark,
+                     source.empty() || has_control_character(source) ? "-" : source);
 }
 
 std::string to_text(const Manifest& manifest) {
-  std::string text = fmt::format("{}\n", first_line);
+  std::string text = header_text(manifest.source);
   for (const ManifestEntry& entry : manifest.entries)
     text += to_line(entry);
   return text + fmt::format("end {}\n", manifest.entries.size());
@@ -109,14 +122,24 @@ Manifest parse_manifest(const std::string& text, const std::filesystem::path& pa
   std::istringstream lines(text);
   std::string line;
   int number = 1;
-  if (!std::getline(lines, line) || line != first_line)
-    refuse(path, 1, fmt::format("does not begin with '{}'", first_line));
   Manifest manifest;
+  if (!std::getline(lines, line) || !line.starts_with(title))
+    refuse(path, 1, fmt::format("does not begin with '{}{}'", title, manifest_version));
+  std::string_view version = std::string_view(line).substr(title.size());
+  if (!take(version, manifest.version) || !version.empty() || manifest.version < 1 ||
+      manifest.version > manifest_version) {
+    refuse(path, 1, fmt::format("is '{}', this program reads versions 1 to {}", line, manifest_version));
+  }
+  if (manifest.version > 1) {
+    ++number;
+    if (!std::getline(lines, line) || !line.starts_with(source_mark)) refuse(path, 2, "does not name its source");
+    if (line.substr(source_mark.size()) != "-") manifest.source = line.substr(source_mark.size());
+  }
   while (std::getline(lines, line)) {
     ++number;
     if (line == fmt::format("end {}", manifest.entries.size())) return manifest;
-    std::optional<ManifestEntry> entry = parse_entry(line);
-    if (!entry) refuse(path, number, "is not 'hash, bytes, samples, time, name' separated by tabs");
+    std::optional<ManifestEntry> entry = parse_entry(line, manifest.version);
+    if (!entry) refuse(path, number, "is not 'hash, bytes, samples, time, stamp, name' separated by tabs");
     check_name(entry->name, fmt::format("{}:{}", path.string(), number));
     if (!manifest.entries.empty() && manifest.entries.back().name >= entry->name) {
       refuse(path, number, fmt::format("'{}' is out of order or there twice", entry->name));
@@ -147,6 +170,42 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
   PartialFile file(folder / manifest_name);
   write_all(file.descriptor(), std::as_bytes(std::span(text)), file.path());
   file.publish();
+}
+
+std::vector<std::string> manifest_differences(const Manifest& listed, const Manifest& found) {
+  std::vector<std::string> differences;
+  for (const ManifestEntry& entry : listed.entries) {
+    const ManifestEntry* there = find_entry(found, entry.name);
+    if (there == nullptr) {
+      differences.push_back(fmt::format("{} is missing", entry.name));
+    } else if (there->bytes != entry.bytes) {
+      differences.push_back(fmt::format("{} has {} bytes instead of {}", entry.name, there->bytes, entry.bytes));
+    } else if (!same_time(there->modified_ns, entry.modified_ns)) {
+      differences.push_back(fmt::format("{} was written at another time", entry.name));
+    }
+  }
+  for (const ManifestEntry& entry : found.entries) {
+    if (find_entry(listed, entry.name) == nullptr) differences.push_back(fmt::format("{} is not listed", entry.name));
+  }
+  return differences;
+}
+
+void require_as_listed(const std::filesystem::path& root, const Manifest& listed, const Manifest& found) {
+  std::vector<std::string> differences = manifest_differences(listed, found);
+  if (differences.empty()) return;
+  constexpr std::size_t shown = 3;
+  const std::size_t all = differences.size();
+  differences.resize(std::min(all, shown));
+  throw Error(
+      ExitCode::data,
+      Complaint{
+          (root / manifest_name).string(),
+          fmt::format("{} of the files are not as it lists them: {}{}", all, fmt::join(differences, "; "),
+                      all > shown ? "; ..." : ""),
+          "a manifest beside the data says what a run is to train on",
+          fmt::format("restore the files; if they are right as they are, check and list them anew with `trainmark "
+                      "data verify {} --write`, or remove the manifest",
+                      root.string())});
 }
 
 void insert_entry(Manifest& manifest, const ManifestEntry& entry) {

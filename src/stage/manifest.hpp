@@ -9,13 +9,19 @@
 
 namespace trainmark {
 
+/// The form that is written.
+inline constexpr int manifest_version = 2;
+
 /// Raises Error{data} for a name that is absolute, leaves the folder or would corrupt a line of text.
 void check_name(std::string_view name, const std::string& where);
 
 [[nodiscard]] bool is_safe_name(std::string_view name);
 
 [[nodiscard]] std::string to_line(const ManifestEntry& entry);
-[[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line);  ///< without its newline
+/// A line without its newline, of a manifest of that version.
+[[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line, int version);
+/// The first lines: version, and where the files come from.
+[[nodiscard]] std::string header_text(std::string_view source);
 /// The file's text; nothing where there is none.
 [[nodiscard]] std::optional<std::string> manifest_text(const std::filesystem::path& folder);
 

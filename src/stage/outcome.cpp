@@ -53,11 +53,13 @@ void Stager::share_hashes() {
   manifest_ = parse_manifest(world_.all().broadcast(std::move(merged)), source_);
 }
 
-/// The target's manifest: what was staged now, and what it said of files that are not part of this.
+/// The target's manifest: what was staged now, and what it said of other files from the same source. Left as it is
+/// where it says so already: others may be reading.
 void Stager::publish() const {
   agree_on(world_.all(), [&] {
     if (world_.node().rank() != 0) return;
     Manifest merged;
+    merged.source = manifest_.source;
     for (const std::size_t index : entries_)
       merged.entries.push_back(manifest_.entries[index]);
     const Manifest fresh = merged;
@@ -66,7 +68,7 @@ void Stager::publish() const {
     }
     std::sort(merged.entries.begin(), merged.entries.end(),
               [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-    write_manifest(target_, merged);
+    if (manifest_text(target_) != to_text(merged)) write_manifest(target_, merged);
     remove_journals(target_);
   });
 }

@@ -54,12 +54,12 @@ std::string temporary_leaf() {
 
 }  // namespace
 
-PartialFile::PartialFile(std::filesystem::path final_path) : final_(std::move(final_path)) {
+PartialFile::PartialFile(std::filesystem::path final_path, unsigned mode) : final_(std::move(final_path)) {
   const std::filesystem::path folder = final_.parent_path().empty() ? "." : final_.parent_path();
   do {
     path_ = folder / temporary_leaf();
     slot_ = register_path(path_.string());
-    descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor_ >= 0) break;
     unregister(slot_);
   } while (errno == EEXIST);

@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 
+#include "stage/claims.hpp"
 #include "stage/journal.hpp"
 #include "stage/manifest.hpp"
 #include "stage/stager.hpp"
@@ -29,27 +30,61 @@ std::vector<std::size_t> share_of(const Manifest& manifest, const std::vector<st
   return mine;
 }
 
-/// What the target's manifest and the journals of killed runs say. A manifest that cannot be read must not stop a run:
-/// without one, files are copied again.
-Manifest staged_by_earlier_runs(const fs::path& target) {
+/// What the target's manifest and the journals of killed runs say of files from this source. What cannot be believed
+/// must not stop a run: without it, files are copied again, and `warning` says why.
+Manifest staged_by_earlier_runs(const fs::path& target, const std::string& source, std::string& warning) {
   Manifest known;
+  for (const fs::path& path : {target, target / manifest_name}) {
+    if (!belongs_to_another(path)) continue;
+    warning = fmt::format("{} belongs to another user: what its manifest says is not believed", path.string());
+    known.source = source;
+    return known;
+  }
   try {
     known = read_manifest(target).value_or(Manifest{});
-  } catch (const Error&) {
-    known = {};
+  } catch (const Error& error) {
+    warning = fmt::format("files are copied again: {}", error.what());
   }
+  if (known.source != source) known = {};
+  known.source = source;
   read_journals(target, known);
   return known;
 }
 
 }  // namespace
 
-void Stager::examine() {
+std::vector<std::size_t> copy_order(std::vector<std::size_t> missing, int node, int nodes) {
+  const std::size_t begin = missing.size() * static_cast<std::size_t>(node) / static_cast<std::size_t>(nodes);
+  std::rotate(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(begin), missing.end());
+  return missing;
+}
+
+void Stager::open_target() {
   const Clock clock;
   adopt_known_hashes();
-  prepare_target();
+  agree_on(world_.all(), [&] {
+    if (world_.node().rank() != 0) return;
+    make_private_folders(target_, fmt::format("node {}", world_.host()));
+    std::error_code status;
+    if (fs::equivalent(source_, target_, status)) {
+      throw Error(ExitCode::usage, Complaint{"stage.target", fmt::format("{} is the source itself", target_.string()),
+                                             "", "name another folder, or use strategy none"});
+    }
+  });
+  seconds_ += clock.seconds();
+}
+
+void Stager::examine() {
+  const Clock clock;
+  recall_earlier_runs();
   find_missing();
   seconds_ += clock.seconds();
+}
+
+bool Stager::changes_files() const {
+  std::array<std::int64_t, 1> missing = {std::ssize(missing_)};
+  world_.node().sum(missing);
+  return missing[0] > 0;
 }
 
 Staged Stager::copy() {
@@ -68,7 +103,7 @@ Staged Stager::copy() {
 
 /// A manifest beside the source knows the hash of every file that did not change since.
 void Stager::adopt_known_hashes() {
-  std::string text;
+  std::string text, source;
   agree_on(world_.all(), [&] {
     for (const ManifestEntry& entry : manifest_.entries)
       check_name(entry.name, source_.string());
@@ -77,60 +112,58 @@ void Stager::adopt_known_hashes() {
                                              "name a folder on node-local storage"});
     }
     if (world_.all().rank() != 0) return;
+    std::error_code status;
+    source = fs::canonical(source_, status).string();
+    if (status) file_error(source_, "the folder cannot be found any more", status.value());
     text = manifest_text(source_).value_or("");
     if (!text.empty()) (void)parse_manifest(text, source_ / manifest_name);
   });
+  manifest_.source = world_.all().broadcast(std::move(source));
   text = world_.all().broadcast(std::move(text));
   if (text.empty()) return;
   const Manifest known = parse_manifest(text, source_ / manifest_name);
   for (ManifestEntry& entry : manifest_.entries) {
     const ManifestEntry* found = find_entry(known, entry.name);
-    const bool same = found != nullptr && found->bytes == entry.bytes && found->modified_ns == entry.modified_ns;
+    const bool same =
+        found != nullptr && found->bytes == entry.bytes && same_time(found->modified_ns, entry.modified_ns);
     if (same && entry.xxh3.empty()) entry.xxh3 = found->xxh3;
   }
 }
 
-/// One rank of each node makes the folders, clears what an interrupted copy left, and tries whether it can write.
-void Stager::prepare_target() {
+/// One rank of each node clears what an interrupted copy left, tries whether it can write, and reads what is known.
+void Stager::recall_earlier_runs() {
+  std::string text;
   agree_on(world_.all(), [&] {
     if (world_.node().rank() != 0) return;
     std::set<fs::path> folders = {target_};
     for (const std::size_t entry : entries_)
       folders.insert((target_ / manifest_.entries[entry].name).parent_path());
-    for (const fs::path& folder : folders) {
-      std::error_code status;
-      fs::create_directories(folder, status);
-      if (status) file_error(folder, fmt::format("node {}: the folder cannot be made", world_.host()), status.value());
+    for (const fs::path& folder : folders)
       remove_leftovers(folder);
-    }
-    std::error_code status;
-    if (fs::equivalent(source_, target_, status)) {
-      throw Error(ExitCode::usage, Complaint{"stage.target", fmt::format("{} is the source itself", target_.string()),
-                                             "", "name another folder, or use strategy none"});
-    }
     const PartialFile probe(target_ / "probe");
+    text = to_text(staged_by_earlier_runs(target_, manifest_.source, warning_));
+    if (!warning_.empty()) warning_ = fmt::format("warning: node {}: {}", world_.host(), warning_);
   });
-  const bool leads = world_.node().rank() == 0;
-  const std::string text = world_.node().broadcast(leads ? to_text(staged_by_earlier_runs(target_)) : std::string());
-  staged_before_ = parse_manifest(text, target_ / manifest_name);
+  staged_before_ = parse_manifest(world_.node().broadcast(std::move(text)), target_ / manifest_name);
 }
 
+/// Size and time do not tell two datasets apart: uncompressed files of one kind all have the same size, and copies keep
+/// times. So it takes a content that is known from the source, or a copy that is known to be of this very file.
 bool Stager::reusable(const ManifestEntry& entry) const {
   const fs::path path = target_ / entry.name;
   const std::optional<FileFacts> there = facts_of(path);
   if (!options_.reuse || !there || there->bytes != entry.bytes) return false;
   const ManifestEntry* before = find_entry(staged_before_, entry.name);
-  const bool same_source =
-      before != nullptr && before->bytes == entry.bytes && before->modified_ns == entry.modified_ns;
-  // Uncompressed files of one set all have the same size: without hashes, the time of the source tells them apart.
-  if (!options_.verify) return there->modified_ns == entry.modified_ns && (before == nullptr || same_source);
-  const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_source ? before->xxh3 : "";
+  const bool same_file = before != nullptr && before->bytes == entry.bytes &&
+                         before->modified_ns == entry.modified_ns && before->stamp == entry.stamp && entry.stamp != 0;
+  if (!options_.verify) return same_file && same_time(there->modified_ns, entry.modified_ns);
+  const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
   return !known.empty() && hash_file(path, progress_) == known;
 }
 
 void Stager::find_missing() {
-  const Clock clock;
   agree_on(world_.all(), pulse_, [&] {
+    const Clock clock;  // of this rank's own work: waiting for others is not its
     for (const std::size_t index : share_of(manifest_, entries_, world_.node())) {
       ManifestEntry& entry = manifest_.entries[index];
       if (!reusable(entry)) {
@@ -144,8 +177,8 @@ void Stager::find_missing() {
       entry.xxh3 = before->xxh3;  // with verify it was just compared with the content
       hashed_.push_back(index);
     }
+    mine_.verify_seconds = clock.seconds();
   });
-  mine_.verify_seconds = clock.seconds();
 }
 
 SpaceNeed Stager::need() const {
@@ -164,12 +197,13 @@ SpaceNeed Stager::need() const {
 }
 
 void Stager::copy_missing() {
-  const Clock clock;
   agree_on(world_.all(), pulse_, [&] {
     if (missing_.empty()) return;
-    Journal journal(target_, world_.node().rank());
-    for (const std::size_t index : missing_) {
+    const Clock clock;
+    Journal journal(target_, world_.node().rank(), manifest_.source);
+    for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
       ManifestEntry& entry = manifest_.entries[index];
+      make_private_folders((target_ / entry.name).parent_path(), fmt::format("node {}", world_.host()));
       const std::string hash =
           copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
       if (options_.verify && entry.xxh3.empty()) {
@@ -180,8 +214,8 @@ void Stager::copy_missing() {
       ++mine_.files_copied;
       mine_.bytes_copied += entry.bytes;
     }
+    mine_.copy_seconds = clock.seconds();
   });
-  mine_.copy_seconds = clock.seconds();
 }
 
 namespace {
@@ -208,36 +242,51 @@ void require_space_on_nodes(const World& world, std::span<const Stager> stagers,
   }
 }
 
-std::vector<Staged> left_at_the_source(const World& world, std::span<const StagingSet> sets) {
+std::vector<Staged> left_at_the_source(const World& world, std::span<const StagingSet> sets, const Claims& claims) {
   std::vector<NodeStaging> nodes;
   for (std::string& host : node_hosts(world))
     nodes.push_back({.host = std::move(host)});
   std::vector<Staged> staged;
   for (const StagingSet& set : sets)
-    staged.push_back({set.source, nodes});
+    staged.push_back({set.source, nodes, 0.0, claims.lease_of_source(staged.size())});
   return staged;
 }
 
 }  // namespace
 
 std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
-                          const std::function<void(std::int64_t bytes)>& progress) {
-  if (options.strategy == "none") return left_at_the_source(world, sets);
+                          const StageContext& context) {
+  Claims claims(world, options.wait_seconds, context);
+  claims.read_sources(sets);
+  if (options.strategy == "none") return left_at_the_source(world, sets, claims);
   Pulse pulse(world.all(), [&] {
-    if (progress) progress(0);
+    if (context.progress) context.progress(0);
   });
   const ByteProgress heard = [&](std::int64_t bytes) {
     pulse.beat();
-    if (progress) progress(bytes);
+    if (context.progress) context.progress(bytes);
   };
   std::vector<Stager> stagers;
   stagers.reserve(sets.size());
-  for (const StagingSet& set : sets)
-    stagers.emplace_back(world, set, options, heard, pulse).examine();
+  for (const StagingSet& set : sets) {
+    stagers.emplace_back(world, set, options, heard, pulse).open_target();
+    claims.add(set.target);
+  }
+  claims.take_turns();
+  std::vector<bool> changes;
+  for (Stager& stager : stagers) {
+    stager.examine();
+    say_once(world, context, stager.warning());
+    changes.push_back(stager.changes_files());
+  }
+  claims.replace(changes);
   require_space_on_nodes(world, stagers, options.reserve_percent);
   std::vector<Staged> staged;
   for (Stager& stager : stagers)
     staged.push_back(stager.copy());
+  claims.read();
+  for (std::size_t i = 0; i < staged.size(); ++i)
+    staged[i].lease = claims.lease(i);
   return staged;
 }
 

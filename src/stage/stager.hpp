@@ -23,15 +23,20 @@ class Stager {
         progress_(progress),
         pulse_(pulse) {}
 
-  /// Collective: makes the target's folders and finds out what is missing there.
-  void examine();
+  /// Collective: makes the target's folder. Nothing in it is looked at or changed yet: it may be in another run's
+  /// hands.
+  void open_target();
+  void examine();  ///< collective, in this run's turn: finds out what is missing in the target
   [[nodiscard]] const std::filesystem::path& target() const noexcept { return target_; }
   [[nodiscard]] SpaceNeed need() const;  ///< of what this rank will copy
-  [[nodiscard]] Staged copy();           ///< collective: brings it there and publishes the set
+  /// Whether a rank of this node will change files of the target. Collective over the node.
+  [[nodiscard]] bool changes_files() const;
+  [[nodiscard]] Staged copy();  ///< collective: brings it there and publishes the set
+  [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:
   void adopt_known_hashes();
-  void prepare_target();
+  void recall_earlier_runs();
   void find_missing();
   [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
   void copy_missing();
@@ -50,8 +55,13 @@ class Stager {
   std::vector<std::size_t> missing_;  // of this rank's share, to be copied
   std::vector<std::size_t> hashed_;   // entries whose hash this rank found out
   NodeStaging mine_;                  // this rank's part of the node's figures
+  std::string warning_;               // on a leading rank
   double seconds_ = 0.0;
 };
+
+/// In which order a node copies its missing files: nodes that copy the same ones begin at different places, so that
+/// they do not ask the source for the same file at the same time.
+[[nodiscard]] std::vector<std::size_t> copy_order(std::vector<std::size_t> missing, int node, int nodes);
 
 /// Collective: every node's host name, by node index, on every rank.
 [[nodiscard]] std::vector<std::string> node_hosts(const World& world);

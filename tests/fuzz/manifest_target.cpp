@@ -14,7 +14,7 @@ std::vector<Seed> seeds() {
   for (const char* name : {"a.hdf5", "b/c d.h5", "b/\xc3\xa9.hdf5", "z.hdf5"})
     manifest.entries.push_back({name, 4096, 16, 1700000000123456789, std::string(32, 'a')});
   manifest.entries.back().xxh3.clear();
-  std::string journal;
+  std::string journal = header_text(manifest.source);
   for (const ManifestEntry& entry : manifest.entries)
     journal += to_line(entry);
   return {{to_text(manifest)}, {journal}, {to_text({})}, {to_text(manifest) + "\n=== journal\n" + journal}};

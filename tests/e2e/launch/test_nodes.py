@@ -96,6 +96,20 @@ class TwoNodes(EndToEnd):
         for node in ("node-a", "node-b"):
             self.assertEqual((len(self.files_of(node, "train")), len(self.files_of(node, "validation"))), (8, 3))
 
+    def test_each_nodes_seconds_are_of_its_own_work(self):
+        stage = {"strategy": "replicate", "target": str(self.disks / "local/data"), "verify": False}
+        self.run_on_nodes("node-b:1", stage=stage, results={"folder": str(self.folder / "first")})
+        run = self.run_on_nodes("node-a:1,node-b:1", stage=stage)
+        node_a, node_b = run.json("staging.json")["splits"]["train"]["nodes"]
+        self.assertEqual((node_a["files_copied"], node_b["files_copied"]), (8, 0))
+        self.assertLess(node_b["copy_s"], node_a["copy_s"] / 10, "who had nothing to copy waited, and did not work")
+
+    def test_nodes_of_one_run_may_share_a_target(self):
+        shared = self.folder / "shared"  # not a disk of the node's own
+        run = self.run_on_nodes("node-a:1,node-b:1", stage={"strategy": "replicate", "target": str(shared)})
+        self.assertEqual(run.json()["exit_code"], 0)
+        self.assertEqual(len(list((shared / "train").glob("*.hdf5"))), 8)
+
     def test_shards_that_cannot_be_equal_are_refused_with_remedies(self):
         run = self.run_on_nodes("node-a:1,node-b:1", expect=3)  # the validation split: 8, 8 and 4 samples
         for words in ("20 samples in 3 files do not part equally over 2 nodes", "replicate"):

@@ -9,9 +9,9 @@
 #include <numeric>
 
 #include "stage/files.hpp"
-#include "stage/journal.hpp"
-#include "stage/manifest.hpp"
+#include "stage/stager.hpp"
 #include "unit/stage/scratch.hpp"
+#include "unit/stage/system_calls.hpp"
 
 namespace trainmark {
 namespace {
@@ -19,6 +19,7 @@ namespace {
 using testing::contents_of;
 using testing::expect_data_error;
 using testing::Scratch;
+using testing::system_calls;
 using testing::write_file;
 
 Manifest manifest_of(std::vector<std::int64_t> samples) {
@@ -41,69 +42,7 @@ StageOptions strategy(const char* name) {
 
 ManifestEntry entry_of(const std::filesystem::path& root, const std::string& name) {
   const FileFacts facts = facts_of(root / name).value();
-  return {name, facts.bytes, 1, facts.modified_ns, ""};
-}
-
-TEST(Manifest, ReadsWhatItWrote) {
-  const Scratch folder;
-  EXPECT_FALSE(read_manifest(folder.path()).has_value());
-  Manifest manifest = manifest_of({3, 4});
-  manifest.entries[0].name = "a folder/ä name.hdf5";
-  manifest.entries[0].xxh3 = "0123456789abcdef0123456789abcdef";
-  manifest.entries[1].modified_ns = 1'700'000'000'123'456'789;
-  write_manifest(folder.path(), manifest);
-  const Manifest read = read_manifest(folder.path()).value();
-  ASSERT_EQ(read.entries.size(), 2U);
-  EXPECT_EQ(read.entries[0].name, manifest.entries[0].name);
-  EXPECT_EQ(read.entries[0].xxh3, manifest.entries[0].xxh3);
-  EXPECT_EQ(read.entries[1].xxh3, "");
-  EXPECT_EQ(read.entries[1].modified_ns, manifest.entries[1].modified_ns);
-  EXPECT_EQ(read.samples(), 7);
-  EXPECT_EQ(read.bytes(), 200);
-}
-
-TEST(Manifest, RefusesANameThatEscapesItsFolder) {
-  const Scratch folder;
-  for (const std::string name : {"../a", "/a", "a/../../b", "a//b", "./a", "", "a\tb", "..", "a/.."}) {
-    Manifest manifest = manifest_of({1});
-    manifest.entries[0].name = name;
-    expect_data_error([&] { write_manifest(folder.path(), manifest); }, {"is refused"});
-    write_file(folder.path() / manifest_name, "trainmark manifest 1\n-\t1\t1\t1\t" + name + "\nend 1\n");
-    expect_data_error([&] { (void)read_manifest(folder.path()); }, {"trainmark.manifest:2"});
-  }
-}
-
-TEST(Manifest, RefusesTextThatIsCutShortOutOfOrderOrNoManifest) {
-  const Scratch folder;
-  const auto read = [&](const std::string& text) {
-    write_file(folder.path() / manifest_name, text);
-    return [&] { (void)read_manifest(folder.path()); };
-  };
-  expect_data_error(read("hello\n"), {"trainmark.manifest:1", "does not begin with"});
-  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\n"), {"is cut short after 1 entries"});
-  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\nend 2\n"), {"trainmark.manifest:3"});
-  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\tb\n-\t1\t1\t1\ta\nend 2\n"), {"out of order"});
-  expect_data_error(read("trainmark manifest 1\n-\t1\t1\t1\ta\n-\t1\t1\t1\ta\nend 2\n"), {"there twice"});
-  expect_data_error(read("trainmark manifest 1\nxyz\t1\t1\t1\ta\nend 1\n"), {"trainmark.manifest:2", "hash"});
-  expect_data_error(read("trainmark manifest 1\n-\t-1\t1\t1\ta\nend 1\n"), {"trainmark.manifest:2"});
-}
-
-TEST(Journal, LeavesOutATornLineAndNamesThatEscape) {
-  const Scratch folder;
-  const Manifest manifest = manifest_of({1, 2});
-  {
-    Journal first(folder.path(), 0), second(folder.path(), 1);
-    first.note(manifest.entries[1]);
-    second.note(manifest.entries[0]);
-  }
-  std::ofstream(folder.path() / ".trainmark.journal.0", std::ios::app) << "-\t1\t1\t1\t../x\n-\t1\t1\t1\ttorn";
-  Manifest known;
-  read_journals(folder.path(), known);
-  ASSERT_EQ(known.entries.size(), 2U);
-  EXPECT_EQ(known.entries[0].name, "f1000");
-  EXPECT_EQ(known.entries[1].samples, 2);
-  remove_journals(folder.path());
-  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  return {name, facts.bytes, 1, facts.modified_ns, "", 0};
 }
 
 TEST(Plan, GivesEveryNodeEverythingToReplicate) {
@@ -150,6 +89,24 @@ TEST(Plan, NamesTheRemediesWhereFilesCannotBeShared) {
       {"6 samples in 3 files do not part equally over 2 nodes (between 2 and 4 each)", "replicate"});
 }
 
+TEST(Plan, RefusesShardsThatDifferByOneSample) {
+  const StageOptions shard = strategy("shard");
+  expect_data_error(
+      [&] {
+        (void)plan_staging(manifest_of({1, 1, 1}), shard, 2);
+      },
+      {"3 samples in 3 files do not part equally over 2 nodes (between 1 and 2 each)"});
+}
+
+TEST(Plan, LetsNodesBeginAtDifferentFiles) {
+  const std::vector<std::size_t> files = {3, 5, 6, 8, 9};
+  EXPECT_EQ(copy_order(files, 0, 3), files);
+  EXPECT_EQ(copy_order(files, 1, 3), (std::vector<std::size_t>{5, 6, 8, 9, 3}));
+  EXPECT_EQ(copy_order(files, 2, 3), (std::vector<std::size_t>{8, 9, 3, 5, 6}));
+  EXPECT_EQ(copy_order({4}, 999, 1000), std::vector<std::size_t>{4});
+  EXPECT_EQ(copy_order({}, 3, 4), std::vector<std::size_t>{});
+}
+
 TEST(Plan, RefusesAStrategyItDoesNotKnow) {
   try {
     (void)plan_staging(manifest_of({1}), strategy("copy"), 1);
@@ -173,6 +130,48 @@ TEST(PartialFile, IsThereUnderItsNameOnlyWhenPublished) {
   kept.publish();
   EXPECT_EQ(contents_of(folder.path() / "a"), "text");
   EXPECT_FALSE(std::filesystem::exists(kept.path()));
+}
+
+TEST(PartialFile, IsOnTheDiskBeforeItHasItsNameAndTheNameBeforeThatIsTold) {
+  const Scratch folder;
+  PartialFile file(folder.path() / "a");
+  system_calls().made.clear();
+  file.publish();
+  EXPECT_EQ(system_calls().made, (std::vector<std::string>{"fsync file", "rename", "fsync folder"}));
+}
+
+TEST(PartialFile, HasNoNameWhereItCouldNotBeFlushed) {
+  const Scratch folder;
+  {
+    PartialFile file(folder.path() / "a");
+    system_calls().fsync_fails_with = EIO;
+    expect_data_error([&] { file.publish(); }, {"/a", "cannot be flushed"});
+    system_calls().fsync_fails_with = 0;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(PartialFile, NamesAPlaceThatItCannotTake) {
+  const Scratch folder;
+  write_file(folder.path() / "a" / "in the way", "kept");
+  {
+    PartialFile file(folder.path() / "a");
+    expect_data_error([&] { file.publish(); }, {"/a", "cannot be renamed into place"});
+  }
+  EXPECT_EQ(contents_of(folder.path() / "a" / "in the way"), "kept");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(PartialFile, IsMadeWithTheModeAskedForLessTheUmask) {
+  const Scratch folder;
+  const mode_t before = umask(027);
+  struct stat info {};
+  {
+    PartialFile file(folder.path() / "a", 0664);
+    ASSERT_EQ(fstat(file.descriptor(), &info), 0);
+  }
+  umask(before);
+  EXPECT_EQ(info.st_mode & 07777, 0640U);
 }
 
 TEST(PartialFile, IsRemovedWhenASignalEndsTheProcess) {
@@ -221,6 +220,49 @@ TEST(Copy, CopiesContentAndTimeAndReturnsTheHash) {
     EXPECT_EQ(copy_entry(entry, folder.path() / "from", folder.path() / "unhashed", false, {}), "");
     EXPECT_EQ(contents_of(folder.path() / "unhashed"), text);
   }
+}
+
+TEST(Copy, IsSeenByNobodyWhoMayNotSeeTheSource) {
+  const Scratch folder;
+  const auto mode_of = [&](const char* name) { return facts_of(folder.path() / name).value().mode; };
+  const mode_t before = umask(022);
+  for (const unsigned mode : {0600U, 0400U, 0640U, 0644U}) {
+    write_file(folder.path() / "from", "text");
+    ASSERT_EQ(chmod((folder.path() / "from").c_str(), mode), 0);
+    (void)copy_entry(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
+    EXPECT_EQ(mode_of("to"), mode);
+    std::filesystem::remove(folder.path() / "from");
+  }
+  write_file(folder.path() / "from", "text");
+  ASSERT_EQ(chmod((folder.path() / "from").c_str(), 04066), 0);
+  if (geteuid() == 0) {
+    (void)copy_entry(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
+    EXPECT_EQ(mode_of("to"), 0444U) << "its owner must be able to read it; the umask and no special bits apply";
+  }
+  umask(before);
+}
+
+TEST(Folders, AreMadeForTheirOwnerAlone) {
+  const Scratch folder;
+  const mode_t before = umask(0);
+  make_private_folders(folder.path() / "a" / "b" / "c", "node n");
+  make_private_folders(folder.path() / "a" / "b" / "c" / "", "node n");
+  umask(before);
+  for (const char* made : {"a", "a/b", "a/b/c"})
+    EXPECT_EQ(std::filesystem::status(folder.path() / made).permissions(), std::filesystem::perms::owner_all) << made;
+  write_file(folder.path() / "file", "in the way");
+  expect_data_error([&] { make_private_folders(folder.path() / "file" / "below", "node n"); },
+                    {"node n: the folder cannot be made", "file"});
+}
+
+TEST(Folders, BelongToAnotherWhereNeitherThisUserNorRootOwnsThem) {
+  const Scratch folder;
+  EXPECT_FALSE(belongs_to_another(folder.path()));
+  EXPECT_FALSE(belongs_to_another("/"));
+  EXPECT_FALSE(belongs_to_another(folder.path() / "not there"));
+  if (geteuid() != 0) GTEST_SKIP() << "giving files away needs more rights";
+  ASSERT_EQ(chown(folder.path().c_str(), 12345, 12345), 0);
+  EXPECT_TRUE(belongs_to_another(folder.path()));
 }
 
 TEST(Copy, HashesAsXxh128Does) {
@@ -280,6 +322,10 @@ TEST(Space, IsRefusedBeforeTheFirstByteWithTheNumbers) {
   require_space(folder.path(), {.bytes = 4096}, 0.0, "node n3");
   require_space(folder.path(), {.bytes = huge, .reclaimed = huge}, 0.0, "node n3");
   expect_data_error([&] { require_space(folder.path(), {.bytes = 4096}, 100.0, "node n3"); }, {"in reserve"});
+  expect_data_error(
+      [&] { require_space(folder.path(), {.bytes = 4096, .reclaimed = 4096, .overlap = huge}, 0.0, "node n3"); },
+      {"staging needs 1048576.00 TiB"});
+  require_space(folder.path(), {.overlap = huge}, 100.0, "node n3");  // nothing to be written: nothing to refuse
 }
 
 TEST(Space, OfSetsTogetherIsTheirSumButOneFileIsReplacedAtATime) {

@@ -1,0 +1,60 @@
+// The leases of one call of stage() on all nodes: taken together or not at all, so that two jobs that want the same
+// nodes cannot wait for each other, and with a limit.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "stage/lease.hpp"
+
+namespace trainmark {
+
+/// Every call is collective over the world; the locks are held by the rank that leads each node.
+class Claims {
+ public:
+  Claims(const World& world, double wait_seconds, const StageContext& context);
+
+  void add(const std::filesystem::path& target);
+  /// Reads the sources from now on, as far as runs stage to them: a source may be another run's target. Raises
+  /// Error{data} naming who changes one for too long.
+  void read_sources(std::span<const StagingSet> sets);
+  /// Until this run alone examines and changes the targets. Raises Error{data} naming who is in the way for too long.
+  void take_turns();
+  /// Until nobody reads those targets (numbered as they were added) of which this node will change files.
+  void replace(const std::vector<bool>& changes);
+  /// From here on others may read the targets beside this run, and have their turn.
+  void read();
+  /// What holds target or source `number` for as long as it lives; empty but on the node's leading rank.
+  [[nodiscard]] std::shared_ptr<const void> lease(std::size_t number) const { return leases_.at(number).lease; }
+  [[nodiscard]] std::shared_ptr<const void> lease_of_source(std::size_t number) const {
+    return sources_.at(number).lease;
+  }
+
+ private:
+  struct Claim {
+    std::filesystem::path target;
+    std::shared_ptr<Lease> lease;  // on the leading rank
+    bool replaces = false;
+  };
+  using Attempt = std::function<std::vector<std::size_t>()>;  // returns the numbers of those it did not get
+  using Judge = std::function<std::string(const Lease&)>;     // who holds it; empty: this run itself
+  void until_free(const std::vector<Claim>& claims, const Attempt& attempt, const Judge& holder,
+                  const std::string& sentence, const std::function<void()>& give_back);
+  void warn_where_locks_do_nothing() const;
+
+  const World& world_;
+  const StageContext& context_;
+  double wait_seconds_;
+  Clock clock_;
+  double waiting_since_ = -1.0;  // by the clock; negative: nobody was in the way yet
+  Holder self_;
+  std::vector<Claim> leases_, sources_;
+};
+
+/// Collective: what the nodes' leading ranks have to say is said once, with the number of nodes that say it.
+void say_once(const World& world, const StageContext& context, const std::string& mine);
+
+}  // namespace trainmark

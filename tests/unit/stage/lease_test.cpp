@@ -1,0 +1,135 @@
+// Locks that say by whom they are held.
+#include "stage/lease.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "unit/stage/scratch.hpp"
+#include "unit/stage/system_calls.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::contents_of;
+using testing::expect_data_error;
+using testing::Scratch;
+using testing::system_calls;
+using testing::write_file;
+
+Holder holder(const std::string& token, const std::string& job = "4711") {
+  return {token, job, "node-a", 123, 1'796'000'000};
+}
+
+TEST(Holder, IsDescribedByJobProcessHostAndTime) {
+  EXPECT_EQ(describe(holder("t")), "job 4711 (pid 123 on node-a, since 2026-11-30 00:53:20 UTC)");
+  EXPECT_EQ(describe(holder("t", "")),
+            "a run without a job's number (pid 123 on node-a, since 2026-11-30 00:53:20 UTC)");
+}
+
+TEST(Lease, OfTheTurnIsOneRunsAlone) {
+  const Scratch folder;
+  Lease first(folder.path(), holder("first")), second(folder.path(), holder("second", "4712"));
+  EXPECT_TRUE(first.try_turn());
+  EXPECT_FALSE(second.try_turn());
+  EXPECT_EQ(second.in_the_way_of_turn(), describe(holder("first")));
+  first.end_turn();
+  EXPECT_TRUE(second.try_turn());
+  EXPECT_FALSE(first.try_turn());
+  EXPECT_EQ(first.in_the_way_of_turn(), describe(holder("second", "4712"))) << "a name that is left is overwritten";
+}
+
+TEST(Lease, OfTheFilesIsSharedByReadersAndNotByWhoReplacesThem) {
+  const Scratch folder;
+  auto first = std::make_unique<Lease>(folder.path(), holder("first"));
+  auto second = std::make_unique<Lease>(folder.path(), Holder{"second", "a job", "node-b", 5, 0});
+  Lease third(folder.path(), holder("third"));
+  EXPECT_TRUE(first->try_read());
+  EXPECT_TRUE(second->try_read());
+  EXPECT_FALSE(third.try_replace());
+  EXPECT_EQ(third.in_the_way_of_replacing(),
+            describe(holder("first")) + ", job a_job (pid 5 on node-b, since 1970-01-01 00:00:00 UTC)");
+  first.reset();
+  EXPECT_FALSE(third.try_replace());
+  second.reset();
+  EXPECT_TRUE(third.try_replace());
+  EXPECT_FALSE(Lease(folder.path(), holder("late")).try_read());
+  EXPECT_TRUE(third.try_read()) << "who replaced them goes on to read";
+  EXPECT_TRUE(Lease(folder.path(), holder("late")).try_read());
+}
+
+TEST(Lease, IsNotInTheWayOfItsOwnRunsOtherNodes) {
+  const Scratch folder;
+  Lease here(folder.path(), holder("run-1")), there(folder.path(), holder("run-1"));
+  EXPECT_TRUE(here.try_turn());
+  EXPECT_FALSE(there.try_turn());
+  EXPECT_EQ(there.in_the_way_of_turn(), "") << "the two nodes share a target: one holds it for both";
+}
+
+TEST(Lease, EndsWithTheProcessHoweverThatEnds) {
+  const Scratch folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    std::array<char, 64> host{};
+    gethostname(host.data(), host.size() - 1);
+    Lease lease(folder.path(), {"child", "4711", host.data(), getpid(), 0});
+    if (lease.try_turn() && lease.try_read()) write_file(folder.path() / "held", "");
+    pause();
+    _exit(0);
+  }
+  while (!std::filesystem::exists(folder.path() / "held"))
+    usleep(1000);
+  Lease mine(folder.path(), holder("mine"));
+  EXPECT_FALSE(mine.try_turn());
+  EXPECT_FALSE(mine.try_replace());
+  EXPECT_NE(mine.in_the_way_of_turn().find("pid " + std::to_string(child)), std::string::npos);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(mine.try_turn());
+  EXPECT_TRUE(mine.try_replace());
+}
+
+TEST(Lease, NamesNobodyWhoIsNotThereAnyMore) {
+  const Scratch folder;
+  Lease first(folder.path(), holder("first")), second(folder.path(), holder("second"));
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  std::array<char, 64> host{};
+  gethostname(host.data(), host.size() - 1);
+  EXPECT_TRUE(first.try_turn());
+  write_file(folder.path() / ".trainmark.turn",
+             "dead - " + std::string(host.data()) + " " + std::to_string(child) + " 0\n");
+  EXPECT_EQ(second.in_the_way_of_turn(), "a process that did not leave its name");
+}
+
+TEST(Lease, LetsEverybodyInWhereTheFileSystemHasNoLocks) {
+  const Scratch folder;
+  Lease first(folder.path(), holder("first")), second(folder.path(), holder("second"));
+  for (const int refusal : {ENOLCK, EOPNOTSUPP, ENOSYS}) {
+    system_calls().flock_fails_with = refusal;
+    EXPECT_TRUE(first.try_turn());
+    EXPECT_TRUE(second.try_turn());
+    EXPECT_TRUE(second.try_replace());
+    EXPECT_TRUE(first.try_read());
+    EXPECT_FALSE(first.works());
+    EXPECT_FALSE(second.works());
+  }
+  system_calls().flock_fails_with = 0;
+  EXPECT_TRUE(Lease(folder.path(), holder("third")).works());
+}
+
+TEST(Lease, FollowsNoLinkAndNamesAFolderThatCannotBeLocked) {
+  const Scratch folder;
+  write_file(folder.path() / "precious", "kept");
+  std::filesystem::create_symlink(folder.path() / "precious", folder.path() / ".trainmark.turn");
+  Lease lease(folder.path(), holder("t"));
+  expect_data_error([&] { (void)lease.try_turn(); }, {".trainmark.turn", "cannot be opened to lock the folder"});
+  EXPECT_EQ(contents_of(folder.path() / "precious"), "kept");
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,44 @@
+#include "unit/stage/system_calls.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace trainmark::testing {
+
+SystemCalls& system_calls() {
+  static SystemCalls calls;
+  return calls;
+}
+
+}  // namespace trainmark::testing
+
+namespace {
+trainmark::testing::SystemCalls& calls() { return trainmark::testing::system_calls(); }
+int failure(int number) {
+  errno = number;
+  return -1;
+}
+}  // namespace
+
+// NOLINTBEGIN(bugprone-reserved-identifier): the names that the linker looks for
+extern "C" {
+int __real_fsync(int descriptor);
+int __real_rename(const char* from, const char* to);
+int __real_flock(int descriptor, int operation);
+
+int __wrap_fsync(int descriptor) {
+  struct stat info {};
+  fstat(descriptor, &info);
+  calls().made.emplace_back(S_ISDIR(info.st_mode) ? "fsync folder" : "fsync file");
+  return calls().fsync_fails_with != 0 ? failure(calls().fsync_fails_with) : __real_fsync(descriptor);
+}
+int __wrap_rename(const char* from, const char* to) {
+  calls().made.emplace_back("rename");
+  return __real_rename(from, to);
+}
+int __wrap_flock(int descriptor, int operation) {
+  return calls().flock_fails_with != 0 ? failure(calls().flock_fails_with) : __real_flock(descriptor, operation);
+}
+}
+// NOLINTEND(bugprone-reserved-identifier)

@@ -1,0 +1,17 @@
+// The system calls that a copy's durability and a lock rest on, as the linker puts them in (--wrap): counted in their
+// order, and made to fail.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trainmark::testing {
+
+struct SystemCalls {
+  std::vector<std::string> made;  ///< "fsync file", "fsync folder", "rename"
+  int flock_fails_with = 0;       ///< errno; 0: it works
+  int fsync_fails_with = 0;
+};
+SystemCalls& system_calls();
+
+}  // namespace trainmark::testing
