@@ -20,13 +20,15 @@ std::shared_ptr<const Descriptor> DescriptorCache::find(std::size_t number) {
   return nullptr;
 }
 
-std::shared_ptr<const Descriptor> DescriptorCache::get(std::size_t number, const std::filesystem::path& path) {
+std::shared_ptr<const Descriptor> DescriptorCache::get(std::size_t number, const std::filesystem::path& path,
+                                                       const std::function<void(int descriptor)>& inspect) {
   {
     const std::lock_guard lock(mutex_);
     if (auto found = find(number)) return found;
   }
   // Opened without the lock: on a parallel file system this takes a round trip.
   auto opened = std::make_shared<const Descriptor>(open_to_read(path));
+  if (inspect) inspect(opened->get());
   const std::lock_guard lock(mutex_);
   if (auto found = find(number)) return found;
   if (entries_.size() >= capacity_) drop_oldest();

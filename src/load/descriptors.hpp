@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -24,7 +25,9 @@ using Descriptor = Handle<DescriptorTraits>;
 class DescriptorCache {
  public:
   explicit DescriptorCache(std::size_t capacity) : capacity_(capacity) {}
-  [[nodiscard]] std::shared_ptr<const Descriptor> get(std::size_t number, const std::filesystem::path& path);
+  /// `inspect` sees the descriptor of a file that had to be opened, before anybody reads through it; it may raise.
+  [[nodiscard]] std::shared_ptr<const Descriptor> get(std::size_t number, const std::filesystem::path& path,
+                                                      const std::function<void(int descriptor)>& inspect = {});
 
  private:
   struct Entry {

@@ -1,5 +1,6 @@
 // Samples of a folder of HDF5 files. A file's header is read when its first sample is asked for, then never again.
 #include <fmt/core.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -30,6 +31,8 @@ class Hdf5Source final : public SampleSource {
       files_.push_back(std::make_unique<File>());
       files_.back()->path = root_ / entry.name;
       files_.back()->samples = entry.samples;
+      files_.back()->bytes = entry.bytes;
+      files_.back()->modified_ns = entry.modified_ns;
       begins_.push_back(size_);
       size_ += entry.samples;
     }
@@ -45,7 +48,10 @@ class Hdf5Source final : public SampleSource {
     File& file = *files_[number];
     const FileLayout& layout = layout_of(file);
     const std::int64_t within = index - begins_[number];
-    const auto descriptor = descriptors_.get(number, file.path);
+    const auto descriptor = descriptors_.get(number, file.path, [&](int opened) {
+      struct stat info {};
+      if (fstat(opened, &info) == 0) require_unchanged(file, info);
+    });
     const OpenFile open{file.path, descriptor->get(), within};
     read_box(open, layout.input, input_box(layout, schema_.fields[0], within), schema_.fields[0].dtype, to[0]);
     read_box(open, layout.target, target_box(layout, schema_.fields[1], within), schema_.fields[1].dtype, to[1]);
@@ -61,7 +67,9 @@ class Hdf5Source final : public SampleSource {
   struct File {
     std::filesystem::path path;
     std::int64_t samples = 0;
-    std::mutex mutex;  // not call_once: some implementations hang after an exception
+    std::int64_t bytes = 0, modified_ns = 0;  // 0: not known
+    std::atomic<std::uint64_t> inode{0};      // as first seen
+    std::mutex mutex;                         // not call_once: some implementations hang after an exception
     std::atomic<bool> known{false};
     FileLayout layout;
   };
@@ -76,7 +84,29 @@ class Hdf5Source final : public SampleSource {
     return file.layout;
   }
 
-  [[nodiscard]] FileLayout read_layout(const File& file) const {
+  /// The file whose header and bytes are read must be the one that was scanned or staged, each time that it is opened.
+  static void require_unchanged(File& file, const struct stat& info) {
+    std::uint64_t inode = 0;
+    const bool same_file = file.inode.compare_exchange_strong(inode, info.st_ino) || inode == info.st_ino;
+    const std::int64_t modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+    std::string what;
+    if (file.bytes != 0 && file.bytes != info.st_size) {
+      what = fmt::format("has {} bytes now, not {}", info.st_size, file.bytes);
+    } else if (file.modified_ns != 0 && !same_time(file.modified_ns, modified_ns)) {
+      what = "was written again";
+    } else if (!same_file) {
+      what = "is another file now";
+    } else {
+      return;
+    }
+    throw Error(ExitCode::data, Complaint{file.path.string(), what + " since the dataset was scanned or staged",
+                                          "a run must not go on with other data than it began with",
+                                          "see who changed it, then run again"});
+  }
+
+  [[nodiscard]] FileLayout read_layout(File& file) const {
+    struct stat info {};
+    if (stat(file.path.c_str(), &info) == 0) require_unchanged(file, info);
     const Hdf5Lock lock;
     const FileHandle opened = open_file(file.path);
     FileLayout layout = resolve_layout(opened.get(), file.path, format_, schema_);

@@ -18,6 +18,7 @@ ManifestEntry entry_of(std::string name, const struct ::stat& info) {
   entry.name = std::move(name);
   entry.bytes = info.st_size;
   entry.modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  entry.stamp = stamp_of(info);
   return entry;
 }
 
@@ -33,27 +34,31 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
 
 namespace {
 
-/// What a manifest beside the data says of files that did not change since. Its sample counts depend on the extent of a
-/// sample, so they are believed only if the first file's header agrees.
+/// What a manifest beside the data says; the files must be those that it lists. Its sample counts depend on the extent
+/// of a sample, so they are believed only if the first file's header agrees, and never those of a manifest of the first
+/// version, which says less of what it lists.
 class KnownCounts {
  public:
   KnownCounts(const fs::path& root, const FormatOptions& format, const DataSchema& schema)
       : root_(root), format_(format), schema_(schema), manifest_(read_manifest(root)) {}
 
+  /// Raises Error{data} where `found` is not what the manifest lists.
+  void require(const Manifest& found) const {
+    if (manifest_) require_as_listed(root_, *manifest_, found);
+  }
+
   void complete(ManifestEntry& entry) {
     const ManifestEntry* known = find(entry);
-    if (known != nullptr && agrees_) {
+    if (known != nullptr) entry.xxh3 = known->xxh3;
+    const bool counted = known != nullptr && manifest_->version > 1 && known->samples > 0 && agrees_ != Agreement::no;
+    if (counted && agrees_ == Agreement::yes) {
       entry.samples = known->samples;
-      entry.xxh3 = known->xxh3;
       return;
     }
     const FileLayout layout = resolve_layout(root_ / entry.name, format_, schema_);
     entry.samples = layout.samples;
     entry.companion = layout.companion();
-    if (known == nullptr) return;
-    entry.xxh3 = known->xxh3;
-    agrees_ = entry.samples == known->samples;
-    if (!agrees_) manifest_->entries.clear();
+    if (counted) agrees_ = entry.samples == known->samples ? Agreement::yes : Agreement::no;
   }
 
  private:
@@ -61,16 +66,16 @@ class KnownCounts {
     if (!manifest_) return nullptr;
     const auto at = std::lower_bound(manifest_->entries.begin(), manifest_->entries.end(), entry,
                                      [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-    if (at == manifest_->entries.end() || at->name != entry.name) return nullptr;
-    const bool unchanged = at->bytes == entry.bytes && at->modified_ns == entry.modified_ns && at->samples > 0;
-    return unchanged ? &*at : nullptr;
+    return at != manifest_->entries.end() && at->name == entry.name ? &*at : nullptr;
   }
+
+  enum class Agreement { unknown, yes, no };
 
   const fs::path& root_;
   const FormatOptions& format_;
   const DataSchema& schema_;
   std::optional<Manifest> manifest_;
-  bool agrees_ = false;
+  Agreement agrees_ = Agreement::unknown;
 };
 
 }  // namespace
@@ -79,6 +84,7 @@ Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const D
                       const std::function<void()>& progress) {
   Manifest manifest{data_files(root, progress)};
   KnownCounts known(root, format, schema);
+  known.require(manifest);
   for (ManifestEntry& entry : manifest.entries) {
     if (progress) progress();
     known.complete(entry);

@@ -145,9 +145,51 @@ TEST(Scan, BelievesAManifestOfFilesThatDidNotChange) {
   const Manifest manifest = scan_dataset(folder.path(), {}, small);
   EXPECT_EQ(manifest.samples(), 6);
   EXPECT_EQ(manifest.entries[2].xxh3, hash_file(folder.path() / "c.hdf5"));
-  // A file that changed since is looked at.
-  write_file(folder.path() / "b.hdf5", std::string(size, 'y'));
-  expect_data_error([&] { (void)scan_dataset(folder.path(), {}, small); }, {"b.hdf5", "is not an HDF5 file"});
+}
+
+TEST(Scan, OpensFilesOfAManifestThatIsTooOldToVouchForTheirCounts) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5"})
+    put_packed(folder.path() / name, 5, 0.25F);
+  Manifest manifest = scan_dataset(folder.path(), {}, small);
+  ASSERT_EQ(manifest.samples(), 4);
+  std::string text = "trainmark manifest 1\n";
+  for (const ManifestEntry& entry : manifest.entries) {
+    const std::string hash = hash_file(folder.path() / entry.name);
+    text += hash + "\t" + std::to_string(entry.bytes) + "\t" + (entry.name == "b.hdf5" ? "9" : "2") + "\t" +
+            std::to_string(entry.modified_ns) + "\t" + entry.name + "\n";
+  }
+  write_file(folder.path() / manifest_name, text + "end 2\n");
+  manifest = scan_dataset(folder.path(), {}, small);
+  EXPECT_EQ(manifest.entries[1].samples, 2);
+  EXPECT_EQ(manifest.entries[1].xxh3, hash_file(folder.path() / "b.hdf5")) << "hashes are of the content all the same";
+}
+
+TEST(Scan, RefusesADatasetThatIsNotWhatItsManifestLists) {
+  const Scratch folder;
+  const auto list = [&] {
+    for (const char* name : {"a.hdf5", "b.hdf5", "c.hdf5"})
+      put_packed(folder.path() / name, 5, 0.25F);
+    ASSERT_TRUE(verify_dataset(folder.path(), {}, small, true).manifest_written);
+  };
+  const auto expect_refusal = [&](const std::vector<std::string>& parts) {
+    expect_data_error([&] { (void)scan_dataset(folder.path(), {}, small); }, parts);
+  };
+  const std::string remedy = "`trainmark data verify " + folder.path().string() + " --write`";
+  list();
+  std::filesystem::remove(folder.path() / "b.hdf5");
+  expect_refusal({"trainmark.manifest", "1 of the files", "b.hdf5 is missing", remedy});
+  list();
+  put_packed(folder.path() / "bb.hdf5", 5, 0.25F);
+  expect_refusal({"1 of the files", "bb.hdf5 is not listed", remedy});
+  list();
+  std::filesystem::last_write_time(
+      folder.path() / "a.hdf5", std::filesystem::last_write_time(folder.path() / "a.hdf5") + std::chrono::seconds(1));
+  put_packed(folder.path() / "c.hdf5", 6, 0.25F);
+  std::filesystem::resize_file(folder.path() / "c.hdf5", 100);
+  expect_refusal({"2 of the files", "a.hdf5 was written at another time", "c.hdf5 has 100 bytes instead of ", remedy});
+  list();
+  EXPECT_EQ(scan_dataset(folder.path(), {}, small).entries.size(), 4U) << "what the remedy writes is accepted";
 }
 
 TEST(Scan, DoesNotBelieveAManifestMadeForAnotherExtent) {

@@ -265,7 +265,6 @@ TEST(Source, NamesAChunkThatDoesNotInflate) {
     file.put("y", {1, 4}, targets_of(1));
     file.put("x", {1, 4, 2, 6, 4}, counting(sample_elements), {.chunk = {1, 4, 2, 6, 4}, .gzip = 6});
   }
-  const Manifest manifest = scan_dataset(folder.path(), {}, small);
   std::fstream file(folder.path() / "a.hdf5", std::ios::in | std::ios::out | std::ios::binary);
   std::string content((std::istreambuf_iterator<char>(file)), {});
   const std::size_t stream = content.find("\x78\x9c");  // how zlib streams of this level begin
@@ -273,6 +272,7 @@ TEST(Source, NamesAChunkThatDoesNotInflate) {
   file.seekp(static_cast<std::streamoff>(stream));
   file << "\x11\x11\x11\x11";
   file.close();
+  const Manifest manifest = scan_dataset(folder.path(), {}, small);
   const auto source = open_hdf5(folder.path(), manifest, {}, small);
   expect_data_error([&] { (void)read_sample(*source, small, 0); }, {"a.hdf5", "dataset 'x' is damaged"});
 }
@@ -301,6 +301,34 @@ TEST(Source, ReadsMoreFilesThanItKeepsOpenFromSeveralThreads) {
   for (std::thread& reader : readers)
     reader.join();
   EXPECT_EQ(wrong, 0);
+}
+
+TEST(Source, RefusesAFileThatIsNotTheOneThatWasScanned) {
+  const Scratch folder;
+  const auto put = [&](std::int64_t number, std::int64_t files_of) {
+    File file(folder.path() / ("f" + std::to_string(1000 + number) + ".hdf5"));
+    file.put("x", {4, 2, 6, 4}, counting(sample_elements, files_of));
+    file.put("y", {4}, targets_of(1));
+  };
+  constexpr std::int64_t files = 70;  // more than are kept open
+  for (std::int64_t i = 0; i < files; ++i)
+    put(i, i);
+  const Manifest manifest = scan_dataset(folder.path(), {}, small);
+  const auto source = open_hdf5(folder.path(), manifest, {}, small);
+  const auto path_of = [&](std::size_t number) { return folder.path() / manifest.entries[number].name; };
+  put(69, 100);  // the same size at a later time, before it is read at all
+  std::filesystem::last_write_time(path_of(69), std::filesystem::last_write_time(path_of(0)) + std::chrono::seconds(3));
+  expect_data_error([&] { (void)read_sample(*source, small, 69); }, {"f1069.hdf5", "was written again since"});
+  std::filesystem::resize_file(path_of(68), std::filesystem::file_size(path_of(68)) + 1);
+  expect_data_error([&] { (void)read_sample(*source, small, 68); }, {"f1068.hdf5", "bytes now, not"});
+  for (std::int64_t i = 0; i < 68; ++i)
+    (void)read_sample(*source, small, i);
+  // The first is not open any more. Another file of its size and time takes its place.
+  const auto time = std::filesystem::last_write_time(path_of(0));
+  std::filesystem::rename(path_of(0), folder.path() / "kept");
+  put(0, 100);
+  std::filesystem::last_write_time(path_of(0), time);
+  expect_data_error([&] { (void)read_sample(*source, small, 0); }, {"f1000.hdf5", "is another file now"});
 }
 
 TEST(Source, MakesSyntheticSamplesThatStayTheSame) {
