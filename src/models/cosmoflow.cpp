@@ -96,11 +96,13 @@ Network build(GraphBuilder& builder, const CosmoflowOptions& model, const GraphO
 DataSchema data_schema(const CosmoflowOptions& model) {
   require_fitting(model);
   const std::int64_t extent = model.extent;
-  const LegalValues counts{.least = 0.0,
-                           .most = 32767.0,
-                           .positive_mean = !model.log_transform,
-                           .why = model.log_transform ? "inputs are counts, of which the network takes log(1 + count)"
-                                                      : "inputs are counts, divided by the mean of their sample"};
+  const LegalValues counts{
+      .least = 0.0,
+      .most = 32767.0,
+      .positive_mean = !model.log_transform,
+      .why = model.log_transform ? "inputs are counts, of which the network takes log(1 + count)"
+                                 : "inputs are counts; where /model/log_transform is false, each is divided by the "
+                                   "mean of its sample"};
   // Beyond the network's bound nothing can be learnt; it usually means that the unscaled parameters were named.
   const LegalValues scaled{.least = -output_scale,
                            .most = output_scale,

@@ -19,6 +19,19 @@ class Endings(EndToEnd):
         self.assertEqual(keys.count("epoch_start"), keys.count("epoch_stop"))
         self.assertEqual(list(run.folder.glob(".trainmark-*")), [])
 
+    def test_a_loss_that_is_no_number_ends_the_run(self):
+        far_too_high = {"base_rate": 1e30, "peak_rate": 1e30}
+        for ranks, until in ((0, "steps"), (2, "target")):
+            run = self.run_small(name=f"ranks{ranks}", expect=6, ranks=ranks, schedule=far_too_high,
+                                 train={"until": until, "steps": 50, "epochs": 50})
+            self.assertIn("step 2 (epoch 1): the loss is nan", run.output)
+            self.assertEqual(run.table("steps.csv")[-1]["loss"], "nan")
+            self.assertEqual(run.json()["status"], "diverged")
+
+    def test_a_metric_that_is_no_number_ends_the_run(self):
+        run = self.run_small(expect=6, schedule={"base_rate": 1e30, "peak_rate": 1e30}, train={"global_batch": 64})
+        self.assertIn("evaluation of epoch 1: eval_error is nan", run.output)
+
     def test_a_killed_rank_takes_the_others_along(self):
         process = self.start_small(2)
         os.kill(self.rank_pids(process)[1], signal.SIGKILL)
