@@ -117,12 +117,13 @@ void add_launch_options(CLI::App& command, LaunchFlags& flags) {
 
 int with_world(Process& process, const LaunchFlags& flags, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
+  const Launch launch;
   const World world(process.argc, process.argv);
   interrupts.watch_faults();
   if (!flags.alone) {
-    const std::string complaint = launch_mismatch(world.all().size(), world.library_version());
+    const std::string complaint = launch.mismatch(world.all().size(), world.library_version());
     if (!complaint.empty()) {
-      if (launcher_rank() == 0) print_error(complaint);  // the others are in worlds of their own, and know the same
+      if (launch.rank() == 0) print_error(complaint);  // the others are in worlds of their own, and know the same
       return to_int(ExitCode::environment);
     }
   }

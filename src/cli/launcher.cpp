@@ -98,14 +98,19 @@ int launcher_rank() {
   return 0;
 }
 
-std::string launch_mismatch(int ranks, std::string_view mpi) {
+Launch::Launch() : rank_(launcher_rank()), heterogeneous_(environment_variable("SLURM_HET_SIZE").has_value()) {
+  for (const Launcher& launcher : launchers)
+    sizes_.push_back(number(launcher.size));
+}
+
+std::string Launch::mismatch(int ranks, std::string_view mpi) const {
   std::vector<Told> told;
-  for (const Launcher& launcher : launchers) {
-    if (const auto size = number(launcher.size); size.value_or(0) > 0) told.push_back({&launcher, *size});
+  for (std::size_t at = 0; at < launchers.size(); ++at) {
+    if (sizes_[at].value_or(0) > 0) told.push_back({&launchers[at], *sizes_[at]});
   }
   // MPI has found company, and so its launcher. Of others' variables some may be left over from an outer job, and a
   // step of a heterogeneous job counts its own part only.
-  if (ranks > 1 && (told.empty() || environment_variable("SLURM_HET_SIZE") ||
+  if (ranks > 1 && (told.empty() || heterogeneous_ ||
                     std::ranges::any_of(told, [ranks](const Told& each) { return each.size == ranks; })))
     return {};
   const auto own = std::ranges::find_if(told, [mpi](const Told& each) {

@@ -1,8 +1,10 @@
 // What launchers tell the processes that they start, and whether MPI came to the same.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trainmark::cli {
 
@@ -11,8 +13,19 @@ namespace trainmark::cli {
 [[nodiscard]] std::string job_id();
 /// This process's rank as the launcher tells it before MPI is up; 0 where it does not.
 [[nodiscard]] int launcher_rank();
-/// The complaint where a launcher started another number of processes than the `ranks` that MPI found; else empty.
-/// `mpi` is MPI's own version text: its own launcher is believed before others, whose variables may be left over.
-[[nodiscard]] std::string launch_mismatch(int ranks, std::string_view mpi);
+/// What launchers have told this process. To be made before MPI starts, which sets some of these variables itself.
+class Launch {
+ public:
+  Launch();
+  [[nodiscard]] int rank() const noexcept { return rank_; }
+  /// The complaint where a launcher started another number of processes than the `ranks` that MPI found; else empty.
+  /// `mpi` is MPI's own version text: its own launcher is believed before others, whose variables may be left over.
+  [[nodiscard]] std::string mismatch(int ranks, std::string_view mpi) const;
+
+ private:
+  int rank_;
+  std::vector<std::optional<int>> sizes_;  ///< by line of the table of launchers
+  bool heterogeneous_;                     ///< Slurm: a step of several parts, each with a count of its own
+};
 
 }  // namespace trainmark::cli

@@ -140,8 +140,9 @@ class Launches(unittest.TestCase):
             with self.subTest(env):
                 done = self.smoke(env=env)
                 self.assertEqual((done.returncode, done.stdout), (4, ""), done.stderr)
-                for words in ("found 1 in this one's world", "srun --mpi=pmix", "srun --mpi=list", "mpirun", "--alone"):
+                for words in ("found 1 in this one's world", "srun --mpi=pmix", "srun --mpi=list", "--alone"):
                     self.assertEqual(done.stderr.count(words), 1, done.stderr)
+                self.assertIn("mpirun", done.stderr)
         self.assertIn("srun started 2 processes (SLURM_STEP_NUM_TASKS=2)", self.smoke(env=alone[0]).stderr)
 
     def test_every_command_of_several_ranks_asks_whether_mpi_found_them(self):
@@ -285,7 +286,7 @@ class Launches(unittest.TestCase):
                 limited = [*launcher, "bash", "-c", 'ulimit -v 3000000; exec "$@"', "bash"]
                 done = self.smoke("--set", "backend.threads=2000", "--set", f"results.folder={results}", launcher=limited)
                 self.assertEqual(done.returncode, 4, done.stderr)
-                self.assertRegex(done.stderr, r"cannot start thread \d+ of 20\d\d: .* \(ulimit -v 3000000.*lower /backend/threads")
+                self.assertRegex(done.stderr, r"cannot start thread \d+ of 20\d\d: .* \(.*ulimit -v 3000000.*lower /backend/threads")
                 self.assertEqual(done.stderr.count("cannot start thread"), 1, done.stderr)
                 self.assertFalse(results.exists())
 
