@@ -89,8 +89,7 @@ FileHandle open_file(const std::filesystem::path& path) {
                                           bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
                                           "remove it from the folder, or copy or generate it again"});
   }
-  const PropertyHandle access = without_locks();  // to close it clears the error stack
-  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
+  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, without_locks().get()));
   if (!file) throw Error(ExitCode::data, verdict(path, "cannot be opened"));
   return file;
 }

@@ -31,7 +31,12 @@ template <herr_t (*Close)(hid_t)>
 struct HidTraits {
   using type = hid_t;
   static type null() noexcept { return H5I_INVALID_HID; }
-  static void release(type raw) noexcept { Close(raw); }
+  /// Keeps the library's error stack, which every call clears: handles are closed on the way to the message.
+  static void release(type raw) noexcept {
+    const hid_t errors = H5Eget_current_stack();
+    Close(raw);
+    if (errors >= 0) H5Eset_current_stack(errors);
+  }
 };
 using FileHandle = Handle<HidTraits<H5Fclose>>;
 using DatasetHandle = Handle<HidTraits<H5Dclose>>;

@@ -297,6 +297,37 @@ TEST(Storage, ReadsMoreFilesThanTheProcessMayOpen) {
   EXPECT_EQ(right, files) << said;
 }
 
+TEST(Storage, SaysHowManyFilesAProcessMayOpenWhereItMayOpenNoMore) {
+  const Scratch folder;
+  { File file(folder.path() / "a.hdf5"); }
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{3, before.rlim_max};  // the standard streams have them
+  setrlimit(RLIMIT_NOFILE, &none);
+  std::string said;
+  try {
+    (void)input_of(folder.path() / "a.hdf5");
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_NE(said.find("a.hdf5: cannot be opened: Too many open files (this process may have 3 files open"),
+            std::string::npos)
+      << said;
+}
+
+TEST(Verdict, OutlivesTheClosingOfHandles) {
+  const Hdf5Lock lock;
+  std::vector<std::string> frames;
+  {
+    const PropertyHandle closed_on_the_way(H5Pcreate(H5P_FILE_ACCESS));
+    EXPECT_LT(H5Fopen("/nowhere/at-all.h5", H5F_ACC_RDONLY, closed_on_the_way.get()), 0);
+  }
+  frames = error_frames();
+  ASSERT_FALSE(frames.empty());
+  EXPECT_NE(frames.front().find("errno = 2"), std::string::npos) << frames.front();
+}
+
 std::string verdict_of(const std::string& frame) {
   return to_string(verdict("f.h5", "cannot be opened", {"innermost", frame, "unable to open file"}));
 }
