@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <string_view>
 
 namespace trainmark {
 namespace {
@@ -120,7 +121,7 @@ class Search {
       const FileHandle same(H5Iget_file_id(dataset));
       return visit_opened(same.get(), source, from.get(), points, path, depth);
     }
-    const fs::path there = locate(dataset, file, name, path);
+    const fs::path there = locate(dataset, file, name, path).lexically_normal();
     if (there != last_path_ || !last_) {
       last_ = open_file(there);
       last_path_ = there;
@@ -242,7 +243,13 @@ Home home_of(hid_t file, hid_t dataset, const std::string& name, const fs::path&
     search.because(fmt::format("a link leads to another file ({})", holder.lexically_normal().string()));
     search.add(holder);
   }
-  search.visit(dataset, name, holder, 0);
+  try {
+    search.visit(dataset, name, holder, 0);
+  } catch (const Error& error) {
+    if (std::string_view(error.what()).starts_with(path.string() + ":")) throw;
+    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("dataset '{}' is made of other files", name), "",
+                                          fmt::format("one of them cannot be used: {}", error.what())});
+  }
   return home;
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "load/layout.hpp"
 #include "load/scan.hpp"
@@ -26,8 +25,7 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
   struct stat info {};
   const fs::path path = root / name;
   if (stat(path.c_str(), &info) != 0) {
-    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("cannot be examined: {}", std::strerror(errno)),
-                                          "", "check the file system"});
+    throw Error(ExitCode::data, system_complaint(path.string(), "cannot be examined", errno));
   }
   return entry_of(name, info);
 }

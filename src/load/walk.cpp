@@ -100,9 +100,9 @@ class Walk {
     struct stat info {};
     const int error = stat(root_.c_str(), &info) == 0 ? 0 : errno;
     if (error == 0 && S_ISDIR(info.st_mode)) return info;
-    const std::string what = error == 0        ? "is not a folder"
-                             : error == ENOENT ? "the folder does not exist"
-                                               : fmt::format("cannot be examined: {}", std::strerror(error));
+    if (error != 0 && error != ENOENT)
+      throw Error(ExitCode::data, system_complaint(root_.string(), "cannot be examined", error));
+    const std::string what = error == 0 ? "is not a folder" : "the folder does not exist";
     throw Error(ExitCode::data,
                 Complaint{root_.string(), what, "a dataset is a folder of HDF5 files",
                           "check data.train and data.validation, or make one with `trainmark data generate`"});
