@@ -62,7 +62,7 @@ TEST(Utf8, LogsHoldNothingElse) {
   const std::string line = to_line(event);
   EXPECT_EQ(utf8_prefix(line), line.size());
   EXPECT_NE(line.find("\"caf\ufffd\""), std::string::npos) << line;
-  EXPECT_EQ(read_log(line).size(), 1U);
+  EXPECT_EQ(read_log(line).records.size(), 1U);
 }
 
 }  // namespace
