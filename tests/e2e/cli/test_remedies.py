@@ -11,17 +11,17 @@ from program import ROOT, call, command_tree
 
 # Options of other programs, which a text must name along with them.
 OTHERS = {
-    "mpirun": {"--allow-run-as-root", "--oversubscribe", "--bind-to", "--map-by", "--report-bindings"},
+    "mpirun": {"--allow-run-as-root", "--oversubscribe", "--bind-to", "--map-by", "--report-bindings", "--tag-output"},
     "srun": {"--mpi", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--cpu-bind", "--exclusive", "--kill-on-bad-exit"},
-    "valgrind": {"--trace-children"},
+    "valgrind": {"--trace-children"}, "h5repack": {"--low", "--high"}, "h5clear": {"--status"}, "h5copy": {"--flag"},
     "sbatch": {"--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--signal", "--exclusive"},
     "cmake": {"--preset", "--build", "--install", "--prefix", "--target"},
     "ctest": {"--preset", "--repeat"}, "nsys": {"--capture-range"}, "compliance_checker": {"--usage", "--ruleset", "--werror", "--log_output"},
     "batch system": {"--gpus", "--gpus-per-task"}, "job's memory limit": {"--mem"}, "official checker": {"--werror"},
 }
 RULE_FILES = re.compile(r"/(common|closed_|open_)")  # of the official checker
-# First folders of absolute paths: everything else that begins with a slash is a config key.
-FOLDERS = {"proc", "dev", "sys", "tmp", "etc", "usr", "opt", "scratch", "home", "local", "lib", "bin", "mnt", "var", "run", "big", "fast", "nvme"}
+# First folders of absolute paths, in file systems or HDF5 files: everything else that begins with a slash is a config key.
+FOLDERS = {"proc", "dev", "sys", "tmp", "etc", "usr", "opt", "scratch", "home", "local", "lib", "bin", "mnt", "var", "run", "big", "fast", "nvme", "nothing"}
 
 
 @functools.cache
