@@ -16,7 +16,7 @@ Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31,
              "format": {"layout": "packed", "input": "c", "target": "d"}},
-    "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5},
+    "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8},
