@@ -14,6 +14,7 @@ import h5py
 import numpy
 
 import forms
+import forms_elsewhere  # noqa: F401  adds its forms
 from harness import BINARY, ROOT
 
 
