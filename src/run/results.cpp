@@ -114,20 +114,27 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   if (!writes_) return;
   const std::unique_lock lock(mutex_, std::chrono::milliseconds(200));
   if (!lock || concluded_) return;
-  concluded_ = record.status != "running";
+  RunRecord whole = record;
+  if (whole.labels.empty()) {  // whoever ends a run from outside knows how it ended, and no more
+    whole.labels = known_.labels;
+    whole.texts = known_.texts;
+    whole.figures = known_.figures;
+  }
   Json document = {{"name", name_},
                    {"workload", workload_},
-                   {"exit_code", record.status == "running" ? Json() : Json(static_cast<int>(record.code))},
-                   {"status", record.status},
-                   {"labels", record.labels}};
-  if (!record.message.empty()) document["message"] = record.message;
+                   {"exit_code", whole.status == "running" ? Json() : Json(static_cast<int>(whole.code))},
+                   {"status", whole.status},
+                   {"labels", whole.labels}};
+  if (!whole.message.empty()) document["message"] = whole.message;
   if (!job_.empty()) document["job"] = job_;
   document["command_line"] = command_line_;
-  document["texts"] = record.texts;
+  document["texts"] = whole.texts;
   document["figures"] = Json::object();
-  for (const auto& [name, figure] : record.figures)
+  for (const auto& [name, figure] : whole.figures)
     document["figures"][name] = std::visit([](auto value) { return Json(value); }, figure);
   write_atomically(folder_ / "run.json", json_text(document, 2) + "\n", hurry);
+  concluded_ = whole.status != "running";  // only now: what could not be written may be tried again
+  known_ = std::move(whole);
 }
 
 namespace {

@@ -55,6 +55,7 @@ class Results {
   std::string name_, workload_, job_, command_line_;
   bool writes_ = false;
   bool concluded_ = false;
+  RunRecord known_;  // as written last
   std::timed_mutex mutex_;
   CsvFile epochs_, steps_;
 };

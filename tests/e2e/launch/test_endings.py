@@ -18,6 +18,9 @@ class Endings(EndToEnd):
         keys = run.keys()
         self.assertEqual(keys.count("epoch_start"), keys.count("epoch_stop"))
         self.assertEqual(list(run.folder.glob(".trainmark-*")), [])
+        # Whoever ends a run from outside must not take away what it is.
+        self.assertIn("generated data: not an MLPerf result", run.json()["labels"])
+        self.assertEqual(run.json()["figures"]["seed"], 11)
 
     def test_a_loss_that_is_no_number_ends_the_run(self):
         far_too_high = {"base_rate": 1e30, "peak_rate": 1e30}
