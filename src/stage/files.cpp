@@ -57,9 +57,12 @@ std::uint64_t stamp_of(const struct stat& info) noexcept {
 }
 
 bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept {
-  if (one_ns == other_ns) return true;
-  const bool whole = one_ns % second_ns == 0 || other_ns % second_ns == 0;
-  return whole && one_ns / second_ns == other_ns / second_ns;
+  // What file systems keep of a time, the finest first: 1 ns, 100 ns, 1 us, 1 ms, 10 ms, whole seconds.
+  constexpr std::array<std::int64_t, 6> kept_ns = {1, 100, 1'000, 1'000'000, 10'000'000, second_ns};
+  return std::ranges::any_of(kept_ns, [&](std::int64_t unit) {
+    const bool cut = one_ns % unit == 0 || other_ns % unit == 0;
+    return cut && one_ns / unit == other_ns / unit;
+  });
 }
 
 void SourceTraits::release(type raw) noexcept { close(raw); }

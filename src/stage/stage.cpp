@@ -152,11 +152,13 @@ void Stager::recall_earlier_runs() {
 bool Stager::reusable(const ManifestEntry& entry) const {
   const fs::path path = target_ / entry.name;
   const std::optional<FileFacts> there = facts_of(path);
-  if (!options_.reuse || !there || there->bytes != entry.bytes) return false;
+  // Readers expect the source's time: a file whose time was lost is as good as replaced, whatever its content.
+  if (!options_.reuse || !there || there->bytes != entry.bytes || !same_time(there->modified_ns, entry.modified_ns))
+    return false;
   const ManifestEntry* before = find_entry(staged_before_, entry.name);
   const bool same_file = before != nullptr && before->bytes == entry.bytes &&
                          before->modified_ns == entry.modified_ns && before->stamp == entry.stamp && entry.stamp != 0;
-  if (!options_.verify) return same_file && same_time(there->modified_ns, entry.modified_ns);
+  if (!options_.verify) return same_file;
   const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
   return !known.empty() && hash_file(path, progress_) == known;
 }

@@ -94,6 +94,14 @@ TEST_F(Staging, MendsAFileThatWasCorruptedInTheTarget) {
   expect_complete();
 }
 
+TEST_F(Staging, CopiesAgainWhatLostTheSourcesTimeSinceReadersExpectIt) {
+  (void)run();
+  scan();
+  on_one_rank([&] { fs::last_write_time(target(3), fs::last_write_time(target(3)) - std::chrono::seconds(100)); });
+  EXPECT_EQ(run().nodes[0].files_copied, 1);
+  expect_complete();
+}
+
 TEST_F(Staging, MendsWhatHasAnotherSizeWithoutHashing) {
   options_.verify = false;
   (void)run();

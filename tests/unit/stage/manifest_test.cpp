@@ -124,6 +124,9 @@ TEST(Manifest, TakesTimesForTheSameThatAFileSystemOfWholeSecondsMadeSo) {
   EXPECT_TRUE(same_time(7 * second + 5, 7 * second + 5));
   EXPECT_TRUE(same_time(7 * second + 5, 7 * second));
   EXPECT_TRUE(same_time(7 * second, 7 * second + 999'999'999));
+  for (const std::int64_t kept : {123'456'700, 123'456'000, 123'000'000, 120'000'000})
+    EXPECT_TRUE(same_time(7 * second + 123'456'789, 7 * second + kept)) << kept;
+  EXPECT_FALSE(same_time(7 * second + 123'456'789, 7 * second + 123'000'001));
   EXPECT_FALSE(same_time(7 * second + 5, 7 * second + 6));
   EXPECT_FALSE(same_time(7 * second, 8 * second));
   EXPECT_FALSE(same_time(7 * second + 5, 8 * second));
