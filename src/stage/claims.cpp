@@ -130,7 +130,10 @@ void Claims::until_free(const std::vector<Claim>& claims, const Attempt& attempt
     if (waiting_since_ >= 0.0 && world_.all().rank() == 0 && clock_.seconds() - waiting_since_ >= wait_seconds_)
       sums[1] = 1;
     world_.all().sum(sums);
-    if (sums[0] == 0) return;
+    if (sums[0] == 0) {
+      waiting_since_ = -1.0;  // what this run does until the next obstacle is no waiting
+      return;
+    }
     give_back();
     const bool first = waiting_since_ < 0.0;
     if (first) waiting_since_ = clock_.seconds();
