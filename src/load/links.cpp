@@ -19,21 +19,21 @@ void for_each_prefix(const std::string& name, Visit&& visit) {
   }
 }
 
-std::string behind_external(const std::string& target, const std::string& object, const fs::path& path) {
+std::string blame(hid_t file, const std::string& name, const fs::path& path, int depth);
+
+std::string behind_external(const std::string& target, const std::string& object, const fs::path& path, int depth) {
   const fs::path there = (path.parent_path() / target).lexically_normal();  // an absolute target replaces the folder
   std::error_code status;
   if (!fs::exists(there, status)) return fmt::format(", which is not there (looked for at {})", there.string());
   try {
     const FileHandle opened = open_file(there);
     if (!link_exists(opened.get(), object)) return ", which has nothing of that name";
-    const std::string next = broken_link(opened.get(), object, there);
+    const std::string next = blame(opened.get(), object, there, depth + 1);
     return next.empty() ? "" : fmt::format(", where {}", next);
   } catch (const Error& error) {
     return fmt::format(", which cannot be used: {}", error.what());
   }
 }
-
-std::string blame(hid_t file, const std::string& name, const fs::path& path, int depth);
 
 std::string behind_soft(hid_t file, const std::string& prefix, const std::string& value, const fs::path& path,
                         int depth) {
@@ -57,7 +57,7 @@ std::string describe_link(hid_t file, const std::string& prefix, const fs::path&
   unsigned flags = 0;
   if (H5Lunpack_elink_val(value.data(), info.u.val_size, &flags, &target, &object) < 0) return "";
   return fmt::format("'{}' is an external link to '{}' in '{}'{}", prefix, object, target,
-                     behind_external(target, object, path));
+                     behind_external(target, object, path, depth));
 }
 
 std::string blame(hid_t file, const std::string& name, const fs::path& path, int depth) {

@@ -173,6 +173,14 @@ def external_link_to_no_file(folder):
 
 
 @form
+def external_link_circle(folder):
+    (folder / "store").mkdir()
+    for path, other in (("one.hdf5", "store/other.part"), ("store/other.part", "../one.hdf5")):
+        with h5py.File(folder / path, "w") as file:
+            file["x"], file["y"] = h5py.ExternalLink(other, "/x"), Y
+
+
+@form
 def external_link_to_no_dataset(folder):
     plain(folder / "store" / "labels.part", z=Y)
     with h5py.File(folder / "one.hdf5", "w") as file:

@@ -61,18 +61,19 @@ class Forms(unittest.TestCase):
             "results": {"folder": str(self.scratch / "results")}, **more}))
         return path
 
+    def folder_of(self, name) -> pathlib.Path:
+        folder = self.scratch / name
+        return folder if folder.exists() else forms.write(name, folder)
+
     def loss(self, name) -> str:
         """What a run prints of an epoch: it depends on the place of every value."""
         if name not in self.losses:
-            folder = self.scratch / name
-            if not folder.exists():
-                forms.write(name, folder)
-            found = re.search(r"loss \S+ +eval_error \S+", self.call("run", self.config(folder)))
+            found = re.search(r"loss \S+ +eval_error \S+", self.call("run", self.config(self.folder_of(name))))
             self.losses[name] = found.group(0)
         return self.losses[name]
 
     def read(self, name, reason):
-        folder = forms.write(name, self.scratch / name)
+        folder = self.folder_of(name)
         seen = json.loads(self.call("data", "inspect", folder / "one.hdf5", "--json"))
         x = forms.X.astype(float)
         self.assertEqual((seen["samples"], seen["minimum"], seen["maximum"]), (forms.SAMPLES, x.min(), x.max()))
