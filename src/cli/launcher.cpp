@@ -21,6 +21,7 @@ struct Launcher {
   const char* size;
   const char* job;
   const char* library;  ///< what its own MPI calls itself (MPI_Get_library_version)
+  bool of_a_node = false;  ///< `size` counts one node's processes only
 };
 // mpirun before what it may run in: below `sbatch` and `srun`, SLURM_PROCID and SLURM_STEP_NUM_TASKS are its daemons'.
 // Not SLURM_NTASKS, which a batch script has without srun.
@@ -36,9 +37,9 @@ constexpr std::array launchers = {
     Launcher{"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", nullptr},
     Launcher{"PBS", nullptr, nullptr, "PBS_JOBID", nullptr},
     Launcher{"LSF", nullptr, nullptr, "LSB_JOBID", nullptr},
-    // Of one node: enough to know that there are others.
-    Launcher{"Hydra", nullptr, "MPI_LOCALNRANKS", nullptr, nullptr},
-    Launcher{"Cray's PALS", nullptr, "PALS_LOCAL_SIZE", nullptr, nullptr},
+    // Enough for a process that MPI left alone to know that there are others.
+    Launcher{"Hydra", nullptr, "MPI_LOCALNRANKS", nullptr, nullptr, true},
+    Launcher{"Cray's PALS", nullptr, "PALS_LOCAL_SIZE", nullptr, nullptr, true},
 };
 
 std::optional<int> number(const char* variable) {
@@ -106,7 +107,8 @@ Launch::Launch() : rank_(launcher_rank()), heterogeneous_(environment_variable("
 std::string Launch::mismatch(int ranks, std::string_view mpi) const {
   std::vector<Told> told;
   for (std::size_t at = 0; at < launchers.size(); ++at) {
-    if (sizes_[at].value_or(0) > 0) told.push_back({&launchers[at], *sizes_[at]});
+    const bool counts = ranks == 1 || !launchers[at].of_a_node;
+    if (counts && sizes_[at].value_or(0) > 0) told.push_back({&launchers[at], *sizes_[at]});
   }
   // MPI has found company, and so its launcher. Of others' variables some may be left over from an outer job, and a
   // step of a heterogeneous job counts its own part only.
