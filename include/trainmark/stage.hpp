@@ -137,6 +137,9 @@ struct Staged {
   std::shared_ptr<const void> lease{};
 };
 
+/// Whether runs stage to this folder, or once did: others may then find it half-filled.
+[[nodiscard]] bool is_staging_target(const std::filesystem::path& folder);
+
 /// What stage() tells its caller, and what it tells others of it.
 struct StageContext {
   /// Called now and then with the bytes handled since the last call, with 0 on a rank that waits for others who all go

@@ -28,6 +28,7 @@ Split find_split(const World& world, const std::string& name, const std::string&
   });
   text = world.all().broadcast(std::move(text));
   agree_on(world.all(), [&] { split.manifest = parse_manifest(text, split.source); });
+  split.files = split.manifest.entries.size();
   return split;
 }
 
@@ -76,6 +77,25 @@ std::vector<Range> ids_of(const std::vector<std::size_t>& part, const std::vecto
   return ids;
 }
 
+/// A source may be another run's target. It is held only since staging began: what was scanned before that may have
+/// been a part of what is there by now. (A file that was replaced is noticed when it is opened.)
+void require_as_scanned(const World& world, const RunOptions& options, const Dataset& dataset,
+                        const std::function<void()>& alive) {
+  agree_on(world.all(), [&] {
+    if (world.all().rank() != 0) return;
+    for (const Split* split : {&dataset.train, &dataset.validation}) {
+      if (!is_staging_target(split->source)) continue;
+      const std::size_t now = scan_dataset(split->source, options.data.format, dataset.schema, alive).entries.size();
+      if (now == split->files) continue;
+      throw Error(ExitCode::data,
+                  Complaint{split->source.string(),
+                            fmt::format("had {} files when it was scanned and has {} now", split->files, now),
+                            "another run stages to it: this one would have trained on a part of the dataset",
+                            "run again when that staging is complete"});
+    }
+  });
+}
+
 }  // namespace
 
 Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive) {
@@ -117,6 +137,7 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
     const std::array<StagingSet, 2> sets = {staging_set(dataset.train, options),
                                             staging_set(dataset.validation, options)};
     std::vector<Staged> staged = stage(world, sets, options.stage, context);
+    require_as_scanned(world, options, dataset, [&] { watchdog.beat(); });
     return {std::move(staged[0]), std::move(staged[1])};
   };
   if (options.stage.strategy == "none") return bring();

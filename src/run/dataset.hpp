@@ -17,6 +17,7 @@ struct Split {
   std::string name;  ///< "train", "validation"
   std::filesystem::path source;
   std::int64_t samples = 0;  ///< that the run uses: the first of the sorted files
+  std::size_t files = 0;     ///< that are there
   Manifest manifest;         ///< of the files that hold them
   StagingPlan plan;
 };

@@ -99,6 +99,8 @@ bool Lease::is_kept_in(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / files_name, status);
 }
 
+bool is_staging_target(const std::filesystem::path& folder) { return Lease::is_kept_in(folder); }
+
 Lease::Lease(const std::filesystem::path& folder, Holder self)
     : self_(std::move(self)), turn_(folder / turn_name), files_(folder / files_name) {}
 

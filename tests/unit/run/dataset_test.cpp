@@ -1,6 +1,8 @@
 // One rank reads what a dataset holds; all come to know the same, and hear meanwhile that it goes on.
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "run/dataset.hpp"
 #include "support/mpi_main.hpp"
 #include "unit/load/make_hdf5.hpp"
@@ -63,6 +65,23 @@ TEST_F(FindDataset, KeepsTheFilesThatHoldTheSamplesAskedFor) {
   EXPECT_EQ(found.train.samples, 3);
   EXPECT_EQ(found.train.manifest.entries.size(), 1U);
   EXPECT_EQ(found.facts.train_samples, 4);
+}
+
+TEST_F(FindDataset, EndsWhereASourceThatIsStagedToHasGrownSinceItWasScanned) {
+  if (all().rank() == 0) {
+    std::filesystem::remove(root_ / "train" / manifest_name);
+    std::ofstream(root_ / "train" / ".trainmark.lock").flush();
+  }
+  all().barrier();
+  const Dataset found = find_dataset(test_world(), options_, [] {});
+  Timeline timeline({});
+  Watchdog watchdog([](const std::string&) {});
+  const auto bring = [&] { return stage_dataset(test_world(), options_, found, timeline, watchdog); };
+  EXPECT_EQ(bring().train.root, root_ / "train");
+  all().barrier();
+  if (all().rank() == 0) put(root_ / "train" / "later.h5", 1);
+  all().barrier();
+  testing::expect_data_error([&] { (void)bring(); }, {"train: had 2 files when it was scanned and has 3 now"});
 }
 
 TEST_F(FindDataset, EndsOnEveryRankWhereANameCannotBeTold) {
