@@ -26,7 +26,24 @@ std::vector<std::string> node_hosts(const World& world) {
   return hosts;
 }
 
-/// All ranks learn all hashes. Nodes that copied the same file must have read the same content.
+void merge_hashes(Manifest& manifest, const std::vector<std::string>& told, const std::filesystem::path& source) {
+  for (const std::string& part : told) {
+    std::istringstream lines(part);
+    std::size_t index = 0;
+    for (std::string hash; lines >> index >> hash;) {
+      ManifestEntry& entry = manifest.entries.at(index);
+      if (entry.xxh3.empty()) entry.xxh3 = hash;
+      if (entry.xxh3 == hash) continue;
+      throw Error(ExitCode::data,
+                  Complaint{(source / entry.name).string(),
+                            fmt::format("nodes read different contents: XXH3 {} and {}", entry.xxh3, hash),
+                            "it changed while it was copied, or a node's memory or network fails",
+                            "run again; if it repeats, stage on each node alone to find the bad one"});
+    }
+  }
+}
+
+/// All ranks learn all hashes.
 void Stager::share_hashes() {
   std::string text;
   for (const std::size_t index : hashed_)
@@ -34,20 +51,7 @@ void Stager::share_hashes() {
   const std::vector<std::string> all = world_.all().gather(text);
   std::string merged;
   agree_on(world_.all(), [&] {
-    for (const std::string& part : all) {
-      std::istringstream lines(part);
-      std::size_t index = 0;
-      for (std::string hash; lines >> index >> hash;) {
-        ManifestEntry& entry = manifest_.entries.at(index);
-        if (entry.xxh3.empty()) entry.xxh3 = hash;
-        if (entry.xxh3 == hash) continue;
-        throw Error(ExitCode::data,
-                    Complaint{(source_ / entry.name).string(),
-                              fmt::format("nodes read different contents: XXH3 {} and {}", entry.xxh3, hash),
-                              "it changed while it was copied, or a node's memory or network fails",
-                              "run again; if it repeats, stage on each node alone to find the bad one"});
-      }
-    }
+    merge_hashes(manifest_, all, source_);
     if (world_.all().rank() == 0) merged = to_text(manifest_);
   });
   manifest_ = parse_manifest(world_.all().broadcast(std::move(merged)), source_);

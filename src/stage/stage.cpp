@@ -156,8 +156,7 @@ bool Stager::reusable(const ManifestEntry& entry) const {
   if (!options_.reuse || !there || there->bytes != entry.bytes || !same_time(there->modified_ns, entry.modified_ns))
     return false;
   const ManifestEntry* before = find_entry(staged_before_, entry.name);
-  const bool same_file = before != nullptr && before->bytes == entry.bytes &&
-                         before->modified_ns == entry.modified_ns && before->stamp == entry.stamp && entry.stamp != 0;
+  const bool same_file = before != nullptr && before->stamp == entry.stamp && entry.stamp != 0;
   if (!options_.verify) return same_file;
   const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
   return !known.empty() && hash_file(path, progress_) == known;

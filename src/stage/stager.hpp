@@ -63,6 +63,10 @@ class Stager {
 /// they do not ask the source for the same file at the same time.
 [[nodiscard]] std::vector<std::size_t> copy_order(std::vector<std::size_t> missing, int node, int nodes);
 
+/// Adds hashes that ranks tell, "entry hash" a line. Nodes that copied the same file must have read the same content:
+/// raises Error{data} naming the file otherwise.
+void merge_hashes(Manifest& manifest, const std::vector<std::string>& told, const std::filesystem::path& source);
+
 /// Collective: every node's host name, by node index, on every rank.
 [[nodiscard]] std::vector<std::string> node_hosts(const World& world);
 

@@ -1,11 +1,13 @@
 // Two runs and one target: who waits, who is refused, and what stays as it was.
 #include <unistd.h>
 
+#include <cerrno>
 #include <ctime>
 #include <utility>
 
 #include "mpi/stage/staging.hpp"
 #include "stage/lease.hpp"
+#include "unit/stage/system_calls.hpp"
 
 namespace trainmark {
 namespace {
@@ -95,6 +97,7 @@ TEST_F(TwoRuns, TheFirstHoldsItsTargetForAsLongAsItReads) {
   other_run_begins();
   on_one_rank([&] {
     EXPECT_TRUE(other_->try_turn()) << "staging is over";
+    EXPECT_TRUE(Lease(options_.target, Holder{"third", "", "", 1, 1}).try_read()) << "it only reads now";
     EXPECT_FALSE(other_->try_replace());
     EXPECT_NE(other_->in_the_way_of_replacing().find("job job-of-this-test (pid " + std::to_string(getpid())),
               std::string::npos)
@@ -124,6 +127,16 @@ TEST_F(TwoRuns, TheSecondWaitsSaysSoAndGoesOn) {
   source_changes();
   EXPECT_EQ(run().nodes[0].files_copied, 1);
   EXPECT_TRUE(!leads() || said_.find("is read by job 4711") != std::string::npos) << said_;
+}
+
+TEST_F(TwoRuns, AreNotKeptApartWhereTheFileSystemHasNoLocksWhichIsSaidOnce) {
+  other_run_stages();
+  testing::system_calls().flock_fails_with = ENOLCK;
+  EXPECT_EQ(run().nodes[0].files_copied, 7);
+  testing::system_calls().flock_fails_with = 0;
+  const std::string warning = "warning: node " + test_world().host() + ": the file system of " + options_.target +
+                              " has no locks (flock): two runs that stage to it are not kept apart\n";
+  EXPECT_EQ(said_, leads() ? warning : "");
 }
 
 TEST_F(TwoRuns, WaitingEnds) {
@@ -157,20 +170,26 @@ TEST_F(TwoRuns, TheFirstsTargetMayBeTheSecondsSource) {
   on_one_rank([&] { EXPECT_TRUE(other_->try_replace()); });
 }
 
-TEST_F(TwoRuns, SetsOfOneRunAreHeldTogether) {
+TEST_F(TwoRuns, SetsOfOneRunAreHeldTogetherOrNotAtAll) {
   other_run_stages();
   const StagingPlan plan = plan_staging(manifest_, options_, test_world().nodes());
   const fs::path free = root_ / "free";
-  expect_data_error(
-      [&] {
-        (void)run({{manifest_, plan, source_, free}, {manifest_, plan, source_, options_.target}});
-      },
-      {"is being staged to by job 4711"});
-  EXPECT_FALSE(fs::exists(free / name_of(1)));
-  on_one_rank([&] {
+  const std::vector<StagingSet> both = {{manifest_, plan, source_, free}, {manifest_, plan, source_, options_.target}};
+  const auto expect_free = [&] {
     Lease third(free, Holder{"third", "", test_world().host(), getpid(), 1});
-    EXPECT_TRUE(third.try_turn()) << "who is refused holds nothing";
-  });
+    EXPECT_TRUE(third.try_turn()) << "who waits or is refused holds nothing";
+  };
+  expect_data_error([&] { (void)run(both); }, {"is being staged to by job 4711"});
+  EXPECT_FALSE(fs::exists(free / name_of(1)));
+  on_one_rank(expect_free);
+
+  options_.wait_seconds = 100.0;
+  context_.progress = [&](std::int64_t bytes) {
+    if (bytes != 0 || !leads() || !other_) return;
+    expect_free();
+    other_.reset();
+  };
+  EXPECT_EQ(run(both).size(), 2U);
 }
 
 }  // namespace

@@ -98,7 +98,11 @@ TEST_F(Reuse, TakesNothingOfAnotherDatasetFromTheJournalOfAKilledRun) {
 
 TEST_F(Reuse, TakesWhatHasAContentThatIsKnownFromTheSource) {
   (void)run();
-  on_one_rank([&] { fs::copy(source_, root_ / "copy", fs::copy_options::recursive); });
+  on_one_rank([&] {
+    fs::copy(source_, root_ / "copy", fs::copy_options::recursive);
+    for (int i = 0; i < 7; ++i)
+      fs::last_write_time(root_ / "copy" / name_of(i), fs::last_write_time(source_ / name_of(i)));
+  });
   source_ = root_ / "copy";
   scan();
   for (ManifestEntry& entry : manifest_.entries)
@@ -120,6 +124,42 @@ TEST_F(Reuse, TakesNothingOnTheWordOfAManifestThatNamesNoSource) {
     EXPECT_EQ(run().nodes[0].files_copied, 7) << "without a manifest";
   }
   expect_complete();
+}
+
+TEST_F(Reuse, TakesNothingWhoseSourceIsNotKnownToBeTheSame) {
+  for (const bool verify : {true, false}) {
+    options_.verify = verify;
+    for (int run_number = 0; run_number < 2; ++run_number) {
+      scan();
+      for (ManifestEntry& entry : manifest_.entries)
+        entry.stamp = 0;
+      EXPECT_EQ(run().nodes[0].files_copied, 7);
+    }
+  }
+  expect_complete();
+}
+
+TEST_F(Reuse, TakesNoFileOfAnotherTimeWithoutHashing) {
+  options_.verify = false;
+  (void)run();
+  on_one_rank([&] { fs::last_write_time(target(3), fs::last_write_time(target(3)) + std::chrono::seconds(5)); });
+  EXPECT_EQ(run().nodes[0].files_copied, 1) << "somebody wrote there";
+}
+
+TEST_F(Reuse, TakesWhatARunThatFailedHadCopied) {
+  for (const bool verify : {true, false}) {
+    options_.verify = verify;
+    options_.target = (root_ / (verify ? "verified" : "unverified")).string();
+    scan();
+    on_one_rank([&] { fs::rename(source_ / name_of(6), root_ / "away"); });
+    testing::expect_data_error([&] { (void)run(); }, {"f6", "cannot be opened"});
+    on_one_rank([&] { fs::rename(root_ / "away", source_ / name_of(6)); });
+    scan();
+    const Staged staged = run();
+    EXPECT_GE(staged.nodes[0].files_reused, 1);
+    EXPECT_EQ(staged.nodes[0].files_copied + staged.nodes[0].files_reused, 7);
+    expect_complete();
+  }
 }
 
 TEST_F(Reuse, SaysWhyAManifestOfALaterProgramIsNotBelieved) {

@@ -18,6 +18,10 @@ using testing::Staging;
 using testing::write_file;
 
 TEST_F(Staging, CopiesEverythingAndCountsIt) {
+  context_.progress = [this](std::int64_t bytes) {
+    heard_ += bytes;
+    if (bytes > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));  // so that ranks' seconds add up to more
+  };
   const Staged staged = run();
   expect_complete();
   EXPECT_EQ(staged.root, options_.target);
@@ -43,6 +47,18 @@ TEST_F(Staging, LetsRanksThatWaitHearThatOthersGoOn) {
   (void)stage(test_world(), sets, options_, context_);
   // One at the end of each of the two long phases; where others copied, at least one more.
   EXPECT_GE(signs, leads() ? 2 : 3);
+}
+
+TEST_F(Staging, SharesWorkByItsBytes) {
+  on_one_rank([&] { write_file(source_ / "e", std::string(9 << 20, 'x')); });
+  manifest_.entries.insert(manifest_.entries.begin(), {"e", 9 << 20, 1, 0, "", 0});
+  (void)run();
+  const std::int64_t large = 9 << 20, all = large + 21007;
+  if (test_world().all().size() == 1) {
+    EXPECT_EQ(heard_, all);
+  } else if (leads()) {
+    EXPECT_EQ(heard_, large) << "who has a large file leaves the small ones to others";
+  }
 }
 
 TEST_F(Staging, PublishesTheHashes) {
@@ -249,6 +265,34 @@ TEST_F(SmallTarget, StopsStagingWhereSetsFitOneByOneButNotTogether) {
   EXPECT_FALSE(fs::exists(train / name_of(1)));
   test_world().all().barrier();
   EXPECT_EQ(run({{manifest_, plan, source_, train}}).front().nodes[0].files_copied, 7);
+}
+
+TEST_F(SmallTarget, CountsWhatIsReplacedButNotAllAtOnce) {
+  if (!mount_small("size=88k")) GTEST_SKIP() << "mounting a file system needs more rights";
+  (void)run();
+  const auto change_all = [&] {
+    on_one_rank([&] {
+      for (int i = 0; i < 7; ++i)
+        write_file(source_ / name_of(i), text_of(i));  // at a later time
+    });
+    scan();
+  };
+  change_all();
+  on_one_rank([&] {
+    const auto left = fs::space(small_).available;
+    // A rank replaces one file at a time: one alone needs 8 KiB, four need 24, and some for their journals.
+    if (test_world().all().size() == 1) write_file(small_ / "ballast", std::string(20 << 10, 'x'));
+    ASSERT_LT(left, 44U << 10) << "36 KiB a second time and a file of 8 KiB beside its replacement must not fit";
+  });
+  EXPECT_EQ(run().nodes[0].files_copied, 7) << "the old ones make room";
+  change_all();
+  on_one_rank([&] { write_file(small_ / "more ballast", std::string(fs::space(small_).available - 4096, 'x')); });
+  expect_data_error([&] { (void)run(); }, {"has 4.0 KiB free", "nothing was copied"});
+}
+
+TEST_F(SmallTarget, CountsFilesAsWellAsBytes) {
+  if (!mount_small("size=1m,nr_inodes=10")) GTEST_SKIP() << "mounting a file system needs more rights";
+  expect_data_error([&] { (void)run(); }, {"has room for 6 more files, staging needs 7", "nothing was copied"});
 }
 
 TEST_F(SmallTarget, CountsOnlyTheSetsThatLieOnIt) {

@@ -304,6 +304,17 @@ TEST(Copy, NoticesThatTheSourceChangesWhileItIsCopied) {
   }
 }
 
+TEST(Copy, OfOneFileOnTwoNodesMustHaveReadTheSameContent) {
+  const std::string one(32, '1'), two(32, '2');
+  Manifest manifest = manifest_of({1, 1, 1});
+  merge_hashes(manifest, {"0 " + one + "\n2 " + two + "\n", "", "0 " + one + "\n"}, "/data");
+  EXPECT_EQ(manifest.entries[0].xxh3, one);
+  EXPECT_EQ(manifest.entries[1].xxh3, "");
+  EXPECT_EQ(manifest.entries[2].xxh3, two);
+  expect_data_error([&] { merge_hashes(manifest, {"0 " + one + "\n2 " + one + "\n"}, "/data"); },
+                    {"/data/f1002", "nodes read different contents: XXH3 " + two + " and " + one});
+}
+
 TEST(Copy, NoticesThatTheContentIsNotTheManifests) {
   const Scratch folder;
   write_file(folder.path() / "from", "content");
