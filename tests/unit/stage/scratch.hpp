@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "trainmark/core.hpp"
+#include "trainmark/stage.hpp"
 
 namespace trainmark::testing {
 
@@ -43,6 +44,19 @@ inline std::string contents_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   EXPECT_TRUE(file) << path << " cannot be read";
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Files of 100 bytes that hold so many samples each.
+inline Manifest manifest_of(std::vector<std::int64_t> samples) {
+  Manifest manifest;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    ManifestEntry entry;
+    entry.name = "f" + std::to_string(1000 + i);
+    entry.bytes = 100;
+    entry.samples = samples[i];
+    manifest.entries.push_back(entry);
+  }
+  return manifest;
 }
 
 /// Expects the call to raise an Error with this code whose text contains every one of `parts`.

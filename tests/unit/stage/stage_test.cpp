@@ -18,21 +18,10 @@ namespace {
 
 using testing::contents_of;
 using testing::expect_data_error;
+using testing::manifest_of;
 using testing::Scratch;
 using testing::system_calls;
 using testing::write_file;
-
-Manifest manifest_of(std::vector<std::int64_t> samples) {
-  Manifest manifest;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    ManifestEntry entry;
-    entry.name = "f" + std::to_string(1000 + i);
-    entry.bytes = 100;
-    entry.samples = samples[i];
-    manifest.entries.push_back(entry);
-  }
-  return manifest;
-}
 
 StageOptions strategy(const char* name) {
   StageOptions options;
