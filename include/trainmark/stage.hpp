@@ -54,8 +54,8 @@ void require_self_contained(const std::filesystem::path& root, const Manifest& m
 
 /// See ManifestEntry::stamp; never 0.
 [[nodiscard]] std::uint64_t stamp_of(const struct ::stat& info) noexcept;
-/// Whether two times of a file's content are the same: also where one of them lay on a file system that keeps whole
-/// seconds only.
+/// Whether two times of a file's content are the same: also where one of them lay on a file system that keeps coarser
+/// times (100 ns to whole seconds).
 [[nodiscard]] bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept;
 
 /// The manifest's file beside the data: a version line, the source's folder, a tab-separated line an entry, and a last
