@@ -24,7 +24,8 @@ struct StageOptions {
   bool reuse = true;              ///< keep what is already there and right
   bool verify = true;             ///< hash what is copied, and what is reused, and compare with what is known
   double reserve_percent = 1.0;   ///< free space to leave on the target, in percent of the file system
-  double wait_seconds = 60.0;     ///< how long to wait for another run that holds the target
+  /// How long to wait for another run that holds the target: counted anew whenever one that fills it makes progress.
+  double wait_seconds = 60.0;
   bool operator==(const StageOptions&) const = default;
 };
 
@@ -137,6 +138,12 @@ struct Staged {
   std::shared_ptr<const void> lease{};
 };
 
+/// What stage() did.
+struct StageOutcome {
+  std::vector<Staged> sets;   ///< in the order in which they were given
+  double wait_seconds = 0.0;  ///< waiting for other runs, all sets together; in none of the sets' seconds
+};
+
 /// Whether runs stage to this folder, or once did: others may then find it half-filled.
 [[nodiscard]] bool is_staging_target(const std::filesystem::path& folder);
 
@@ -149,13 +156,13 @@ struct StageContext {
   std::string job;                                   ///< of the batch system, for those who want the target too
 };
 
-/// Collective over the world. Waits, for a limited time, until no other run is staging to the target and, where files
-/// must be replaced or added, until none reads it. Checks free space per node, for all sets together, before the first
-/// byte of any; copies in parallel by the node's ranks (temporary name, fsync, rename), verifies, publishes a manifest
-/// beside the data. Raises Error{data} on all ranks: target held by another run, not writable or too small, source
-/// changed, hash mismatch.
-[[nodiscard]] std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets,
-                                        const StageOptions& options, const StageContext& context = {});
+/// Collective over the world. Waits until no other run is staging to the target, for as long as that one makes
+/// progress, and where files must be replaced or added, for a limited time, until none reads it. Checks free space per
+/// node, for all sets together, before the first byte of any; copies in parallel by the node's ranks (temporary name,
+/// fsync, rename), verifies, publishes a manifest beside the data. Raises Error{data} on all ranks: target held by
+/// another run, not writable or too small, source changed, hash mismatch.
+[[nodiscard]] StageOutcome stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
+                                 const StageContext& context = {});
 
 /// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
 /// clock. Of a path that does not exist yet, the nearest folder above that does is asked.

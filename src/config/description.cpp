@@ -92,11 +92,13 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
                  .minimum = 0,
                  .below = 100},
                 &stage.reserve_percent);
-  visitor.field({.name = "wait_seconds",
-                 .doc = "How long to wait for another run that holds the target.",
-                 .unit = "seconds",
-                 .minimum = 0},
-                &stage.wait_seconds);
+  visitor.field(
+      {.name = "wait_seconds",
+       .doc = "How long to wait for another run that holds the target; counted anew whenever one that fills it "
+              "makes progress.",
+       .unit = "seconds",
+       .minimum = 0},
+      &stage.wait_seconds);
   visitor.close();
   visitor.open("load", "Reading samples ahead of need.");
   visitor.field({.name = "threads", .doc = "Reader threads per rank.", .minimum = 1, .maximum = 1024}, &load.threads);

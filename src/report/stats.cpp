@@ -80,6 +80,15 @@ void set_terms(RunReport& run, const Phases& phases) {
   terms.training_s -= terms.cold_first_epoch_s;
 }
 
+/// A part of staging, on either side of the clock.
+double waited_for_another_run(const RunFiles& files) {
+  double seconds = 0.0;
+  for (const LogRecord& record : files.log.records) {
+    if (record.key == "trainmark_waiting_for_another_run_s") seconds += report::number_of(record.value).value_or(0.0);
+  }
+  return seconds;
+}
+
 void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phases) {
   /// `more` seconds may belong to it besides: undecided ones, and what a clock hid that went back.
   const auto add = [&run](const char* name, double value, const char* unit, FigureSource source, double more = 0.0) {
@@ -105,6 +114,8 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
   }
   add("staging outside the clock", run.staging_outside_s, "s", logged, outside);
   add("term staging inside the clock", run.terms.staging_s, "s", logged, more(Phase::staging));
+  const double waited = waited_for_another_run(files);
+  if (waited > 0.0) add("waiting for another run", waited, "s", logged);
   add("term training", run.terms.training_s, "s", logged, more(Phase::training));
   add("term cold first epoch", run.terms.cold_first_epoch_s, "s", modelled);
   add("term evaluation", run.terms.evaluation_s, "s", logged, more(Phase::evaluation));

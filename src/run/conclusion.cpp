@@ -200,8 +200,9 @@ void Conclusion::timed(const std::vector<NodeTime>& nodes) {
 }
 
 void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
+  if (dataset.wait_seconds > 0.0) record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   if (options_.stage.strategy == "none") return;
-  results_.staging({{"train", dataset.train}, {"validation", dataset.validation}}, !before_clock);
+  results_.staging(dataset, !before_clock);
   std::int64_t bytes = 0, reused = 0;
   for (const Staged* split : {&dataset.train, &dataset.validation}) {
     for (const NodeStaging& node : split->nodes) {
@@ -209,12 +210,15 @@ void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
       reused += node.bytes_reused;
     }
   }
-  staging_s_ = dataset.train.seconds + dataset.validation.seconds;
+  staging_s_ = dataset.seconds;
   staged_inside_clock_ = !before_clock;
   record_.figures["staging_s"] = staging_s_;
+  record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   record_.figures["staging_inside_clock"] = std::int64_t{staged_inside_clock_};
   record_.figures["staged_mib"] = mib(bytes);
-  const std::string kept = reused > 0 ? fmt::format("; {:.1f} MiB were there already", mib(reused)) : "";
+  std::string kept = reused > 0 ? fmt::format("; {:.1f} MiB were there already", mib(reused)) : "";
+  if (dataset.wait_seconds > 0.0)
+    kept += fmt::format("; {} of it waiting for another run", duration_text(dataset.wait_seconds));
   progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", mib(bytes), options_.stage.target,
                              duration_text(staging_s_), before_clock ? "before" : "inside", kept));
 }

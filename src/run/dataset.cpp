@@ -136,13 +136,17 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
   const auto bring = [&]() -> StagedDataset {
     const std::array<StagingSet, 2> sets = {staging_set(dataset.train, options),
                                             staging_set(dataset.validation, options)};
-    std::vector<Staged> staged = stage(world, sets, options.stage, context);
+    StageOutcome outcome = stage(world, sets, options.stage, context);
     require_as_scanned(world, options, dataset, [&] { watchdog.beat(); });
-    return {std::move(staged[0]), std::move(staged[1])};
+    if (outcome.wait_seconds > 0.0) timeline.waited_for_another_run(outcome.wait_seconds);
+    return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
   };
   if (options.stage.strategy == "none") return bring();
+  const Clock clock;
   const LogScope scope = timeline.staging();
-  return bring();
+  StagedDataset staged = bring();
+  staged.seconds = clock.seconds();
+  return staged;
 }
 
 Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {

@@ -30,6 +30,8 @@ struct Dataset {
 
 struct StagedDataset {
   Staged train, validation;
+  double seconds = 0.0;       ///< staging_start to staging_stop, waiting for other runs included; 0 with strategy none
+  double wait_seconds = 0.0;  ///< of that: for other runs that held the target or the source
 };
 
 /// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know,

@@ -76,12 +76,15 @@ void Results::environment(const std::string& json, const std::vector<std::string
   write_atomically(folder_ / "env.json", json_text(document, 2) + "\n");
 }
 
-void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits, bool inside_clock) {
+void Results::staging(const StagedDataset& dataset, bool inside_clock) {
   if (!writes_) return;
-  Json document = {{"inside_the_clock", inside_clock}, {"splits", Json::object()}};
-  for (const auto& [split, staged] : splits) {
+  Json document = {{"inside_the_clock", inside_clock},
+                   {"staging_s", dataset.seconds},
+                   {"waiting_for_another_run_s", dataset.wait_seconds},
+                   {"splits", Json::object()}};
+  for (const auto& [split, staged] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
     Json nodes = Json::array();
-    for (const NodeStaging& node : staged.nodes) {
+    for (const NodeStaging& node : staged->nodes) {
       nodes.push_back({{"host", node.host},
                        {"files_copied", node.files_copied},
                        {"files_reused", node.files_reused},
@@ -91,7 +94,7 @@ void Results::staging(const std::vector<std::pair<std::string, Staged>>& splits,
                        {"verify_s", node.verify_seconds}});
     }
     document["splits"][split] = {
-        {"root", staged.root.string()}, {"total_s", staged.seconds}, {"nodes", std::move(nodes)}};
+        {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
   }
   write_atomically(folder_ / "staging.json", json_text(document, 2) + "\n");
 }

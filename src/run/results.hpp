@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "run/dataset.hpp"
 #include "run/files.hpp"
 #include "run/placement.hpp"
 #include "trainmark/run.hpp"
@@ -38,7 +39,7 @@ class Results {
   [[nodiscard]] bool writes() const noexcept { return writes_; }
 
   void environment(const std::string& json, const std::vector<std::string>& placements, const std::string& backend);
-  void staging(const std::vector<std::pair<std::string, Staged>>& splits, bool inside_clock);
+  void staging(const StagedDataset& dataset, bool inside_clock);
   void ranks(const std::vector<std::string>& rows);  ///< ranks.csv: one row a rank, as made by Conclusion
   void nodes(const std::string& rows);               ///< nodes.csv: one row a node of the step
   CsvFile& epochs() noexcept { return epochs_; }

@@ -110,6 +110,8 @@ void Timeline::throughput(double samples_per_s, std::int64_t epoch) {
   point("throughput", samples_per_s, {{"epoch_num", epoch}});
 }
 
+void Timeline::waited_for_another_run(double seconds) { point("trainmark_waiting_for_another_run_s", seconds); }
+
 void Timeline::run_start() {
   started_ms_ = clock_.unix_ms();
   sink_.write({started_ms_, EventType::interval_start, "run_start", {}, {}, std::source_location::current()});

@@ -59,6 +59,7 @@ class Timeline {
   LogScope evaluation(std::int64_t number) { return LogScope(sink_, clock_, "eval", {{"epoch_num", number}}); }
   void metric(const std::string& key, double value, std::int64_t epoch);
   void throughput(double samples_per_s, std::int64_t epoch);
+  void waited_for_another_run(double seconds);  ///< within staging: it held the target or the source
   void run_start();
   void run_stop(bool success);
   void abort() noexcept { sink_.abort(clock_); }

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <ctime>
@@ -57,7 +58,9 @@ void Claims::read_sources(std::span<const StagingSet> sets) {
         }
         return missed;
       },
-      [](const Lease& lease) { return lease.in_the_way_of_replacing(); }, "is being staged to by", [] {});
+      {"is being staged to by", [](const Lease& lease) { return lease.in_the_way_of_replacing(); },
+       [](const Lease& lease) { return lease.last_beat_of_replacing(); }},
+      [] {});
 }
 
 void Claims::take_turns() {
@@ -75,7 +78,9 @@ void Claims::take_turns() {
         }
         return missed;
       },
-      [](const Lease& lease) { return lease.in_the_way_of_turn(); }, "is being staged to by", give_back);
+      {"is being staged to by", [](const Lease& lease) { return lease.in_the_way_of_turn(); },
+       [](const Lease& lease) { return lease.last_beat_of_turn(); }},
+      give_back);
   warn_where_locks_do_nothing();
 }
 
@@ -92,8 +97,9 @@ void Claims::replace(const std::vector<bool>& changes) {
         }
         return missed;
       },
-      [](const Lease& lease) { return lease.in_the_way_of_replacing(); },
-      "holds other files than this run wants there and is read by", [] {});
+      {"holds other files than this run wants there and is read by",
+       [](const Lease& lease) { return lease.in_the_way_of_replacing(); }},
+      [] {});
 }
 
 void Claims::read() {
@@ -114,45 +120,72 @@ void Claims::read() {
   }
 }
 
-void Claims::until_free(const std::vector<Claim>& claims, const Attempt& attempt, const Judge& holder,
-                        const std::string& sentence, const std::function<void()>& give_back) {
-  for (;;) {
+void Claims::beat() noexcept {
+  constexpr double interval_s = 0.5;
+  if (clock_.seconds() - last_beat_ < interval_s) return;
+  last_beat_ = clock_.seconds();
+  for (const Claim& each : leases_) {
+    if (each.lease) each.lease->beat();
+  }
+}
+
+std::string Claims::limit_of(const Obstacle& obstacle) const {
+  return obstacle.progress ? fmt::format("until that has ended or made no progress for {:g} s", wait_seconds_)
+                           : fmt::format("at most {:g} s", wait_seconds_);
+}
+
+/// Whether who is in the way of a claim has been so for too long, or without progress.
+bool Claims::is_hopeless(Claim& claim, const Obstacle& obstacle) const {
+  const std::int64_t beat = obstacle.progress ? obstacle.progress(*claim.lease) : 0;
+  if (claim.still_since < 0.0 || beat != claim.last_beat) claim.still_since = clock_.seconds();
+  claim.last_beat = beat;
+  return clock_.seconds() - claim.still_since >= wait_seconds_;
+}
+
+void Claims::until_free(std::vector<Claim>& claims, const Attempt& attempt, const Obstacle& obstacle,
+                        const std::function<void()>& give_back) {
+  for (Claim& each : claims)
+    each.still_since = -1.0;
+  for (double since = -1.0;;) {
     std::vector<std::size_t> missed;
     agree_on(world_.all(), [&] { missed = attempt(); });  // on return all winners have left their names
-    std::string obstacle;
-    for (const std::size_t number : missed) {
-      const std::string who = holder(*claims[number].lease);
-      if (who.empty()) continue;  // another node of this run holds it for both
-      obstacle = fmt::format("{} {} {}", claims[number].target.string(), sentence, who);
-      break;
+    std::string waits_for, hopeless;
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      const bool is_missed = std::ranges::find(missed, i) != missed.end();
+      const std::string who = is_missed ? obstacle.holder(*claims[i].lease) : "";
+      if (who.empty()) {  // got it, or another node of this run holds it for both
+        claims[i].still_since = -1.0;
+        continue;
+      }
+      const std::string text = fmt::format("{} {} {}", claims[i].target.string(), obstacle.sentence, who);
+      if (waits_for.empty()) waits_for = text;
+      if (is_hopeless(claims[i], obstacle) && hopeless.empty()) hopeless = text;
     }
-    std::array<std::int64_t, 2> sums = {obstacle.empty() ? 0 : 1, 0};
-    if (waiting_since_ >= 0.0 && world_.all().rank() == 0 && clock_.seconds() - waiting_since_ >= wait_seconds_)
-      sums[1] = 1;
+    std::array<std::int64_t, 2> sums = {waits_for.empty() ? 0 : 1, hopeless.empty() ? 0 : 1};
     world_.all().sum(sums);
     if (sums[0] == 0) {
-      waiting_since_ = -1.0;  // what this run does until the next obstacle is no waiting
+      if (since >= 0.0) waited_seconds_ += clock_.seconds() - since;
       return;
     }
     give_back();
-    const bool first = waiting_since_ < 0.0;
-    if (first) waiting_since_ = clock_.seconds();
-    if (sums[1] > 0 || wait_seconds_ <= 0.0) {
-      agree_on(world_.all(), [&] {
-        if (obstacle.empty()) return;
-        throw Error(ExitCode::data,
-                    Complaint{fmt::format("node {}", world_.host()), obstacle,
-                              "one run must not change the files that another one reads; nothing was changed",
-                              fmt::format("wait until that run has ended, name another stage.target, or raise "
-                                          "stage.wait_seconds ({:g})",
-                                          wait_seconds_)});
-      });
-    }
-    if (first)
+    agree_on(world_.all(), [&] {
+      if (hopeless.empty()) return;
+      throw Error(
+          ExitCode::data,
+          Complaint{fmt::format("node {}", world_.host()),
+                    wait_seconds_ <= 0.0 ? hopeless : fmt::format("{}; waited {}", hopeless, limit_of(obstacle)),
+                    "one run must not change the files that another one reads; nothing was changed",
+                    fmt::format("wait until that run has ended, name another stage.target, or raise "
+                                "stage.wait_seconds ({:g})",
+                                wait_seconds_)});
+    });
+    if (since < 0.0) {
+      since = clock_.seconds();
       say_once(world_, context_,
-               obstacle.empty()
+               waits_for.empty()
                    ? ""
-                   : fmt::format("waiting at most {:g} s: node {}: {}", wait_seconds_, world_.host(), obstacle));
+                   : fmt::format("waiting {}: node {}: {}", limit_of(obstacle), world_.host(), waits_for));
+    }
     if (context_.progress) context_.progress(0);
     pause_a_little();
   }

@@ -5,6 +5,7 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -81,6 +82,16 @@ void NamedLock::write(const std::vector<Holder>& holders) const {
     text += fmt::format("{} {} {} {} {}\n", word(each.token), word(each.job), word(each.host), each.pid, each.since);
   if (pwrite(file_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) return;
   if (ftruncate(file_.get(), static_cast<off_t>(text.size())) != 0) return;
+}
+
+void NamedLock::beat() const noexcept {
+  if (file_) futimens(file_.get(), nullptr);  // may be refused on another user's file: then nothing can be told
+}
+
+std::int64_t NamedLock::last_beat() const noexcept {
+  struct stat info {};
+  if (lstat(path_.c_str(), &info) != 0) return 0;
+  return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
 std::vector<Holder> NamedLock::holders() const {

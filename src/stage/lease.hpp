@@ -31,6 +31,9 @@ class NamedLock {
   [[nodiscard]] bool try_exclusive(const Holder& self);
   [[nodiscard]] bool try_shared(const Holder& self);
   void release() noexcept { file_.reset(); }
+  void beat() const noexcept;  ///< tells those who wait that its holder goes on; nothing where it is not held
+  /// When its holder took it or last said that it goes on, in ns of its file's clock; 0: unknown.
+  [[nodiscard]] std::int64_t last_beat() const noexcept;
   [[nodiscard]] bool works() const noexcept { return works_; }  ///< false: the file system refused to lock
   /// Those who say that they hold it and, as far as this host can tell, are alive.
   [[nodiscard]] std::vector<Holder> holders() const;
@@ -56,6 +59,13 @@ class Lease {
   [[nodiscard]] bool try_replace() { return files_.try_exclusive(self_); }
   [[nodiscard]] bool try_read() { return files_.try_shared(self_); }
   void end_turn() noexcept { turn_.release(); }
+  /// Tells who waits for the turn, or to read what is being replaced, that this run goes on.
+  void beat() const noexcept {
+    turn_.beat();
+    files_.beat();
+  }
+  [[nodiscard]] std::int64_t last_beat_of_turn() const noexcept { return turn_.last_beat(); }
+  [[nodiscard]] std::int64_t last_beat_of_replacing() const noexcept { return files_.last_beat(); }
   [[nodiscard]] bool works() const noexcept { return turn_.works() && files_.works(); }
 
   /// Who is in the way of try_turn() or try_replace(), in words; empty where it is another node of this run, which

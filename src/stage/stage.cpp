@@ -243,28 +243,31 @@ void require_space_on_nodes(const World& world, std::span<const Stager> stagers,
   }
 }
 
-std::vector<Staged> left_at_the_source(const World& world, std::span<const StagingSet> sets, const Claims& claims) {
+StageOutcome left_at_the_source(const World& world, std::span<const StagingSet> sets, const Claims& claims) {
   std::vector<NodeStaging> nodes;
   for (std::string& host : node_hosts(world))
     nodes.push_back({.host = std::move(host)});
-  std::vector<Staged> staged;
+  StageOutcome outcome;
   for (const StagingSet& set : sets)
-    staged.push_back({set.source, nodes, 0.0, claims.lease_of_source(staged.size())});
-  return staged;
+    outcome.sets.push_back({set.source, nodes, 0.0, claims.lease_of_source(outcome.sets.size())});
+  outcome.wait_seconds = claims.waited_seconds();
+  return outcome;
 }
 
 }  // namespace
 
-std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
-                          const StageContext& context) {
+StageOutcome stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
+                   const StageContext& context) {
   Claims claims(world, options.wait_seconds, context);
   claims.read_sources(sets);
   if (options.strategy == "none") return left_at_the_source(world, sets, claims);
   Pulse pulse(world.all(), [&] {
+    claims.beat();  // of others, without whom this rank would not have heard it
     if (context.progress) context.progress(0);
   });
   const ByteProgress heard = [&](std::int64_t bytes) {
     pulse.beat();
+    claims.beat();
     if (context.progress) context.progress(bytes);
   };
   std::vector<Stager> stagers;
@@ -282,13 +285,14 @@ std::vector<Staged> stage(const World& world, std::span<const StagingSet> sets, 
   }
   claims.replace(changes);
   require_space_on_nodes(world, stagers, options.reserve_percent);
-  std::vector<Staged> staged;
+  StageOutcome outcome;
   for (Stager& stager : stagers)
-    staged.push_back(stager.copy());
+    outcome.sets.push_back(stager.copy());
   claims.read();
-  for (std::size_t i = 0; i < staged.size(); ++i)
-    staged[i].lease = claims.lease(i);
-  return staged;
+  for (std::size_t i = 0; i < outcome.sets.size(); ++i)
+    outcome.sets[i].lease = claims.lease(i);
+  outcome.wait_seconds = claims.waited_seconds();
+  return outcome;
 }
 
 }  // namespace trainmark

@@ -117,7 +117,8 @@ TEST_F(TwoRuns, TheSecondWaitsSaysSoAndGoesOn) {
   other_run_stages();
   EXPECT_EQ(run().nodes[0].files_copied, 7);
   EXPECT_GE(beats, 2);
-  EXPECT_TRUE(!leads() || said_.find("waiting at most 100 s: node " + test_world().host()) != std::string::npos)
+  EXPECT_TRUE(!leads() || said_.find("waiting until that has ended or made no progress for 100 s: node " +
+                                     test_world().host()) != std::string::npos)
       << said_;
   expect_complete();
 
@@ -126,6 +127,7 @@ TEST_F(TwoRuns, TheSecondWaitsSaysSoAndGoesOn) {
   other_run_reads();
   source_changes();
   EXPECT_EQ(run().nodes[0].files_copied, 1);
+  EXPECT_TRUE(!leads() || said_.find("waiting at most 100 s: node ") != std::string::npos) << said_;
   EXPECT_TRUE(!leads() || said_.find("is read by job 4711") != std::string::npos) << said_;
 }
 
@@ -139,10 +141,53 @@ TEST_F(TwoRuns, AreNotKeptApartWhereTheFileSystemHasNoLocksWhichIsSaidOnce) {
   EXPECT_EQ(said_, leads() ? warning : "");
 }
 
-TEST_F(TwoRuns, WaitingEnds) {
+TEST_F(TwoRuns, TheSecondWaitsForAsLongAsTheFirstMakesProgress) {
+  options_.wait_seconds = 0.05;  // less than the pause between two attempts
+  int beats = 0;
+  context_.progress = [&](std::int64_t bytes) {
+    if (bytes != 0 || !other_) return;
+    ++beats < 10 ? other_->beat() : other_.reset();
+  };
+  other_run_stages();
+  EXPECT_EQ(run().nodes[0].files_copied, 7);
+  EXPECT_TRUE(!leads() || beats == 10) << beats;
+  EXPECT_GE(waited_, 1.0) << "ten pauses of a tenth of a second at least";
+  expect_complete();
+}
+
+TEST_F(TwoRuns, TheFirstTellsThatItGoesOnWhileItStages) {
+  other_run_begins();
+  std::vector<std::int64_t> seen;
+  context_.progress = [&](std::int64_t bytes) {
+    if (!leads() || bytes == 0 || seen.size() > 3) return;
+    usleep(300'000);
+    seen.push_back(other_->last_beat_of_turn());
+  };
+  (void)run();
+  if (leads()) {
+    ASSERT_GE(seen.size(), 3U);
+    EXPECT_LT(seen.front(), seen.back());
+  }
+  EXPECT_EQ(waited_, 0.0);
+}
+
+TEST_F(TwoRuns, WaitingEndsWithoutProgress) {
   options_.wait_seconds = 0.3;
   other_run_stages();
-  expect_data_error([&] { (void)run(); }, {"is being staged to by job 4711", "stage.wait_seconds (0.3)"});
+  expect_data_error([&] { (void)run(); },
+                    {"is being staged to by job 4711", "waited until that has ended or made no progress for 0.3 s",
+                     "stage.wait_seconds (0.3)"});
+}
+
+TEST_F(TwoRuns, WaitingForAReaderEndsWhateverThatDoes) {
+  (void)run();
+  options_.wait_seconds = 0.3;
+  other_run_reads();
+  source_changes();
+  context_.progress = [&](std::int64_t) {
+    if (other_) other_->beat();
+  };
+  expect_data_error([&] { (void)run(); }, {"is read by job 4711", "waited at most 0.3 s"});
 }
 
 TEST_F(TwoRuns, TheFirstsTargetMayBeTheSecondsSource) {

@@ -77,9 +77,10 @@ class Staging : public ::testing::Test {
     return run({{manifest_, plan, source_, options_.target}}).front();
   }
   std::vector<Staged> run(const std::vector<StagingSet>& sets) {
-    std::vector<Staged> staged = stage(test_world(), sets, options_, context_);
+    StageOutcome outcome = stage(test_world(), sets, options_, context_);
+    waited_ = outcome.wait_seconds;
     test_world().all().barrier();
-    return staged;
+    return std::move(outcome.sets);
   }
 
   void expect_complete() const {
@@ -97,6 +98,7 @@ class Staging : public ::testing::Test {
   StageContext context_;
   std::int64_t heard_ = 0;
   std::string said_;
+  double waited_ = 0.0;
 };
 
 }  // namespace trainmark::testing

@@ -84,6 +84,17 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_EQ(run.target.value(), 0.2);
 }
 
+TEST(Report, TellsWhatOfStagingWasWaitingForAnotherRun) {
+  const Folder folder;
+  EXPECT_EQ(report_run(folder.write("a.log", small_log({2000}))).find("waiting for another run"), nullptr);
+  std::string text = small_log({2000, 2000});
+  text.insert(text.find(record(1000, "staging_stop")), record(1000, "trainmark_waiting_for_another_run_s", "0.75"));
+  const RunReport run = report_run(folder.write("b.log", text));
+  EXPECT_EQ(value_of(run, "waiting for another run"), 0.75);
+  EXPECT_EQ(run.find("waiting for another run")->source, FigureSource::logged);
+  EXPECT_EQ(run.staging_outside_s, 1.0) << "it is a part of staging";
+}
+
 TEST(Report, DerivesNoRateFromAnEpochThatFixedWorkEndedIn) {
   const Folder folder;
   static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 400}, false)));

@@ -34,10 +34,12 @@ LossScale scale_of(float scale, std::int64_t skipped) {
   return now;
 }
 
-StagedDataset staged_in(double seconds) {
+StagedDataset staged_in(double seconds, double waiting = 0.0) {
   StagedDataset staged;
-  staged.train.seconds = 0.75 * seconds;
-  staged.validation.seconds = 0.25 * seconds;
+  staged.seconds = seconds;
+  staged.wait_seconds = waiting;
+  staged.train.seconds = 0.75 * (seconds - waiting);
+  staged.validation.seconds = 0.25 * (seconds - waiting);
   const auto node = [](const char* host, std::int64_t copied, std::int64_t reused) {
     NodeStaging one;
     one.host = host;
@@ -157,22 +159,25 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
     staged.timeline->run_start();
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     staged.timeline->run_stop(true);
-    staged.conclusion->staged(staged_in(100.0), before);
+    staged.conclusion->staged(staged_in(120.0, 20.0), before);
     const RunOutcome result = staged.conclusion->completed(trained(), stats);
-    EXPECT_EQ(result.staging_s, 100.0);
+    EXPECT_EQ(result.staging_s, 120.0);
     EXPECT_GE(result.time_to_train_s, 0.004);
     EXPECT_EQ(result.time_to_train_s, staged.timeline->run_seconds());
     if (!staged.results->writes()) continue;
     const nlohmann::json found = staged.json("run.json")["figures"];
     const double time = found["time_to_train_s"].get<double>();
     EXPECT_EQ(time, result.time_to_train_s);
-    EXPECT_DOUBLE_EQ(found["time_to_train_with_staging_s"].get<double>(), before ? time + 100.0 : time);
-    EXPECT_DOUBLE_EQ(found["time_to_train_without_staging_s"].get<double>(), before ? time : time - 100.0);
-    EXPECT_EQ(found["staging_s"], 100.0);
+    EXPECT_DOUBLE_EQ(found["time_to_train_with_staging_s"].get<double>(), before ? time + 120.0 : time);
+    EXPECT_DOUBLE_EQ(found["time_to_train_without_staging_s"].get<double>(), before ? time : time - 120.0);
+    EXPECT_EQ(found["staging_s"], 120.0);
+    EXPECT_EQ(found["waiting_for_another_run_s"], 20.0);
     EXPECT_EQ(found["staging_inside_clock"], before ? 0 : 1);
     EXPECT_EQ(found["staged_mib"], 7.0);
     const nlohmann::json files = staged.json("staging.json");
     EXPECT_EQ(files["inside_the_clock"], !before);
+    EXPECT_EQ(files["staging_s"], 120.0) << "as in run.json, and as the log's interval";
+    EXPECT_EQ(files["waiting_for_another_run_s"], 20.0);
     EXPECT_EQ(files["splits"]["train"]["total_s"], 75.0);
     EXPECT_EQ(files["splits"]["validation"]["total_s"], 25.0);
     EXPECT_EQ(files["splits"]["train"]["nodes"][1]["copied_bytes"], 4 << 20);
@@ -191,6 +196,16 @@ TEST_F(Concluding, SaysWhatWasStaged) {
   const std::string told = ::testing::internal::GetCapturedStderr();
   if (writes()) {
     EXPECT_EQ(told, "staged 7.0 MiB to /local in 10.0 s (inside the clock; 1.0 MiB were there already)\n");
+  }
+  ::testing::internal::CaptureStderr();
+  rig.conclusion->staged(staged_in(10.0, 4.0), false);
+  const std::string of_waiting = ::testing::internal::GetCapturedStderr();
+  if (writes()) {
+    EXPECT_NE(
+        of_waiting.find(" in 10.0 s (inside the clock; 1.0 MiB were there already; 4.0 s of it waiting for another "
+                        "run)\n"),
+        std::string::npos)
+        << of_waiting;
   }
 }
 

@@ -69,6 +69,23 @@ TEST(Lease, IsNotInTheWayOfItsOwnRunsOtherNodes) {
   EXPECT_EQ(there.in_the_way_of_turn(), "") << "the two nodes share a target: one holds it for both";
 }
 
+TEST(Lease, TellsWhoWaitsThatItsHolderGoesOn) {
+  const Scratch folder;
+  Lease first(folder.path(), holder("first")), second(folder.path(), holder("second"));
+  EXPECT_EQ(second.last_beat_of_turn(), 0);
+  ASSERT_TRUE(first.try_turn() && first.try_replace());
+  const std::int64_t turn = second.last_beat_of_turn(), files = second.last_beat_of_replacing();
+  EXPECT_GT(turn, 0);
+  for (int i = 0; i < 1000 && (second.last_beat_of_turn() == turn || second.last_beat_of_replacing() == files); ++i) {
+    usleep(1000);   // a file's time has the grain of the kernel's clock
+    second.beat();  // who does not hold it has nothing to tell
+    EXPECT_EQ(second.last_beat_of_turn(), turn);
+    first.beat();
+  }
+  EXPECT_GT(second.last_beat_of_turn(), turn);
+  EXPECT_GT(second.last_beat_of_replacing(), files);
+}
+
 TEST(Lease, EndsWithTheProcessHoweverThatEnds) {
   const Scratch folder;
   const pid_t child = fork();
