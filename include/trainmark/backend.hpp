@@ -71,9 +71,11 @@ struct Planned {
   /// Bytes that go to scratch memory and come back besides the operands: what a fused operation stores all the same.
   std::int64_t scratch_traffic = 0;
 };
+class Collective;
 struct Operands {
   std::vector<TensorDesc> inputs;
-  std::vector<TensorDesc> outputs;  ///< shapes and types as inferred; layouts still open but for gradients (logical)
+  std::vector<TensorDesc> outputs;   ///< shapes and types as inferred; layouts still open but for gradients (logical)
+  Collective* collective = nullptr;  ///< what an AllReduce sums with; outlives the plan
 };
 
 /// One launch of a recording: a plan with its memory, its lane and what orders it.
@@ -152,35 +154,13 @@ class Backend {
   [[nodiscard]] virtual std::string refusal(const Op& op, const Operands& operands) const = 0;
   [[nodiscard]] virtual Graph fuse(Graph graph) const = 0;  ///< keeps a fused form only if it plans
 
-  virtual Planned plan(const Conv&, const Operands&) = 0;
-  virtual Planned plan(const Pool&, const Operands&) = 0;
-  virtual Planned plan(const Dense&, const Operands&) = 0;
-  virtual Planned plan(const Activation&, const Operands&) = 0;
-  virtual Planned plan(const Dropout&, const Operands&) = 0;
-  virtual Planned plan(const Preprocess&, const Operands&) = 0;
-  virtual Planned plan(const Loss&, const Operands&) = 0;
-  virtual Planned plan(const Metric&, const Operands&) = 0;
-  virtual Planned plan(const ConvBackwardData&, const Operands&) = 0;
-  virtual Planned plan(const ConvBackwardWeights&, const Operands&) = 0;
-  virtual Planned plan(const PoolBackward&, const Operands&) = 0;
-  virtual Planned plan(const DenseBackwardData&, const Operands&) = 0;
-  virtual Planned plan(const DenseBackwardWeights&, const Operands&) = 0;
-  virtual Planned plan(const ActivationBackward&, const Operands&) = 0;
-  virtual Planned plan(const DropoutBackward&, const Operands&) = 0;
-  virtual Planned plan(const ConvBlock&, const Operands&) = 0;
-  virtual Planned plan(const PoolActivationBackward&, const Operands&) = 0;
-  virtual Planned plan(const ConvBlockBackwardWeights&, const Operands&) = 0;
-  /// args: gradients of the range, their sums so far.
-  virtual Planned plan(const Accumulate&) = 0;
-  /// Works on arenas. args: gradients of the range. `collective` outlives the plan.
-  virtual Planned plan(const AllReduce&, Collective& collective) = 0;
-  /// args: gradients of the range, loss_scale.
-  virtual Planned plan(const GradientCheck&) = 0;
-  /// args: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state; loss_scale if
-  /// the update is scaled.
-  virtual Planned plan(const Update&) = 0;
-  /// args: loss_scale, changed in place.
-  virtual Planned plan(const AdjustLossScale&) = 0;
+  /// An operation made ready for these operands. A backend visits Op, so that one it forgets does not compile.
+  /// Plans of operations on arenas take, instead of operands:
+  ///   AllReduce: gradients of the range; Accumulate: gradients of the range, their sums so far;
+  ///   GradientCheck: gradients of the range, loss_scale; AdjustLossScale: loss_scale, changed in place;
+  ///   Update: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state;
+  ///   loss_scale if the update is scaled.
+  [[nodiscard]] virtual Planned plan(const Op& op, const Operands& operands) = 0;
 
   [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group) = 0;
   [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;

@@ -55,12 +55,20 @@ class NullReplay final : public Replay {
   std::vector<Launch> launches_;
 };
 
-Planned planned(const Operands& operands, std::optional<std::pair<int, int>> in_place = {}) {
-  Planned result{std::make_unique<NullPlan>(), operands.outputs, 0, in_place};
-  for (TensorDesc& output : result.outputs)
-    output.layout = logical_layout;
-  return result;
-}
+/// What every backend computes element by element and over its input.
+struct InPlaceOf {
+  using Pair = std::optional<std::pair<int, int>>;
+  Pair operator()(const Activation&) const { return {{0, 0}}; }
+  Pair operator()(const Dropout&) const { return {{0, 0}}; }
+  Pair operator()(const ActivationBackward&) const { return {{0, 1}}; }
+  Pair operator()(const DropoutBackward&) const { return {{0, 0}}; }
+  Pair operator()(const PoolActivationBackward&) const { return {{0, 0}}; }
+  template <class Other>
+  Pair operator()(const Other&) const {
+    return {};
+  }
+};
+std::optional<std::pair<int, int>> in_place_of(const Op& op) { return std::visit(InPlaceOf{}, op); }
 
 class NullBackend final : public Backend {
  public:
@@ -104,29 +112,12 @@ class NullBackend final : public Backend {
   [[nodiscard]] std::string refusal(const Op&, const Operands&) const override { return {}; }
   [[nodiscard]] Graph fuse(Graph graph) const override { return graph; }
 
-  Planned plan(const Conv&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const Pool&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const Dense&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const Activation&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
-  Planned plan(const Dropout&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
-  Planned plan(const Preprocess&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const Loss&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const Metric&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const ConvBackwardData&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const ConvBackwardWeights&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const PoolBackward&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const DenseBackwardData&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const DenseBackwardWeights&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const ActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 1}}); }
-  Planned plan(const DropoutBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
-  Planned plan(const ConvBlock&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const PoolActivationBackward&, const Operands& operands) override { return planned(operands, {{0, 0}}); }
-  Planned plan(const ConvBlockBackwardWeights&, const Operands& operands) override { return planned(operands); }
-  Planned plan(const AllReduce&, Collective&) override { return planned({}); }
-  Planned plan(const Accumulate&) override { return planned({}); }
-  Planned plan(const GradientCheck&) override { return planned({}); }
-  Planned plan(const Update&) override { return planned({}); }
-  Planned plan(const AdjustLossScale&) override { return planned({}); }
+  [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
+    Planned result{std::make_unique<NullPlan>(), operands.outputs, 0, in_place_of(op)};
+    for (TensorDesc& output : result.outputs)
+      output.layout = logical_layout;
+    return result;
+  }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&) override {
     return std::make_unique<SelfCollective>();

@@ -10,42 +10,6 @@
 namespace trainmark {
 namespace {
 
-/// Hands each operation to the backend's overload for it.
-class PlanNode {
- public:
-  PlanNode(Backend& backend, const Operands& operands, Collective& collective)
-      : backend_(backend), operands_(operands), collective_(collective) {}
-
-  Planned operator()(const Conv& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Pool& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Dense& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Activation& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Dropout& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Preprocess& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Loss& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Metric& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const ConvBackwardData& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const ConvBackwardWeights& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const PoolBackward& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const DenseBackwardData& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const DenseBackwardWeights& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const ActivationBackward& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const DropoutBackward& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const Accumulate& op) const { return backend_.plan(op); }
-  Planned operator()(const AllReduce& op) const { return backend_.plan(op, collective_); }
-  Planned operator()(const GradientCheck& op) const { return backend_.plan(op); }
-  Planned operator()(const Update& op) const { return backend_.plan(op); }
-  Planned operator()(const AdjustLossScale& op) const { return backend_.plan(op); }
-  Planned operator()(const ConvBlock& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const PoolActivationBackward& op) const { return backend_.plan(op, operands_); }
-  Planned operator()(const ConvBlockBackwardWeights& op) const { return backend_.plan(op, operands_); }
-
- private:
-  Backend& backend_;
-  const Operands& operands_;
-  Collective& collective_;
-};
-
 Operands operands_of(const Node& node, const std::vector<TensorDesc>& tensors) {
   Operands operands;
   for (const TensorId id : node.inputs)
@@ -72,8 +36,9 @@ void require_supported(const Backend& backend, const Graph& graph, const std::ve
 /// Plans one node and notes which layouts its outputs got.
 Planned plan_node(Backend& backend, const Graph& graph, const Node& node, Collective& collective,
                   std::vector<TensorDesc>& tensors) {
-  const Operands operands = operands_of(node, tensors);
-  Planned planned = std::visit(PlanNode(backend, operands, collective), node.op);
+  Operands operands = operands_of(node, tensors);
+  operands.collective = &collective;
+  Planned planned = backend.plan(node.op, operands);
   TRAINMARK_CHECK(planned.plan != nullptr, node.name);
   TRAINMARK_CHECK(planned.outputs.size() == node.outputs.size(), node.name);
   for (std::size_t at = 0; at < node.outputs.size(); ++at) {

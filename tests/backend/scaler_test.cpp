@@ -39,7 +39,7 @@ class BackendScaler : public BackendTest {
     const Operand values = parameter(gradients);
     const std::vector<std::byte> held = values.buffer.download();  // bytes: a NaN equals nothing
     const Operand state = scaler({.scale = 8.0F, .found_inf = before, .good_steps = 5, .skipped = 2});
-    Planned planned = backend->plan(GradientCheck{{100, 100 + count}});
+    Planned planned = backend->plan(GradientCheck{{100, 100 + count}}, {});
     run(planned, {static_cast<float*>(values.buffer.data()) + 1, state.buffer.data()});
     LossScale after = read(state);
     const std::int32_t flag = std::exchange(after.found_inf, 0);
@@ -60,7 +60,7 @@ TEST_P(BackendScaler, GradientsOfSeveralBatchesAddUpAndTheSumStartsAnew) {
       for (const bool last : {false, false, true}) {
         const Array gradients = whole(shape, -100, 200);
         const Operand values = parameter(gradients);
-        Planned planned = backend->plan(Accumulate{.range = {7, 7 + count}, .last = last});
+        Planned planned = backend->plan(Accumulate{.range = {7, 7 + count}, .last = last}, {});
         run(planned,
             {static_cast<float*>(values.buffer.data()) + offset, static_cast<float*>(sums.buffer.data()) + offset});
         for (std::int64_t i = offset; i < offset + count; ++i)
@@ -140,7 +140,7 @@ TEST_P(BackendScaler, UpdateOfScaledGradientsIsThatOfTrueOnesToTheBit) {
       std::vector<void*> args = {w.buffer.data(), g.buffer.data(), v.buffer.data(), now.buffer.data()};
       const Operand state = scaler(scale != nullptr ? *scale : LossScale{});
       if (scale != nullptr) args.push_back(state.buffer.data());
-      run(backend->plan(update), args);
+      run(backend->plan(update, {}), args);
       expect_equal(logical(g), values);
       EXPECT_TRUE(w.buffer.guard_intact());
       EXPECT_TRUE(v.buffer.guard_intact());
@@ -163,7 +163,7 @@ TEST_P(BackendScaler, UpdateOfScaledGradientsIsThatOfTrueOnesToTheBit) {
 
 TEST_P(BackendScaler, ScaleMovesAsTheRuleSays) {
   const LossScaling rule{.initial = 16.0F, .interval = 3, .minimum = 2.0F, .maximum = 64.0F};
-  Planned planned = backend->plan(AdjustLossScale{rule});
+  Planned planned = backend->plan(AdjustLossScale{rule}, {});
   const Operand state = scaler({.scale = rule.initial});
   LossScale expected{.scale = rule.initial};
   // Growth to the maximum, an alarm amid good steps, then down to the minimum.

@@ -148,7 +148,7 @@ TEST_P(BackendStep, UpdateAgreesAndTakesItsRateFromTheStepState) {
       const Operand on_device_weights = parameter(weights), on_device_velocity = parameter(velocity);
       const Operand on_device_gradients = parameter(gradients);
       const SgdMomentum rule{.momentum = 0.9F};
-      Planned planned = backend->plan(Update{.rule = rule, .decay = decay, .range = {100, 100 + count}});
+      Planned planned = backend->plan(Update{.rule = rule, .decay = decay, .range = {100, 100 + count}}, {});
       for (const float rate : {0.05F, 0.01F}) {  // two steps, the second at another rate
         StepState changed = state(1);
         changed.rate = rate;

@@ -54,7 +54,7 @@ TEST_F(KernelPlans, UpdatesTakeRangesThatStartAnywhere) {
         const std::vector<float> gradients = random(count);
         const Elements on_weights(weights, offset), on_velocity(velocity, offset),
             on_gradients(gradients, offset + apart);
-        run(plan_update({.rule = rule, .decay = 0.01F, .range = {7, 7 + count}}),
+        run(plan_op(Update{.rule = rule, .decay = 0.01F, .range = {7, 7 + count}}, {}),
             {on_weights.data(), on_gradients.data(), on_velocity.data(), step_state(state(1), {1}, 1)});
         for (std::size_t i = 0; i < weights.size(); ++i)
           update(rule, 0.1F, 0.01F, gradients[i], velocity[i], weights[i]);
@@ -82,9 +82,9 @@ TEST_F(KernelPlans, PreprocessingTakesBytesAndSumsSamplesInParts) {
         raw[static_cast<std::size_t>((n * voxels + i % voxels) * channels + c)] = static_cast<std::uint8_t>(counts[i]);
       }
       const reference::Array expected = reference::preprocess({.log_transform = logarithm}, counts);
-      const Planned planned = plan_preprocess(
-          {.log_transform = logarithm},
-          {.inputs = {{shape, DType::u8, logical_layout}}, .outputs = {{shape, DType::f32, logical_layout}}});
+      const Planned planned =
+          plan_op(Preprocess{.log_transform = logarithm},
+                  {.inputs = {{shape, DType::u8, logical_layout}}, .outputs = {{shape, DType::f32, logical_layout}}});
       const TensorDesc& desc = planned.outputs[0];
       void* dst = cuda_double::device_array<std::byte>(stored_bytes(desc));
       run(planned, {cuda_double::on_device(raw), dst});
@@ -104,7 +104,7 @@ TEST_F(KernelPlans, DropoutNumbersTheUnitsOfAVolumeWithoutItsPadding) {
       const std::vector<float> src = random(shape.elements());
       std::vector<std::int64_t> ids(static_cast<std::size_t>(shape[0] - 1), 1000);  // the last sample is padding
       void* dst = cuda_double::device_array<std::byte>(stored_bytes(desc));
-      run(plan_dropout(dropout, {.inputs = {desc, {}}, .outputs = {desc}}),
+      run(plan_op(dropout, {.inputs = {desc, {}}, .outputs = {desc}}),
           {on_device(desc, src), step_state(state(static_cast<int>(ids.size())), ids, shape[0]), dst});
       const std::vector<float> actual = logical(desc, dst);
       const std::int64_t channels = shape[1], voxels = shape.elements() / shape[0] / channels;

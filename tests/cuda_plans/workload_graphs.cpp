@@ -45,27 +45,14 @@ Operands operands_of(const Graph& graph, const Node& node) {
 }
 
 /// Plans what is a cuDNN graph here; everything else is a kernel of our own.
-struct Planner {
-  const Compute& compute;
-  const Operands& operands;
-
-  void operator()(const Conv& op) const { (void)plan_conv(compute, op, operands, nullptr); }
-  void operator()(const ConvBlock& op) const { (void)plan_conv_block(compute, op, operands); }
-  void operator()(const ConvBackwardData& op) const { (void)plan_conv_backward_data(compute, op.conv, operands); }
-  void operator()(const ConvBackwardWeights& op) const { (void)plan_conv_backward_weights(compute, op.conv, operands); }
-  void operator()(const ConvBlockBackwardWeights& op) const {
-    (void)plan_conv_block_backward_weights(compute, op.block, operands);
-  }
-  void operator()(const Dense&) const { (void)plan_dense(compute, operands); }
-  void operator()(const DenseBackwardData&) const { (void)plan_dense_backward_data(compute, operands); }
-  void operator()(const DenseBackwardWeights&) const { (void)plan_dense_backward_weights(compute, operands); }
-  template <class Other>
-  void operator()(const Other&) const {}
-};
-
 void listen(const Compute& compute, const Graph& graph) {
-  for (const Node& node : graph.nodes)
-    std::visit(Planner{compute, operands_of(graph, node)}, node.op);
+  for (const Node& node : graph.nodes) {
+    const Operands operands = operands_of(graph, node);
+    const auto plan_graph = [&](const auto& op) {
+      if constexpr (requires { plan_op(compute, op, operands); }) (void)plan_op(compute, op, operands);
+    };
+    std::visit(plan_graph, node.op);
+  }
 }
 
 struct Size {

@@ -25,6 +25,10 @@ float sum_of(int ranks, std::int64_t index) {
   return sum;
 }
 
+Planned reduce_plan(const AllReduce& reduce, Collective& collective) {
+  return plan_op(reduce, {.inputs = {}, .outputs = {}, .collective = &collective});
+}
+
 class CudaCollective : public testing::Test {
  protected:
   const Group& all = test_world().all();
@@ -118,7 +122,7 @@ class CudaBuckets : public CudaCollective {
   /// The sums of `steps` steps, each bucket's after the other.
   std::vector<float> train(bool capture, int steps, bool forget_waits = false) {
     const auto collective = make_collective(all, stream());
-    const Planned reduce = plan_all_reduce(AllReduce{{0, elements}}, *collective);
+    const Planned reduce = reduce_plan({{0, elements}}, *collective);
     std::vector<float*> grads;
     std::vector<std::unique_ptr<Plan>> plans;
     std::vector<Launch> launches;
@@ -188,7 +192,7 @@ TEST_F(CudaBuckets, AreFoundToRaceWhereASumDoesNotWaitForItsGradients) {
 
 TEST_F(CudaBuckets, LetTheCommunicatorLiveAsLongAsAGraphHoldsItsSums) {
   auto collective = make_collective(all, stream());
-  const Planned reduce = plan_all_reduce(AllReduce{{0, elements}}, *collective);
+  const Planned reduce = reduce_plan({{0, elements}}, *collective);
   float* values = upload(elements);
   Recording recording = make_replay({{reduce.plan.get(), {values}, Lane::communication, {}, "reduce"}}, *lanes, true);
   ASSERT_EQ(recording.streamed_because, "");
@@ -226,7 +230,7 @@ TEST_F(CudaPeers, WhoNeverComeAreNamedWithTheLimitAndWhatToCheck) {
 TEST_F(CudaPeers, MayTakeTheirTimeUntilTheyPlan) {
   const auto collective = make_collective(all, stream(), {.limit = std::chrono::seconds(2)});
   if (rank == ranks - 1) std::this_thread::sleep_for(std::chrono::seconds(3));
-  EXPECT_NO_THROW(static_cast<void>(plan_all_reduce(AllReduce{{0, 70}}, *collective))) << "the limit is NCCL's";
+  EXPECT_NO_THROW(static_cast<void>(reduce_plan({{0, 70}}, *collective))) << "the limit is NCCL's";
 }
 
 TEST_F(CudaPeers, AJoinThatDoesNotEndIsLeft) {
@@ -244,7 +248,7 @@ TEST_F(CudaPeers, WhoseSumsAreWrongAreNotTrusted) {
                        {wrong, "sums over ranks are wrong on this machine", "NCCL_P2P_DISABLE"},
                        [&] {
                          const auto collective = make_collective(all, stream());
-                         static_cast<void>(plan_all_reduce(AllReduce{{0, 50}}, *collective));
+                         static_cast<void>(reduce_plan({{0, 50}}, *collective));
                        }))
         << "from sum " << first;
   }
@@ -281,11 +285,11 @@ TEST_F(CudaPeers, AnAsynchronousErrorEndsTheWaitOfTheHost) {
 
 TEST_F(CudaPeers, PlanningASumRunsEachSizeOnceBeforeAnythingIsCaptured) {
   const auto collective = make_collective(all, stream());
-  static_cast<void>(plan_all_reduce(AllReduce{{0, 50}}, *collective));
+  static_cast<void>(reduce_plan({{0, 50}}, *collective));
   cuda_double::set_faults({.devices = ranks, .failing_collective = 2});  // the third from the start
-  EXPECT_NO_THROW(static_cast<void>(plan_all_reduce(AllReduce{{50, 100}}, *collective))) << "the same size again";
+  EXPECT_NO_THROW(static_cast<void>(reduce_plan({{50, 100}}, *collective))) << "the same size again";
   EXPECT_TRUE(raises(ExitCode::communication, {place()}, [&] {
-    static_cast<void>(plan_all_reduce(AllReduce{{0, 51}}, *collective));
+    static_cast<void>(reduce_plan({{0, 51}}, *collective));
   }));
 }
 

@@ -59,29 +59,16 @@ class SpyBackend : public Backend {
     return graph;
   }
 
-  Planned plan(const Conv& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Pool& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Dense& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Activation& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Dropout& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Preprocess& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Loss& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const Metric& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const ConvBackwardData& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const PoolBackward& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const DenseBackwardData& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const DenseBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const ActivationBackward& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const DropoutBackward& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const ConvBlock& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const PoolActivationBackward& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override { return note(op, operands); }
-  Planned plan(const AllReduce& op, Collective&) override { return note(op, {}); }
-  Planned plan(const Accumulate& op) override { return note(op, {}); }
-  Planned plan(const GradientCheck& op) override { return note(op, {}); }
-  Planned plan(const Update& op) override { return note(op, {}); }
-  Planned plan(const AdjustLossScale& op) override { return note(op, {}); }
+  [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
+    const std::string operation(name_of(op));
+    planned.emplace_back(operation, operands);
+    Planned made{
+        std::make_unique<SpyPlan>(*this, op), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
+    if (operation.find("Weights") == std::string::npos && operation != "Loss" && operation != "Metric")
+      for (TensorDesc& output : made.outputs)
+        output.layout = layout;
+    return made;
+  }
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     return null_->make_collective(group);
   }
@@ -139,17 +126,6 @@ class SpyBackend : public Backend {
     SpyBackend& spy;
     Op op;
   };
-
-  Planned note(const Op& op, const Operands& operands) {
-    const std::string operation(name_of(op));
-    planned.emplace_back(operation, operands);
-    Planned made{
-        std::make_unique<SpyPlan>(*this, op), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
-    if (operation.find("Weights") == std::string::npos && operation != "Loss" && operation != "Metric")
-      for (TensorDesc& output : made.outputs)
-        output.layout = layout;
-    return made;
-  }
 
   std::unique_ptr<Backend> null_ = make_null_backend();
   std::array<SpyStream, 3> streams_;

@@ -90,7 +90,7 @@ void leaky_backward(const void* dst, const void* diff_dst, void* diff_src, Range
 
 }  // namespace
 
-Planned plan_activation(const Activation& activation, const Operands& operands) {
+Planned plan_op(const Activation& activation, const Operands& operands) {
   const std::int64_t count = operands.inputs[0].shape.elements();
   const DType type = operands.inputs[0].dtype;
   auto body = [activation, count, type](std::span<void* const> args) {
@@ -104,7 +104,8 @@ Planned plan_activation(const Activation& activation, const Operands& operands) 
   return planned(body, {{operands.outputs[0].shape, type, operands.inputs[0].layout}}, {{0, 0}});
 }
 
-Planned plan_activation_backward(const Activation& activation, const Operands& operands) {
+Planned plan_op(const ActivationBackward& op, const Operands& operands) {
+  const Activation& activation = op.activation;
   const std::int64_t count = operands.inputs[0].shape.elements();
   const DType type = operands.inputs[0].dtype;
   auto body = [activation, count, type](std::span<void* const> args) {

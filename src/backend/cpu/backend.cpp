@@ -134,49 +134,9 @@ class CpuBackend final : public Backend {
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cpu::fuse(std::move(graph)); }
 
-  Planned plan(const Conv& op, const Operands& operands) override { return plan_conv(op, operands, nullptr); }
-  Planned plan(const Pool& op, const Operands& operands) override { return plan_pool(op, operands); }
-  Planned plan(const Dense&, const Operands& operands) override { return plan_dense(operands); }
-  Planned plan(const Activation& op, const Operands& operands) override { return plan_activation(op, operands); }
-  Planned plan(const Dropout& op, const Operands& operands) override { return plan_dropout(op, operands); }
-  Planned plan(const Preprocess& op, const Operands& operands) override { return plan_preprocess(op, operands); }
-  Planned plan(const Loss& op, const Operands& operands) override { return plan_loss(op, operands); }
-  Planned plan(const Metric& op, const Operands& operands) override { return plan_metric(op, operands); }
-  Planned plan(const ConvBackwardData& op, const Operands& operands) override {
-    return plan_conv_backward_data(op.conv, operands);
+  [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
+    return std::visit([&](const auto& each) { return plan_op(each, operands); }, op);
   }
-  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override {
-    return plan_conv_backward_weights(op.conv, operands);
-  }
-  Planned plan(const PoolBackward& op, const Operands& operands) override {
-    return plan_pool_backward(op.pool, nullptr, operands);
-  }
-  Planned plan(const DenseBackwardData&, const Operands& operands) override {
-    return plan_dense_backward_data(operands);
-  }
-  Planned plan(const DenseBackwardWeights&, const Operands& operands) override {
-    return plan_dense_backward_weights(operands);
-  }
-  Planned plan(const ActivationBackward& op, const Operands& operands) override {
-    return plan_activation_backward(op.activation, operands);
-  }
-  Planned plan(const DropoutBackward& op, const Operands& operands) override {
-    return plan_dropout(op.dropout, operands);
-  }
-  Planned plan(const ConvBlock& op, const Operands& operands) override {
-    return op.has_pool ? plan_first_block(op, operands) : plan_conv(op.conv, operands, &op.activation);
-  }
-  Planned plan(const PoolActivationBackward& op, const Operands& operands) override {
-    return plan_pool_backward(op.pool, &op.activation, operands);
-  }
-  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override {
-    return plan_first_block_backward_weights(op.block, operands);
-  }
-  Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
-  Planned plan(const Accumulate& op) override { return plan_accumulate(op); }
-  Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
-  Planned plan(const Update& op) override { return plan_update(op); }
-  Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     return cpu::make_collective(group);

@@ -28,8 +28,8 @@ std::unique_ptr<Collective> make_collective(const Group& group) {
   return std::make_unique<MpiCollective>(group);
 }
 
-Planned plan_all_reduce(const AllReduce& reduce, Collective& collective) {
-  return {std::make_unique<AllReducePlan>(collective, reduce.range.size()), {}, 0, {}};
+Planned plan_op(const AllReduce& reduce, const Operands& operands) {
+  return {std::make_unique<AllReducePlan>(*operands.collective, reduce.range.size()), {}, 0, {}};
 }
 
 }  // namespace trainmark::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "backend/cpu/first_block.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
 
@@ -34,8 +35,6 @@ dnnl::convolution_forward::primitive_desc forward(const Conv& conv, const Descri
           attributes};
 }
 
-}  // namespace
-
 Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* activation) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
@@ -56,7 +55,15 @@ Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* 
   return builder.finish(dnnl::convolution_forward(primitive), primitive.scratchpad_desc(), {dst});
 }
 
-Planned plan_conv_backward_data(const Conv& conv, const Operands& operands) {
+}  // namespace
+
+Planned plan_op(const Conv& op, const Operands& operands) { return plan_conv(op, operands, nullptr); }
+Planned plan_op(const ConvBlock& op, const Operands& operands) {
+  return op.has_pool ? plan_first_block(op, operands) : plan_conv(op.conv, operands, &op.activation);
+}
+
+Planned plan_op(const ConvBackwardData& op, const Operands& operands) {
+  const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[0];
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   const Shape& weights = operands.inputs[1].shape;
@@ -103,7 +110,8 @@ void avoid_wrong_implementations(const Conv& conv, const Shape& src,
 
 }  // namespace
 
-Planned plan_conv_backward_weights(const Conv& conv, const Operands& operands) {
+Planned plan_op(const ConvBackwardWeights& op, const Operands& operands) {
+  const Conv& conv = op.conv;
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
   const Shape& weights = operands.outputs[0].shape;

@@ -26,7 +26,7 @@ dnnl::inner_product_forward::primitive_desc forward(const Shape& src, const Shap
 
 }  // namespace
 
-Planned plan_dense(const Operands& operands) {
+Planned plan_op(const Dense&, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& weights = operands.inputs[1];
   const TensorDesc& dst = operands.outputs[0];
@@ -39,7 +39,7 @@ Planned plan_dense(const Operands& operands) {
   return builder.finish(dnnl::inner_product_forward(primitive), primitive.scratchpad_desc(), operands.outputs);
 }
 
-Planned plan_dense_backward_data(const Operands& operands) {
+Planned plan_op(const DenseBackwardData&, const Operands& operands) {
   const TensorDesc& diff_dst = operands.inputs[0];
   const TensorDesc& weights = operands.inputs[1];
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
@@ -55,7 +55,7 @@ Planned plan_dense_backward_data(const Operands& operands) {
   return builder.finish(dnnl::inner_product_backward_data(primitive), primitive.scratchpad_desc(), {diff_src});
 }
 
-Planned plan_dense_backward_weights(const Operands& operands) {
+Planned plan_op(const DenseBackwardWeights&, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
   const TensorDesc& diff_weights = operands.outputs[0];

@@ -27,8 +27,6 @@ void mask(const Dropout& dropout, const T* src, T* dst, const std::byte* step_st
   });
 }
 
-}  // namespace
-
 /// Forward and backward are the same multiplication by the mask.
 Planned plan_dropout(const Dropout& dropout, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
@@ -45,5 +43,10 @@ Planned plan_dropout(const Dropout& dropout, const Operands& operands) {
   };
   return planned(body, {{operands.outputs[0].shape, operands.outputs[0].dtype, operands.inputs[0].layout}}, {{0, 0}});
 }
+
+}  // namespace
+
+Planned plan_op(const Dropout& op, const Operands& operands) { return plan_dropout(op, operands); }
+Planned plan_op(const DropoutBackward& op, const Operands& operands) { return plan_dropout(op.dropout, operands); }
 
 }  // namespace trainmark::cpu

@@ -275,8 +275,8 @@ Planned plan_first_block(const ConvBlock& op, const Operands& operands) {
   return result;
 }
 
-Planned plan_first_block_backward_weights(const ConvBlock& op, const Operands& operands) {
-  const FirstBlock block(op, operands.inputs[0], operands.inputs[2]);
+Planned plan_op(const ConvBlockBackwardWeights& op, const Operands& operands) {
+  const FirstBlock block(op.block, operands.inputs[0], operands.inputs[2]);
   const std::int64_t sums = lined(block.sums()), patch = lined(block.patch_floats()), row = lined(block.dst.w);
   const std::int64_t stride = sums + patch + 2 * row;
   auto body = [=](std::span<void* const> args) {

@@ -48,4 +48,7 @@ struct FirstBlock {
   [[nodiscard]] std::int64_t sums() const noexcept { return dst.c * (tap_rows * padded_taps() + 1); }
 };
 
+/// Convolution, curve and pool in one pass; FirstBlock::fits says which.
+[[nodiscard]] Planned plan_first_block(const ConvBlock& op, const Operands& operands);
+
 }  // namespace trainmark::cpu

@@ -5,7 +5,7 @@
 
 namespace trainmark::cpu {
 
-Planned plan_loss(const Loss& loss, const Operands& operands) {
+Planned plan_op(const Loss& loss, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   const double scale = 1.0 / static_cast<double>(outputs * loss.global_batch);
@@ -28,7 +28,7 @@ Planned plan_loss(const Loss& loss, const Operands& operands) {
   return planned(body, operands.outputs);
 }
 
-Planned plan_metric(const Metric&, const Operands& operands) {
+Planned plan_op(const Metric&, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   auto body = [=](std::span<void* const> args) {

@@ -1,4 +1,4 @@
-// One planning function an operation of the CPU backend; the files beside this one hold a family each.
+// The operations of the CPU backend, each made ready by a function of its own; ops/ holds them, a family a file.
 #pragma once
 
 #include "trainmark/backend.hpp"
@@ -10,29 +10,30 @@ namespace trainmark::cpu {
 /// The outputs as inferred, with the layout that this backend gives activations.
 [[nodiscard]] std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs);
 
-[[nodiscard]] Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* activation);
-[[nodiscard]] Planned plan_conv_backward_data(const Conv& conv, const Operands& operands);
-[[nodiscard]] Planned plan_conv_backward_weights(const Conv& conv, const Operands& operands);
-/// Convolution, curve and pool in one pass; FirstBlock::fits says which.
-[[nodiscard]] Planned plan_first_block(const ConvBlock& block, const Operands& operands);
-[[nodiscard]] Planned plan_first_block_backward_weights(const ConvBlock& block, const Operands& operands);
-[[nodiscard]] Planned plan_dense(const Operands& operands);
-[[nodiscard]] Planned plan_dense_backward_data(const Operands& operands);
-[[nodiscard]] Planned plan_dense_backward_weights(const Operands& operands);
-[[nodiscard]] Planned plan_pool(const Pool& pool, const Operands& operands);
-/// Without an activation the plain derivative; with one, that of activation then pool, in place.
-[[nodiscard]] Planned plan_pool_backward(const Pool& pool, const Activation* activation, const Operands& operands);
-[[nodiscard]] Planned plan_activation(const Activation& activation, const Operands& operands);
-[[nodiscard]] Planned plan_activation_backward(const Activation& activation, const Operands& operands);
-[[nodiscard]] Planned plan_dropout(const Dropout& dropout, const Operands& operands);
-[[nodiscard]] Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands);
-[[nodiscard]] Planned plan_loss(const Loss& loss, const Operands& operands);
-[[nodiscard]] Planned plan_metric(const Metric& metric, const Operands& operands);
-[[nodiscard]] Planned plan_accumulate(const Accumulate& accumulate);
-[[nodiscard]] Planned plan_gradient_check(const GradientCheck& check);
-[[nodiscard]] Planned plan_update(const Update& update);
-[[nodiscard]] Planned plan_adjust_loss_scale(const AdjustLossScale& adjustment);
-[[nodiscard]] Planned plan_all_reduce(const AllReduce& reduce, Collective& collective);
+// One overload an operation, in the file of its family: what the backend makes of it. The backend visits Op with these.
+[[nodiscard]] Planned plan_op(const Conv& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ConvBackwardData& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ConvBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ConvBlock& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ConvBlockBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Dense& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DenseBackwardData& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DenseBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Pool& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const PoolBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const PoolActivationBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Activation& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ActivationBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Dropout& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DropoutBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Preprocess& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Loss& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Metric& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Accumulate& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const GradientCheck& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Update& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AdjustLossScale& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AllReduce& op, const Operands& operands);
 
 /// Graph rewrites to the fused blocks that this backend has.
 [[nodiscard]] Graph fuse(Graph graph);

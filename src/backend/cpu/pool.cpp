@@ -10,8 +10,8 @@
 
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
-#include "backend/pool_window.hpp"
 #include "backend/math.hpp"
+#include "backend/pool_window.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace trainmark::cpu::HWY_NAMESPACE {
@@ -99,18 +99,7 @@ namespace {
 HWY_EXPORT(pool_forward);
 HWY_EXPORT(pool_backward);
 
-}  // namespace
-
-Planned plan_pool(const Pool& pool, const Operands& operands) {
-  const PoolWindow window(pool, operands.inputs[0], operands.outputs[0].shape);
-  auto body = [window](std::span<void* const> args) {
-    parallel_for(window.rows(), 8, [&](Range rows, int) {
-      HWY_DYNAMIC_DISPATCH(pool_forward)(window, args[0], args[1], rows.begin, rows.end);
-    });
-  };
-  return planned(body, as_activations(operands.outputs));
-}
-
+/// Without an activation the plain derivative; with one, that of activation then pool, in place.
 Planned plan_pool_backward(const Pool& pool, const Activation* activation, const Operands& operands) {
   const PoolWindow window(pool, operands.inputs[0], operands.inputs[1].shape);
   const float slope = activation != nullptr ? activation->slope : 1.0F;
@@ -129,6 +118,25 @@ Planned plan_pool_backward(const Pool& pool, const Activation* activation, const
   std::optional<std::pair<int, int>> in_place;
   if (covers) in_place = {{0, 0}};
   return planned(body, as_activations(operands.outputs), in_place);
+}
+
+}  // namespace
+
+Planned plan_op(const Pool& pool, const Operands& operands) {
+  const PoolWindow window(pool, operands.inputs[0], operands.outputs[0].shape);
+  auto body = [window](std::span<void* const> args) {
+    parallel_for(window.rows(), 8, [&](Range rows, int) {
+      HWY_DYNAMIC_DISPATCH(pool_forward)(window, args[0], args[1], rows.begin, rows.end);
+    });
+  };
+  return planned(body, as_activations(operands.outputs));
+}
+
+Planned plan_op(const PoolBackward& op, const Operands& operands) {
+  return plan_pool_backward(op.pool, nullptr, operands);
+}
+Planned plan_op(const PoolActivationBackward& op, const Operands& operands) {
+  return plan_pool_backward(op.pool, &op.activation, operands);
 }
 
 }  // namespace trainmark::cpu

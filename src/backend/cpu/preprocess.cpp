@@ -78,7 +78,7 @@ double mean_of(const void* src, bool integers, Range range) {
 
 }  // namespace
 
-Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands) {
+Planned plan_op(const Preprocess& preprocess, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t elements = operands.inputs[0].shape.elements() / samples;
   const bool integers = operands.inputs[0].dtype == DType::i16;

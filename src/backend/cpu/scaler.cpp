@@ -18,7 +18,7 @@ bool all_finite(const float* values, std::int64_t count) {
 
 }  // namespace
 
-Planned plan_gradient_check(const GradientCheck& check) {
+Planned plan_op(const GradientCheck& check, const Operands&) {
   const std::int64_t count = check.range.size();
   auto body = [count](std::span<void* const> args) {
     const auto* gradients = static_cast<const float*>(args[0]);
@@ -30,7 +30,7 @@ Planned plan_gradient_check(const GradientCheck& check) {
   return planned(body, {});
 }
 
-Planned plan_adjust_loss_scale(const AdjustLossScale& adjustment) {
+Planned plan_op(const AdjustLossScale& adjustment, const Operands&) {
   auto body = [rule = adjustment.rule](std::span<void* const> args) {
     adjust(rule, *static_cast<LossScale*>(args[0]));
   };

@@ -61,7 +61,7 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool
 
 }  // namespace
 
-Planned plan_accumulate(const Accumulate& accumulate) {
+Planned plan_op(const Accumulate& accumulate, const Operands&) {
   auto body = [count = accumulate.range.size(), last = accumulate.last](std::span<void* const> args) {
     parallel_for(count, 1 << 14, [&](Range range, int) {
       HWY_DYNAMIC_DISPATCH(accumulate_range)
@@ -71,7 +71,7 @@ Planned plan_accumulate(const Accumulate& accumulate) {
   return planned(body, {});
 }
 
-Planned plan_update(const Update& update) {
+Planned plan_op(const Update& update, const Operands&) {
   return std::visit(
       [&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size(), update.scaled); },
       update.rule);

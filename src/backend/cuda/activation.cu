@@ -56,7 +56,7 @@ void with_curve(const Activation& activation, Body&& body) {
 
 }  // namespace
 
-Planned plan_activation(const Activation& activation, const Operands& operands) {
+Planned plan_op(const Activation& activation, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const std::int64_t count = stored_shape(src).elements();
   auto body = [activation, count, dtype = src.dtype](cudaStream_t stream, std::span<void* const> args) {
@@ -70,7 +70,8 @@ Planned plan_activation(const Activation& activation, const Operands& operands) 
   return planned(body, {{operands.outputs[0].shape, src.dtype, src.layout}}, {{0, 0}});
 }
 
-Planned plan_activation_backward(const Activation& activation, const Operands& operands) {
+Planned plan_op(const ActivationBackward& op, const Operands& operands) {
+  const Activation& activation = op.activation;
   const TensorDesc& dst = operands.inputs[0];
   const std::int64_t count = stored_shape(dst).elements();
   auto body = [activation, count, dtype = dst.dtype](cudaStream_t stream, std::span<void* const> args) {

@@ -35,8 +35,6 @@ std::string block_refusal(const ConvBlock& block, const TensorDesc& src, const T
     return "blocks with a pool end in cubes of two that cover their volume here; run the graph unfused";
   return size_refusal({.inputs = {volume_under(dst)}, .outputs = {}});
 }
-constexpr const char* no_pool_activation = "pool and curve are derived in the block of their convolution here";
-
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
@@ -104,7 +102,8 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
     std::string reason = size_refusal(operands);
-    if (std::holds_alternative<PoolActivationBackward>(op)) return no_pool_activation;
+    if (std::holds_alternative<PoolActivationBackward>(op))
+      return "pool and curve are derived in the block of their convolution here";
     const auto* block = std::get_if<ConvBlock>(&op);
     if (reason.empty() && block != nullptr && block->has_pool)
       reason = block_refusal(*block, operands.inputs[0], operands.outputs[0]);
@@ -115,50 +114,16 @@ class CudaBackend final : public Backend {
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cuda::fuse(std::move(graph)); }
 
-  Planned plan(const Conv& op, const Operands& operands) override { return plan_conv(compute_, op, operands, nullptr); }
-  Planned plan(const Pool& op, const Operands& operands) override { return plan_pool(op, operands); }
-  Planned plan(const Dense&, const Operands& operands) override { return plan_dense(compute_, operands); }
-  Planned plan(const Activation& op, const Operands& operands) override { return plan_activation(op, operands); }
-  Planned plan(const Dropout& op, const Operands& operands) override { return plan_dropout(op, operands); }
-  Planned plan(const Preprocess& op, const Operands& operands) override { return plan_preprocess(op, operands); }
-  Planned plan(const Loss& op, const Operands& operands) override { return plan_loss(op, operands); }
-  Planned plan(const Metric& op, const Operands& operands) override { return plan_metric(op, operands); }
-  Planned plan(const ConvBackwardData& op, const Operands& operands) override {
-    return plan_conv_backward_data(compute_, op.conv, operands);
+  [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
+    const auto plan_each = [&](const auto& each) {
+      if constexpr (requires { plan_op(compute_, each, operands); }) {
+        return plan_op(compute_, each, operands);
+      } else {
+        return plan_op(each, operands);
+      }
+    };
+    return std::visit(plan_each, op);
   }
-  Planned plan(const ConvBackwardWeights& op, const Operands& operands) override {
-    return plan_conv_backward_weights(compute_, op.conv, operands);
-  }
-  Planned plan(const PoolBackward& op, const Operands& operands) override {
-    return plan_pool_backward(op.pool, operands);
-  }
-  Planned plan(const DenseBackwardData&, const Operands& operands) override {
-    return plan_dense_backward_data(compute_, operands);
-  }
-  Planned plan(const DenseBackwardWeights&, const Operands& operands) override {
-    return plan_dense_backward_weights(compute_, operands);
-  }
-  Planned plan(const ActivationBackward& op, const Operands& operands) override {
-    return plan_activation_backward(op.activation, operands);
-  }
-  Planned plan(const DropoutBackward& op, const Operands& operands) override {
-    return plan_dropout(op.dropout, operands);
-  }
-  Planned plan(const ConvBlock& op, const Operands& operands) override {
-    return plan_conv_block(compute_, op, operands);
-  }
-  Planned plan(const PoolActivationBackward&, const Operands&) override {
-    TRAINMARK_CHECK(false, no_pool_activation);
-    return {};
-  }
-  Planned plan(const ConvBlockBackwardWeights& op, const Operands& operands) override {
-    return plan_conv_block_backward_weights(compute_, op.block, operands);
-  }
-  Planned plan(const AllReduce& op, Collective& collective) override { return plan_all_reduce(op, collective); }
-  Planned plan(const Update& op) override { return plan_update(op); }
-  Planned plan(const Accumulate& op) override { return plan_accumulate(op); }
-  Planned plan(const GradientCheck& op) override { return plan_gradient_check(op); }
-  Planned plan(const AdjustLossScale& op) override { return plan_adjust_loss_scale(op); }
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     if (!device_) return std::make_unique<SelfCollective>();

@@ -289,7 +289,8 @@ std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream) 
   return make_collective(group, stream, CollectiveOptions{});
 }
 
-Planned plan_all_reduce(const AllReduce& reduce, Collective& collective) {
+Planned plan_op(const AllReduce& reduce, const Operands& operands) {
+  Collective& collective = *operands.collective;
   if (auto* nccl = dynamic_cast<NcclCollective*>(&collective); nccl != nullptr) nccl->prepare(reduce.range.size());
   return {std::make_unique<AllReducePlan>(collective, reduce.range.size()), {}, 0, {}};
 }

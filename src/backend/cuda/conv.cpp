@@ -112,8 +112,6 @@ std::shared_ptr<CompiledGraph> pooled_graph(const Compute& compute, const ConvBl
   }
 }
 
-}  // namespace
-
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   Scratch scratch;
@@ -125,7 +123,13 @@ Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& oper
   return planned(std::move(body), {dst}, {}, scratch.bytes());
 }
 
-Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Operands& operands) {
+}  // namespace
+
+Planned plan_op(const Compute& compute, const Conv& op, const Operands& operands) {
+  return plan_conv(compute, op, operands, nullptr);
+}
+
+Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& operands) {
   if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
   const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
   const Shape& weights = operands.inputs[1].shape;
@@ -156,7 +160,8 @@ Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Op
   return result;
 }
 
-Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands) {
+Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operands& operands) {
+  const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[0];
   const Shape& weights = operands.inputs[1].shape;
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
@@ -176,7 +181,8 @@ Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const 
   return planned(std::move(body), {diff_src}, {}, scratch.bytes());
 }
 
-Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, const Operands& operands) {
+Planned plan_op(const Compute& compute, const ConvBackwardWeights& op, const Operands& operands) {
+  const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[1];
   const std::int64_t channels = diff_dst.shape[1];
   const std::int64_t rows = diff_dst.shape.elements() / channels;
@@ -191,7 +197,8 @@ Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, con
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
 }
 
-Planned plan_conv_block_backward_weights(const Compute& compute, const ConvBlock& block, const Operands& operands) {
+Planned plan_op(const Compute& compute, const ConvBlockBackwardWeights& op, const Operands& operands) {
+  const ConvBlock& block = op.block;
   const TensorDesc& pooled = operands.inputs[2];
   const TensorDesc diff = volume_under(pooled);
   const bool data_gradient = operands.outputs.size() > 2;

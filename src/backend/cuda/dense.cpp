@@ -62,7 +62,7 @@ Math math_of(const Compute& compute, DType io) { return io == DType::f32 ? compu
 
 }  // namespace
 
-Planned plan_dense(const Compute& compute, const Operands& operands) {
+Planned plan_op(const Compute& compute, const Dense&, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& dst = operands.outputs[0];
   const WeightOrder order = order_of(src, operands.inputs[1].shape[0]);
@@ -87,7 +87,7 @@ Planned plan_dense(const Compute& compute, const Operands& operands) {
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
 }
 
-Planned plan_dense_backward_data(const Compute& compute, const Operands& operands) {
+Planned plan_op(const Compute& compute, const DenseBackwardData&, const Operands& operands) {
   const TensorDesc& diff_dst = operands.inputs[0];
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   const DType type = diff_src.dtype;
@@ -111,7 +111,7 @@ Planned plan_dense_backward_data(const Compute& compute, const Operands& operand
   return planned(std::move(body), {diff_src}, {}, scratch.bytes());
 }
 
-Planned plan_dense_backward_weights(const Compute& compute, const Operands& operands) {
+Planned plan_op(const Compute& compute, const DenseBackwardWeights&, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
   const WeightOrder order = order_of(src, operands.outputs[0].shape[0]);

@@ -54,8 +54,6 @@ Rows rows_of(const TensorDesc& desc) {
   return {shape[0], shape.elements() / (shape[0] * shape[1]), shape[1], stored_shape(desc)[1]};
 }
 
-}  // namespace
-
 /// Forward and backward are the same multiplication by the mask.
 Planned plan_dropout(const Dropout& dropout, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
@@ -71,5 +69,10 @@ Planned plan_dropout(const Dropout& dropout, const Operands& operands) {
   };
   return planned(body, {{operands.outputs[0].shape, operands.outputs[0].dtype, src.layout}}, {{0, 0}});
 }
+
+}  // namespace
+
+Planned plan_op(const Dropout& op, const Operands& operands) { return plan_dropout(op, operands); }
+Planned plan_op(const DropoutBackward& op, const Operands& operands) { return plan_dropout(op.dropout, operands); }
 
 }  // namespace trainmark::cuda

@@ -58,7 +58,7 @@ LaunchShape one_block(std::int64_t items) {
 
 }  // namespace
 
-Planned plan_loss(const Loss& loss, const Operands& operands) {
+Planned plan_op(const Loss& loss, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   const double scale = 1.0 / static_cast<double>(outputs * loss.global_batch);
@@ -74,7 +74,7 @@ Planned plan_loss(const Loss& loss, const Operands& operands) {
   return planned(body, operands.outputs);
 }
 
-Planned plan_metric(const Metric&, const Operands& operands) {
+Planned plan_op(const Metric&, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {

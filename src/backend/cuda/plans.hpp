@@ -1,7 +1,7 @@
-// One planning function an operation of the CUDA backend; the files beside this one hold a family each. Activations are
-// channels-last from rank 3 on, with channels padded by zeros to a multiple of eight so that every vector access is
-// aligned; parameters and their gradients are fp32 in logical order, and are brought into the graphs' order and type
-// by pack_weights and back by unpack_weights.
+// The operations of the CUDA backend, each made ready by a function of its own; ops/ holds them, a family a file.
+// Activations are channels-last from rank 3 on, with channels padded by zeros to a multiple of eight so that every
+// vector access is aligned; parameters and their gradients are fp32 in logical order, and are brought into the graphs'
+// order and type by pack_weights and back by unpack_weights.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -30,29 +30,31 @@ struct Compute {
   Math math = Math::full;
 };
 
-[[nodiscard]] Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands,
-                                const Activation* activation);
-[[nodiscard]] Planned plan_conv_block(const Compute& compute, const ConvBlock& block, const Operands& operands);
-[[nodiscard]] Planned plan_conv_backward_data(const Compute& compute, const Conv& conv, const Operands& operands);
-[[nodiscard]] Planned plan_conv_backward_weights(const Compute& compute, const Conv& conv, const Operands& operands);
-[[nodiscard]] Planned plan_conv_block_backward_weights(const Compute& compute, const ConvBlock& block,
-                                                       const Operands& operands);
-[[nodiscard]] Planned plan_dense(const Compute& compute, const Operands& operands);
-[[nodiscard]] Planned plan_dense_backward_data(const Compute& compute, const Operands& operands);
-[[nodiscard]] Planned plan_dense_backward_weights(const Compute& compute, const Operands& operands);
-[[nodiscard]] Planned plan_pool(const Pool& pool, const Operands& operands);
-[[nodiscard]] Planned plan_pool_backward(const Pool& pool, const Operands& operands);
-[[nodiscard]] Planned plan_activation(const Activation& activation, const Operands& operands);
-[[nodiscard]] Planned plan_activation_backward(const Activation& activation, const Operands& operands);
-[[nodiscard]] Planned plan_dropout(const Dropout& dropout, const Operands& operands);
-[[nodiscard]] Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands);
-[[nodiscard]] Planned plan_loss(const Loss& loss, const Operands& operands);
-[[nodiscard]] Planned plan_metric(const Metric& metric, const Operands& operands);
-[[nodiscard]] Planned plan_accumulate(const Accumulate& accumulate);
-[[nodiscard]] Planned plan_gradient_check(const GradientCheck& check);
-[[nodiscard]] Planned plan_update(const Update& update);
-[[nodiscard]] Planned plan_adjust_loss_scale(const AdjustLossScale& adjustment);
-[[nodiscard]] Planned plan_all_reduce(const AllReduce& reduce, Collective& collective);
+// One overload an operation, in the file of its family: what the backend makes of it. The backend visits Op with these.
+// What becomes a cuDNN graph takes `compute`; the rest are kernels of our own.
+[[nodiscard]] Planned plan_op(const Compute& compute, const Conv& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const ConvBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const ConvBlock& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const ConvBlockBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const Dense& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const DenseBackwardData& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Compute& compute, const DenseBackwardWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Pool& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const PoolBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const PoolActivationBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Activation& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const ActivationBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Dropout& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DropoutBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Preprocess& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Loss& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Metric& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Accumulate& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const GradientCheck& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Update& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AdjustLossScale& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AllReduce& op, const Operands& operands);
 
 [[nodiscard]] Graph fuse(Graph graph);
 

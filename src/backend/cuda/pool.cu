@@ -121,7 +121,7 @@ struct Launches {
 
 }  // namespace
 
-Planned plan_pool(const Pool& pool, const Operands& operands) {
+Planned plan_op(const Pool& pool, const Operands& operands) {
   const Launches plan(pool, operands.inputs[0], operands.outputs[0].shape);
   auto body = [plan](cudaStream_t stream, std::span<void* const> args) {
     with_type(plan.dtype, [&]<class T>(Type<T>) {
@@ -132,8 +132,8 @@ Planned plan_pool(const Pool& pool, const Operands& operands) {
   return planned(body, as_activations(operands.outputs));
 }
 
-Planned plan_pool_backward(const Pool& pool, const Operands& operands) {
-  const Launches plan(pool, operands.inputs[0], operands.inputs[1].shape);
+Planned plan_op(const PoolBackward& op, const Operands& operands) {
+  const Launches plan(op.pool, operands.inputs[0], operands.inputs[1].shape);
   auto body = [plan](cudaStream_t stream, std::span<void* const> args) {
     with_type(plan.dtype, [&]<class T>(Type<T>) {
       const auto* src = static_cast<const T*>(args[0]);
@@ -151,6 +151,11 @@ Planned plan_pool_backward(const Pool& pool, const Operands& operands) {
   std::optional<std::pair<int, int>> in_place;
   if (plan.covers) in_place = {{0, 0}};
   return planned(body, as_activations(operands.outputs), in_place);
+}
+
+Planned plan_op(const PoolActivationBackward&, const Operands&) {
+  TRAINMARK_CHECK(false, "refused: see the backend");
+  return {};
 }
 
 }  // namespace trainmark::cuda

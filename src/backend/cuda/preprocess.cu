@@ -120,7 +120,7 @@ void with_raw_type(DType type, Body&& body) {
 
 }  // namespace
 
-Planned plan_preprocess(const Preprocess& preprocess, const Operands& operands) {
+Planned plan_op(const Preprocess& preprocess, const Operands& operands) {
   const TensorDesc& raw = operands.inputs[0];
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   const std::int64_t samples = raw.shape[0];

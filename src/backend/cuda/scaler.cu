@@ -26,7 +26,7 @@ __global__ void adjust_scale(LossScaling rule, LossScale* scaler) { adjust(rule,
 
 }  // namespace
 
-Planned plan_gradient_check(const GradientCheck& check) {
+Planned plan_op(const GradientCheck& check, const Operands&) {
   const std::int64_t count = check.range.size();
   const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((count + threads - 1) / threads, 1, most_blocks));
   auto body = [count, blocks](cudaStream_t stream, std::span<void* const> args) {
@@ -36,7 +36,7 @@ Planned plan_gradient_check(const GradientCheck& check) {
   return planned(std::move(body), {});
 }
 
-Planned plan_adjust_loss_scale(const AdjustLossScale& adjustment) {
+Planned plan_op(const AdjustLossScale& adjustment, const Operands&) {
   auto body = [rule = adjustment.rule](cudaStream_t stream, std::span<void* const> args) {
     launch("adjust_scale", adjust_scale, {}, stream, rule, static_cast<LossScale*>(args[0]));
   };

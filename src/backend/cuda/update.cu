@@ -89,7 +89,7 @@ Planned plan_rule(const SgdMomentum& rule, float decay, std::int64_t count, bool
 
 }  // namespace
 
-Planned plan_accumulate(const Accumulate& accumulate) {
+Planned plan_op(const Accumulate& accumulate, const Operands&) {
   auto body = [count = accumulate.range.size(), last = accumulate.last](cudaStream_t stream,
                                                                         std::span<void* const> args) {
     auto* gradients = static_cast<float*>(args[0]);
@@ -102,7 +102,7 @@ Planned plan_accumulate(const Accumulate& accumulate) {
   return planned(std::move(body), {});
 }
 
-Planned plan_update(const Update& update) {
+Planned plan_op(const Update& update, const Operands&) {
   return std::visit(
       [&update](const auto& rule) { return plan_rule(rule, update.decay, update.range.size(), update.scaled); },
       update.rule);
