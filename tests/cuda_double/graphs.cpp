@@ -7,8 +7,8 @@
 #include <map>
 #include <utility>
 
+#include "backend/cuda/cudnn/graphs.hpp"
 #include "backend/cuda/device.hpp"
-#include "backend/cuda/graphs.hpp"
 #include "backend/math.hpp"
 #include "cuda_double/double.hpp"
 

@@ -1,5 +1,5 @@
 // Reports of cuDNN, of which users get the gist.
-#include "backend/cuda/engine_refusal.hpp"
+#include "backend/cuda/cudnn/engine_refusal.hpp"
 
 #include <gtest/gtest.h>
 

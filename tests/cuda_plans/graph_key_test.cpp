@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "backend/cuda/operands.hpp"
+#include "backend/cuda/cudnn/operands.hpp"
 
 namespace trainmark::cuda {
 namespace {

@@ -1,5 +1,5 @@
 // The plan cache on its own: what is stored comes back, and nothing else does.
-#include "backend/cuda/plan_cache.hpp"
+#include "backend/cuda/cudnn/plan_cache.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 
 namespace trainmark::cuda {
 

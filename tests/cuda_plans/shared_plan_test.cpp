@@ -1,6 +1,6 @@
 // Rank 0's plans on all ranks: what travels, what happens where a rank fails, and the graph compiler's use of it,
 // planned for described devices that differ from rank to rank so that each would choose otherwise.
-#include "backend/cuda/shared_plan.hpp"
+#include "backend/cuda/cudnn/shared_plan.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

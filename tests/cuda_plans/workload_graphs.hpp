@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 
 namespace trainmark::cuda {
 

@@ -1,5 +1,5 @@
 // The choice by time: on times that are made up, and on the device double, where candidates are executed for real.
-#include "backend/cuda/tuning.hpp"
+#include "backend/cuda/cudnn/tuning.hpp"
 
 #include <fmt/ranges.h>
 

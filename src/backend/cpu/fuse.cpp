@@ -1,5 +1,5 @@
 // Graph rewrites to the blocks that only this backend computes in one pass. Whatever does not match stays as it is.
-#include "backend/cpu/first_block.hpp"
+#include "backend/cpu/ops/first_block.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/rewrites.hpp"
 

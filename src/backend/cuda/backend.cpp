@@ -5,13 +5,13 @@
 #include "backend/all_reduce.hpp"
 #include "backend/cuda.hpp"
 #include "backend/cuda/collective.hpp"
+#include "backend/cuda/cudnn/tuning.hpp"
 #include "backend/cuda/layout.hpp"
+#include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/profiler.hpp"
 #include "backend/cuda/stopwatch.hpp"
 #include "backend/cuda/streams.hpp"
-#include "backend/cuda/tuning.hpp"
-#include "backend/cuda/winners.hpp"
 
 namespace trainmark {
 namespace cuda {

@@ -1,6 +1,6 @@
 // The fused blocks that this backend has.
+#include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
-#include "backend/cuda/winners.hpp"
 #include "backend/rewrites.hpp"
 
 namespace trainmark::cuda {

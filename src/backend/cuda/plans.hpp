@@ -6,7 +6,7 @@
 
 #include <cuda_runtime.h>
 
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 #include "backend/cuda/streams.hpp"
 #include "trainmark/backend.hpp"
 

@@ -1,5 +1,5 @@
 // Specifications as graphs of cudnn-frontend: tensors in the operands' order, then the operations.
-#include "backend/cuda/recipes.hpp"
+#include "backend/cuda/cudnn/recipes.hpp"
 
 #include <cudnn_frontend.h>
 #include <fmt/format.h>

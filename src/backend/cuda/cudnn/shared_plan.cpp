@@ -1,6 +1,6 @@
 // A plan travels as its entry in the cache would be: with the device, libraries, options and graph that it was made
 // for.
-#include "backend/cuda/shared_plan.hpp"
+#include "backend/cuda/cudnn/shared_plan.hpp"
 
 #include <fmt/format.h>
 

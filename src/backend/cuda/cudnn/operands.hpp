@@ -1,7 +1,7 @@
 // How the operands of a graph lie in memory: extents, strides and types, as data.
 #pragma once
 
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 
 namespace trainmark::cuda {
 

@@ -1,6 +1,6 @@
 // Optimizer updates, and sums of gradients over batches, over flat ranges of the arenas, one pass over memory.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/update.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/ops/update.cpp"
 #include <hwy/foreach_target.h>
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"

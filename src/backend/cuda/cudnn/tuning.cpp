@@ -1,5 +1,5 @@
 // Turns of measurements, their medians, and the device's side of them.
-#include "backend/cuda/tuning.hpp"
+#include "backend/cuda/cudnn/tuning.hpp"
 
 #include <algorithm>
 #include <vector>

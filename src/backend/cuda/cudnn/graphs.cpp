@@ -1,6 +1,6 @@
 // Graph specifications as one line of text each: the key by which plans are shared, cached and listed in the committed
 // table. Two specifications have the same key exactly when they ask for the same computation.
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

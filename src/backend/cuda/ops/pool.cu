@@ -1,7 +1,7 @@
 // Max pooling over channels-last tensors. The backward pass finds each window's first maximum again instead of storing
 // an index, in place over the activations. Where windows overlap or leave a rest each element of the source collects
 // the shares of the windows that it won, in their order.
-#include "backend/cuda/pool_shape.cuh"
+#include "backend/cuda/ops/pool_shape.cuh"
 
 namespace trainmark::cuda {
 namespace {

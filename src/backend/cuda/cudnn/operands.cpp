@@ -1,5 +1,5 @@
 // The operands of each kind of graph.
-#include "backend/cuda/operands.hpp"
+#include "backend/cuda/cudnn/operands.hpp"
 
 namespace trainmark::cuda {
 namespace {

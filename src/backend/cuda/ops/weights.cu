@@ -1,8 +1,8 @@
 // Between the logical order of parameters and gradients and the order and type of the graphs, and the sum over rows
 // that is a bias gradient. Parameters lie anywhere in their arena, so fp32 is read and written four bytes at a time
 // there; what lies in scratch memory moves in whole vectors.
+#include "backend/cuda/ops/row_sums.cuh"
 #include "backend/cuda/plans.hpp"
-#include "backend/cuda/row_sums.cuh"
 
 namespace trainmark::cuda {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "backend/cuda/plan_cache.hpp"
+#include "backend/cuda/cudnn/plan_cache.hpp"
 #include "trainmark/comm.hpp"
 
 namespace trainmark::cuda {

@@ -10,12 +10,12 @@
 #include <functional>
 #include <map>
 
+#include "backend/cuda/cudnn/engine_refusal.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
+#include "backend/cuda/cudnn/plan_cache.hpp"
+#include "backend/cuda/cudnn/recipes.hpp"
+#include "backend/cuda/cudnn/shared_plan.hpp"
 #include "backend/cuda/device.hpp"
-#include "backend/cuda/engine_refusal.hpp"
-#include "backend/cuda/graphs.hpp"
-#include "backend/cuda/plan_cache.hpp"
-#include "backend/cuda/recipes.hpp"
-#include "backend/cuda/shared_plan.hpp"
 
 namespace trainmark::cuda {
 namespace {

@@ -1,7 +1,7 @@
 // Max pooling over channels-last tensors. The backward pass finds each window's first maximum again instead of storing
 // an index, and can take the activation's derivative in the same pass, in place over the activations.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/pool.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/ops/pool.cpp"
 #include <hwy/foreach_target.h>
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"

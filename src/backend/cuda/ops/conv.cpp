@@ -1,9 +1,9 @@
 // Convolutions as cuDNN graphs over channels-last activations. Weights come in logical fp32 order and are packed into
 // the graph's order and type in scratch memory first; their gradients leave in that type and are unpacked to fp32.
-#include "backend/cuda/operands.hpp"
+#include "backend/cuda/cudnn/operands.hpp"
+#include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
-#include "backend/cuda/winners.hpp"
 
 namespace trainmark::cuda {
 namespace {

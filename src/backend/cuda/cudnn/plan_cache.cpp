@@ -1,6 +1,6 @@
 // Reading, judging and writing the plan cache's files. A file is: magic with format version, checksum of the rest, then
 // context, key, engine, workspace and the plan, each with its length.
-#include "backend/cuda/plan_cache.hpp"
+#include "backend/cuda/cudnn/plan_cache.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -16,8 +16,8 @@
 namespace trainmark::cuda {
 namespace {
 
-/// The number rises with the format, and whenever what is computed under an unchanged key changes: the types of operands
-/// are not in it.
+/// The number rises with the format, and whenever what is computed under an unchanged key changes: the types of
+/// operands are not in it.
 constexpr std::string_view magic = "trainmark plan 2\n";
 
 struct FileTraits {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "backend/cpu/first_block.hpp"
+#include "backend/cpu/ops/first_block.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
 

@@ -1,6 +1,6 @@
 // Activations and their derivatives, element by element, in place where the memory plan lets them.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/activation.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/ops/activation.cpp"
 #include <hwy/foreach_target.h>
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "backend/cuda/graphs.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
 
 namespace trainmark::cuda {
 

@@ -1,6 +1,6 @@
 // Raw counts to what the network sees: log(1 + x), or x over the mean of its sample, channels-last in and out.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/preprocess.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/ops/preprocess.cpp"
 #include <hwy/foreach_target.h>
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"

@@ -1,10 +1,10 @@
 // A convolution's output is the largest tensor of a layer. Kept as its windows' winners it takes a sixteenth of the
 // memory until the backward pass, which then reads no activation at all, and sums the bias gradient where the gradient
 // is an eighth of the size.
-#include "backend/cuda/winners.hpp"
+#include "backend/cuda/ops/winners.hpp"
 
-#include "backend/cuda/pool_shape.cuh"
-#include "backend/cuda/row_sums.cuh"
+#include "backend/cuda/ops/pool_shape.cuh"
+#include "backend/cuda/ops/row_sums.cuh"
 
 namespace trainmark::cuda {
 namespace {

@@ -1,5 +1,5 @@
 // Picks cuDNN's status names out of its report, and knows the one reason that is the machine's and not the graph's.
-#include "backend/cuda/engine_refusal.hpp"
+#include "backend/cuda/cudnn/engine_refusal.hpp"
 
 #include <algorithm>
 #include <vector>

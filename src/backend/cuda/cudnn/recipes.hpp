@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/graphs.hpp"
-#include "backend/cuda/operands.hpp"
+#include "backend/cuda/cudnn/graphs.hpp"
+#include "backend/cuda/cudnn/operands.hpp"
 
 namespace cudnn_frontend::graph {
 class Graph;

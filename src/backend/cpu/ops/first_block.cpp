@@ -2,7 +2,7 @@
 // the largest and which it was; the weight gradient then needs one multiplication in eight, since a max pool's
 // derivative has one element that is not zero in each window and channel.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/first_block.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/ops/first_block.cpp"
 #include <hwy/foreach_target.h>
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"
@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/cpu/first_block.hpp"
+#include "backend/cpu/ops/first_block.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
