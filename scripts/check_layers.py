@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks that every include respects the architecture: module to module, and third-party headers to their rooms; and
-that the two backend folders hold the same files.
+that the two backend folders hold the same files, in rooms that lean on each other one way.
 
 The lists below are docs/architecture.md's. Exit status 1 and one line a breach, with file and line.
 """
@@ -34,7 +34,8 @@ USES = {
 ROOMS = {
     r"mpi\.h": ["comm", "backend"],
     r"hdf5.*|H5.*": ["load", "synth"],
-    r"cuda.*|cudnn.*|nccl.*|nvToolsExt.*|nvtx.*": ["backend/cuda"],
+    r"cudnn.*": ["backend/cuda/cudnn"],
+    r"cuda.*|nccl.*|nvToolsExt.*|nvtx.*": ["backend/cuda"],
     r"(oneapi/)?dnnl.*": ["backend/cpu"],
     r"hwy/.*": ["backend/cpu", "synth"],
     r"omp\.h": ["backend/cpu"],
@@ -48,14 +49,27 @@ ROOMS = {
 }
 # Private headers that another module may use: raw handles and library types that do not belong in the public ones.
 SHARED = {"comm/native.hpp", "load/hdf5_file.hpp", "mllog/utf8.hpp"}
-# src/backend/cpu and src/backend/cuda hold the same files. What only the CPU has, and why it has no twin:
+# src/backend/cpu and src/backend/cuda hold the same files, and so do their ops/, one for each family of operations.
+# What only one of them has, and why it has no twin:
 NO_TWIN = {
-    "first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
-    "parallel": "loops over threads; a kernel is one",
-    "team": "the threads of those loops",
-    "simd-inl": "vectors of the instruction set; kernels have element.cuh",
-    "primitive": "wraps oneDNN's primitives; graphs and cudnn wrap cuDNN's graphs",
+    "cpu/parallel": "loops over threads; a kernel is one",
+    "cpu/team": "the threads of those loops",
+    "cpu/simd-inl": "vectors of the instruction set; kernels have element.cuh",
+    "cpu/primitive": "wraps oneDNN's primitives; cuda/cudnn wraps cuDNN's graphs",
+    "cpu/ops/first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
+    "cuda/ops/winners": "the pool of those blocks",
+    "cuda/ops/pool_shape": "extents as kernels take them, for pool and winners",
+    "cuda/ops/weights": "between the arena's order of weights and the graphs'; oneDNN reorders by itself",
+    "cuda/ops/row_sums": "sums over rows in parts, for weights and winners",
 }
+# Rooms inside a backend and the rooms beside them that they may use, besides what stands at the top of the backend.
+INNER_ROOMS = {
+    "backend/cpu/ops": [],
+    "backend/cuda/cudnn": [],
+    "backend/cuda/ops": ["backend/cuda/cudnn"],
+}
+# At the top only these know what is inside ops/; streams, device and collectives stand alone.
+GATHERERS = {"backend", "fuse"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 GETENV = re.compile(r"\b(secure_)?getenv\s*\(")
 SWITCH = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI|CUDNN)")
@@ -99,12 +113,29 @@ def check_include(path, number, header, module, allowed, breaches):
                 breaches.append(f"{path}:{number}: {header} belongs in {', '.join(rooms)} only")
 
 
+def check_inner_rooms(path, number, header, breaches):
+    here = str(path.relative_to(ROOT).parent).removeprefix("src/")
+    room = str(pathlib.PurePosixPath(header).parent)
+    if room not in INNER_ROOMS or room == here:
+        return
+    if here in INNER_ROOMS:
+        if room not in INNER_ROOMS[here]:
+            breaches.append(f"{path}:{number}: {here} may not use {room} ({header})")
+    elif room.endswith("/ops") and path.stem not in GATHERERS:
+        breaches.append(f"{path}:{number}: of this folder only {', '.join(sorted(GATHERERS))} may use {room}")
+
+
 def check_mirror(breaches):
-    stems = {side: {p.stem for p in (ROOT / "src/backend" / side).glob("*") if p.is_file()} for side in ("cpu", "cuda")}
-    for stem in sorted(stems["cpu"] - stems["cuda"] - set(NO_TWIN)):
-        breaches.append(f"src/backend/cpu/{stem}: has no twin in src/backend/cuda (or a reason in NO_TWIN)")
-    for stem in sorted(set(NO_TWIN) - (stems["cpu"] - stems["cuda"])):
-        breaches.append(f"scripts/check_layers.py: NO_TWIN lists {stem}, which has a twin or is gone")
+    for both_ways, folder in ((False, ""), (True, "/ops")):
+        stems = {side: {p.stem for p in (ROOT / "src/backend" / (side + folder)).glob("*") if p.is_file()}
+                 for side in ("cpu", "cuda")}
+        for side, other in (("cpu", "cuda"), ("cuda", "cpu"))[:2 if both_ways else 1]:
+            alone = {f"{side}{folder}/{stem}" for stem in stems[side] - stems[other]}
+            excused = {name for name in NO_TWIN if name.rsplit("/", 1)[0] == side + folder}
+            for name in sorted(alone - excused):
+                breaches.append(f"src/backend/{name}: has no twin in src/backend/{other}{folder} (or a reason in NO_TWIN)")
+            for name in sorted(excused - alone):
+                breaches.append(f"scripts/check_layers.py: NO_TWIN lists {name}, which has a twin or is gone")
 
 
 def main() -> int:
@@ -126,6 +157,7 @@ def main() -> int:
             found = INCLUDE.match(line)
             if found:
                 check_include(path, number, found.group(1), module, allowed, breaches)
+                check_inner_rooms(path, number, found.group(1), breaches)
             for pattern, (place, reason) in ONE_PLACE.items():
                 if pattern.search(line.split("//")[0]) and relative != place:
                     breaches.append(f"{path}:{number}: belongs in {place} only: {reason}")
