@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace trainmark {
@@ -115,6 +117,11 @@ struct DataSchema {
   std::vector<Field> fields;
   [[nodiscard]] std::size_t sample_bytes() const noexcept;
 };
+/// What a record of a log may hold: null, or one of these. Doubles are printed as the shortest text that reads back equal;
+/// NaN and Infinity as the official parser takes them.
+using EventValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>>;
+using Metadata = std::vector<std::pair<std::string, EventValue>>;
+
 /// Where one sample is to be written: one span per field of the schema, in its order.
 using SampleView = std::vector<std::span<std::byte>>;
 

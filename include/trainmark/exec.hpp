@@ -51,7 +51,7 @@ class ModelState {
   /// Of the step's earlier batches, zero between steps; null where the graph does not accumulate.
   [[nodiscard]] float* gradient_sums() const noexcept;
   [[nodiscard]] float* slot(int index) const noexcept;
-  [[nodiscard]] double* metrics() const noexcept;  ///< |p - y| sum, (p - y)^2 sum, outputs counted
+  [[nodiscard]] double* metrics() const noexcept;  ///< a Score
   [[nodiscard]] LossScale* scaler() const noexcept;
   [[nodiscard]] std::int64_t parameter_elements() const noexcept { return elements_; }
 
@@ -60,7 +60,7 @@ class ModelState {
   [[nodiscard]] std::vector<float> read(const float* from, std::int64_t count) const;  ///< device to host
   void write(float* to, std::span<const float> values);
   [[nodiscard]] float loss() const;  ///< summed over ranks after a step
-  [[nodiscard]] std::array<double, 3> metric_sums() const;
+  [[nodiscard]] Score score() const;  ///< of this rank, since clear_metrics()
   void clear_metrics();
   /// Where the graph scales its loss: what has become of the scale, once the steps so far have ended.
   [[nodiscard]] std::optional<LossScale> loss_scale() const;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <string>
@@ -20,11 +21,6 @@ namespace trainmark {
 inline constexpr std::string_view log_token = ":::MLLOG ";
 
 enum class EventType : std::uint8_t { interval_start, interval_end, point_in_time };
-/// Null, or what a record may hold. Doubles are printed as the shortest text that reads back equal; NaN and Infinity as
-/// the official parser takes them.
-using EventValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>>;
-using Metadata = std::vector<std::pair<std::string, EventValue>>;
-
 struct Event {
   std::int64_t time_ms = 0;
   EventType type = EventType::point_in_time;
@@ -82,6 +78,29 @@ class [[nodiscard]] LogScope {
   Metadata metadata_;
   std::source_location where_;
 };
+
+/// A benchmark's quality target.
+struct QualityTarget {
+  std::string key;  ///< of the figure that is compared, e.g. "eval_error"
+  double value = 0.0;
+  bool lower_is_better = true;
+  /// The rules' bounds on the other side hold too: an error of 0 or less and an accuracy beyond 1 are mistakes.
+  [[nodiscard]] bool reached_by(double figure) const noexcept {
+    return lower_is_better ? figure <= value && figure > 0.0 : figure >= value && figure <= 1.0;
+  }
+};
+/// By MLPerf's name of the benchmark; nothing for one that is not known.
+[[nodiscard]] std::optional<QualityTarget> quality_target(std::string_view benchmark);
+
+/// Rules of the official checker.
+struct Rules {
+  std::string usage;    ///< "hpc", "training"
+  std::string version;  ///< "3.0.0"
+  /// Whether data may be staged to durable storage before the clock starts.
+  [[nodiscard]] bool let_staging_precede_clock() const { return usage == "hpc" && version == "3.0.0"; }
+};
+/// Those of a benchmark; `version` "auto": the newest that this program knows.
+[[nodiscard]] Rules rules_of(std::string_view benchmark, std::string_view version = "auto");
 
 // --- Reading and judging ----------------------------------------------------------------------------------------------
 

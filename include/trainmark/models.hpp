@@ -1,8 +1,12 @@
-// What a benchmark trains: graph, loss, metric, data schema and the rules of its closed division. Pure functions.
+// What a benchmark trains and how: graphs, update rule, schedule, scoring, data schema, the rules of its closed division
+// and what its log says of them. Pure functions of a Recipe; each is a visit onto one of src/models/<model>.cpp.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "trainmark/nn.hpp"
@@ -21,21 +25,53 @@ struct CosmoflowOptions {
   bool log_transform = true;
   bool operator==(const CosmoflowOptions&) const = default;
 };
+using ModelOptions = std::variant<CosmoflowOptions>;
+
+/// What is trained and how its parameters are updated. The defaults are CosmoFlow's.
+struct Recipe {
+  ModelOptions model;
+  Rule rule;
+  Schedule schedule;
+  bool operator==(const Recipe&) const = default;
+};
+
+// --- Graphs ----------------------------------------------------------------------------------------------------------
 
 struct GraphOptions {
   std::int64_t local_batch = 1;
-  std::int64_t global_batch = 1;
+  std::int64_t global_batch = 1;  ///< of a whole step
   DType compute = DType::f32;
   std::uint64_t seed = 0;   ///< of dropout
   bool scale_loss = false;  ///< keep a dynamic loss scale; f16 always does
 };
+struct StepOptions {
+  GraphOptions graph;
+  std::int64_t bucket_bytes = 4 << 20;  ///< least size of an all-reduce bucket
+  std::int64_t accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
+  LossScaling scaling = {};
+};
+/// What a run launches.
+struct StepGraphs {
+  Graph last;                    ///< of a step's batches the last or only one: forward, backward, reduction, update
+  std::optional<Graph> earlier;  ///< of its other batches: forward, backward, sum of gradients
+  Graph evaluation;              ///< forward, ends in Metric
+};
+/// The only place that assembles a step. Raises Error{usage} where the model's options are impossible.
+[[nodiscard]] StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options);
+[[nodiscard]] Graph forward_of(const ModelOptions& model, const GraphOptions& options);  ///< training's, ends in Loss
 
-/// x: i16 [D,H,W,4], counts from 0 on (not all 0 without log_transform); y: f32 [4] within 1.2 of 0.
-[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);
-[[nodiscard]] Graph training_graph(const CosmoflowOptions& model,
-                                   const GraphOptions& options);  ///< forward, ends in Loss
-[[nodiscard]] Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options);  ///< ends in Metric
-[[nodiscard]] DecayRule decay_rule(const CosmoflowOptions& model);
+// --- What a run and its log have to know -----------------------------------------------------------------------------
+
+[[nodiscard]] std::string_view benchmark_of(const ModelOptions& model);  ///< MLPerf's name, e.g. "cosmoflow"
+[[nodiscard]] DataSchema schema_of(const ModelOptions& model);
+
+/// One figure of an evaluation: the log's name for it, and the sum over samples that it is the mean of.
+struct EvaluationFigure {
+  std::string key;
+  double Score::*sum = &Score::quality;
+};
+/// Never empty. The first figure is the one that the quality target judges.
+[[nodiscard]] std::vector<EvaluationFigure> figures_of(const ModelOptions& model);
 
 /// One way in which a run differs from the reference, with what the closed division asks for.
 struct RuleBreach {
@@ -48,14 +84,17 @@ struct DatasetFacts {
   std::int64_t validation_samples = 0;
   bool generated = false;
 };
-[[nodiscard]] std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const DatasetFacts& data);
+[[nodiscard]] std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data);
 
-/// The quality target of a benchmark.
-struct Target {
-  std::string key;  ///< "eval_error"
-  double value = 0.124;
-  bool lower_is_better = true;
-};
-[[nodiscard]] Target target_of(const CosmoflowOptions& model);
+/// Hyper-parameters under the names that the benchmark's rules give them, in the order in which they are logged.
+[[nodiscard]] Metadata logged(const Recipe& recipe);
+
+// --- CosmoFlow -------------------------------------------------------------------------------------------------------
+
+/// x: i16 [D,H,W,4], counts from 0 on (not all 0 without log_transform); y: f32 [4] within 1.2 of 0.
+[[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);
+[[nodiscard]] Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options);
+[[nodiscard]] Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options);
+[[nodiscard]] DecayRule decay_rule(const CosmoflowOptions& model);
 
 }  // namespace trainmark

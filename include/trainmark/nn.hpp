@@ -54,9 +54,16 @@ struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state 
   std::int64_t global_batch = 1;
   bool operator==(const Loss&) const = default;
 };
-struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3]): adds |p - y|, (p - y)^2 over outputs,
-                 // valid samples
+struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3], a Score): adds |p - y|, (p - y)^2 and one
+                 // for each output of a valid sample
   bool operator==(const Metric&) const = default;
+};
+/// What an evaluation adds up over the samples that count. Each figure of it is one of the sums over `count`.
+struct Score {
+  double quality = 0.0;  ///< CosmoFlow: absolute errors
+  double loss = 0.0;
+  double count = 0.0;  ///< of what the other two are sums
+  bool operator==(const Score&) const = default;
 };
 struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src)
   Conv conv;

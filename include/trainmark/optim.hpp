@@ -13,6 +13,7 @@ namespace trainmark {
 /// (PyTorch keeps the rate outside; the two differ as soon as the rate changes.)
 struct SgdMomentum {
   float momentum = 0.9F;
+  bool operator==(const SgdMomentum&) const = default;
 };
 using Rule = std::variant<SgdMomentum>;
 
@@ -92,9 +93,11 @@ struct PiecewiseSchedule {
   double peak_rate = 0.001;
   int warmup_epochs = 4;
   std::vector<Decay> decay = {{32, 0.25}, {64, 0.125}};
+  bool operator==(const PiecewiseSchedule&) const = default;
 };
 using Schedule = std::variant<PiecewiseSchedule>;
 
 [[nodiscard]] double rate_at(const Schedule& schedule, int epoch);
+[[nodiscard]] double peak_rate_of(const Schedule& schedule);
 
 }  // namespace trainmark

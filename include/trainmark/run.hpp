@@ -11,8 +11,8 @@
 
 #include "trainmark/backend.hpp"
 #include "trainmark/load.hpp"
+#include "trainmark/mllog.hpp"
 #include "trainmark/models.hpp"
-#include "trainmark/optim.hpp"
 #include "trainmark/stage.hpp"
 
 namespace trainmark {
@@ -33,7 +33,7 @@ struct TrainOptions {
   std::int64_t epochs = 128;                     ///< until=epochs: how many; until=target: at most
   std::int64_t steps = 100;                      ///< until=steps
   double seconds = 60.0;                         ///< until=seconds
-  double target = 0.124;                         ///< validation MAE to reach
+  double target = 0.0;                           ///< figure to reach; 0: the benchmark's
   std::string precision = "fp32";                ///< fp32, tf32, bf16, fp16
   std::string loss_scaling = "auto";             ///< auto: with fp16; on: always
   std::string on_divergence = "stop";            ///< stop, continue: once a loss or metric is not finite
@@ -46,12 +46,6 @@ struct TrainOptions {
     return global_batch % gradient_accumulation_steps == 0 && batch() % ranks == 0;
   }
   bool operator==(const TrainOptions&) const = default;
-};
-
-struct OptimizerOptions {
-  std::string name = "sgd";
-  double momentum = 0.9;
-  bool operator==(const OptimizerOptions&) const = default;
 };
 
 /// Who runs, as the log's header says it.
@@ -81,15 +75,12 @@ struct WatchdogOptions {
 
 struct RunOptions {
   std::string name = "run";  ///< of the results folder: letters, digits, '.', '_', '-'
-  std::string workload = "cosmoflow";
+  Recipe recipe;             ///< whose model decides which workload it is
   std::int64_t seed = 0;     ///< 0: drawn from the operating system's entropy and logged
   bool clear_cache = false;  ///< drop this node's page cache before init_start (needs root); logged only if done
   DataOptions data;
   StageOptions stage;
   LoadOptions load;
-  CosmoflowOptions model;
-  OptimizerOptions optimizer;
-  PiecewiseSchedule schedule;
   TrainOptions train;
   BackendOptions backend;
   SubmissionOptions submission;
@@ -172,6 +163,13 @@ struct RunOutcome {
   std::string verdict;     ///< of the run's own log
   std::string divergence;  ///< what was not finite in a run that went on all the same; empty: nothing
 };
+
+/// What the run is to reach: the benchmark's target, with the config's value if it has one.
+[[nodiscard]] QualityTarget target_of(const RunOptions& options);
+/// Rules that its log is judged by.
+[[nodiscard]] Rules rules_of(const RunOptions& options);
+/// The step that a rank of so many launches.
+[[nodiscard]] StepOptions step_options(const RunOptions& options, std::int64_t ranks);
 
 /// Element type of activations for a train.precision.
 [[nodiscard]] DType compute_type(const std::string& precision);

@@ -66,18 +66,6 @@ MemoryPlan pool_of(const Graph& graph) {
   return plan_memory(graph, bytes, in_place);
 }
 
-RunGraphs graphs_of(const RunOptions& options, const GraphOptions& shape, const Graph& forward) {
-  const bool in_parts = options.train.gradient_accumulation_steps > 1;
-  const Graph gradients = differentiate(forward);
-  RunGraphs graphs{.last = reduce_and_update(gradients, static_cast<std::int64_t>(options.train.bucket_mib * 1048576.0),
-                                             SgdMomentum{static_cast<float>(options.optimizer.momentum)},
-                                             decay_rule(options.model), {}, in_parts),
-                   .earlier = {},
-                   .evaluation = evaluation_graph(options.model, shape)};
-  if (in_parts) graphs.earlier = accumulate(gradients);
-  return graphs;
-}
-
 /// A row for each node; what several parts of a step have stands in one.
 void add_rows(StepPlan& plan, const Graph& graph, std::int64_t count) {
   for (const Node& node : graph.nodes) {
@@ -95,10 +83,10 @@ void add_rows(StepPlan& plan, const Graph& graph, std::int64_t count) {
 
 /// Counts have 64 bits, a batch may have 63: beyond that a plan would print other numbers without a word.
 void require_countable(const RunOptions& options, int ranks) {
-  const Graph one = training_graph(options.model, {.compute = compute_type(options.train.precision)});
+  const Graph one = forward_of(options.recipe.model, {.compute = compute_type(options.train.precision)});
   const auto each = static_cast<double>(std::max(cost(one).flops, cost(one).bytes));
   const double ahead =
-      2.0 * (options.load.prefetch + 1) * static_cast<double>(data_schema(options.model).sample_bytes());
+      2.0 * (options.load.prefetch + 1) * static_cast<double>(schema_of(options.recipe.model).sample_bytes());
   constexpr double passes = 6.0;  // forward, backward and what goes with them, amply
   const double samples = static_cast<double>(options.train.global_batch) / ranks;
   if (std::max(passes * each, ahead) * samples < 9.2e18) return;
@@ -121,14 +109,13 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   const std::int64_t parts = options.train.gradient_accumulation_steps;
   StepPlan plan;
   plan.local_batch = options.train.batch() / ranks;
-  const GraphOptions graph_options{plan.local_batch, options.train.global_batch, compute_type(options.train.precision),
-                                   static_cast<std::uint64_t>(options.seed), options.train.loss_scaling == "on"};
-  const Graph forward = training_graph(options.model, graph_options);
+  const StepOptions step_shape = step_options(options, ranks);
+  const Graph forward = forward_of(options.recipe.model, step_shape.graph);
   plan.forward_macs_per_sample = cost(forward).macs / plan.local_batch;
   plan.parameters = forward.parameter_elements();
   plan.tensors = std::count_if(forward.tensors.begin(), forward.tensors.end(),
                                [](const Tensor& tensor) { return tensor.role == Role::parameter; });
-  RunGraphs graphs = graphs_of(options, graph_options, forward);
+  StepGraphs graphs = graphs_of(options.recipe, step_shape);
   const Graph& step = graphs.last;
   add_rows(plan, step, 1);
   if (graphs.earlier) add_rows(plan, *graphs.earlier, parts - 1);
@@ -146,7 +133,7 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + gradients);
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
-                     static_cast<std::int64_t>(data_schema(options.model).sample_bytes());
+                     static_cast<std::int64_t>(schema_of(options.recipe.model).sample_bytes());
   if (!device.empty()) plan.prediction = predict(device, options, std::move(graphs));
   return plan;
 }

@@ -66,7 +66,7 @@ Cost times(std::int64_t count, Cost cost) {
   return cost;
 }
 
-Prediction predict(const std::string& device, const RunOptions& options, RunGraphs graphs) {
+Prediction predict(const std::string& device, const RunOptions& options, StepGraphs graphs) {
   const auto ceilings = nlohmann::json::parse(device_ceilings).at(device);
   Prediction prediction;
   prediction.device = ceilings.at("name");

@@ -24,16 +24,10 @@ struct Prediction {
   std::string plans;                              ///< "plan-checked ..." or why not
   std::size_t pool_bytes = 0, scratch_bytes = 0;  ///< of all graphs; 0 where plans were not made
 };
-/// What a run launches.
-struct RunGraphs {
-  Graph last;                    ///< of a step's parts the last or only one: it updates
-  std::optional<Graph> earlier;  ///< of its other parts
-  Graph evaluation;
-};
 /// A part's cost, so many times; parameters are the same ones each time.
 [[nodiscard]] Cost times(std::int64_t count, Cost cost);
 /// Of a whole step. `device`: a name of share/devices. Raises Error{usage} for another.
-[[nodiscard]] Prediction predict(const std::string& device, const RunOptions& options, RunGraphs graphs);
+[[nodiscard]] Prediction predict(const std::string& device, const RunOptions& options, StepGraphs graphs);
 [[nodiscard]] std::vector<std::string> known_devices();
 
 }  // namespace trainmark::cli

@@ -32,7 +32,7 @@ DatasetFacts facts_of(const RunOptions& options, std::string& note) {
   std::error_code ignored;  // what may not be looked at is not here
   const auto here = [&](const std::string& folder) { return std::filesystem::exists(folder, ignored); };
   if (here(options.data.train) && here(options.data.validation)) {
-    const DataSchema schema = data_schema(options.model);
+    const DataSchema schema = schema_of(options.recipe.model);
     const auto samples_of = [&](const std::string& folder) {
       const Manifest manifest = scan_dataset(folder, options.data.format, schema);
       if (options.stage.strategy != "none") require_self_contained(folder, manifest, "staging copies");

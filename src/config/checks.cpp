@@ -63,7 +63,9 @@ class Checker {
   }
 
   void schedule() {
-    const auto& decay = options_.schedule.decay;
+    const auto* piecewise = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule);
+    if (piecewise == nullptr) return;
+    const auto& decay = piecewise->decay;
     for (std::size_t i = 1; i < decay.size(); ++i) {
       if (decay[i].epoch > decay[i - 1].epoch) continue;
       add(fmt::format("/schedule/decay/{}/epoch", i),
@@ -96,24 +98,18 @@ class Checker {
     if (options_.submission.division != "closed" || doubtful("/submission/division")) return;
     const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
                              options_.submission.generated_data};
-    for (const RuleBreach& breach : closed_breaches(options_.model, facts)) {
+    for (const RuleBreach& breach : closed_breaches(options_.recipe, facts)) {
       // 0 means all that are there: only the dataset can tell.
       if (breach.found == "0" && breach.subject.starts_with("/data/")) continue;
       add(breach.subject,
           fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
                       breach.found, breach.required));
     }
-    if (options_.optimizer.momentum != 0.9) {
-      add("/optimizer/momentum",
-          fmt::format("{} is not what the closed division asks for: 0.9; set /submission/division to "
-                      "\"open\"",
-                      options_.optimizer.momentum));
-    }
-    if (options_.train.until == "target" && !doubtful("/train/until") &&
-        options_.train.target != target_of(options_.model).value) {
+    const double asked = quality_target(benchmark_of(options_.recipe.model)).value().value;
+    if (options_.train.until == "target" && !doubtful("/train/until") && target_of(options_).value != asked) {
       add("/train/target",
           fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
-                      options_.train.target, target_of(options_.model).value));
+                      options_.train.target, asked));
     }
   }
 

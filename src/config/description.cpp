@@ -143,15 +143,25 @@ void describe_model(Visitor& visitor, CosmoflowOptions& model) {
   visitor.close();
 }
 
-void describe_optimizer(Visitor& visitor, OptimizerOptions& optimizer, PiecewiseSchedule& schedule) {
-  visitor.open("optimizer", "The update rule.");
-  visitor.field({.name = "name",
-                 .doc = "sgd: stochastic gradient descent with momentum, the rate inside the velocity (Keras form).",
-                 .words = {"sgd"}},
-                &optimizer.name);
+void describe_rule(Visitor& visitor, SgdMomentum& rule) {
   visitor.field({.name = "momentum", .doc = "Share of the velocity that a step keeps.", .minimum = 0, .below = 1},
-                &optimizer.momentum);
+                &rule.momentum);
+}
+
+void describe_optimizer(Visitor& visitor, Rule& rule) {
+  visitor.open("optimizer", "The update rule.");
+  VariantChoice choice(
+      rule,
+      {.name = "name",
+       .doc = "sgd: stochastic gradient descent with momentum, the rate inside the velocity (Keras form).",
+       .words = {"sgd"}},
+      [](Visitor& to, auto& chosen) { describe_rule(to, chosen); });
+  visitor.select(choice);
+  visitor.alternatives(choice);
   visitor.close();
+}
+
+void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
   visitor.open("schedule", "The learning rate, constant within an epoch.");
   visitor.field({.name = "base_rate", .doc = "Rate of epoch 0 where there is a warm-up.", .minimum = 0},
                 &schedule.base_rate);
@@ -195,7 +205,10 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
   visitor.field({.name = "steps", .doc = "With until steps: how many.", .unit = "steps", .minimum = 1}, &train.steps);
   visitor.field({.name = "seconds", .doc = "With until seconds: for how long.", .unit = "s", .above = 0},
                 &train.seconds);
-  visitor.field({.name = "target", .doc = "Mean absolute validation error to reach.", .above = 0}, &train.target);
+  visitor.field({.name = "target",
+                 .doc = "Validation figure to reach (cosmoflow: mean absolute error); 0: the benchmark's (0.124).",
+                 .minimum = 0},
+                &train.target);
   visitor.field({.name = "precision",
                  .doc = "Element type of activations; weights, gradients and updates are always fp32. tf32: fp32 whose "
                         "matrix work rounds its operands on a GPU (a CPU computes in fp32); fp16: with a dynamic loss "
@@ -307,7 +320,9 @@ void describe(Visitor& visitor, RunOptions& options) {
                  .pattern_text = "up to 100 letters, digits, '.', '_' and '-', not starting with '.'",
                  .longest = 100},
                 &options.name);
-  visitor.field({.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow"}}, &options.workload);
+  VariantChoice workload(options.recipe.model, {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow"}},
+                         [](Visitor& to, auto& model) { describe_model(to, model); });
+  visitor.select(workload);
   visitor.field({.name = "seed",
                  .doc = "Of initial weights, sample order and dropout; 0: drawn from the system's entropy and logged.",
                  .minimum = 0},
@@ -317,8 +332,9 @@ void describe(Visitor& visitor, RunOptions& options) {
                 &options.clear_cache);
   describe_data(visitor, options.data);
   describe_staging(visitor, options.stage, options.load);
-  describe_model(visitor, options.model);
-  describe_optimizer(visitor, options.optimizer, options.schedule);
+  visitor.alternatives(workload);
+  describe_optimizer(visitor, options.recipe.rule);
+  std::visit([&](auto& schedule) { describe_schedule(visitor, schedule); }, options.recipe.schedule);
   describe_train(visitor, options.train);
   describe_backend(visitor, options.backend);
   describe_submission(visitor, options.submission);

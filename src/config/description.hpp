@@ -14,7 +14,7 @@
 
 namespace trainmark::config {
 
-using Member = std::variant<bool*, int*, std::int64_t*, double*, std::string*>;
+using Member = std::variant<bool*, int*, std::int64_t*, float*, double*, std::string*>;
 
 /// What may be written behind a key. Everything left out does not limit.
 struct Field {
@@ -44,6 +44,16 @@ class List {
   virtual void describe_default(Visitor& visitor) = 0;             ///< the same of an element of its own
 };
 
+/// A key (the selector) whose word decides which other keys there are, and what their defaults are.
+class Choice {
+ public:
+  virtual ~Choice() = default;
+  [[nodiscard]] virtual const Field& selector() const = 0;  ///< its `words` are the alternatives
+  [[nodiscard]] virtual std::size_t chosen() const = 0;     ///< index of a word
+  virtual void choose(std::size_t index) = 0;               ///< with the defaults of that word
+  virtual void describe(Visitor& visitor) = 0;              ///< the keys of the word that is chosen
+};
+
 class Visitor {
  public:
   virtual ~Visitor() = default;
@@ -51,6 +61,38 @@ class Visitor {
   virtual void close() = 0;
   virtual void field(const Field& field, Member member) = 0;
   virtual void list(std::string_view name, std::string_view doc, List& list) = 0;
+  virtual void select(Choice& choice) = 0;        ///< the selector, in the current object
+  virtual void alternatives(Choice& choice) = 0;  ///< the keys that follow from it, in the same object; after it
+};
+
+/// The alternatives of a variant, in its order. `fields(visitor, alternative)` describes each of them.
+template <class Variant, class Fields>
+class VariantChoice final : public Choice {
+ public:
+  VariantChoice(Variant& value, Field selector, Fields fields)
+      : value_(value), selector_(std::move(selector)), fields_(std::move(fields)) {}
+  [[nodiscard]] const Field& selector() const override { return selector_; }
+  [[nodiscard]] std::size_t chosen() const override { return value_.index(); }
+  void choose(std::size_t index) override { emplace<0>(index); }
+  void describe(Visitor& visitor) override {
+    std::visit([&](auto& alternative) { fields_(visitor, alternative); }, value_);
+  }
+
+ private:
+  template <std::size_t At>
+  void emplace(std::size_t index) {
+    if constexpr (At < std::variant_size_v<Variant>) {
+      if (index == At) {
+        value_.template emplace<At>();
+      } else {
+        emplace<At + 1>(index);
+      }
+    }
+  }
+
+  Variant& value_;
+  Field selector_;
+  Fields fields_;
 };
 
 /// Shows every key of `options` to `visitor`, in the order in which a config is written.

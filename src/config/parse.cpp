@@ -42,7 +42,9 @@ RunOptions parse_config(std::string_view text, std::string_view source_name, con
   apply_overrides(document.root, overrides, remarks);
 
   RunOptions options;
-  config::Reader reader(document.root, lookup, remarks);
+  RunOptions defaults;
+  config::Reader reader(document.root, lookup, remarks,
+                        [&](config::Visitor& visitor) { config::describe(visitor, defaults); });
   config::describe(reader, options);
   std::set<std::string> wrong;
   for (const Remark& remark : remarks) {

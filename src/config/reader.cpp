@@ -15,29 +15,43 @@ namespace {
 class KeyCollector final : public Visitor {
  public:
   void open(std::string_view name, std::string_view) override {
-    if (!name.empty()) keys.push_back(path_.empty() ? "/" + std::string(name) : append_pointer(path_.back(), name));
-    path_.push_back(name.empty() ? std::string() : keys.back());
+    if (!name.empty()) add(name);
+    path_.push_back(name.empty() ? std::string() : keys.back().pointer);
   }
   void close() override { path_.pop_back(); }
-  void field(const Field& field, Member) override { keys.push_back(append_pointer(path_.back(), field.name)); }
-  void list(std::string_view name, std::string_view, List&) override {
-    keys.push_back(append_pointer(path_.back(), name));
+  void field(const Field& field, Member) override { add(field.name); }
+  void list(std::string_view name, std::string_view, List&) override { add(name); }
+  void select(Choice& choice) override { add(choice.selector().name); }
+  void alternatives(Choice& choice) override {
+    const std::size_t chosen = choice.chosen();
+    const auto outer = condition_;
+    for (std::size_t at = 0; at < choice.selector().words.size(); ++at) {
+      choice.choose(at);
+      condition_ = {append_pointer(path_.back(), choice.selector().name), std::string(choice.selector().words[at])};
+      choice.describe(*this);
+    }
+    condition_ = outer;
+    choice.choose(chosen);
   }
-  std::vector<std::string> keys;
+  std::vector<Key> keys;
 
  private:
+  void add(std::string_view name) {
+    keys.push_back({path_.empty() ? "/" + std::string(name) : append_pointer(path_.back(), name), condition_.first,
+                    condition_.second});
+  }
   std::vector<std::string> path_;
+  std::pair<std::string, std::string> condition_;  // selector and word
 };
 
 std::string_view last_of(std::string_view pointer) { return pointer.substr(pointer.rfind('/') + 1); }
 
 }  // namespace
 
-Reader::Reader(Node& root, const Lookup& lookup, std::vector<Remark>& remarks)
+Reader::Reader(Node& root, const Lookup& lookup, std::vector<Remark>& remarks, const Description& defaults)
     : root_(root), lookup_(lookup), remarks_(remarks) {
   KeyCollector collector;
-  RunOptions defaults;
-  describe(collector, defaults);
+  defaults(collector);
   all_keys_ = std::move(collector.keys);
 }
 
@@ -100,6 +114,17 @@ void Reader::list(std::string_view name, std::string_view, List& list) {
   }
 }
 
+void Reader::select(Choice& choice) {
+  const Field& selector = choice.selector();
+  std::string word(selector.words.at(choice.chosen()));
+  const std::size_t before = remarks_.size();
+  field(selector, &word);
+  const std::string pointer = append_pointer(levels_.back().pointer, selector.name);
+  selected_[pointer] = remarks_.size() == before ? word : "";
+  const auto index = static_cast<std::size_t>(std::ranges::find(selector.words, word) - selector.words.begin());
+  if (index != choice.chosen()) choice.choose(index);
+}
+
 Node* Reader::take(std::string_view name, std::string* pointer) {
   Level& level = levels_.back();
   level.known.emplace_back(name);
@@ -112,9 +137,20 @@ Node* Reader::take(std::string_view name, std::string* pointer) {
 void Reader::complain_of_unknown(const Level& level) {
   for (const Entry& entry : std::get<Object>(level.node->value)) {
     if (std::find(level.known.begin(), level.known.end(), entry.key) != level.known.end()) continue;
+    const std::string pointer = append_pointer(level.pointer, entry.key);
+    if (const auto other = std::ranges::find(all_keys_, pointer, &Key::pointer); other != all_keys_.end()) {
+      // The key of another word; where the word itself was wrong, one complaint is enough.
+      const std::string& chosen = selected_[other->selector];
+      if (chosen.empty()) continue;
+      remark(entry.place, pointer,
+             fmt::format("goes with {} \"{}\" (it would have no effect: {} is \"{}\")", other->selector, other->word,
+                         other->selector, chosen));
+      continue;
+    }
     std::vector<std::string> meant;
-    for (const std::string& key : all_keys_) {
-      if (last_of(key) == entry.key) meant.push_back(key);  // right key, wrong section
+    for (const Key& key : all_keys_) {
+      const bool twice = std::ranges::find(meant, key.pointer) != meant.end();        // with several words
+      if (last_of(key.pointer) == entry.key && !twice) meant.push_back(key.pointer);  // right key, wrong section
     }
     if (meant.empty()) {
       if (const std::string near = nearest(entry.key, level.known); !near.empty())
@@ -129,7 +165,7 @@ void Reader::complain_of_unknown(const Level& level) {
         if (key != "$schema") known += (known.empty() ? "" : ", ") + key;
       text += fmt::format("; allowed here: {}", known);
     }
-    remarks_.push_back({entry.place, append_pointer(level.pointer, entry.key), std::move(text), std::move(meant)});
+    remarks_.push_back({entry.place, pointer, std::move(text), std::move(meant)});
   }
 }
 

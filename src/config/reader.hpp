@@ -6,19 +6,29 @@
 #include <string_view>
 #include <vector>
 
-#include "config/description.hpp"
 #include "config/document.hpp"
+#include "config/visitors.hpp"
 #include "trainmark/config.hpp"
 
 namespace trainmark::config {
 
+/// A key that a config may hold.
+struct Key {
+  std::string pointer;
+  std::string selector = {};  ///< pointer of the selector on whose word it depends; empty: of none
+  std::string word = {};
+};
+
 class Reader final : public Visitor {
  public:
-  Reader(Node& root, const Lookup& lookup, std::vector<Remark>& remarks);
+  /// `defaults` describes options at their defaults, for what is said of keys in the wrong place.
+  Reader(Node& root, const Lookup& lookup, std::vector<Remark>& remarks, const Description& defaults);
   void open(std::string_view name, std::string_view doc) override;
   void close() override;
   void field(const Field& field, Member member) override;
   void list(std::string_view name, std::string_view doc, List& list) override;
+  void select(Choice& choice) override;
+  void alternatives(Choice& choice) override { choice.describe(*this); }
 
   /// Where a key stands, or where the nearest object around it does.
   [[nodiscard]] Place place_of(std::string_view pointer) const;
@@ -42,7 +52,8 @@ class Reader final : public Visitor {
   std::vector<Remark>& remarks_;
   std::vector<Level> levels_;
   std::map<std::string, Place, std::less<>> places_;
-  std::vector<std::string> all_keys_;  // pointers of every described key
+  std::vector<Key> all_keys_;                                 // every described key, those of all alternatives
+  std::map<std::string, std::string, std::less<>> selected_;  // word by a selector's pointer; empty: it was wrong
 };
 
 /// "allowed: ..." of a field, empty where anything of its type goes.

@@ -1,8 +1,8 @@
 // docs/config.md: every key with type, default, allowed values and meaning, in the schema's order.
 #include <fmt/format.h>
 
-#include "config/description.hpp"
 #include "config/reader.hpp"
+#include "config/visitors.hpp"
 #include "trainmark/config.hpp"
 
 namespace trainmark {
@@ -28,6 +28,7 @@ struct TypeName {
   std::string operator()(const bool*) const { return "boolean"; }
   std::string operator()(const int*) const { return "integer"; }
   std::string operator()(const std::int64_t*) const { return "integer"; }
+  std::string operator()(const float*) const { return "number"; }
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "string"; }
 };
@@ -73,7 +74,25 @@ class Manual final : public config::Visitor {
     in_list_ = false;
     path_.pop_back();
   }
-  std::string text = std::string(introduction);
+  void select(config::Choice& choice) override {
+    std::string word(choice.selector().words.at(choice.chosen()));
+    field(choice.selector(), &word);
+  }
+  /// With several words each has its keys in a table, or in sections, of its own.
+  void alternatives(config::Choice& choice) override {
+    const std::size_t chosen = choice.chosen();
+    const config::Field& selector = choice.selector();
+    const std::string outer = condition_;
+    for (std::size_t at = 0; at < selector.words.size(); ++at) {
+      choice.choose(at);
+      if (selector.words.size() > 1) condition_ = fmt::format("with `{}` `\"{}\"`", selector.name, selector.words[at]);
+      open_table_ = selector.words.size() == 1;
+      choice.describe(*this);
+    }
+    condition_ = outer;
+    choice.choose(chosen);
+  }
+  std::string text;
 
  private:
   /// {"a": 1, "b": 2} of one element.
@@ -82,6 +101,8 @@ class Manual final : public config::Visitor {
     void open(std::string_view, std::string_view) override {}
     void close() override {}
     void list(std::string_view, std::string_view, config::List&) override {}
+    void select(config::Choice&) override {}
+    void alternatives(config::Choice&) override {}
     void field(const config::Field& field, config::Member member) override {
       std::string value = std::visit(DefaultText{}, member);
       std::erase(value, '`');
@@ -102,25 +123,41 @@ class Manual final : public config::Visitor {
     return joined;
   }
   void heading(const std::string& title, std::string_view doc) {
-    text += fmt::format("{}## {}\n\n{}\n\n| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n",
-                        text.ends_with("\n\n") ? "" : "\n", title, doc);
+    text += fmt::format("{}## {}{}{}\n\n{}\n\n", text.empty() || text.ends_with("\n\n") ? "" : "\n", title,
+                        condition_.empty() ? "" : ", ", condition_, doc);
+    table();
+  }
+  void table() {
+    text += "| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n";
+    open_table_ = true;
   }
   void row(std::string_view name, std::string_view type, std::string_view value, std::string_view allowed,
            std::string_view doc) {
+    if (!open_table_) {
+      text += fmt::format("\nKeys {}:\n\n", condition_);
+      table();
+    }
     text += fmt::format("| `{}` | {} | {} | {} | {} |\n", name, type, value, allowed, doc);
   }
 
   std::vector<std::string> path_;
+  std::string condition_;    // "with `name` `"sgd"`", where a selector has several words
+  bool open_table_ = false;  // rows go to the table that was begun last
   bool in_list_ = false;
 };
 
 }  // namespace
 
+std::string config::manual_of(const Description& description) {
+  Manual manual;
+  description(manual);
+  return std::move(manual.text);
+}
+
 std::string config_reference() {
   RunOptions defaults;
-  Manual manual;
-  config::describe(manual, defaults);
-  return manual.text;
+  return std::string(introduction) +
+         config::manual_of([&](config::Visitor& visitor) { config::describe(visitor, defaults); });
 }
 
 }  // namespace trainmark

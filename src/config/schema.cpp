@@ -1,7 +1,9 @@
 // The config as a JSON Schema, for editors and for checking configs without this program.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
-#include "config/description.hpp"
+#include "config/visitors.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/config.hpp"
 
@@ -50,6 +52,29 @@ class SchemaWriter final : public config::Visitor {
     }
     stack_.back().object["properties"][std::string(field.name)] = std::move(entry);
   }
+  void select(config::Choice& choice) override {
+    std::string word(choice.selector().words.at(choice.chosen()));
+    field(choice.selector(), &word);
+  }
+  /// With several words each has a condition that says which keys there are then.
+  void alternatives(config::Choice& choice) override {
+    const std::size_t chosen = choice.chosen();
+    const config::Field& selector = choice.selector();
+    if (selector.words.size() == 1) return choice.describe(*this);
+    for (std::size_t at = 0; at < selector.words.size(); ++at) {
+      choice.choose(at);
+      stack_.push_back({"", {{"properties", Json::object()}}, Json::array()});
+      choice.describe(*this);
+      Level level = std::move(stack_.back());
+      stack_.pop_back();
+      if (!level.required.empty()) level.object["required"] = level.required;
+      const std::string name(selector.name);
+      Json condition = {{"properties", {{name, {{"const", selector.words[at]}}}}}};
+      if (at != chosen) condition["required"] = {name};
+      stack_.back().object["allOf"].push_back({{"if", std::move(condition)}, {"then", std::move(level.object)}});
+    }
+    choice.choose(chosen);
+  }
   void list(std::string_view name, std::string_view doc, config::List& list) override {
     Json defaults = Json::array();
     stack_.push_back({"", {{"type", "object"}, {"properties", Json::object()}}, Json::array()});
@@ -72,7 +97,8 @@ class SchemaWriter final : public config::Visitor {
     Level level = std::move(stack_.back());
     stack_.pop_back();
     last_name_ = level.name;
-    level.object["additionalProperties"] = false;
+    // Keys that a condition brings count as known, too.
+    level.object[level.object.contains("allOf") ? "unevaluatedProperties" : "additionalProperties"] = false;
     if (!level.required.empty()) level.object["required"] = level.required;
     return std::move(level.object);
   }
@@ -80,12 +106,13 @@ class SchemaWriter final : public config::Visitor {
   static std::string type_of(bool) { return "boolean"; }
   static std::string type_of(int) { return "integer"; }
   static std::string type_of(std::int64_t) { return "integer"; }
+  static std::string type_of(float) { return "number"; }
   static std::string type_of(double) { return "number"; }
   static std::string type_of(const std::string&) { return "string"; }
 
   template <class Value>
   static Json described(const config::Field& field, const Value& value) {
-    Json entry = {{"type", type_of(value)}, {"description", std::string(field.doc)}, {"default", value}};
+    Json entry = {{"type", type_of(value)}, {"description", std::string(field.doc)}, {"default", shown(value)}};
     if (!field.unit.empty()) entry["description"] = std::string(field.doc) + " [" + std::string(field.unit) + "]";
     if (!field.words.empty()) entry["enum"] = field.words;
     if (!field.choices.empty()) entry["enum"] = field.choices;
@@ -100,6 +127,13 @@ class SchemaWriter final : public config::Visitor {
     return entry;
   }
 
+  /// 0.9 as it is written, where a float holds the nearest to it.
+  static double shown(float value) { return std::stod(fmt::format("{}", value)); }
+  template <class Value>
+  static const Value& shown(const Value& value) {
+    return value;
+  }
+
   std::vector<Level> stack_;
   std::string last_name_;
   bool in_list_ = false;
@@ -107,11 +141,15 @@ class SchemaWriter final : public config::Visitor {
 
 }  // namespace
 
+nlohmann::ordered_json config::schema_of(const Description& description) {
+  SchemaWriter writer;
+  description(writer);
+  return std::move(writer.result);
+}
+
 std::string config_schema() {
   RunOptions defaults;
-  SchemaWriter writer;
-  config::describe(writer, defaults);
-  return json_text(writer.result, 2) + "\n";
+  return json_text(config::schema_of([&](config::Visitor& visitor) { config::describe(visitor, defaults); }), 2) + "\n";
 }
 
 }  // namespace trainmark

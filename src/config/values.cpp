@@ -59,6 +59,15 @@ struct Store {
     *member = value;
     return {};
   }
+  std::string operator()(float* member) const {
+    double value = *member;
+    if (std::string wrong = (*this)(&value); !wrong.empty()) return wrong;
+    // What rounds to a limit that it must not reach is out of range too.
+    if (!within(static_cast<float>(value), field))
+      return with_allowed(fmt::format("{} is out of range in fp32", describe_value(node)), field);
+    *member = static_cast<float>(value);
+    return {};
+  }
   std::string operator()(int* member) const {
     std::int64_t value = *member;
     if (std::string wrong = whole(value, std::numeric_limits<int>::max()); !wrong.empty()) return wrong;

@@ -1,7 +1,9 @@
 // Options back to JSON: every key, also those at their defaults, so that the text reproduces the run by itself.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
-#include "config/description.hpp"
+#include "config/visitors.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/config.hpp"
 
@@ -25,8 +27,14 @@ class Writer final : public config::Visitor {
     }
   }
   void field(const config::Field& field, config::Member member) override {
-    std::visit([&](const auto* value) { stack_.back().second[std::string(field.name)] = *value; }, member);
+    Json& entry = stack_.back().second[std::string(field.name)];
+    std::visit([&](const auto* value) { entry = written(*value); }, member);
   }
+  void select(config::Choice& choice) override {
+    const config::Field& selector = choice.selector();
+    stack_.back().second[std::string(selector.name)] = selector.words.at(choice.chosen());
+  }
+  void alternatives(config::Choice& choice) override { choice.describe(*this); }
   void list(std::string_view name, std::string_view, config::List& list) override {
     Json array = Json::array();
     for (std::size_t i = 0; i < list.size(); ++i) {
@@ -40,16 +48,27 @@ class Writer final : public config::Visitor {
   Json result;
 
  private:
+  /// 0.9 as it was written, where a float holds the nearest to it.
+  static double written(float value) { return std::stod(fmt::format("{}", value)); }
+  template <class Value>
+  static const Value& written(const Value& value) {
+    return value;
+  }
+
   std::vector<std::pair<std::string, Json>> stack_;
 };
 
 }  // namespace
 
+nlohmann::ordered_json config::document_of(const Description& description) {
+  Writer writer;
+  description(writer);
+  return std::move(writer.result);
+}
+
 std::string to_json(const RunOptions& options) {
   RunOptions copy = options;  // a visitor may change what it is shown; this one does not
-  Writer writer;
-  config::describe(writer, copy);
-  return json_text(writer.result, 2);
+  return json_text(config::document_of([&](config::Visitor& visitor) { config::describe(visitor, copy); }), 2);
 }
 
 }  // namespace trainmark

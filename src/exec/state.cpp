@@ -11,7 +11,6 @@ namespace trainmark {
 namespace {
 
 constexpr std::size_t arena_alignment = 64;
-constexpr std::int64_t metric_sums_count = 3;
 constexpr std::int64_t scaler_floats = sizeof(LossScale) / sizeof(float);  // its bytes in a snapshot
 constexpr std::size_t bounce_bytes = std::size_t{1} << 20;
 
@@ -44,7 +43,7 @@ ModelState::ModelState(Backend& backend, const Graph& graph, int slots)
   parameters_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_));
   gradients_ = std::make_unique<Arena>(backend, bytes_of_floats(graph.gradient_elements()));
   slot_arena_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_ * slots));
-  metrics_ = std::make_unique<Arena>(backend, metric_sums_count * sizeof(double));
+  metrics_ = std::make_unique<Arena>(backend, sizeof(Score));
   scaler_ = std::make_unique<Arena>(backend, sizeof(LossScale));
   for (const Node& node : graph.nodes) {
     if (const auto* adjust = std::get_if<AdjustLossScale>(&node.op)) scaling_ = adjust->rule;
@@ -138,15 +137,13 @@ float ModelState::loss() const {
   return value;
 }
 
-std::array<double, 3> ModelState::metric_sums() const {
-  std::array<double, metric_sums_count> sums{};
-  fetch(sums.data(), metrics(), sizeof(sums));
-  return sums;
+Score ModelState::score() const {
+  Score score;
+  fetch(&score, metrics(), sizeof(score));
+  return score;
 }
 
-void ModelState::clear_metrics() {
-  backend_.fill_zero(backend_.stream(Lane::compute), metrics(), metric_sums_count * sizeof(double));
-}
+void ModelState::clear_metrics() { backend_.fill_zero(backend_.stream(Lane::compute), metrics(), sizeof(Score)); }
 
 std::optional<LossScale> ModelState::loss_scale() const {
   if (!scaling_) return {};

@@ -23,8 +23,10 @@ Verdict judge_log(std::string_view text, std::string_view usage, std::string_vie
   Verdict verdict;
   verdict.benchmark = text_of(parsed, "submission_benchmark");
   verdict.division = text_of(parsed, "submission_division");
-  verdict.usage = usage != "auto" ? std::string(usage) : verdict.benchmark == "resnet" ? "training" : "hpc";
-  verdict.ruleset = ruleset != "auto" ? std::string(ruleset) : verdict.usage == "training" ? "4.0.0" : "3.0.0";
+  // A usage that is asked for stands for its benchmarks.
+  const Rules rules = rules_of(usage == "auto" ? verdict.benchmark : usage == "training" ? "resnet" : "", ruleset);
+  verdict.usage = usage == "auto" ? rules.usage : std::string(usage);
+  verdict.ruleset = rules.version;
   if (mllog::find_rules(verdict.usage + "_" + verdict.ruleset + "/common") == nullptr) {
     throw Error(ExitCode::usage,
                 Complaint{"check", fmt::format("there are no rules {} {}", verdict.usage, verdict.ruleset), "",

@@ -49,14 +49,6 @@ struct RuleSet {
 /// such set.
 [[nodiscard]] const RuleSet* find_rules(const std::string& name);
 
-/// A benchmark's quality target, if its log names one: key, value, and whether smaller is better.
-struct QualityTarget {
-  std::string key;
-  double value = 0.0;
-  bool lower_is_better = true;
-};
-[[nodiscard]] const QualityTarget* find_target(const std::string& benchmark);
-
 // --- the vocabulary of rules
 // ------------------------------------------------------------------------------------------
 [[nodiscard]] Check above(double bound);

@@ -67,17 +67,15 @@ RuleSet division(const std::string& version, const std::string& name) {
   return rules;
 }
 
-KeyRule metric(const std::string& key, std::vector<Check> target) {
-  KeyRule rule = often(key, {metadata_has("epoch_num")});
-  rule.target = std::move(target);
-  return rule;
-}
-
 KeyRule metric_of(const std::string& benchmark) {
-  if (benchmark == "cosmoflow") return metric("eval_error", {at_most(0.124), above(0)});
-  if (benchmark == "oc20") return metric("eval_error", {at_most(0.036), above(0)});
-  if (benchmark == "deepcam") return metric("eval_accuracy", {at_least(0.82), at_most(1)});
-  return metric("eval_accuracy", {at_least(0.8), at_most(1)});
+  const QualityTarget target = quality_target(benchmark).value();
+  KeyRule rule = often(target.key, {metadata_has("epoch_num")});
+  if (target.lower_is_better) {
+    rule.target = {at_most(target.value), above(0)};
+  } else {
+    rule.target = {at_least(target.value), at_most(1)};
+  }
+  return rule;
 }
 
 std::vector<KeyRule> cosmoflow() {

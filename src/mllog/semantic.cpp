@@ -32,9 +32,8 @@ std::string epoch_text(const Record& record) {
 
 class Reading {
  public:
-  Reading(std::span<const Record> records, const std::string& benchmark) : records_(records), benchmark_(benchmark) {
-    if (const QualityTarget* target = find_target(benchmark)) target_ = *target;
-  }
+  Reading(std::span<const Record> records, const std::string& benchmark)
+      : records_(records), benchmark_(benchmark), target_(quality_target(benchmark)) {}
 
   std::vector<Finding> findings() {
     for (const Record& record : records_) {
@@ -116,9 +115,7 @@ class Reading {
     if (run_start_ == 0) say(record.line, "phase_order", fmt::format("{} before run_start", record.key));
     if (run_stop_ != nullptr) say(record.line, "phase_order", fmt::format("{} after run_stop", record.key));
     const double value = number_of(record.value);
-    const bool reached =
-        target_->lower_is_better ? value <= target_->value && value > 0.0 : value >= target_->value && value <= 1.0;
-    if (!reached) return;
+    if (!target_->reached_by(value)) return;
     if (run_stop_ == nullptr) {
       reached_before_stop_ = true;
     } else if (!reached_before_stop_) {
@@ -160,20 +157,6 @@ class Reading {
   double last_epoch_ = 0.0;
   bool reached_before_stop_ = false;
 };
-
-}  // namespace
-
-const QualityTarget* find_target(const std::string& benchmark) {
-  static const std::map<std::string, QualityTarget> targets = {{"cosmoflow", {"eval_error", 0.124, true}},
-                                                               {"deepcam", {"eval_accuracy", 0.82, false}},
-                                                               {"oc20", {"eval_error", 0.036, true}},
-                                                               {"openfold", {"eval_accuracy", 0.8, false}},
-                                                               {"resnet", {"eval_accuracy", 0.759, false}}};
-  const auto found = targets.find(benchmark);
-  return found == targets.end() ? nullptr : &found->second;
-}
-
-namespace {
 
 /// What attempt_starts and runs_at_once look at.
 std::vector<LogRecord> sketches_of(const std::vector<Record>& records) {

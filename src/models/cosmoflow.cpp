@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainmark/models.hpp"
+#include "models/benchmarks.hpp"
 
 namespace trainmark {
 namespace {
@@ -131,9 +131,14 @@ DecayRule decay_rule(const CosmoflowOptions& model) {
   return {.decay = static_cast<float>(2.0 * model.l2), .tensors = {"dense1.weights", "dense2.weights"}};
 }
 
-std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const DatasetFacts& data) {
+namespace models {
+
+std::vector<EvaluationFigure> figures_of(const CosmoflowOptions&) { return {{"eval_error", &Score::quality}}; }
+
+std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe, const DatasetFacts& data) {
   constexpr std::int64_t train_samples = 524288;
   constexpr std::int64_t validation_samples = 65536;
+  constexpr float momentum = 0.9F;
   std::vector<RuleBreach> breaches;
   const auto require = [&](bool kept, std::string subject, std::string found, std::string required) {
     if (!kept) breaches.push_back({std::move(subject), std::move(found), std::move(required)});
@@ -147,9 +152,29 @@ std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Dat
   require(data.validation_samples == validation_samples, "/data/validation_samples",
           fmt::format("{}", data.validation_samples), fmt::format("{}", validation_samples));
   require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
+  if (const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule))
+    require(sgd->momentum == momentum, "/optimizer/momentum", fmt::format("{}", sgd->momentum),
+            fmt::format("{}", momentum));
   return breaches;
 }
 
-Target target_of(const CosmoflowOptions&) { return {.key = "eval_error", .value = 0.124, .lower_is_better = true}; }
+Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
+  const auto& schedule = std::get<PiecewiseSchedule>(recipe.schedule);
+  std::vector<std::int64_t> boundaries;
+  std::vector<double> factors;
+  for (const auto& decay : schedule.decay) {
+    boundaries.push_back(decay.epoch);
+    factors.push_back(decay.factor);
+  }
+  return {{"opt_name", std::string("sgd")},
+          {"opt_base_learning_rate", schedule.peak_rate},
+          {"opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs}},
+          {"opt_learning_rate_warmup_factor", schedule.base_rate > 0.0 ? schedule.peak_rate / schedule.base_rate : 1.0},
+          {"opt_learning_rate_decay_boundary_epochs", std::move(boundaries)},
+          {"opt_learning_rate_decay_factor", std::move(factors)},
+          {"dropout", model.dropout},
+          {"opt_weight_decay", model.l2}};
+}
 
+}  // namespace models
 }  // namespace trainmark

@@ -25,4 +25,8 @@ double rate_at(const Schedule& schedule, int epoch) {
   return std::visit([epoch](const auto& chosen) { return rate_of(chosen, epoch); }, schedule);
 }
 
+double peak_rate_of(const Schedule& schedule) {
+  return std::visit([](const auto& chosen) { return chosen.peak_rate; }, schedule);
+}
+
 }  // namespace trainmark

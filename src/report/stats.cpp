@@ -19,21 +19,8 @@ using report::Phase;
 using report::Phases;
 using report::RunFiles;
 
-struct Goal {
-  std::string_view benchmark;
-  double target;
-  bool lower_is_better;
-};
-constexpr Goal goals[] = {{"cosmoflow", 0.124, true},
-                          {"deepcam", 0.82, false},
-                          {"resnet", 0.759, false},
-                          {"oc20", 0.036, true},
-                          {"openfold", 0.8, false}};
-
-/// The rules' bounds on the other side: an error of 0 or less and an accuracy beyond 1 are mistakes.
 bool reaches(const RunReport& run, double metric) {
-  if (!run.target || std::isnan(metric)) return false;
-  return run.lower_is_better ? metric <= *run.target && metric > 0.0 : metric >= *run.target && metric <= 1.0;
+  return run.target && QualityTarget{{}, *run.target, run.lower_is_better}.reached_by(metric);
 }
 
 void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
@@ -53,10 +40,9 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   if (!beside.empty() && phases.finished && !agree)
     run.notes.push_back(fmt::format("run.json says {}, the log {}: the log decides", beside,
                                     phases.status.empty() ? "nothing" : phases.status));
-  for (const Goal& goal : goals) {
-    if (goal.benchmark != run.benchmark) continue;
-    run.target = goal.target;
-    run.lower_is_better = goal.lower_is_better;
+  if (const std::optional<QualityTarget> target = quality_target(run.benchmark)) {
+    run.target = target->value;
+    run.lower_is_better = target->lower_is_better;
   }
   const auto own = files.beside.figures.find("target_metric");
   if (own != files.beside.figures.end()) run.target = own->second;

@@ -48,7 +48,7 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
 
 void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
   if (options.submission.division != "closed") return;
-  for (const RuleBreach& breach : closed_breaches(options.model, facts)) {
+  for (const RuleBreach& breach : closed_breaches(options.recipe, facts)) {
     complaints.push_back(
         fmt::format("{}: {} is not what the closed division asks for: {} (a log that says closed would claim a "
                     "comparison that does not hold); set /submission/division to \"open\" or use the reference's",
@@ -65,6 +65,16 @@ std::string in_parts(const TrainOptions& train) {
 
 std::string indivisible(const TrainOptions& train, std::int64_t ranks) {
   return fmt::format("{} is not divisible by {} ranks{}", train.global_batch, ranks, in_parts(train));
+}
+
+QualityTarget target_of(const RunOptions& options) {
+  QualityTarget target = quality_target(benchmark_of(options.recipe.model)).value();
+  if (options.train.target > 0.0) target.value = options.train.target;
+  return target;
+}
+
+Rules rules_of(const RunOptions& options) {
+  return rules_of(benchmark_of(options.recipe.model), options.submission.ruleset);
 }
 
 std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes, const DatasetFacts& facts) {

@@ -16,8 +16,8 @@ constexpr std::size_t shown = 10;
 constexpr LossScaling scaling{.initial = 1024.0F};
 
 /// What rounding explains, as the norm of the difference over the norm of the truth, unless the CPU can show it itself.
-/// Backward is wider: where two values of a pooling window round to the same, another one may win, and its gradient goes
-/// elsewhere; the more, the more voxels and layers are below.
+/// Backward is wider: where two values of a pooling window round to the same, another one may win, and its gradient
+/// goes elsewhere; the more, the more voxels and layers are below.
 struct Tolerance {
   double forward = 0.0, backward = 0.0, update = 0.0;
 };
@@ -32,17 +32,22 @@ double bound_of(const Tolerance& tolerance, Kind kind) {
   return kind == Kind::backward ? tolerance.backward : tolerance.update;
 }
 
+StepOptions checked_step(const World& world, const RunOptions& options) {
+  StepOptions step = step_options(options, world.all().size());
+  step.scaling = scaling;
+  return step;
+}
+
 /// One backend with a state, a step and an evaluation of its own.
 class Side {
  public:
   Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style)
-      : shape_(graph_options(world, options, static_cast<std::uint64_t>(options.seed))),
+      : graphs_(graphs_of(options.recipe, checked_step(world, options))),
         collective_(backend.make_collective(world.all())),
-        graph_(training_step(options, shape_, scaling)),
-        state_(backend, graph_, slots_of(rule_of(options))),
+        state_(backend, graphs_.last, slots_of(options.recipe.rule)),
         slots_(make_input_slots(backend)),
-        program_(backend, graph_, state_, *collective_, slots_, style),
-        evaluation_(backend, evaluation_graph(options.model, shape_), state_, *collective_, slots_, style) {
+        program_(backend, graphs_.last, state_, *collective_, slots_, style),
+        evaluation_(backend, graphs_.evaluation, state_, *collective_, slots_, style) {
     state_.initialise(static_cast<std::uint64_t>(options.seed));
   }
   void step(const SyntheticBatch& batch, int slot) {
@@ -54,8 +59,8 @@ class Side {
     state_.clear_metrics();
     evaluation_.upload(0, batch.inputs());
     evaluation_.step(0);
-    const std::array<double, 3> sums = state_.metric_sums();
-    return {sums.begin(), sums.end()};
+    const Score score = state_.score();
+    return {static_cast<float>(score.quality), static_cast<float>(score.loss), static_cast<float>(score.count)};
   }
   [[nodiscard]] const Graph& graph() const noexcept { return program_.graph(); }
   [[nodiscard]] float loss() const { return state_.loss(); }
@@ -66,9 +71,8 @@ class Side {
   }
 
  private:
-  GraphOptions shape_;
+  StepGraphs graphs_;
   std::unique_ptr<Collective> collective_;
-  Graph graph_;
   ModelState state_;
   std::shared_ptr<InputSlots> slots_;
   Program program_, evaluation_;
@@ -209,11 +213,12 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   rounding.train.precision = options.train.precision;
   const bool rounds = options.train.precision == "bf16";  // of the others the CPU has none
   const std::int64_t local_batch = options.train.global_batch / ranks;
-  const auto rate = static_cast<float>(options.schedule.peak_rate);
+  const auto rate = static_cast<float>(peak_rate_of(options.recipe.schedule));
   std::vector<SyntheticBatch> batches;
   for (int step = 0; step < fused_steps; ++step) {
-    batches.emplace_back(data_schema(options.model), local_batch, (step * ranks + world.all().rank()) * local_batch,
-                         static_cast<std::uint64_t>(options.seed), rate);
+    batches.emplace_back(schema_of(options.recipe.model), local_batch,
+                         (step * ranks + world.all().rank()) * local_batch, static_cast<std::uint64_t>(options.seed),
+                         rate);
   }
 
   progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),

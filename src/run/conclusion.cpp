@@ -109,7 +109,7 @@ Conclusion::Conclusion(const World& world, const RunOptions& options, Results& r
   record_.labels.emplace_back("Result not verified by MLCommons Association");
   record_.texts["precision"] = options.train.precision;
   record_.texts["until"] = options.train.until;
-  record_.texts["metric"] = target_of(options.model).key;
+  record_.texts["metric"] = target_of(options).key;
   record_.figures["seed"] = options.seed;
   record_.figures["ranks"] = world.all().size();
   record_.figures["nodes"] = world.nodes();
@@ -133,9 +133,9 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
     progress_.line("warning: /train/precision is \"tf32\", which is a GPU's: this run computes in fp32");
   }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
-                             options_.workload, world_.all().size(), world_.all().size() == 1 ? "" : "s",
-                             world_.nodes(), world_.nodes() == 1 ? "" : "s", options_.train.global_batch,
-                             options_.train.precision, backend.description()));
+                             benchmark_of(options_.recipe.model), world_.all().size(),
+                             world_.all().size() == 1 ? "" : "s", world_.nodes(), world_.nodes() == 1 ? "" : "s",
+                             options_.train.global_batch, options_.train.precision, backend.description()));
   if (!context.order_of_sums.empty() && backend.name() != "cpu") {
     record_.texts["order_of_sums"] = context.order_of_sums;
     progress_.line("deterministic: sums over ranks with " + context.order_of_sums);
@@ -257,7 +257,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   figures["read_s"] = input.read_seconds;
   figures["read_mib"] = mib(input.bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
-  figures["target_metric"] = options_.train.target;
+  figures["target_metric"] = target_of(options_).value;
   if (trained.epochs > 0) {
     figures["final_metric"] = trained.metric;
     figures["best_metric"] = trained.best_metric;
@@ -270,7 +270,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   tell_of_device(trained);
   record_.code = outcome.code;
   record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
-  record_.message = outcome.divergence = divergence_of(trained, target_of(options_.model).key);
+  record_.message = outcome.divergence = divergence_of(trained, target_of(options_).key);
   if (!record_.message.empty()) {
     figures["losses_not_finite"] = trained.losses_not_finite;
     figures["metrics_not_finite"] = trained.metrics_not_finite;
@@ -309,7 +309,8 @@ void Conclusion::judge(RunOutcome& outcome) {
   std::string verdict;
   int failed = 0;
   if (results_.writes()) {
-    const Verdict own = judge_file(results_.log(), "hpc", options_.submission.ruleset);
+    const Rules rules = rules_of(options_);
+    const Verdict own = judge_file(results_.log(), rules.usage, rules.version);
     for (const auto* findings : {&own.official, &own.semantic}) {
       for (const Finding& finding : *findings) {
         progress_.line(fmt::format("mlperf.log:{}: {}: {}", finding.line, finding.rule, finding.message));
@@ -341,7 +342,7 @@ void Conclusion::failed(const std::exception& error) {
 
 RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
                    Progress& progress) {
-  const Compiled compiled = compile(world, backend, options, static_cast<std::uint64_t>(options.seed));
+  const Compiled compiled = compile(world, backend, options);
   progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));

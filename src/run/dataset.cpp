@@ -100,7 +100,7 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
 
 Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive) {
   Dataset dataset;
-  dataset.schema = data_schema(options.model);
+  dataset.schema = schema_of(options.recipe.model);
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, name, source, options.data.format, dataset.schema, options.stage.strategy != "none",
                       alive);
@@ -122,7 +122,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
 }
 
 bool stages_before_clock(const World& world, const RunOptions& options) {
-  if (options.stage.strategy == "none" || options.submission.ruleset < "3.0.0") return false;
+  if (options.stage.strategy == "none" || !rules_of(options).let_staging_precede_clock()) return false;
   std::array<double, 1> volatile_nodes = {};
   agree_on(world.all(), [&] { volatile_nodes[0] = durable(options.stage.target) ? 0.0 : 1.0; });
   world.all().max(volatile_nodes);

@@ -25,9 +25,9 @@ Input open_input(const World& world, Backend& backend, const RunOptions& options
 Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const Input& input) {
   Trainer::Plan plan;
   plan.options = options.train;
-  plan.schedule = options.schedule;
-  plan.target = target_of(options.model);
-  plan.target.value = options.train.target;
+  plan.schedule = options.recipe.schedule;
+  plan.target = target_of(options);
+  plan.figures = figures_of(options.recipe.model);
   plan.steps_per_epoch = input.train_sampling.steps_per_epoch() / options.train.gradient_accumulation_steps;
   plan.validation_steps = input.validation_sampling.steps_per_epoch();
   plan.local_batch = options.train.batch() / world.all().size();

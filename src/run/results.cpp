@@ -47,7 +47,7 @@ std::string to_json_text(const Placement& placement) {
 
 Results::Results(const World& world, const RunOptions& options, const RunContext& context)
     : name_(options.name),
-      workload_(options.workload),
+      workload_(benchmark_of(options.recipe.model)),
       job_(context.job_id),
       command_line_(context.command_line),
       writes_(world.all().rank() == 0) {

@@ -89,7 +89,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       const std::shared_ptr<void> range = backend->range("initialisation");
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
-      compiled = compile(world, *backend, options, static_cast<std::uint64_t>(options.seed));
+      compiled = compile(world, *backend, options);
       warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size(), context.measure_nodes);
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");

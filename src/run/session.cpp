@@ -55,42 +55,32 @@ DType compute_type(const std::string& precision) {
   return precision == "fp16" ? DType::f16 : DType::f32;
 }
 
-Rule rule_of(const RunOptions& options) { return SgdMomentum{static_cast<float>(options.optimizer.momentum)}; }
-
-GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed) {
-  return {.local_batch = options.train.batch() / world.all().size(),
-          .global_batch = options.train.global_batch,
-          .compute = compute_type(options.train.precision),
-          .seed = seed,
-          .scale_loss = options.train.loss_scaling == "on"};
+StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
+  return {.graph = {.local_batch = options.train.batch() / ranks,
+                    .global_batch = options.train.global_batch,
+                    .compute = compute_type(options.train.precision),
+                    .seed = static_cast<std::uint64_t>(options.seed),
+                    .scale_loss = options.train.loss_scaling == "on"},
+          .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024),
+          .accumulation_steps = options.train.gradient_accumulation_steps};
 }
 
-Graph training_step(const RunOptions& options, const GraphOptions& shape, const LossScaling& scaling) {
-  const auto bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024);
-  return reduce_and_update(differentiate(training_graph(options.model, shape)), bucket_bytes, rule_of(options),
-                           decay_rule(options.model), scaling, options.train.gradient_accumulation_steps > 1);
-}
-
-Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed) {
+Compiled compile(const World& world, Backend& backend, const RunOptions& options) {
   const Clock clock;
-  const GraphOptions shape = graph_options(world, options, seed);
-  Graph step = training_step(options, shape);
-  Graph evaluation = evaluation_graph(options.model, shape);
+  StepGraphs graphs = graphs_of(options.recipe, step_options(options, world.all().size()));
 
   Compiled compiled;
   compiled.collective = backend.make_collective(world.all());
-  compiled.state = std::make_unique<ModelState>(backend, step, slots_of(rule_of(options)));
-  compiled.state->initialise(seed);
+  compiled.state = std::make_unique<ModelState>(backend, graphs.last, slots_of(options.recipe.rule));
+  compiled.state->initialise(static_cast<std::uint64_t>(options.seed));
   std::shared_ptr<InputSlots> slots = make_input_slots(backend);
-  compiled.train = std::make_unique<Program>(backend, std::move(step), *compiled.state, *compiled.collective, slots,
-                                             Program::Options{});
-  if (options.train.gradient_accumulation_steps > 1) {
-    compiled.accumulate =
-        std::make_unique<Program>(backend, accumulate(differentiate(training_graph(options.model, shape))),
-                                  *compiled.state, *compiled.collective, slots, Program::Options{});
-  }
-  compiled.evaluate = std::make_unique<Program>(backend, std::move(evaluation), *compiled.state, *compiled.collective,
-                                                slots, Program::Options{});
+  const auto program = [&](Graph graph) {
+    return std::make_unique<Program>(backend, std::move(graph), *compiled.state, *compiled.collective, slots,
+                                     Program::Options{});
+  };
+  compiled.train = program(std::move(graphs.last));
+  if (graphs.earlier) compiled.accumulate = program(std::move(*graphs.earlier));
+  compiled.evaluate = program(std::move(graphs.evaluation));
   compiled.planning_seconds = clock.seconds();
   return compiled;
 }

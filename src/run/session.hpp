@@ -40,12 +40,7 @@ struct Compiled {
   double warm_up_seconds = 0.0;
   std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
 };
-[[nodiscard]] Rule rule_of(const RunOptions& options);
-[[nodiscard]] GraphOptions graph_options(const World& world, const RunOptions& options, std::uint64_t seed);
-/// Forward, backward, reduction and update, as the options want them.
-[[nodiscard]] Graph training_step(const RunOptions& options, const GraphOptions& shape,
-                                  const LossScaling& scaling = {});
-[[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options, std::uint64_t seed);
+[[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options);
 
 /// Samples that are random but fixed, packed as a program takes them, with a step state that counts all of them.
 class SyntheticBatch {

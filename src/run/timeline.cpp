@@ -63,7 +63,7 @@ void Timeline::point(const std::string& key, EventValue value, Metadata metadata
 }
 
 void Timeline::header(const RunOptions& options, bool cache_cleared, const std::string& config) {
-  point("submission_benchmark", options.workload);
+  point("submission_benchmark", std::string(benchmark_of(options.recipe.model)));
   point("submission_org", options.submission.org);
   point("submission_division", options.submission.division);
   point("submission_status", options.submission.status);
@@ -76,27 +76,14 @@ void Timeline::header(const RunOptions& options, bool cache_cleared, const std::
 }
 
 void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& facts) {
-  const PiecewiseSchedule& schedule = options.schedule;
   point("number_of_ranks", std::int64_t{facts.ranks});
   point("number_of_nodes", std::int64_t{facts.nodes});
   point("accelerators_per_node", std::int64_t{facts.accelerators_per_node});
   point("seed", facts.seed);
   point("global_batch_size", options.train.global_batch);
   point("gradient_accumulation_steps", options.train.gradient_accumulation_steps);
-  point("opt_name", options.optimizer.name);
-  point("opt_base_learning_rate", schedule.peak_rate);
-  point("opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs});
-  point("opt_learning_rate_warmup_factor", schedule.base_rate > 0.0 ? schedule.peak_rate / schedule.base_rate : 1.0);
-  std::vector<std::int64_t> boundaries;
-  std::vector<double> factors;
-  for (const auto& decay : schedule.decay) {
-    boundaries.push_back(decay.epoch);
-    factors.push_back(decay.factor);
-  }
-  point("opt_learning_rate_decay_boundary_epochs", std::move(boundaries));
-  point("opt_learning_rate_decay_factor", std::move(factors));
-  point("dropout", options.model.dropout);
-  point("opt_weight_decay", options.model.l2);
+  for (auto& [key, value] : logged(options.recipe))
+    point(key, std::move(value));
   point("train_samples", facts.data.train_samples);
   point("eval_samples", facts.data.validation_samples);
   point("precision", options.train.precision);

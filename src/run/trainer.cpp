@@ -75,8 +75,7 @@ TrainOutcome Trainer::run() {
         plan_.target.lower_is_better ? outcome_.metric < outcome_.best_metric : outcome_.metric > outcome_.best_metric;
     if (better) outcome_.best_metric = outcome_.metric;
     // The very number that was logged decides.
-    outcome_.target_met |= plan_.target.lower_is_better ? outcome_.metric <= plan_.target.value && outcome_.metric > 0.0
-                                                        : outcome_.metric >= plan_.target.value;
+    outcome_.target_met |= plan_.target.reached_by(outcome_.metric);
     if (plan_.options.until == "target" && outcome_.target_met) break;
     if (fixed_work_done()) break;
   }
@@ -235,11 +234,16 @@ double Trainer::evaluate(std::int64_t epoch) {
           fmt::format("epoch {}: evaluating, {} of {}", epoch + 1, step + 1, plan_.validation_steps));
     }
   }
-  std::array<double, 3> sums = parts_.state.metric_sums();
+  const Score mine = parts_.state.score();
+  std::array<double, 3> sums = {mine.quality, mine.loss, mine.count};
   parts_.world.all().sum(sums);
-  const double metric = without_sign(sums[0] / sums[2]);  // mean absolute error, weighted by what was really counted
-  parts_.timeline.metric(plan_.target.key, metric, epoch + 1);
-  return metric;
+  const Score score{sums[0], sums[1], sums[2]};
+  std::vector<double> figures;
+  for (const EvaluationFigure& figure : plan_.figures) {
+    figures.push_back(without_sign(score.*figure.sum / score.count));  // a mean over what was really counted
+    parts_.timeline.metric(figure.key, figures.back(), epoch + 1);
+  }
+  return figures.front();
 }
 
 void Trainer::prove_equal(std::int64_t epoch) {

@@ -59,8 +59,9 @@ class Trainer {
   };
   struct Plan {
     TrainOptions options;
-    PiecewiseSchedule schedule;
-    Target target;
+    Schedule schedule;
+    QualityTarget target;
+    std::vector<EvaluationFigure> figures;  ///< the first is the target's
     std::int64_t steps_per_epoch = 1;
     std::int64_t validation_steps = 1;
     std::int64_t local_batch = 1;

@@ -99,13 +99,13 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
   Trained trained;
   {
     const auto backend = make_cuda_backend({.capture = capture}, world());
-    const Rule rule = SgdMomentum{};
-    const Graph graph =
-        reduce_and_update(differentiate(training_graph(
-                              small(), {.local_batch = batch, .global_batch = batch, .compute = type, .seed = 5})),
-                          1 << 14, rule, {}, LossScaling{.initial = initial_scale});
+    const Graph graph = graphs_of({.model = small(), .rule = {}, .schedule = {}},
+                                  {.graph = {.local_batch = batch, .global_batch = batch, .compute = type, .seed = 5},
+                                   .bucket_bytes = 1 << 14,
+                                   .scaling = {.initial = initial_scale}})
+                            .last;
     const auto collective = backend->make_collective(world().all());
-    ModelState state(*backend, graph, slots_of(rule));
+    ModelState state(*backend, graph, 1);
     state.initialise(11);
     Program program(*backend, graph, state, *collective, make_input_slots(*backend), {});
     Pinned pinned(*backend);

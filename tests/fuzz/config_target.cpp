@@ -41,8 +41,8 @@ std::optional<std::string> variable(std::string_view name) {
 }
 
 bool equal(const RunOptions& a, const RunOptions& b) {
-  return a.seed == b.seed && a.data == b.data && a.stage == b.stage && a.load == b.load && a.model == b.model &&
-         a.optimizer == b.optimizer && a.train == b.train && to_json(a) == to_json(b);
+  return a.seed == b.seed && a.data == b.data && a.stage == b.stage && a.load == b.load && a.recipe == b.recipe &&
+         a.train == b.train && to_json(a) == to_json(b);
 }
 
 RunOptions read_again(const std::string& json) {

@@ -43,7 +43,8 @@ class CosmoflowParity : public testing::TestWithParam<Case> {
     options.global_batch = batch;
     options.local_batch = local_batch;
     options.compute = GetParam().compute;
-    Graph graph = reduce_and_update(differentiate(training_graph(model, options)), 16 << 10, rule, decay_rule(model));
+    const Recipe recipe{.model = model, .rule = rule, .schedule = {}};
+    Graph graph = graphs_of(recipe, {.graph = options, .bucket_bytes = 16 << 10}).last;
     state = std::make_unique<ModelState>(*backend, graph, slots_of(rule));
     for (const auto& entry : state->entries())
       write(entry, truth.at("initial:" + entry.name));

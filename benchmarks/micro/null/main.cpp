@@ -12,9 +12,9 @@ int main(int argc, char** argv) {
   const auto backend = make_null_backend();
   CosmoflowOptions model;
   model.extent = 32;
-  const Rule rule = SgdMomentum{0.9F};
-  Graph graph = reduce_and_update(differentiate(training_graph(model, {})), 4 << 20, rule, decay_rule(model));
-  ModelState state(*backend, graph, slots_of(rule));
+  const Recipe recipe{.model = model, .rule = {}, .schedule = {}};
+  Graph graph = graphs_of(recipe, {}).last;
+  ModelState state(*backend, graph, slots_of(recipe.rule));
   const auto collective = backend->make_collective(world.all());
   Program program(*backend, std::move(graph), state, *collective, make_input_slots(*backend), {});
   std::vector<std::vector<std::byte>> fields = {std::vector<std::byte>(data_schema(model).fields[0].bytes()),

@@ -124,9 +124,9 @@ int main(int argc, char** argv) {
   GraphOptions options;
   options.local_batch = options.global_batch = arguments.batch;
   options.compute = arguments.precision == "bf16" ? DType::bf16 : DType::f32;
-  const Rule rule = SgdMomentum{0.9F};
-  Graph graph = reduce_and_update(differentiate(training_graph(model, options)), 4 << 20, rule, decay_rule(model));
-  ModelState state(*backend, graph, slots_of(rule));
+  const Recipe recipe{.model = model, .rule = {}, .schedule = {}};
+  Graph graph = graphs_of(recipe, {.graph = options}).last;
+  ModelState state(*backend, graph, slots_of(recipe.rule));
   state.initialise(1);
   const auto collective = backend->make_collective(world.all());
   Program program(*backend, std::move(graph), state, *collective, make_input_slots(*backend), {});

@@ -31,8 +31,7 @@ Json distinct() {
 
 TEST(ConfigKeys, EachFillsItsOwnOption) {
   const RunOptions o = parse(distinct().dump());
-  EXPECT_EQ(std::tie(o.name, o.workload, o.seed, o.clear_cache),
-            std::make_tuple("n", "cosmoflow", 9007199254740993, true));
+  EXPECT_EQ(std::tie(o.name, o.seed, o.clear_cache), std::make_tuple("n", 9007199254740993, true));
   EXPECT_EQ(std::tie(o.data.train, o.data.validation, o.data.train_samples, o.data.validation_samples),
             std::make_tuple("a", "b", 630, 31));
   EXPECT_EQ(std::tie(o.data.format.layout, o.data.format.input, o.data.format.target),
@@ -40,12 +39,14 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.stage.strategy, o.stage.target, o.stage.reuse, o.stage.verify, o.stage.reserve_percent),
             std::make_tuple("shard", "e", false, false, 7.5));
   EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch), std::make_tuple(3, 9));
-  EXPECT_EQ(std::tie(o.model.extent, o.model.width, o.model.kernel, o.model.dropout, o.model.l2, o.model.log_transform),
+  const auto& model = std::get<CosmoflowOptions>(o.recipe.model);
+  EXPECT_EQ(std::tie(model.extent, model.width, model.kernel, model.dropout, model.l2, model.log_transform),
             std::make_tuple(64, 0.75, 2, 0.25, 0.125, false));
-  EXPECT_EQ(std::tie(o.optimizer.name, o.optimizer.momentum), std::make_tuple("sgd", 0.8));
-  EXPECT_EQ(std::tie(o.schedule.base_rate, o.schedule.peak_rate, o.schedule.warmup_epochs),
+  EXPECT_EQ(std::get<SgdMomentum>(o.recipe.rule).momentum, 0.8F);
+  const auto& schedule = std::get<PiecewiseSchedule>(o.recipe.schedule);
+  EXPECT_EQ(std::tie(schedule.base_rate, schedule.peak_rate, schedule.warmup_epochs),
             std::make_tuple(0.011, 0.012, 5));
-  EXPECT_EQ(o.schedule.decay, (std::vector<PiecewiseSchedule::Decay>{{6, 0.6}, {8, 0.3}}));
+  EXPECT_EQ(schedule.decay, (std::vector<PiecewiseSchedule::Decay>{{6, 0.6}, {8, 0.3}}));
   EXPECT_EQ(
       std::tie(o.train.global_batch, o.train.gradient_accumulation_steps, o.train.until, o.train.epochs, o.train.steps),
       std::make_tuple(21, 7, "steps", 13, 14));
@@ -98,7 +99,7 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/train/epochs", {"1"}, {"0"}},
       {"/train/steps", {"1"}, {"0"}},
       {"/train/seconds", {"1e-9"}, {"0"}},
-      {"/train/target", {"1e-9"}, {"0"}},
+      {"/train/target", {"0", "1e-9"}, {"-1e-9"}},
       {"/train/bucket_mib", {"1e-9", "1048576"}, {"0", "1048577"}},
       {"/backend/threads", {"0", "4096"}, {"-1", "4097"}},
       {"/results/progress_seconds", {"1"}, {"0"}},

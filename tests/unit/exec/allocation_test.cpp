@@ -14,13 +14,13 @@ TEST(Allocation, OfTheHarnessIsNoneInAHundredSteps) {
   const auto backend = make_null_backend();
   const CosmoflowOptions model{.extent = 32, .width = 0.25, .dropout = 0.5};
   const GraphOptions options{.local_batch = 2, .global_batch = 2};
-  Graph step =
-      reduce_and_update(differentiate(training_graph(model, options)), 1 << 16, SgdMomentum{}, decay_rule(model));
-  ModelState state(*backend, step, 1);
+  StepGraphs graphs =
+      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .bucket_bytes = 1 << 16});
+  ModelState state(*backend, graphs.last, 1);
   const auto collective = backend->make_collective(Group(nullptr));
   const auto slots = make_input_slots(*backend);
-  Program training(*backend, std::move(step), state, *collective, slots, {});
-  Program evaluation(*backend, evaluation_graph(model, options), state, *collective, slots, {});
+  Program training(*backend, std::move(graphs.last), state, *collective, slots, {});
+  Program evaluation(*backend, std::move(graphs.evaluation), state, *collective, slots, {});
 
   const std::vector<std::byte> x(2 * 4 * 32 * 32 * 32 * 2), y(2 * 4 * 4), step_state(step_state_bytes(2));
   const std::array<std::span<const std::byte>, 3> inputs = {x, y, step_state};
@@ -39,7 +39,7 @@ TEST(Allocation, OfTheHarnessIsNoneInAHundredSteps) {
     loss += state.loss();
     evaluation.upload(at % 2, inputs);
     evaluation.step(at % 2);
-    loss += static_cast<float>(state.metric_sums()[0]);
+    loss += static_cast<float>(state.score().quality);
   }
   EXPECT_EQ(testing::allocations() - before, 0);
   EXPECT_EQ(backend->allocations() - device_before, 0);

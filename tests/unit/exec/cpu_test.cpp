@@ -61,12 +61,14 @@ struct Training {
   Training(const CosmoflowOptions& model, DType compute, Program::Options options, bool overlap = false,
            const std::optional<LossScaling>& scaling = {})
       : backend(make_cpu_backend(1, overlap)),
-        graph(reduce_and_update(differentiate(training_graph(model, {.local_batch = batch,
-                                                                     .global_batch = batch,
-                                                                     .compute = compute,
-                                                                     .seed = 3,
-                                                                     .scale_loss = scaling.has_value()})),
-                                1 << 14, SgdMomentum{}, decay_rule(model), scaling.value_or(LossScaling{}))),
+        graph(graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = {.local_batch = batch,
+                                                                                 .global_batch = batch,
+                                                                                 .compute = compute,
+                                                                                 .seed = 3,
+                                                                                 .scale_loss = scaling.has_value()},
+                                                                       .bucket_bytes = 1 << 14,
+                                                                       .scaling = scaling.value_or(LossScaling{})})
+                  .last),
         state(*backend, graph, 1),
         program(*backend, graph, state, collective, make_input_slots(*backend), options) {
     state.initialise(7);

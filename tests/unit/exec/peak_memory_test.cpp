@@ -30,14 +30,14 @@ TEST_P(PeakMemory, GrowsByLessThanAMebibyteInAHundredSteps) {
   const auto backend = make_cpu_backend(1, true);
   const CosmoflowOptions model{.extent = extent, .width = 0.125, .dropout = 0.5, .l2 = 0.01};
   const GraphOptions options{.local_batch = batch, .global_batch = batch, .compute = GetParam(), .seed = 3};
-  Graph step =
-      reduce_and_update(differentiate(training_graph(model, options)), 1 << 14, SgdMomentum{}, decay_rule(model));
-  ModelState state(*backend, step, 1);
+  StepGraphs graphs =
+      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .bucket_bytes = 1 << 14});
+  ModelState state(*backend, graphs.last, 1);
   state.initialise(7);
   Alone collective;
   const auto slots = make_input_slots(*backend);
-  Program training(*backend, std::move(step), state, collective, slots, {});
-  Program evaluation(*backend, evaluation_graph(model, options), state, collective, slots, {});
+  Program training(*backend, std::move(graphs.last), state, collective, slots, {});
+  Program evaluation(*backend, std::move(graphs.evaluation), state, collective, slots, {});
 
   StepState begin;
   begin.rate = 0.001F;

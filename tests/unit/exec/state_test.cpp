@@ -136,9 +136,9 @@ TEST_F(State, KeepsTheLossBehindTheGradientsAndClearsMetrics) {
   state.write(state.gradients() + state.parameter_elements(), std::vector<float>{0.25F});
   EXPECT_EQ(state.loss(), 0.25F);
   state.metrics()[1] = 3.0;  // the null backend's device memory is the host's
-  EXPECT_EQ(state.metric_sums()[1], 3.0);
+  EXPECT_EQ(state.score().loss, 3.0);
   state.clear_metrics();
-  EXPECT_EQ(state.metric_sums(), (std::array<double, 3>{}));
+  EXPECT_EQ(state.score(), Score{});
 }
 
 }  // namespace

@@ -178,21 +178,29 @@ TEST(Cosmoflow, DecaysTheKernelsOfTheFirstTwoDenseLayersByTwiceTheFactor) {
 
 TEST(Cosmoflow, OfTheReferenceBreachesNoClosedRule) {
   const DatasetFacts facts{.train_samples = 524288, .validation_samples = 65536, .generated = false};
-  EXPECT_TRUE(closed_breaches({}, facts).empty());
-  EXPECT_TRUE(closed_breaches({.dropout = 0.5, .l2 = 0.01}, facts).empty()) << "both are free";
+  EXPECT_TRUE(closed_breaches(Recipe{}, facts).empty());
+  EXPECT_TRUE(
+      closed_breaches({.model = CosmoflowOptions{.dropout = 0.5, .l2 = 0.01}, .rule = {}, .schedule = {}}, facts)
+          .empty())
+      << "both are free";
 }
 
 TEST(Cosmoflow, OfATinyRunBreachesEachClosedRuleByName) {
-  const CosmoflowOptions tiny{.extent = 32, .width = 0.5, .kernel = 2, .log_transform = false};
+  const Recipe tiny{.model = CosmoflowOptions{.extent = 32, .width = 0.5, .kernel = 2, .log_transform = false},
+                    .rule = SgdMomentum{.momentum = 0.8F},
+                    .schedule = {}};
   const auto breaches = closed_breaches(tiny, {.train_samples = 2048, .validation_samples = 256, .generated = true});
   std::vector<std::string> subjects;
   for (const RuleBreach& breach : breaches)
     subjects.push_back(breach.subject);
-  EXPECT_EQ(subjects, (std::vector<std::string>{"/model/extent", "/model/width", "/model/kernel",
-                                                "/model/log_transform", "/data/train_samples",
-                                                "/data/validation_samples", "/submission/generated_data"}));
+  EXPECT_EQ(subjects,
+            (std::vector<std::string>{"/model/extent", "/model/width", "/model/kernel", "/model/log_transform",
+                                      "/data/train_samples", "/data/validation_samples", "/submission/generated_data",
+                                      "/optimizer/momentum"}));
   EXPECT_EQ(breaches[0].found, "32");
   EXPECT_EQ(breaches[0].required, "128");
+  EXPECT_EQ(breaches.back().found, "0.8");
+  EXPECT_EQ(breaches.back().required, "0.9");
 }
 
 }  // namespace

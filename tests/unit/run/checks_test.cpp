@@ -55,7 +55,7 @@ TEST(CheckOptions, WantsEqualSharesOfAShardedSet) {
 TEST(CheckOptions, RefusesToCallAReducedRunClosed) {
   RunOptions options = fitting();
   options.submission.division = "closed";
-  options.model.extent = 32;
+  options.recipe.model = CosmoflowOptions{.extent = 32};
   const auto complaints = check_options(options, 1, 1, plenty);
   EXPECT_TRUE(mentions(complaints, "/model/extent"));
   EXPECT_TRUE(mentions(complaints, "524288"));
@@ -64,7 +64,7 @@ TEST(CheckOptions, RefusesToCallAReducedRunClosed) {
 TEST(CheckOptions, ReportsEverythingAtOnce) {
   RunOptions options = fitting();
   options.submission.division = "closed";
-  options.model.extent = 32;
+  options.recipe.model = CosmoflowOptions{.extent = 32};
   EXPECT_GE(check_options(options, 3, 1, plenty).size(), 3U);
 }
 

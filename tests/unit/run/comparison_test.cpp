@@ -14,11 +14,10 @@ namespace {
 RunOptions small(const std::string& precision) {
   RunOptions options;
   options.seed = 5;
-  options.model.extent = 32;
-  options.model.width = 0.0625;
+  options.recipe.model = CosmoflowOptions{.extent = 32, .width = 0.0625};
   options.train.global_batch = 4;
   options.train.precision = precision;
-  options.schedule.peak_rate = 0.01;
+  options.recipe.schedule = PiecewiseSchedule{.peak_rate = 0.01};
   return options;
 }
 

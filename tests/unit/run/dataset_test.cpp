@@ -16,7 +16,7 @@ const Group& all() { return test_world().all(); }
 class FindDataset : public ::testing::Test {
  protected:
   FindDataset() {
-    options_.model.extent = 32;
+    options_.recipe.model = CosmoflowOptions{.extent = 32};
     std::string path;
     if (all().rank() == 0) {
       folder_ = std::make_unique<testing::Scratch>();
@@ -24,7 +24,7 @@ class FindDataset : public ::testing::Test {
       put(folder_->path() / "train" / "a.h5", 3);
       put(folder_->path() / "train" / "b.h5", 1);
       put(folder_->path() / "validation" / "c.h5", 2);
-      (void)verify_dataset(folder_->path() / "train", {}, data_schema(options_.model), true);
+      (void)verify_dataset(folder_->path() / "train", {}, schema_of(options_.recipe.model), true);
     }
     root_ = all().broadcast(path);
     options_.data.train = (root_ / "train").string();

@@ -112,7 +112,7 @@ class Rig {
     options.train.global_batch = 4;
     options.train.until = "epochs";
     options.train.epochs = 2;
-    options.schedule = {.base_rate = 0.5, .peak_rate = 0.5, .warmup_epochs = 0, .decay = {}};
+    options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.5, .peak_rate = 0.5, .warmup_epochs = 0, .decay = {}};
     options.load.prefetch = 2;
   }
   ~Rig() {

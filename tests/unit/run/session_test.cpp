@@ -18,8 +18,7 @@ const World& world() { return test_world(); }
 RunOptions small() {
   RunOptions options;
   options.seed = 3;
-  options.model.extent = 32;
-  options.model.width = 0.0625;
+  options.recipe.model = CosmoflowOptions{.extent = 32, .width = 0.0625};
   options.train.global_batch = 4;
   options.train.bucket_mib = 0.01;
   return options;
@@ -75,13 +74,17 @@ TEST(Options, BecomeTheGraphsShape) {
   options.train.gradient_accumulation_steps = 2;
   options.train.precision = "bf16";
   options.train.loss_scaling = "on";
-  const GraphOptions shape = graph_options(world(), options, 77);
-  EXPECT_EQ(shape.local_batch, 8 / world().all().size());
+  options.seed = 77;
+  const StepOptions step = step_options(options, 4);
+  const GraphOptions& shape = step.graph;
+  EXPECT_EQ(step.accumulation_steps, 2);
+  EXPECT_EQ(step.bucket_bytes, static_cast<std::int64_t>(0.01 * 1024 * 1024));
+  EXPECT_EQ(shape.local_batch, 2);
   EXPECT_EQ(shape.global_batch, 16) << "of the step, not of a part";
   EXPECT_EQ(shape.compute, DType::bf16);
   EXPECT_EQ(shape.seed, 77U);
   EXPECT_TRUE(shape.scale_loss);
-  EXPECT_FALSE(graph_options(world(), small(), 1).scale_loss);
+  EXPECT_FALSE(step_options(small(), 1).graph.scale_loss);
   EXPECT_EQ(compute_type("fp32"), DType::f32);
   EXPECT_EQ(compute_type("tf32"), DType::f32);
   EXPECT_EQ(compute_type("fp16"), DType::f16);
@@ -89,10 +92,10 @@ TEST(Options, BecomeTheGraphsShape) {
 
 TEST(Options, BecomeTheStepsRuleDecayAndBuckets) {
   RunOptions options = small();
-  options.optimizer.momentum = 0.75;
-  options.model.l2 = 0.01;
-  EXPECT_EQ(std::get<SgdMomentum>(rule_of(options)).momentum, 0.75F);
-  const Graph step = training_step(options, graph_options(world(), options, 1));
+  options.recipe.rule = SgdMomentum{.momentum = 0.75F};
+  std::get<CosmoflowOptions>(options.recipe.model).l2 = 0.01;
+  const auto step_of = [&] { return graphs_of(options.recipe, step_options(options, world().all().size())).last; };
+  const Graph step = step_of();
   const auto reduced = count_of<AllReduce>(step);
   EXPECT_GT(reduced, 1);
   EXPECT_EQ(count_of<Accumulate>(step), 0);
@@ -107,13 +110,16 @@ TEST(Options, BecomeTheStepsRuleDecayAndBuckets) {
   EXPECT_EQ(covered, step.gradient_elements());
   EXPECT_GE(smallest * 4, static_cast<std::int64_t>(0.01 * 1024 * 1024));
   options.train.bucket_mib = 1000;
-  EXPECT_EQ(count_of<AllReduce>(training_step(options, graph_options(world(), options, 1))), 1);
+  EXPECT_EQ(count_of<AllReduce>(step_of()), 1);
   options.train.gradient_accumulation_steps = 2;
-  const Graph last = training_step(options, graph_options(world(), options, 1));
+  const Graph last = step_of();
   EXPECT_EQ(count_of<Accumulate>(last), 1);
   bool decays = false;
   for (const Node& node : step.nodes)
-    if (const auto* update = std::get_if<Update>(&node.op)) decays = decays || update->decay == 0.02F;
+    if (const auto* update = std::get_if<Update>(&node.op)) {
+      decays = decays || update->decay == 0.02F;
+      EXPECT_EQ(update->rule, options.recipe.rule);
+    }
   EXPECT_TRUE(decays);
 }
 
@@ -149,13 +155,13 @@ TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
     RunOptions options = small();
     options.train.gradient_accumulation_steps = 2;
     options.train.loss_scaling = "on";
-    Compiled compiled = compile(world(), *backend, options, 3);
+    Compiled compiled = compile(world(), *backend, options);
     ASSERT_NE(compiled.accumulate, nullptr);
     EXPECT_GT(compiled.planning_seconds, 0.0);
     const std::uint64_t before = compiled.state->hash();
-    warm_up(compiled, options, data_schema(options.model), options.train.batch() / world().all().size(), measure);
+    warm_up(compiled, options, schema_of(options.recipe.model), options.train.batch() / world().all().size(), measure);
     EXPECT_EQ(compiled.state->hash(), before);
-    EXPECT_EQ(compiled.state->metric_sums(), (std::array<double, 3>{}));
+    EXPECT_EQ(compiled.state->score(), Score{});
     EXPECT_EQ(compiled.state->loss_scale()->scale, LossScaling{}.initial);
     EXPECT_EQ(compiled.state->loss_scale()->good_steps, 0);
     EXPECT_GT(compiled.state->loss(), 0.0F) << "a step was taken";
@@ -173,10 +179,14 @@ TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
 
 TEST_F(Compiling, TheSeedMakesTheParameters) {
   const RunOptions options = small();
-  const auto hash = [&](std::uint64_t seed) { return compile(world(), *backend, options, seed).state->hash(); };
+  const auto hash = [&](std::int64_t seed) {
+    RunOptions seeded = options;
+    seeded.seed = seed;
+    return compile(world(), *backend, seeded).state->hash();
+  };
   EXPECT_EQ(hash(3), hash(3));
   EXPECT_NE(hash(3), hash(4));
-  EXPECT_EQ(compile(world(), *backend, options, 3).accumulate, nullptr);
+  EXPECT_EQ(compile(world(), *backend, options).accumulate, nullptr);
 }
 
 TEST(Sampling, IsTheRanksShareOfWhatTheRunUses) {
@@ -228,7 +238,7 @@ TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
   options.train.gradient_accumulation_steps = 2;
   options.train.target = 0.375;
   options.watchdog.step_seconds = 17;
-  options.schedule.peak_rate = 0.625;
+  std::get<PiecewiseSchedule>(options.recipe.schedule).peak_rate = 0.625;
   Input input;
   input.train_sampling.shards = {{{0, 16}}};
   input.validation_sampling.shards = {{{0, 9}}};
@@ -240,7 +250,9 @@ TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
   EXPECT_EQ(plan.step_limit_seconds, 17.0);
   EXPECT_EQ(plan.target.value, 0.375);
   EXPECT_EQ(plan.target.key, "eval_error");
-  EXPECT_EQ(plan.schedule.peak_rate, 0.625);
+  EXPECT_EQ(plan.schedule, options.recipe.schedule);
+  ASSERT_EQ(plan.figures.size(), 1U);
+  EXPECT_EQ(plan.figures[0].key, plan.target.key) << "the first is what the target judges";
   EXPECT_EQ(plan.options, options.train);
 }
 

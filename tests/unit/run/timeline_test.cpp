@@ -139,12 +139,11 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
   options.train.global_batch = 32;
   options.train.gradient_accumulation_steps = 2;
   options.train.precision = "bf16";
-  options.schedule = {.base_rate = 0.001,
-                      .peak_rate = 0.004,
-                      .warmup_epochs = 5,
-                      .decay = {{.epoch = 32, .factor = 0.25}, {.epoch = 64, .factor = 0.125}}};
-  options.model.dropout = 0.5;
-  options.model.l2 = 0.01;
+  options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.001,
+                                              .peak_rate = 0.004,
+                                              .warmup_epochs = 5,
+                                              .decay = {{.epoch = 32, .factor = 0.25}, {.epoch = 64, .factor = 0.125}}};
+  options.recipe.model = CosmoflowOptions{.dropout = 0.5, .l2 = 0.01};
   timeline->hyperparameters(options, facts);
   const std::vector<std::pair<std::string, EventValue>> expected = {
       {"number_of_ranks", std::int64_t{6}},
@@ -170,7 +169,7 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
 }
 
 TEST_F(TimelineTest, AWarmUpFromNothingHasNoFactor) {
-  options.schedule.base_rate = 0.0;
+  options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.0};
   timeline->hyperparameters(options, facts);
   EXPECT_EQ(value("opt_learning_rate_warmup_factor"), EventValue(1.0));
 }

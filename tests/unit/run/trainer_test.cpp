@@ -32,7 +32,7 @@ std::string column(const std::vector<Row>& rows, const std::string& name) {
 TEST(Trainer, TakesTheLearningRateOfTheEpochThatItIsIn) {
   Rig rig;
   rig.options.train.epochs = 5;
-  rig.options.schedule = {
+  rig.options.recipe.schedule = PiecewiseSchedule{
       .base_rate = 0.0, .peak_rate = 0.5, .warmup_epochs = 2, .decay = {{.epoch = 3, .factor = 0.25}}};
   static_cast<void>(rig.train());
   const std::vector<double> expected = {0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.5, 0.5, 0.125, 0.125};
