@@ -76,6 +76,14 @@ enum class DType : std::uint8_t { f32, bf16, f16, f64, i16, i32, i64, u8 };
 [[nodiscard]] std::size_t size_of(DType type) noexcept;
 [[nodiscard]] std::string_view name_of(DType type) noexcept;
 
+/// The words of an enum's values in their order, as configs, logs and results write them. Stand beside each such enum.
+template <class Enum>
+struct Words;  // static constexpr std::array<std::string_view, N> all
+template <class Enum>
+[[nodiscard]] constexpr std::string_view word(Enum value) {
+  return Words<Enum>::all.at(static_cast<std::size_t>(value));
+}
+
 /// Extents of a tensor, logical order N,C,[D,]H,W. The element count is computed in 64 bits in this one place.
 class Shape {
  public:

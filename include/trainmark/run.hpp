@@ -1,12 +1,14 @@
 // A run from start to end: its options, and `run` itself.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainmark/backend.hpp"
@@ -26,17 +28,38 @@ struct DataOptions {
   bool operator==(const DataOptions&) const = default;
 };
 
+enum class Until : std::uint8_t { target, epochs, steps, seconds };
+template <>
+struct Words<Until> {
+  static constexpr std::array<std::string_view, 4> all = {"target", "epochs", "steps", "seconds"};
+};
+enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
+template <>
+struct Words<Precision> {
+  static constexpr std::array<std::string_view, 4> all = {"fp32", "tf32", "bf16", "fp16"};
+};
+enum class ScaleLoss : std::uint8_t { automatic, always };
+template <>
+struct Words<ScaleLoss> {
+  static constexpr std::array<std::string_view, 2> all = {"auto", "on"};
+};
+enum class OnDivergence : std::uint8_t { stop, proceed };
+template <>
+struct Words<OnDivergence> {
+  static constexpr std::array<std::string_view, 2> all = {"stop", "continue"};
+};
+
 struct TrainOptions {
   std::int64_t global_batch = 64;
   std::int64_t gradient_accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
-  std::string until = "target";                  ///< target, epochs, steps, seconds
+  Until until = Until::target;
   std::int64_t epochs = 128;                     ///< until=epochs: how many; until=target: at most
   std::int64_t steps = 100;                      ///< until=steps
   double seconds = 60.0;                         ///< until=seconds
   double target = 0.0;                           ///< figure to reach; 0: the benchmark's
-  std::string precision = "fp32";                ///< fp32, tf32, bf16, fp16
-  std::string loss_scaling = "auto";             ///< auto: with fp16; on: always
-  std::string on_divergence = "stop";            ///< stop, continue: once a loss or metric is not finite
+  Precision precision = Precision::fp32;
+  ScaleLoss loss_scaling = ScaleLoss::automatic;  ///< automatic: with fp16
+  OnDivergence on_divergence = OnDivergence::stop;  ///< once a loss or metric is not finite
   double bucket_mib = 4.0;                       ///< least size of an all-reduce bucket
 
   /// Samples that all ranks compute at a time.
@@ -48,9 +71,14 @@ struct TrainOptions {
   bool operator==(const TrainOptions&) const = default;
 };
 
+enum class Division : std::uint8_t { closed, open };
+template <>
+struct Words<Division> {
+  static constexpr std::array<std::string_view, 2> all = {"closed", "open"};
+};
 /// Who runs, as the log's header says it.
 struct SubmissionOptions {
-  std::string division = "open";  ///< closed, open
+  Division division = Division::open;
   std::string org = "none";
   std::string platform = "unnamed";
   std::string status = "research";  ///< onprem, cloud, preview, research
@@ -172,7 +200,7 @@ struct RunOutcome {
 [[nodiscard]] StepOptions step_options(const RunOptions& options, std::int64_t ranks);
 
 /// Element type of activations for a train.precision.
-[[nodiscard]] DType compute_type(const std::string& precision);
+[[nodiscard]] DType compute_type(Precision precision);
 
 /// For complaints: "64 is not divisible by 3 ranks", and in how many parts each takes its share, if in several.
 [[nodiscard]] std::string indivisible(const TrainOptions& train, std::int64_t ranks);

@@ -150,7 +150,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                         mib(static_cast<double>(row.cost.bytes)));
   }
   text += fmt::format("\n{} rank(s), {} sample(s) each of a global batch of {}{}, {}\n", ranks, plan.local_batch,
-                      options.train.global_batch, in_parts(options.train), options.train.precision);
+                      options.train.global_batch, in_parts(options.train), word(options.train.precision));
   text += fmt::format("parameters       {} in {} tensors\n", plan.parameters, plan.tensors);
   text += fmt::format("forward          {} MACs a sample\n", plan.forward_macs_per_sample);
   text += fmt::format("training         {:.1f} GFLOP a sample (2 per MAC, dense count)\n",
@@ -239,7 +239,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks
                    {"global_batch", options.train.global_batch},
                    {"local_batch", plan.local_batch},
                    {"gradient_accumulation_steps", options.train.gradient_accumulation_steps},
-                   {"precision", options.train.precision},
+                   {"precision", word(options.train.precision)},
                    {"parameters", plan.parameters},
                    {"parameter_tensors", plan.tensors},
                    {"forward_macs_per_sample", plan.forward_macs_per_sample},

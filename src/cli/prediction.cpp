@@ -72,7 +72,7 @@ Prediction predict(const std::string& device, const RunOptions& options, StepGra
   prediction.device = ceilings.at("name");
   prediction.ceilings = ceilings.at("source");
   BackendOptions backend_options = options.backend;
-  backend_options.tf32 = options.train.precision == "tf32";
+  backend_options.tf32 = options.train.precision == Precision::tf32;
   Part last{graphs.last}, earlier{graphs.earlier.value_or(Graph{})};
   try {
     const auto planner = make_cuda_planner(backend_options, description_of(device));
@@ -88,7 +88,8 @@ Prediction predict(const std::string& device, const RunOptions& options, StepGra
   add(prediction.nodes, last, 1);
   add(prediction.nodes, earlier, options.train.gradient_accumulation_steps - 1);
   for (NodeBound& node : prediction.nodes) {
-    bound(node, ceilings.at("bytes_per_s"), ceilings.at("matrix_flops_per_s").at(options.train.precision));
+    bound(node, ceilings.at("bytes_per_s"),
+          ceilings.at("matrix_flops_per_s").at(std::string(word(options.train.precision))));
     prediction.seconds += node.seconds;
   }
   return prediction;

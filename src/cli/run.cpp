@@ -59,7 +59,7 @@ std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
 }
 
 std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
-  const bool wants_target = options.train.until == "target";
+  const bool wants_target = options.train.until == Until::target;
   std::string time = "none (fixed work)";
   if (wants_target) {
     time = outcome.target_met

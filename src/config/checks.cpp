@@ -95,7 +95,7 @@ class Checker {
   }
 
   void division() {
-    if (options_.submission.division != "closed" || doubtful("/submission/division")) return;
+    if (options_.submission.division != Division::closed || doubtful("/submission/division")) return;
     const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
                              options_.submission.generated_data};
     for (const RuleBreach& breach : closed_breaches(options_.recipe, facts)) {
@@ -106,7 +106,7 @@ class Checker {
                       breach.found, breach.required));
     }
     const double asked = quality_target(benchmark_of(options_.recipe.model)).value().value;
-    if (options_.train.until == "target" && !doubtful("/train/until") && target_of(options_).value != asked) {
+    if (options_.train.until == Until::target && !doubtful("/train/until") && target_of(options_).value != asked) {
       add("/train/target",
           fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
                       options_.train.target, asked));

@@ -192,11 +192,10 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
        .minimum = 1,
        .maximum = most_parts},
       &train.gradient_accumulation_steps);
-  visitor.field({.name = "until",
+  visitor.words({.name = "until",
                  .doc = "target: the validation error is reached (a time to train); epochs, steps, seconds: fixed "
-                        "work, which reports rates only.",
-                 .words = {"target", "epochs", "steps", "seconds"}},
-                &train.until);
+                        "work, which reports rates only."},
+                train.until);
   visitor.field({.name = "epochs",
                  .doc = "With until epochs: how many; with until target: at most so many.",
                  .unit = "epochs",
@@ -209,24 +208,21 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                  .doc = "Validation figure to reach (cosmoflow: mean absolute error); 0: the benchmark's (0.124).",
                  .minimum = 0},
                 &train.target);
-  visitor.field({.name = "precision",
+  visitor.words({.name = "precision",
                  .doc = "Element type of activations; weights, gradients and updates are always fp32. tf32: fp32 whose "
                         "matrix work rounds its operands on a GPU (a CPU computes in fp32); fp16: with a dynamic loss "
-                        "scale, on a GPU only.",
-                 .words = {"fp32", "tf32", "bf16", "fp16"}},
-                &train.precision);
-  visitor.field(
+                        "scale, on a GPU only."},
+                train.precision);
+  visitor.words(
       {.name = "loss_scaling",
        .doc = "A dynamic loss scale: steps whose gradients overflow are skipped and halve it. auto: with fp16; "
-              "on: with every precision.",
-       .words = {"auto", "on"}},
-      &train.loss_scaling);
-  visitor.field(
+              "on: with every precision."},
+      train.loss_scaling);
+  visitor.words(
       {.name = "on_divergence",
        .doc = "Once a loss or the metric is not finite, or no update happens any more. stop: the run ends with "
-              "code 6; continue: it goes on and says so in its last lines and in run.json (for speed alone).",
-       .words = {"stop", "continue"}},
-      &train.on_divergence);
+              "code 6; continue: it goes on and says so in its last lines and in run.json (for speed alone)."},
+      train.on_divergence);
   visitor.field({.name = "bucket_mib",
                  .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",
@@ -270,10 +266,9 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
 
 void describe_submission(Visitor& visitor, SubmissionOptions& submission) {
   visitor.open("submission", "Who runs, as the header of the MLPerf log says it.");
-  visitor.field({.name = "division",
-                 .doc = "closed is refused unless data, extent, width, kernel and sample counts are the reference's.",
-                 .words = {"closed", "open"}},
-                &submission.division);
+  visitor.words({.name = "division",
+                 .doc = "closed is refused unless data, extent, width, kernel and sample counts are the reference's."},
+                submission.division);
   visitor.field({.name = "org", .doc = "Submitting organisation.", .required = true}, &submission.org);
   visitor.field({.name = "platform", .doc = "Name of the system.", .required = true}, &submission.platform);
   visitor.field(

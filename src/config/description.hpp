@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,14 +15,19 @@
 
 namespace trainmark::config {
 
-using Member = std::variant<bool*, int*, std::int64_t*, float*, double*, std::string*>;
+/// An enum's value by the index of its word.
+struct Word {
+  std::function<std::size_t()> get;
+  std::function<void(std::size_t)> set;
+};
+using Member = std::variant<bool*, int*, std::int64_t*, float*, double*, std::string*, Word>;
 
 /// What may be written behind a key. Everything left out does not limit.
 struct Field {
   std::string_view name;
   std::string_view doc;  ///< one sentence
   std::string_view unit = {};
-  std::vector<std::string_view> words = {};  ///< a string must be one of these
+  std::vector<std::string_view> words = {};  ///< a string must be one of these; of an enum in its order
   std::vector<std::int64_t> choices = {};    ///< an integer must be one of these
   std::optional<double> minimum = {}, maximum = {};
   std::optional<double> above = {}, below = {};  ///< exclusive limits
@@ -61,6 +67,13 @@ class Visitor {
   virtual void close() = 0;
   virtual void field(const Field& field, Member member) = 0;
   virtual void list(std::string_view name, std::string_view doc, List& list) = 0;
+  /// Of an enum, whose words are the field's.
+  template <class Enum>
+  void words(Field field, Enum& value) {
+    field.words.assign(Words<Enum>::all.begin(), Words<Enum>::all.end());
+    this->field(field, Word{[&value] { return static_cast<std::size_t>(value); },
+                            [&value](std::size_t index) { value = static_cast<Enum>(index); }});
+  }
   virtual void select(Choice& choice) = 0;        ///< the selector, in the current object
   virtual void alternatives(Choice& choice) = 0;  ///< the keys that follow from it, in the same object; after it
 };

@@ -31,15 +31,21 @@ struct TypeName {
   std::string operator()(const float*) const { return "number"; }
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "string"; }
+  std::string operator()(const config::Word&) const { return "string"; }
 };
 struct DefaultText {
-  std::string operator()(const bool* value) const { return *value ? "`true`" : "`false`"; }
-  std::string operator()(const std::string* value) const { return fmt::format("`\"{}\"`", *value); }
+  const config::Field& field;
+  std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
+  std::string operator()(const std::string* value) const { return fmt::format("\"{}\"", *value); }
+  std::string operator()(const config::Word& value) const { return fmt::format("\"{}\"", field.words.at(value.get())); }
   template <class Number>
   std::string operator()(const Number* value) const {
-    return fmt::format("`{}`", *value);
+    return fmt::format("{}", *value);
   }
 };
+std::string default_text(const config::Field& field, const config::Member& member) {
+  return std::visit(DefaultText{field}, member);
+}
 
 class Manual final : public config::Visitor {
  public:
@@ -60,7 +66,8 @@ class Manual final : public config::Visitor {
     if (!field.unit.empty()) type += fmt::format(", {}", field.unit);
     const auto* string = std::get_if<std::string*>(&member);
     const bool required = field.required && (in_list_ || (string != nullptr && (*string)->empty()));
-    row(field.name, type, required ? "**required**" : std::visit(DefaultText{}, member), allowed, field.doc);
+    row(field.name, type, required ? "**required**" : fmt::format("`{}`", default_text(field, member)), allowed,
+        field.doc);
   }
   void list(std::string_view name, std::string_view doc, config::List& list) override {
     std::string defaults;
@@ -104,9 +111,7 @@ class Manual final : public config::Visitor {
     void select(config::Choice&) override {}
     void alternatives(config::Choice&) override {}
     void field(const config::Field& field, config::Member member) override {
-      std::string value = std::visit(DefaultText{}, member);
-      std::erase(value, '`');
-      text += fmt::format("{}\"{}\": {}", text.empty() ? "" : ", ", field.name, value);
+      text += fmt::format("{}\"{}\": {}", text.empty() ? "" : ", ", field.name, default_text(field, member));
     }
     std::string text;
   };

@@ -1,6 +1,4 @@
 // The config as a JSON Schema, for editors and for checking configs without this program.
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "config/visitors.hpp"
@@ -43,7 +41,7 @@ class SchemaWriter final : public config::Visitor {
     stack_.back().object["properties"][name] = std::move(object);
   }
   void field(const config::Field& field, config::Member member) override {
-    Json entry = std::visit([&](const auto* value) { return described(field, *value); }, member);
+    Json entry = std::visit([&](const auto& value) { return described(field, value); }, member);
     const auto* text = std::get_if<std::string*>(&member);
     const bool no_default = in_list_ || (text != nullptr && (*text)->empty());
     if (field.required && no_default) {
@@ -103,16 +101,19 @@ class SchemaWriter final : public config::Visitor {
     return std::move(level.object);
   }
 
-  static std::string type_of(bool) { return "boolean"; }
-  static std::string type_of(int) { return "integer"; }
-  static std::string type_of(std::int64_t) { return "integer"; }
-  static std::string type_of(float) { return "number"; }
-  static std::string type_of(double) { return "number"; }
-  static std::string type_of(const std::string&) { return "string"; }
+  static std::string type_of(const bool*) { return "boolean"; }
+  static std::string type_of(const int*) { return "integer"; }
+  static std::string type_of(const std::int64_t*) { return "integer"; }
+  static std::string type_of(const float*) { return "number"; }
+  static std::string type_of(const double*) { return "number"; }
+  static std::string type_of(const std::string*) { return "string"; }
+  static std::string type_of(const config::Word&) { return "string"; }
 
   template <class Value>
   static Json described(const config::Field& field, const Value& value) {
-    Json entry = {{"type", type_of(value)}, {"description", std::string(field.doc)}, {"default", shown(value)}};
+    Json entry = {{"type", type_of(value)},
+                  {"description", std::string(field.doc)},
+                  {"default", config::written(field, config::Member(value))}};
     if (!field.unit.empty()) entry["description"] = std::string(field.doc) + " [" + std::string(field.unit) + "]";
     if (!field.words.empty()) entry["enum"] = field.words;
     if (!field.choices.empty()) entry["enum"] = field.choices;
@@ -123,15 +124,8 @@ class SchemaWriter final : public config::Visitor {
     if (field.multiple_of > 0) entry["multipleOf"] = field.multiple_of;
     if (!field.pattern.empty()) entry["pattern"] = std::string(field.pattern);
     if (field.longest > 0) entry["maxLength"] = field.longest;
-    if (field.required && std::is_same_v<Value, std::string>) entry["minLength"] = 1;
+    if (field.required && std::is_same_v<Value, std::string*>) entry["minLength"] = 1;
     return entry;
-  }
-
-  /// 0.9 as it is written, where a float holds the nearest to it.
-  static double shown(float value) { return std::stod(fmt::format("{}", value)); }
-  template <class Value>
-  static const Value& shown(const Value& value) {
-    return value;
   }
 
   std::vector<Level> stack_;

@@ -78,6 +78,12 @@ struct Store {
     return whole(*member, std::numeric_limits<std::int64_t>::max());
   }
 
+  std::string operator()(const Word& member) const {
+    std::string text(field.words.at(member.get()));
+    if (std::string wrong = (*this)(&text); !wrong.empty()) return wrong;
+    member.set(static_cast<std::size_t>(std::ranges::find(field.words, text) - field.words.begin()));
+    return {};
+  }
   std::string operator()(std::string* member) const {
     std::string value;
     if (const auto* text = std::get_if<std::string>(&node.value)) {

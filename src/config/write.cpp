@@ -27,8 +27,7 @@ class Writer final : public config::Visitor {
     }
   }
   void field(const config::Field& field, config::Member member) override {
-    Json& entry = stack_.back().second[std::string(field.name)];
-    std::visit([&](const auto* value) { entry = written(*value); }, member);
+    stack_.back().second[std::string(field.name)] = config::written(field, member);
   }
   void select(config::Choice& choice) override {
     const config::Field& selector = choice.selector();
@@ -48,17 +47,29 @@ class Writer final : public config::Visitor {
   Json result;
 
  private:
-  /// 0.9 as it was written, where a float holds the nearest to it.
-  static double written(float value) { return std::stod(fmt::format("{}", value)); }
-  template <class Value>
-  static const Value& written(const Value& value) {
-    return value;
-  }
-
   std::vector<std::pair<std::string, Json>> stack_;
 };
 
 }  // namespace
+
+namespace {
+
+struct Written {
+  const config::Field& field;
+  /// 0.9 as it was written, where a float holds the nearest to it.
+  Json operator()(const float* value) const { return std::stod(fmt::format("{}", *value)); }
+  Json operator()(const config::Word& value) const { return field.words.at(value.get()); }
+  template <class Value>
+  Json operator()(const Value* value) const {
+    return *value;
+  }
+};
+
+}  // namespace
+
+nlohmann::ordered_json config::written(const Field& field, const Member& member) {
+  return std::visit(Written{field}, member);
+}
 
 nlohmann::ordered_json config::document_of(const Description& description) {
   Writer writer;

@@ -47,7 +47,7 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
 }
 
 void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
-  if (options.submission.division != "closed") return;
+  if (options.submission.division != Division::closed) return;
   for (const RuleBreach& breach : closed_breaches(options.recipe, facts)) {
     complaints.push_back(
         fmt::format("{}: {} is not what the closed division asks for: {} (a log that says closed would claim a "

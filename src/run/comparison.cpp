@@ -21,9 +21,9 @@ constexpr LossScaling scaling{.initial = 1024.0F};
 struct Tolerance {
   double forward = 0.0, backward = 0.0, update = 0.0;
 };
-Tolerance tolerance_of(const std::string& precision) {
-  if (precision == "bf16") return {0.05, 0.05, 0.05};
-  if (precision == "fp16" || precision == "tf32") return {0.01, 0.15, 0.1};
+Tolerance tolerance_of(Precision precision) {
+  if (precision == Precision::bf16) return {0.05, 0.05, 0.05};
+  if (precision != Precision::fp32) return {0.01, 0.15, 0.1};
   return {1e-4, 1e-3, 1e-3};
 }
 enum class Kind : std::uint8_t { forward, backward, update };
@@ -207,11 +207,11 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   host.tf32 = false;
   const auto cpu = make_backend(host, world);
   RunOptions plain = options;
-  plain.train.precision = "fp32";
-  plain.train.loss_scaling = "auto";
+  plain.train.precision = Precision::fp32;
+  plain.train.loss_scaling = ScaleLoss::automatic;
   RunOptions rounding = plain;
   rounding.train.precision = options.train.precision;
-  const bool rounds = options.train.precision == "bf16";  // of the others the CPU has none
+  const bool rounds = options.train.precision == Precision::bf16;  // of the others the CPU has none
   const std::int64_t local_batch = options.train.global_batch / ranks;
   const auto rate = static_cast<float>(peak_rate_of(options.recipe.schedule));
   std::vector<SyntheticBatch> batches;
@@ -222,7 +222,7 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   }
 
   progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),
-                            options.train.precision, local_batch,
+                            word(options.train.precision), local_batch,
                             wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
   const Program::Options readable{.fuse = false, .reuse = false};
   std::vector<Difference> differences;
@@ -263,8 +263,8 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   outcome.verdict = bad == 0 ? "backends agree" : fmt::format("{} tensors differ by more than rounding", bad);
   progress.line(
       fmt::format("check: {} (norms up to {:g} forward, {:g} backward and {:g} of the update are {}'s rounding{})",
-                  outcome.verdict, tolerance.forward, tolerance.backward, tolerance.update, options.train.precision,
-                  rounds ? ", or up to twice the CPU's" : ""));
+                  outcome.verdict, tolerance.forward, tolerance.backward, tolerance.update,
+                  word(options.train.precision), rounds ? ", or up to twice the CPU's" : ""));
   return outcome;
 }
 

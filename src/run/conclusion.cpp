@@ -105,10 +105,10 @@ Conclusion::Conclusion(const World& world, const RunOptions& options, Results& r
                        Progress& progress)
     : world_(world), options_(options), results_(results), timeline_(timeline), progress_(progress) {
   if (options.submission.generated_data) record_.labels.emplace_back("generated data: not an MLPerf result");
-  record_.labels.push_back(options.submission.division);
+  record_.labels.emplace_back(word(options.submission.division));
   record_.labels.emplace_back("Result not verified by MLCommons Association");
-  record_.texts["precision"] = options.train.precision;
-  record_.texts["until"] = options.train.until;
+  record_.texts["precision"] = word(options.train.precision);
+  record_.texts["until"] = word(options.train.until);
   record_.texts["metric"] = target_of(options).key;
   record_.figures["seed"] = options.seed;
   record_.figures["ranks"] = world.all().size();
@@ -126,16 +126,17 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
     progress_.line(
         "warning: /backend/overlap is \"on\", but this MPI gives no MPI_THREAD_MULTIPLE: gradients are reduced inline");
   }
-  if (options_.train.precision == "bf16" && backend.description().find("bf16 emulated") != std::string::npos) {
+  if (options_.train.precision == Precision::bf16 && backend.description().find("bf16 emulated") != std::string::npos) {
     progress_.line("warning: this CPU has no bf16 instructions: they are emulated, and slower than fp32");
   }
-  if (options_.train.precision == "tf32" && backend.description().find("tf32 computed as fp32") != std::string::npos) {
+  if (options_.train.precision == Precision::tf32 &&
+      backend.description().find("tf32 computed as fp32") != std::string::npos) {
     progress_.line("warning: /train/precision is \"tf32\", which is a GPU's: this run computes in fp32");
   }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
                              benchmark_of(options_.recipe.model), world_.all().size(),
                              world_.all().size() == 1 ? "" : "s", world_.nodes(), world_.nodes() == 1 ? "" : "s",
-                             options_.train.global_batch, options_.train.precision, backend.description()));
+                             options_.train.global_batch, word(options_.train.precision), backend.description()));
   if (!context.order_of_sums.empty() && backend.name() != "cpu") {
     record_.texts["order_of_sums"] = context.order_of_sums;
     progress_.line("deterministic: sums over ranks with " + context.order_of_sums);
@@ -233,7 +234,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   outcome.staging_s = staging_s_;
   outcome.samples_per_s =
       trained.train_seconds > 0.0 ? static_cast<double>(trained.samples) / trained.train_seconds : 0.0;
-  const bool wants_target = options_.train.until == "target";
+  const bool wants_target = options_.train.until == Until::target;
   if (wants_target) {
     outcome.time_to_train_s = trained.target_met ? timeline_.run_seconds() : 0.0;
     outcome.code = trained.target_met ? ExitCode::success : ExitCode::target_missed;
@@ -302,7 +303,7 @@ void Conclusion::tell_of_device(const TrainOutcome& trained) {
 
 void Conclusion::judge(RunOutcome& outcome) {
   // Fixed work is not asked to reach the target, so the official rule for it cannot hold.
-  if (options_.train.until != "target" && !outcome.target_met) {
+  if (options_.train.until != Until::target && !outcome.target_met) {
     outcome.verdict = "not judged (fixed work)";
     return;
   }

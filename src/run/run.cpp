@@ -55,7 +55,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
 
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
-  options.backend.tf32 = options.train.precision == "tf32";
+  options.backend.tf32 = options.train.precision == Precision::tf32;
   constexpr int endings = 2;  // threads that see to it that a failure ends in time
   options.backend.other_threads = 2 * options.load.threads + endings;
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);

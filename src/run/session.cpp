@@ -50,9 +50,9 @@ void require_options(const World& world, const RunOptions& options, const Datase
                           complaints.size() == 1 ? "" : "s", fmt::join(complaints, "\n  ")));
 }
 
-DType compute_type(const std::string& precision) {
-  if (precision == "bf16") return DType::bf16;
-  return precision == "fp16" ? DType::f16 : DType::f32;
+DType compute_type(Precision precision) {
+  if (precision == Precision::bf16) return DType::bf16;
+  return precision == Precision::fp16 ? DType::f16 : DType::f32;
 }
 
 StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
@@ -60,7 +60,7 @@ StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
                     .global_batch = options.train.global_batch,
                     .compute = compute_type(options.train.precision),
                     .seed = static_cast<std::uint64_t>(options.seed),
-                    .scale_loss = options.train.loss_scaling == "on"},
+                    .scale_loss = options.train.loss_scaling == ScaleLoss::always},
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024),
           .accumulation_steps = options.train.gradient_accumulation_steps};
 }

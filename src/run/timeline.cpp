@@ -65,7 +65,7 @@ void Timeline::point(const std::string& key, EventValue value, Metadata metadata
 void Timeline::header(const RunOptions& options, bool cache_cleared, const std::string& config) {
   point("submission_benchmark", std::string(benchmark_of(options.recipe.model)));
   point("submission_org", options.submission.org);
-  point("submission_division", options.submission.division);
+  point("submission_division", std::string(word(options.submission.division)));
   point("submission_status", options.submission.status);
   point("submission_platform", options.submission.platform);
   if (options.submission.generated_data) {
@@ -86,7 +86,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
     point(key, std::move(value));
   point("train_samples", facts.data.train_samples);
   point("eval_samples", facts.data.validation_samples);
-  point("precision", options.train.precision);
+  point("precision", std::string(word(options.train.precision)));
 }
 
 void Timeline::metric(const std::string& key, double value, std::int64_t epoch) {

@@ -57,7 +57,7 @@ TrainOutcome Trainer::run() {
   parts_.train_input.start(0);
   parts_.validation_input.start(0);
   clock_ = Clock();
-  const std::int64_t most = plan_.options.until == "epochs" || plan_.options.until == "target"
+  const std::int64_t most = plan_.options.until == Until::epochs || plan_.options.until == Until::target
                                 ? plan_.options.epochs
                                 : std::numeric_limits<std::int64_t>::max();
   for (std::int64_t epoch = 0; epoch < most; ++epoch) {
@@ -76,7 +76,7 @@ TrainOutcome Trainer::run() {
     if (better) outcome_.best_metric = outcome_.metric;
     // The very number that was logged decides.
     outcome_.target_met |= plan_.target.reached_by(outcome_.metric);
-    if (plan_.options.until == "target" && outcome_.target_met) break;
+    if (plan_.options.until == Until::target && outcome_.target_met) break;
     if (fixed_work_done()) break;
   }
   profiling_.reset();
@@ -252,11 +252,13 @@ void Trainer::prove_equal(std::int64_t epoch) {
                 "the named ranks compute or communicate wrongly: run again without their nodes, and test their memory");
 }
 
-bool Trainer::last_step() const { return plan_.options.until == "steps" && outcome_.steps + 1 >= plan_.options.steps; }
+bool Trainer::last_step() const {
+  return plan_.options.until == Until::steps && outcome_.steps + 1 >= plan_.options.steps;
+}
 
 bool Trainer::fixed_work_done() {
-  if (plan_.options.until == "steps") return outcome_.steps >= plan_.options.steps;
-  if (plan_.options.until != "seconds") return false;
+  if (plan_.options.until == Until::steps) return outcome_.steps >= plan_.options.steps;
+  if (plan_.options.until != Until::seconds) return false;
   // Clocks differ by rank: rank 0's decides for all.
   std::array<std::byte, 1> done = {clock_.seconds() >= plan_.options.seconds ? std::byte{1} : std::byte{0}};
   parts_.world.all().broadcast(done);
@@ -282,9 +284,9 @@ void Trainer::report_step(std::int64_t epoch, const EpochFigures& figures) {
   const double per_step = clock_.seconds() / static_cast<double>(std::max<std::int64_t>(1, outcome_.steps));
   const auto left = static_cast<double>(plan_.steps_per_epoch - figures.steps);
   std::string eta = fmt::format("{} left in epoch", duration_text(left * per_step));
-  if (plan_.options.until == "steps") {
+  if (plan_.options.until == Until::steps) {
     eta = fmt::format("{} left", duration_text(static_cast<double>(plan_.options.steps - outcome_.steps) * per_step));
-  } else if (plan_.options.until == "seconds") {
+  } else if (plan_.options.until == Until::seconds) {
     eta = fmt::format("{} left", duration_text(std::max(0.0, plan_.options.seconds - clock_.seconds())));
   }
   parts_.progress.status(fmt::format("epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}", epoch + 1,

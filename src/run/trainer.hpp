@@ -95,7 +95,7 @@ class Trainer {
   void require_finite_loss(std::int64_t epoch, double loss);
   void require_finite_metric(std::int64_t epoch);
   void require_updates() const;
-  [[nodiscard]] bool goes_on() const { return plan_.options.on_divergence == "continue"; }
+  [[nodiscard]] bool goes_on() const { return plan_.options.on_divergence == OnDivergence::proceed; }
   UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
   double bring_batch(std::int64_t epoch);
   [[nodiscard]] bool last_step() const;

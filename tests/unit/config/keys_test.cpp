@@ -44,21 +44,20 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
             std::make_tuple(64, 0.75, 2, 0.25, 0.125, false));
   EXPECT_EQ(std::get<SgdMomentum>(o.recipe.rule).momentum, 0.8F);
   const auto& schedule = std::get<PiecewiseSchedule>(o.recipe.schedule);
-  EXPECT_EQ(std::tie(schedule.base_rate, schedule.peak_rate, schedule.warmup_epochs),
-            std::make_tuple(0.011, 0.012, 5));
+  EXPECT_EQ(std::tie(schedule.base_rate, schedule.peak_rate, schedule.warmup_epochs), std::make_tuple(0.011, 0.012, 5));
   EXPECT_EQ(schedule.decay, (std::vector<PiecewiseSchedule::Decay>{{6, 0.6}, {8, 0.3}}));
   EXPECT_EQ(
       std::tie(o.train.global_batch, o.train.gradient_accumulation_steps, o.train.until, o.train.epochs, o.train.steps),
-      std::make_tuple(21, 7, "steps", 13, 14));
+      std::make_tuple(21, 7, Until::steps, 13, 14));
   EXPECT_EQ(std::tie(o.train.seconds, o.train.target, o.train.precision, o.train.loss_scaling, o.train.on_divergence,
                      o.train.bucket_mib),
-            std::make_tuple(15.5, 0.16, "bf16", "on", "continue", 17.5));
+            std::make_tuple(15.5, 0.16, Precision::bf16, ScaleLoss::always, OnDivergence::proceed, 17.5));
   EXPECT_EQ(std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic,
                      o.backend.autotune, o.backend.plan_cache, o.backend.capture),
             std::make_tuple("cpu", 18, "off", true, true, "f", false));
   EXPECT_EQ(std::tie(o.submission.division, o.submission.org, o.submission.platform, o.submission.status,
                      o.submission.ruleset, o.submission.generated_data),
-            std::make_tuple("open", "g", "h", "cloud", "2.0.0", true));
+            std::make_tuple(Division::open, "g", "h", "cloud", "2.0.0", true));
   EXPECT_EQ(std::tie(o.results.folder, o.results.progress_seconds), std::make_tuple("i", 19));
   EXPECT_EQ(std::tie(o.watchdog.init_seconds, o.watchdog.stage_seconds, o.watchdog.step_seconds),
             std::make_tuple(20.5, 21.5, 22.5));

@@ -74,7 +74,7 @@ TEST(Config, OverridesWinOverTheFile) {
   const RunOptions options =
       parse(with(R"("train": {"until": "epochs", "global_batch": 8})"),
             {"train.until=steps", "train.global_batch=32", "/model/width=0.5", "clear_cache=true"});
-  EXPECT_EQ(options.train.until, "steps");
+  EXPECT_EQ(options.train.until, Until::steps);
   EXPECT_EQ(options.train.global_batch, 32);
   EXPECT_EQ(model_of(options).width, 0.5);
   EXPECT_TRUE(options.clear_cache);

@@ -54,7 +54,7 @@ TEST(CheckOptions, WantsEqualSharesOfAShardedSet) {
 
 TEST(CheckOptions, RefusesToCallAReducedRunClosed) {
   RunOptions options = fitting();
-  options.submission.division = "closed";
+  options.submission.division = Division::closed;
   options.recipe.model = CosmoflowOptions{.extent = 32};
   const auto complaints = check_options(options, 1, 1, plenty);
   EXPECT_TRUE(mentions(complaints, "/model/extent"));
@@ -63,7 +63,7 @@ TEST(CheckOptions, RefusesToCallAReducedRunClosed) {
 
 TEST(CheckOptions, ReportsEverythingAtOnce) {
   RunOptions options = fitting();
-  options.submission.division = "closed";
+  options.submission.division = Division::closed;
   options.recipe.model = CosmoflowOptions{.extent = 32};
   EXPECT_GE(check_options(options, 3, 1, plenty).size(), 3U);
 }

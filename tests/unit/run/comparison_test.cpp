@@ -11,7 +11,7 @@
 namespace trainmark {
 namespace {
 
-RunOptions small(const std::string& precision) {
+RunOptions small(Precision precision) {
   RunOptions options;
   options.seed = 5;
   options.recipe.model = CosmoflowOptions{.extent = 32, .width = 0.0625};
@@ -21,7 +21,7 @@ RunOptions small(const std::string& precision) {
   return options;
 }
 
-class Comparison : public testing::TestWithParam<const char*> {
+class Comparison : public testing::TestWithParam<Precision> {
  protected:
   [[nodiscard]] static RunOutcome outcome(Backend& backend, const RunOptions& options) {
     Progress progress({.speaks = false});
@@ -59,7 +59,7 @@ TEST_P(Comparison, LooksAtOnePartOfAStepInParts) {
   EXPECT_THROW((void)outcome(*make_cpu_backend(1, false), options), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, testing::Values("fp32", "bf16"));
+INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, testing::Values(Precision::fp32, Precision::bf16));
 
 }  // namespace
 }  // namespace trainmark

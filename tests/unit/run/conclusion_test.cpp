@@ -57,7 +57,7 @@ class Concluding : public ::testing::Test {
   Rig rig;
   const World& world = test_world();
 
-  void build(const std::string& until) {
+  void build(Until until) {
     rig.options.train.until = until;
     rig.build();
   }
@@ -73,7 +73,7 @@ class Concluding : public ::testing::Test {
 };
 
 TEST_F(Concluding, FixedWorkGivesEveryFigureItsValue) {
-  build("steps");
+  build(Until::steps);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.target_met = false;
@@ -134,7 +134,7 @@ TEST_F(Concluding, FixedWorkGivesEveryFigureItsValue) {
 
 TEST_F(Concluding, CountsStayWholeNumbers) {
   rig.options.seed = 9007199254740993;  // 2^53 + 1: no double is it
-  build("steps");
+  build(Until::steps);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.steps = 9007199254740995;
@@ -153,7 +153,7 @@ TEST_F(Concluding, CountsStayWholeNumbers) {
 TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
   for (const bool before : {true, false}) {
     Rig staged;
-    staged.options.train.until = "target";
+    staged.options.train.until = Until::target;
     staged.options.stage.strategy = "replicate";
     staged.build();
     staged.timeline->run_start();
@@ -190,7 +190,7 @@ TEST_F(Concluding, SaysWhatWasStaged) {
   rig.aloud = true;
   rig.options.stage.strategy = "replicate";
   rig.options.stage.target = "/local";
-  build("steps");
+  build(Until::steps);
   ::testing::internal::CaptureStderr();
   rig.conclusion->staged(staged_in(10.0), false);
   const std::string told = ::testing::internal::GetCapturedStderr();
@@ -210,7 +210,7 @@ TEST_F(Concluding, SaysWhatWasStaged) {
 }
 
 TEST_F(Concluding, WithoutStagingThereIsNothingToSayOfIt) {
-  build("target");
+  build(Until::target);
   run_clock(true);
   rig.conclusion->staged({}, true);
   static_cast<void>(rig.conclusion->completed(trained(), stats));
@@ -221,7 +221,7 @@ TEST_F(Concluding, WithoutStagingThereIsNothingToSayOfIt) {
 }
 
 TEST_F(Concluding, AMissedTargetIsCode6WhateverItsLogSays) {
-  build("target");
+  build(Until::target);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.target_met = false;
@@ -237,7 +237,7 @@ TEST_F(Concluding, AMissedTargetIsCode6WhateverItsLogSays) {
 
 TEST_F(Concluding, ALogThatLacksRecordsIsCode7AndEveryRankSaysSo) {
   rig.aloud = true;
-  build("target");
+  build(Until::target);
   run_clock(true);
   ::testing::internal::CaptureStderr();
   const RunOutcome result = rig.conclusion->completed(trained(), stats);
@@ -252,7 +252,7 @@ TEST_F(Concluding, ALogThatLacksRecordsIsCode7AndEveryRankSaysSo) {
 }
 
 TEST_F(Concluding, AWholeRunThatMeetsItsTargetIsCompliant) {
-  rig.options.train.until = "target";
+  rig.options.train.until = Until::target;
   rig.metric = [](const testing::Seen&) { return 0.0625; };
   const TrainOutcome outcome = rig.train();
   const RunOutcome result = rig.conclusion->completed(outcome, rig.input.train->stats());
@@ -267,7 +267,7 @@ TEST_F(Concluding, AWholeRunThatMeetsItsTargetIsCompliant) {
 
 TEST_F(Concluding, ADivergedRunThatWentOnSaysSoAndItsJsonIsValid) {
   rig.aloud = true;
-  build("epochs");
+  build(Until::epochs);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.target_met = false;
@@ -293,7 +293,7 @@ TEST_F(Concluding, ADivergedRunThatWentOnSaysSoAndItsJsonIsValid) {
 }
 
 TEST_F(Concluding, ADivergedMetricAloneIsNamedAlone) {
-  build("epochs");
+  build(Until::epochs);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.metrics_not_finite = 1;
@@ -301,7 +301,7 @@ TEST_F(Concluding, ADivergedMetricAloneIsNamedAlone) {
 }
 
 TEST_F(Concluding, NoEpochLeavesNoMetric) {
-  build("steps");
+  build(Until::steps);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.target_met = false;
@@ -317,7 +317,7 @@ TEST_F(Concluding, NoEpochLeavesNoMetric) {
 }
 
 TEST_F(Concluding, EachRankHasItsRow) {
-  build("steps");
+  build(Until::steps);
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.wait_seconds = world.all().rank() + 0.5;
@@ -351,7 +351,7 @@ TEST_F(Concluding, EachRankHasItsRow) {
 
 TEST_F(Concluding, TheLabelsSayWhatAResultIsNot) {
   rig.options.submission.generated_data = false;
-  build("steps");
+  build(Until::steps);
   run_clock(false);
   static_cast<void>(rig.conclusion->completed(trained(), stats));
   Rig generated;
@@ -370,7 +370,7 @@ TEST_F(Concluding, TheLaunchLeavesARecordThatSaysRunning) {
   rig.context.environment_json = R"({"host": "h"})";
   rig.context.command_line = "trainmark run";
   rig.context.job_id = "job";
-  build("steps");
+  build(Until::steps);
   rig.conclusion->launch(rig.backend, rig.context);
   if (!writes()) return;
   EXPECT_EQ(record()["status"], "running");
@@ -391,9 +391,9 @@ TEST_F(Concluding, TheLaunchLeavesARecordThatSaysRunning) {
 
 TEST_F(Concluding, TheFirstLineTellsTheLaunchAndWarningsTellWhatIsNotAsAskedFor) {
   rig.aloud = true;
-  rig.options.train.precision = "bf16";
+  rig.options.train.precision = Precision::bf16;
   rig.context.order_of_sums = "rings";
-  build("steps");
+  build(Until::steps);
   ::testing::internal::CaptureStderr();
   rig.conclusion->launch(rig.backend, rig.context);
   const std::string told = ::testing::internal::GetCapturedStderr();
@@ -412,7 +412,7 @@ TEST_F(Concluding, TheLaunchIsWarnedOfMoreThreadsThanCpus) {
   rig.aloud = true;
   rig.backend.compute_threads = 100000;
   rig.options.load.threads = 3;  // for each of two loaders
-  build("steps");
+  build(Until::steps);
   ::testing::internal::CaptureStderr();
   rig.conclusion->launch(rig.backend, rig.context);
   const std::string told = ::testing::internal::GetCapturedStderr();
@@ -423,7 +423,7 @@ TEST_F(Concluding, TheLaunchIsWarnedOfMoreThreadsThanCpus) {
 
 TEST_F(Concluding, InitialisationSaysWhatWasPlanned) {
   rig.aloud = true;
-  build("steps");
+  build(Until::steps);
   rig.compiled.planning_seconds = 1.5;
   rig.compiled.warm_up_seconds = 2.5;
   const auto node = [](const char* name, const char* op, double seconds, std::int64_t flops, std::int64_t bytes) {

@@ -14,7 +14,7 @@ class Endings : public ::testing::Test {
   Rig rig;
   const World& world = test_world();
 
-  void build(const std::string& until) {
+  void build(Until until) {
     rig.options.train.until = until;
     rig.build();
   }
@@ -22,7 +22,7 @@ class Endings : public ::testing::Test {
 };
 
 TEST_F(Endings, AnErrorThatAllRaiseIsConcludedByRank0Alone) {
-  build("steps");
+  build(Until::steps);
   rig.conclusion->failed(AgreedError(ExitCode::data, "rank 1 of 2: its file is broken"));
   world.all().barrier();
   EXPECT_FALSE(rig.results->word_of_a_failed_rank().has_value()) << "nobody failed alone";
@@ -33,7 +33,7 @@ TEST_F(Endings, AnErrorThatAllRaiseIsConcludedByRank0Alone) {
 }
 
 TEST_F(Endings, DivergenceIsAStatusOfItsOwn) {
-  build("steps");
+  build(Until::steps);
   rig.conclusion->failed(AgreedError(ExitCode::target_missed, "step 3: the loss is nan"));
   if (!writes()) return;
   EXPECT_EQ(rig.json("run.json")["status"], "diverged");
@@ -41,7 +41,7 @@ TEST_F(Endings, DivergenceIsAStatusOfItsOwn) {
 }
 
 TEST_F(Endings, AnErrorOfAnotherKindIsTheEnvironments) {
-  build("steps");
+  build(Until::steps);
   rig.conclusion->failed(std::runtime_error("out of something"));
   if (!writes()) return;
   EXPECT_EQ(rig.json("run.json")["exit_code"], 4);
@@ -50,7 +50,7 @@ TEST_F(Endings, AnErrorOfAnotherKindIsTheEnvironments) {
 
 TEST_F(Endings, ARankThatFailsAloneIsTheReasonOfASignal) {
   if (world.all().size() == 1) GTEST_SKIP() << "takes several ranks";
-  build("steps");
+  build(Until::steps);
   rig.timeline->run_start();
   const bool alone = world.all().rank() == 1;
   if (alone) rig.conclusion->failed(Error(ExitCode::data, "its file is broken"));
@@ -66,7 +66,7 @@ TEST_F(Endings, ARankThatFailsAloneIsTheReasonOfASignal) {
 }
 
 TEST_F(Endings, ASignalByItselfIsItsOwnReason) {
-  build("steps");
+  build(Until::steps);
   rig.timeline->run_start();
   conclude_on_signal(130, *rig.timeline, *rig.results);
   rig.conclusion->failed(Error(ExitCode::data, "what came of it"));
@@ -80,7 +80,7 @@ TEST_F(Endings, ASignalByItselfIsItsOwnReason) {
 }
 
 TEST_F(Endings, AWordThatIsNoneIsPassedOver) {
-  build("steps");
+  build(Until::steps);
   if (!writes()) return;
   std::ofstream(rig.results->folder() / ".failed-rank-1.json") << "{\"exit_code\": 3";
   std::ofstream(rig.results->folder() / ".failed-rank-2.json") << "{\"exit_code\": 3}";
@@ -96,7 +96,7 @@ TEST_F(Endings, AWordThatIsNoneIsPassedOver) {
 TEST_F(Endings, AFolderThatIsThereAlreadyIsAnotherRuns) {
   rig.context.job_id = "job";
   rig.context.resolved_config = "{}";
-  build("steps");
+  build(Until::steps);
   Results second(world, rig.options, rig.context);
   EXPECT_EQ(second.folder().filename(), "job-2");
   EXPECT_EQ(Results(world, rig.options, rig.context).folder().filename(), "job-3");

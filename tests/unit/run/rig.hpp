@@ -110,7 +110,7 @@ class Rig {
     options.seed = 7;
     options.submission.generated_data = true;
     options.train.global_batch = 4;
-    options.train.until = "epochs";
+    options.train.until = Until::epochs;
     options.train.epochs = 2;
     options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.5, .peak_rate = 0.5, .warmup_epochs = 0, .decay = {}};
     options.load.prefetch = 2;

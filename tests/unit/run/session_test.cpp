@@ -72,8 +72,8 @@ TEST(Options, BecomeTheGraphsShape) {
   RunOptions options = small();
   options.train.global_batch = 16;
   options.train.gradient_accumulation_steps = 2;
-  options.train.precision = "bf16";
-  options.train.loss_scaling = "on";
+  options.train.precision = Precision::bf16;
+  options.train.loss_scaling = ScaleLoss::always;
   options.seed = 77;
   const StepOptions step = step_options(options, 4);
   const GraphOptions& shape = step.graph;
@@ -85,9 +85,9 @@ TEST(Options, BecomeTheGraphsShape) {
   EXPECT_EQ(shape.seed, 77U);
   EXPECT_TRUE(shape.scale_loss);
   EXPECT_FALSE(step_options(small(), 1).graph.scale_loss);
-  EXPECT_EQ(compute_type("fp32"), DType::f32);
-  EXPECT_EQ(compute_type("tf32"), DType::f32);
-  EXPECT_EQ(compute_type("fp16"), DType::f16);
+  EXPECT_EQ(compute_type(Precision::fp32), DType::f32);
+  EXPECT_EQ(compute_type(Precision::tf32), DType::f32);
+  EXPECT_EQ(compute_type(Precision::fp16), DType::f16);
 }
 
 TEST(Options, BecomeTheStepsRuleDecayAndBuckets) {
@@ -154,7 +154,7 @@ TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
   for (const bool measure : {false, true}) {
     RunOptions options = small();
     options.train.gradient_accumulation_steps = 2;
-    options.train.loss_scaling = "on";
+    options.train.loss_scaling = ScaleLoss::always;
     Compiled compiled = compile(world(), *backend, options);
     ASSERT_NE(compiled.accumulate, nullptr);
     EXPECT_GT(compiled.planning_seconds, 0.0);

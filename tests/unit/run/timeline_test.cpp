@@ -110,7 +110,7 @@ class TimelineTest : public testing::Test {
 };
 
 TEST_F(TimelineTest, TheHeaderSaysWhoRuns) {
-  options.submission = {.division = "closed",
+  options.submission = {.division = Division::closed,
                         .org = "a lab",
                         .platform = "a machine",
                         .status = "onprem",
@@ -138,7 +138,7 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
   options.seed = 1;  // as wanted; the facts have the chosen one
   options.train.global_batch = 32;
   options.train.gradient_accumulation_steps = 2;
-  options.train.precision = "bf16";
+  options.train.precision = Precision::bf16;
   options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.001,
                                               .peak_rate = 0.004,
                                               .warmup_epochs = 5,

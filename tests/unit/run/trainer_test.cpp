@@ -109,7 +109,7 @@ TEST(Trainer, EvaluatesEachEpochByItself) {
 TEST(Trainer, StopsAtTheFirstEvaluationThatMeetsTheTarget) {
   for (const double target : {0.25, 0.24}) {
     Rig rig;
-    rig.options.train.until = "target";
+    rig.options.train.until = Until::target;
     rig.options.train.epochs = 4;
     rig.options.train.target = target;
     rig.metric = [](const Seen& step) { return step.state.epoch == 0 ? 0.5 : 0.25; };
@@ -126,7 +126,7 @@ TEST(Trainer, StopsAtTheFirstEvaluationThatMeetsTheTarget) {
 
 TEST(Trainer, ReachesNoTargetByAMetricOfNothing) {
   Rig rig;
-  rig.options.train.until = "target";
+  rig.options.train.until = Until::target;
   rig.options.train.epochs = 1;
   rig.metric = [](const Seen&) { return 0.0; };
   EXPECT_FALSE(rig.train().target_met);
@@ -134,7 +134,7 @@ TEST(Trainer, ReachesNoTargetByAMetricOfNothing) {
 
 TEST(Trainer, GoesOnOverEpochsUntilItsStepsAreDone) {
   Rig rig;
-  rig.options.train.until = "steps";
+  rig.options.train.until = Until::steps;
   rig.options.train.steps = 5;
   rig.options.train.epochs = 1;  // not asked for
   const TrainOutcome outcome = rig.train();
@@ -153,7 +153,7 @@ TEST(Trainer, GoesOnOverEpochsUntilItsStepsAreDone) {
 
 TEST(Trainer, BeginsNoEpochOnceItsStepsAreDone) {
   Rig rig;
-  rig.options.train.until = "steps";
+  rig.options.train.until = Until::steps;
   rig.options.train.steps = 4;
   EXPECT_EQ(rig.train().epochs, 2);
   if (rig.results->writes()) {
@@ -163,11 +163,11 @@ TEST(Trainer, BeginsNoEpochOnceItsStepsAreDone) {
 
 TEST(Trainer, EndsAfterItsSecondsByTheClockOfRank0) {
   Rig rig;
-  rig.options.train.until = "seconds";
+  rig.options.train.until = Until::seconds;
   rig.options.train.seconds = 1e-9;
   EXPECT_EQ(rig.train().steps, 0);
   Rig longer;
-  longer.options.train.until = "seconds";
+  longer.options.train.until = Until::seconds;
   longer.options.train.seconds = 0.2;
   const Clock clock;
   EXPECT_GT(longer.train().steps, 0);
@@ -198,7 +198,7 @@ TEST(Trainer, WritesTheLossesOfItsStepsAndTheirMean) {
 TEST(Trainer, AddsUpTheBatchesOfAStepInParts) {
   Rig rig;
   rig.options.train.gradient_accumulation_steps = 2;
-  rig.options.train.until = "steps";
+  rig.options.train.until = Until::steps;
   rig.options.train.steps = 3;
   const TrainOutcome outcome = rig.train();
   std::string order;
@@ -239,7 +239,7 @@ TEST(Trainer, HashesWhatItsRanksAgreeOn) {
 
 // --- divergence ------------------------------------------------------------------------------------------------------
 
-class Divergence : public ::testing::TestWithParam<const char*> {};
+class Divergence : public ::testing::TestWithParam<Until> {};
 
 TEST_P(Divergence, OfALossEndsTheRunInItsStepWithTheRowsWritten) {
   for (const float bad : {not_a_number, -not_a_number, std::numeric_limits<float>::infinity()}) {
@@ -275,25 +275,26 @@ TEST_P(Divergence, OfTheMetricEndsTheRunWithItsEpochWritten) {
 TEST_P(Divergence, IsCountedWhereTheConfigAsksToGoOn) {
   Rig rig;
   rig.options.train.until = GetParam();
-  rig.options.train.on_divergence = "continue";
+  rig.options.train.on_divergence = OnDivergence::proceed;
   rig.options.train.epochs = 3;
   rig.options.train.steps = 6;
   rig.options.train.seconds = 0.05;
   rig.options.train.target = 1e-9;
   rig.loss = [count = 0](const Seen&) mutable { return ++count >= 2 ? not_a_number : 1.0F; };
   rig.metric = [](const Seen&) { return static_cast<double>(not_a_number); };
-  if (rig.options.train.until == "seconds") rig.loss = [](const Seen&) { return not_a_number; };
+  if (rig.options.train.until == Until::seconds) rig.loss = [](const Seen&) { return not_a_number; };
   const TrainOutcome outcome = rig.train();
   EXPECT_FALSE(outcome.target_met);
   EXPECT_EQ(outcome.metrics_not_finite, outcome.epochs);
-  if (rig.options.train.until == "seconds") return;
+  if (rig.options.train.until == Until::seconds) return;
   EXPECT_EQ(outcome.steps, 6);
   EXPECT_EQ(outcome.epochs, 3);
   EXPECT_EQ(outcome.losses_not_finite, 5);
   EXPECT_EQ(outcome.first_loss_not_finite, 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Until, Divergence, ::testing::Values("epochs", "target", "steps", "seconds"));
+INSTANTIATE_TEST_SUITE_P(Until, Divergence,
+                         ::testing::Values(Until::epochs, Until::target, Until::steps, Until::seconds));
 
 class LostScale : public ::testing::Test {
  protected:
@@ -301,7 +302,7 @@ class LostScale : public ::testing::Test {
   void SetUp() override {
     rig.scaled = true;
     rig.train_samples = 400;
-    rig.options.train.until = "steps";
+    rig.options.train.until = Until::steps;
     rig.options.train.steps = 70;
     rig.adjust = [](LossScale& scale) {
       scale.scale = 1.0F;
@@ -332,7 +333,7 @@ TEST_F(LostScale, IsLookedAtWithPatience) {
 }
 
 TEST_F(LostScale, IsLeftAsItIsWhereTheConfigAsksToGoOn) {
-  rig.options.train.on_divergence = "continue";
+  rig.options.train.on_divergence = OnDivergence::proceed;
   const TrainOutcome outcome = rig.train();
   EXPECT_EQ(outcome.steps, 70);
   EXPECT_EQ(outcome.loss_scale->skipped, 70);
@@ -464,7 +465,7 @@ TEST(Trainer, WaitsAsLongAsItsTablesSay) {
 
 TEST(Trainer, SumsUpItsUploadsAndTimes) {
   Rig rig;
-  rig.options.train.until = "steps";
+  rig.options.train.until = Until::steps;
   rig.options.train.steps = 2;
   // An upload begins and ends, its step ends; the second upload begins beside that step and ends a second after it.
   rig.backend.times = {1.0, 3.0, 7.0, 6.0, 8.0, 9.0};
