@@ -1,6 +1,6 @@
-// Runs a target over files and over a number of inputs made from its seeds. Inputs run in a child process, many in one,
-// under limits of processor time and memory; where it dies the input is made again, tried alone, kept and counted, and
-// another child goes on behind it.
+// Runs a target over files and over a number of inputs made from its seeds. Inputs run in a child process, many in one
+// unless a library is suspected, under limits of processor time and memory; where it dies the input is made again,
+// tried alone, kept and counted, and another child goes on behind it.
 //   fuzz_NAME [FILE|FOLDER ...] [--runs N] [--seed S] [--seconds T] [--with FOLDER] [--keep FOLDER] [--write-seeds
 //   FOLDER]
 #include <fmt/core.h>
@@ -124,9 +124,11 @@ class Campaign {
   /// Inputs 0 to `count`, until the time is over. True where none failed.
   bool run(std::uint64_t count) {
     const Clock clock;
+    // Memory that a library damaged would be found damaged by a later input, in this project's frames, and never again.
+    const std::uint64_t inputs_a_child = target().library != nullptr ? 1 : 2000;
     std::uint64_t next = 0;
     while (next < count && clock.seconds() < options_.seconds && failures_ < most_failures) {
-      const std::uint64_t end = next + std::min<std::uint64_t>(count - next, 2000);
+      const std::uint64_t end = next + std::min(count - next, inputs_a_child);
       const std::string ending = run_in_child([&] {
         for (std::uint64_t i = next; i < end && clock.seconds() < options_.seconds; ++i) {
           at_->store(i);
