@@ -70,6 +70,10 @@ TEST(ReadLog, ReadsATokenWithinAText) {
   const LogText log = read_log(record("note", "", "\"say :::MLLOG {\\\"a\\\": 1}\""));
   EXPECT_EQ(keys_of(log), (Keys{"note"}));
   EXPECT_EQ(log.flaws.size(), 1U);
+  const LogText at_the_end = read_log(record("note", "\"a\": \":::MLLOG {\""));
+  EXPECT_EQ(keys_of(at_the_end), (Keys{"note"}));
+  ASSERT_EQ(at_the_end.flaws.size(), 1U);
+  EXPECT_FALSE(at_the_end.flaws[0].lost) << at_the_end.flaws[0].message;
 }
 
 TEST(ReadLog, KeepsTagsAndTheFieldsOfAValue) {
@@ -102,6 +106,33 @@ TEST(ReadLog, LosesRecordsWithoutATimeThatIsOne) {
     EXPECT_EQ(log.flaws[0].key, "run_stop");
     EXPECT_NE(log.flaws[0].message.find("no point in time"), std::string::npos);
   }
+}
+
+TEST(ReadLog, ReadsATimeInTextAsPythonDoes) {
+  const std::pair<const char*, double> times[] = {{"1700000000012", 1700000000012.0},
+                                                  {" 1_700.25 ", 1700.25},
+                                                  {"+17e2", 1700.0},
+                                                  {"-5", -5.0},
+                                                  {"1e-400", 0.0},
+                                                  {".5", 0.5}};
+  for (const auto& [text, time] : times) {
+    const LogText log =
+        read_log(":::MLLOG {\"time_ms\": \""s + text + "\", \"key\": \"run_stop\", \"value\": null, \"metadata\": {}}");
+    ASSERT_EQ(log.records.size(), 1U) << text;
+    EXPECT_EQ(log.records[0].time_ms, time) << text;
+  }
+  for (const char* text : {"1__7", "_17", "17_", "0x17", "1e400", "17 s", "+-17", ""}) {
+    EXPECT_TRUE(
+        read_log(":::MLLOG {\"time_ms\": \""s + text + "\", \"key\": \"run_stop\", \"value\": null, \"metadata\": {}}")
+            .records.empty())
+        << text;
+  }
+}
+
+TEST(ReadLog, TakesNoTextForANumber) {
+  const LogText log = read_log(record("a", "", "\"\\u0001number:NaN\""));
+  ASSERT_EQ(log.records.size(), 1U);
+  EXPECT_EQ(std::get<std::string>(log.records[0].value), "\x02number:NaN");
 }
 
 TEST(ReadLog, EndsInTimeOnALineOfTokens) {

@@ -1,5 +1,6 @@
 // Records, character by character: what readers stumble over must not be written.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -70,6 +71,17 @@ TEST(LogFile, AppendsOneLineARecordAndSurvivesReopening) {
   while (std::getline(file, line))
     lines += line.starts_with(log_token) ? 1 : 0;
   EXPECT_EQ(lines, 2);
+  std::filesystem::remove(path);
+}
+
+TEST(LogFile, ClosesWhatItOpened) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("trainmark-closed-log-" + std::to_string(getpid()));
+  const int before = dup(0);
+  close(before);
+  { const LogFile file(path); }
+  const int after = dup(0);  // the lowest number that is free
+  close(after);
+  EXPECT_EQ(after, before);
   std::filesystem::remove(path);
 }
 
