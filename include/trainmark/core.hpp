@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <stdexcept>
@@ -117,12 +118,19 @@ struct Field {
   Shape shape;
   DType dtype = DType::f32;
   LegalValues legal = {};
+  std::vector<std::string> stored_as = {};  ///< names that files give it; the first that is there counts
   [[nodiscard]] std::size_t bytes() const noexcept {
     return static_cast<std::size_t>(shape.elements()) * size_of(dtype);
   }
 };
+/// Datasets that hold many samples side by side, from which a sample is a block.
+struct Cut {
+  std::string stored_as;    ///< the first field's name in files of that form
+  std::int64_t extent = 1;  ///< of a block along each axis but the last, where the caller names none
+};
 struct DataSchema {
   std::vector<Field> fields;
+  std::optional<Cut> cut = {};
   [[nodiscard]] std::size_t sample_bytes() const noexcept;
 };
 /// What a record of a log may hold: null, or one of these. Doubles are printed as the shortest text that reads back equal;

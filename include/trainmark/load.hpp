@@ -21,8 +21,8 @@ namespace trainmark {
 struct FormatOptions {
   std::string layout =
       "auto";  ///< auto, universe (cut into blocks on the fly), block (one sample a file), packed ([N,...])
-  std::string input = "auto";   ///< dataset of the samples: auto tries x, then full
-  std::string target = "auto";  ///< dataset of the regression targets: auto tries y, then unitPar
+  std::string input = "auto";   ///< dataset of the first field; auto: by the names that the schema gives it
+  std::string target = "auto";  ///< of the second
   bool operator==(const FormatOptions&) const = default;
 };
 
@@ -38,13 +38,18 @@ struct FormatOptions {
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                     const DataSchema& schema, const std::function<void()>& progress = {});
 
+/// All that a sample's content may depend on besides a run's seed: augmentation is keyed by it.
+struct Visit {
+  std::int64_t sample = 0;
+  std::int64_t epoch = 0;
+};
 /// Random access to samples, safe to call from several threads.
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
   [[nodiscard]] virtual std::int64_t size() const = 0;
-  /// Reads sample `index` into `to` (the schema's fields, channels-last, native endianness).
-  virtual void read(std::int64_t index, const SampleView& to) = 0;
+  /// Reads a sample into `to` (the schema's fields, channels-last, native endianness).
+  virtual void read(const Visit& visit, const SampleView& to) = 0;
 };
 /// Whether a sample that holds values which its schema does not allow is an error.
 enum class Values : std::uint8_t { legal, any };
@@ -57,20 +62,30 @@ enum class Values : std::uint8_t { legal, any };
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);
 
+/// What becomes of samples that fill no global batch. Batches of training are always full: batch norm must never see
+/// padding. Only an evaluation ends short, and only there may shards differ.
+enum class Tail : std::uint8_t {
+  exact,       ///< there are none
+  drop,        ///< an epoch leaves them out, others in each
+  wrap,        ///< the last batch is filled up from the epoch's beginning
+  short_batch  ///< the last batches are short: as many steps as the longest shard has
+};
+
 /// The order of an epoch, a pure function of (seed, epoch, virtual shards).
 struct Sampling {
   std::uint64_t seed = 0;
   bool shuffle = true;                     ///< training; validation goes in file order
-  std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; their sums are equal if more than one
+  std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; equal sums but with short_batch
+  Tail tail = Tail::short_batch;
   std::int64_t global_batch = 1;
   int ranks = 1;
   int rank = 0;
   [[nodiscard]] std::int64_t samples() const noexcept;
-  [[nodiscard]] std::int64_t steps_per_epoch() const noexcept;  ///< rounded up; the last batch may be short
+  [[nodiscard]] std::int64_t steps_per_epoch() const noexcept;  ///< rounded up, but with `drop`
   [[nodiscard]] std::int64_t local_batch() const noexcept;      ///< global_batch / ranks
 };
-/// The sample ids that `sampling.rank` visits in step `step` of `epoch`: at most local_batch, fewer only in the last
-/// step. Each global batch takes global_batch / V samples from each of the V shards.
+/// The sample ids that `sampling.rank` visits in step `step` of `epoch`: local_batch of them, fewer only with
+/// short_batch. Each global batch takes global_batch / V samples from each of the V shards.
 class Sampler {
  public:
   explicit Sampler(Sampling sampling);
@@ -81,7 +96,10 @@ class Sampler {
   void batch(std::int64_t epoch, std::int64_t step, std::vector<std::int64_t>& ids);
 
  private:
+  const std::vector<std::int64_t>& order_of(std::int64_t epoch, std::size_t shard);
+
   Sampling sampling_;
+  std::vector<std::int64_t> counts_;  // by shard
   std::int64_t epoch_ = -1;
   std::vector<std::vector<std::int64_t>> order_;  // by shard
 };

@@ -62,11 +62,12 @@ void describe_data(Visitor& visitor, DataOptions& data) {
                         "packed: many samples a file ([N, ...]); auto: found out from the first file.",
                  .words = {"auto", "universe", "block", "packed"}},
                 &data.format.layout);
-  visitor.field(
-      {.name = "input", .doc = "Name of the HDF5 dataset of the samples; auto tries x, then full.", .required = true},
-      &data.format.input);
+  visitor.field({.name = "input",
+                 .doc = "Name of the HDF5 dataset of the samples; auto: the workload's (cosmoflow: x, then full).",
+                 .required = true},
+                &data.format.input);
   visitor.field({.name = "target",
-                 .doc = "Name of the HDF5 dataset of the regression targets; auto tries y, then unitPar.",
+                 .doc = "Name of the HDF5 dataset of the targets; auto: the workload's (cosmoflow: y, then unitPar).",
                  .required = true},
                 &data.format.target);
   visitor.close();

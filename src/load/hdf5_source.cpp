@@ -26,7 +26,6 @@ class Hdf5Source final : public SampleSource {
         schema_(std::move(schema)),
         values_(values),
         descriptors_(most_open_files()) {
-    TRAINMARK_CHECK(schema_.fields.size() == 2, "HDF5 samples have an input and a target");
     for (const ManifestEntry& entry : manifest.entries) {
       files_.push_back(std::make_unique<File>());
       files_.back()->path = root_ / entry.name;
@@ -41,7 +40,8 @@ class Hdf5Source final : public SampleSource {
 
   [[nodiscard]] std::int64_t size() const override { return size_; }
 
-  void read(std::int64_t index, const SampleView& to) override {
+  void read(const Visit& visit, const SampleView& to) override {
+    const std::int64_t index = visit.sample;
     TRAINMARK_CHECK(index >= 0 && index < size_, fmt::format("sample {} of {}", index, size_));
     const auto after = std::upper_bound(begins_.begin(), begins_.end(), index);
     const auto number = static_cast<std::size_t>(after - begins_.begin()) - 1;
@@ -53,13 +53,13 @@ class Hdf5Source final : public SampleSource {
       if (fstat(opened, &info) == 0) require_unchanged(file, info);
     });
     const OpenFile open{file.path, descriptor->get(), within};
-    read_box(open, layout.input, input_box(layout, schema_.fields[0], within), schema_.fields[0].dtype, to[0]);
-    read_box(open, layout.target, target_box(layout, schema_.fields[1], within), schema_.fields[1].dtype, to[1]);
+    for (std::size_t at = 0; at < to.size(); ++at)
+      read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at].dtype, to[at]);
     // Once a sample: later epochs read the same bytes.
     std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
     if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;
-    require_legal(schema_.fields[0], to[0], file.path, within, layout.input.name);
-    require_legal(schema_.fields[1], to[1], file.path, within, layout.target.name);
+    for (std::size_t at = 0; at < to.size(); ++at)
+      require_legal(schema_.fields[at], to[at], file.path, within, layout.fields[at].name);
     found_legal.store(true, std::memory_order_relaxed);
   }
 
@@ -115,8 +115,8 @@ class Hdf5Source final : public SampleSource {
                   Complaint{file.path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
                             "it changed since the dataset was scanned", "run again"});
     }
-    for (Stored* stored : {&layout.input, &layout.target}) {
-      if (stored->storage == Storage::chunked) locate_chunks(opened.get(), *stored, file.path);
+    for (Stored& stored : layout.fields) {
+      if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, file.path);
     }
     return layout;
   }

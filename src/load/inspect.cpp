@@ -64,13 +64,13 @@ void list_attributes(hid_t object, const std::string& prefix, std::vector<std::s
 
 /// Bytes read for each byte wanted, over a file's samples, or over some thousand that are spread over all of them: the
 /// chunks of each are visited, and a file may claim any number of samples.
-double amplification_of(const FileLayout& layout, const Field& input) {
+double amplification_of(const FileLayout& layout, const DataSchema& schema) {
   constexpr std::int64_t enough = 1000;
   const std::int64_t stride = std::max<std::int64_t>(1, layout.samples / enough);
   double touched = 0.0, wanted = 0.0;
   for (std::int64_t i = 0; i < layout.samples; i += stride) {
-    touched += static_cast<double>(bytes_touched(layout.input, input_box(layout, input, i)));
-    wanted += static_cast<double>(input.bytes());
+    touched += static_cast<double>(bytes_touched(layout.fields.front(), box_of(layout, schema, 0, i)));
+    wanted += static_cast<double>(schema.fields.front().bytes());
   }
   return touched / wanted;
 }
@@ -120,7 +120,7 @@ void describe_file(const fs::path& path, const FormatOptions& format, Inspection
   if (stored_bytes > 0.0) found.compression = logical / stored_bytes;
   const FileLayout layout = resolve_layout(file.get(), path, format, found.schema);
   found.layout = name_of(layout.layout);
-  found.read_amplification = amplification_of(layout, found.schema.fields[0]);
+  found.read_amplification = amplification_of(layout, found.schema);
 }
 
 /// Sums over input values as they come by.
@@ -197,7 +197,7 @@ void read_values(const fs::path& root, const FormatOptions& format, std::int64_t
   Statistics statistics;
   for (std::int64_t i = 0; i < wanted; ++i) {
     const std::int64_t index = i * source->size() / wanted;
-    source->read(index, {std::span(input), std::span(target)});
+    source->read({.sample = index}, {std::span(input), std::span(target)});
     note_illegal(found.schema.fields[0], input, index, found);
     note_illegal(found.schema.fields[1], target, index, found);
     if (std::ranges::all_of(input, [](std::byte byte) { return byte == std::byte{0}; })) ++found.all_zero;

@@ -52,12 +52,15 @@ Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::st
                          : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));
 }
 
-Stored find_input(hid_t file, const std::filesystem::path& path, const FormatOptions& format) {
-  return find_dataset(file, path, format.input, {"x", "full"}, "input");
-}
-
-Stored find_target(hid_t file, const std::filesystem::path& path, const FormatOptions& format) {
-  return find_dataset(file, path, format.target, {"y", "unitPar"}, "target");
+/// The dataset of a field: the one that data.format names, or else one of the schema's names.
+Stored find_field(hid_t file, const std::filesystem::path& path, const FormatOptions& format, const DataSchema& schema,
+                  std::size_t at) {
+  const Field& field = schema.fields[at];
+  const std::vector<std::string> usual =
+      field.stored_as.empty() ? std::vector<std::string>{field.name} : field.stored_as;
+  if (at > 1) return find_dataset(file, path, "auto", usual, field.name);
+  return at == 0 ? find_dataset(file, path, format.input, usual, "input")
+                 : find_dataset(file, path, format.target, usual, "target");
 }
 
 void require_type(const Stored& stored, const Field& field, const std::filesystem::path& path) {
@@ -97,18 +100,22 @@ bool divides(const Shape& block, const Shape& whole) {
   return whole[last] == block[last];
 }
 
-Layout detect(const Stored& input, const Shape& sample, const FormatOptions& format) {
+bool is_cut(const Stored& input, const DataSchema& schema) { return schema.cut && input.name == schema.cut->stored_as; }
+
+Layout detect(const Stored& input, const DataSchema& schema, const FormatOptions& format) {
+  const Shape& sample = schema.fields.front().shape;
   if (format.layout == "universe") return Layout::universe;
   if (format.layout == "block") return Layout::block;
   if (format.layout == "packed") return Layout::packed;
   if (input.rank == sample.rank() + 1) return Layout::packed;
   if (input.shape() == sample) return Layout::block;
-  return divides(sample, input.shape()) || input.name == "full" ? Layout::universe : Layout::block;
+  return divides(sample, input.shape()) || is_cut(input, schema) ? Layout::universe : Layout::block;
 }
 
 void require_input_shape(const FileLayout& found, const Shape& sample, const std::filesystem::path& path) {
-  const Shape shape = found.input.shape();
-  const std::string is = form_of(found.input);
+  const Stored& input = found.fields.front();
+  const Shape shape = input.shape();
+  const std::string is = form_of(input);
   const std::string remedy = "set the model's extent and data.format.layout to what the files hold";
   switch (found.layout) {
     case Layout::universe:
@@ -130,11 +137,13 @@ void require_input_shape(const FileLayout& found, const Shape& sample, const std
   }
 }
 
-void require_target_shape(const FileLayout& found, const Shape& target, const std::filesystem::path& path) {
-  const Shape expected = found.layout == Layout::packed ? with_count(found.samples, target) : target;
-  if (found.target.shape() == expected) return;
-  refuse(path, fmt::format("{}, expected {}", form_of(found.target), to_string(expected)),
-         fmt::format("dataset '{}' holds {} sample(s) in layout {}", found.input.name, found.samples,
+/// Of a field behind the first.
+void require_shape(const FileLayout& found, const Stored& stored, const Shape& sample,
+                   const std::filesystem::path& path) {
+  const Shape expected = found.layout == Layout::packed ? with_count(found.samples, sample) : sample;
+  if (stored.shape() == expected) return;
+  refuse(path, fmt::format("{}, expected {}", form_of(stored), to_string(expected)),
+         fmt::format("dataset '{}' holds {} sample(s) in layout {}", found.fields.front().name, found.samples,
                      name_of(found.layout)),
          "name the right dataset in data.format.target");
 }
@@ -164,33 +173,34 @@ std::string_view name_of(Layout layout) noexcept {
 
 FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const FormatOptions& format,
                           const DataSchema& schema) {
-  TRAINMARK_CHECK(schema.fields.size() == 2, "HDF5 samples have an input and a target");
-  const Field& input = schema.fields[0];
-  const Field& target = schema.fields[1];
+  TRAINMARK_CHECK(!schema.fields.empty(), "samples have fields");
   FileLayout found;
-  found.input = find_input(file, path, format);
-  found.target = find_target(file, path, format);
+  for (std::size_t at = 0; at < schema.fields.size(); ++at)
+    found.fields.push_back(find_field(file, path, format, schema, at));
 
-  found.layout = detect(found.input, input.shape, format);
-  require_input_shape(found, input.shape, path);
-  found.samples = found.layout == Layout::packed ? found.input.dims[0] : 1;
+  const Stored& input = found.fields.front();
+  const Shape& sample = schema.fields.front().shape;
+  found.layout = detect(input, schema, format);
+  require_input_shape(found, sample, path);
+  found.samples = found.layout == Layout::packed ? input.dims[0] : 1;
   if (found.layout == Layout::universe) {
-    for (std::size_t axis = 0; axis < found.input.rank; ++axis) {
-      found.blocks[axis] = found.input.dims[axis] / input.shape[axis];
+    for (std::size_t axis = 0; axis < input.rank; ++axis) {
+      found.blocks[axis] = input.dims[axis] / sample[axis];
       found.samples *= found.blocks[axis];
     }
   }
-  require_target_shape(found, target.shape, path);
-  require_type(found.input, input, path);
-  require_type(found.target, target, path);
-  require_usable(found.input, path);
-  require_usable(found.target, path);
+  for (std::size_t at = 1; at < found.fields.size(); ++at)
+    require_shape(found, found.fields[at], schema.fields[at].shape, path);
+  for (std::size_t at = 0; at < found.fields.size(); ++at)
+    require_type(found.fields[at], schema.fields[at], path);
+  for (const Stored& stored : found.fields)
+    require_usable(stored, path);
   return found;
 }
 
 std::string FileLayout::companion() const {
-  for (const Stored* stored : {&input, &target}) {
-    if (!stored->companions.empty()) return stored->companions.front().string();
+  for (const Stored& stored : fields) {
+    if (!stored.companions.empty()) return stored.companions.front().string();
   }
   return "";
 }
@@ -201,48 +211,45 @@ FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions
   return resolve_layout(file.get(), path, format, schema);
 }
 
-Box input_box(const FileLayout& layout, const Field& field, std::int64_t index) {
-  if (layout.layout == Layout::packed) return packed_box(layout.input, index);
-  Box box = whole_box(layout.input);
-  if (layout.layout == Layout::block) return box;
+Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index) {
+  const Stored& stored = layout.fields.at(field);
+  if (layout.layout == Layout::packed) return packed_box(stored, index);
+  Box box = whole_box(stored);
+  if (layout.layout == Layout::block || field > 0) return box;
+  const Shape& sample = schema.fields.front().shape;
   for (std::size_t axis = box.rank; axis-- > 0;) {
-    box.extent[axis] = field.shape[axis];
-    box.begin[axis] = index % layout.blocks[axis] * field.shape[axis];
+    box.extent[axis] = sample[axis];
+    box.begin[axis] = index % layout.blocks[axis] * sample[axis];
     index /= layout.blocks[axis];
   }
   return box;
-}
-
-Box target_box(const FileLayout& layout, const Field&, std::int64_t index) {
-  return layout.layout == Layout::packed ? packed_box(layout.target, index) : whole_box(layout.target);
 }
 
 DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format, const DataSchema& asked) {
   if (std::ranges::any_of(asked.fields, [](const Field& field) { return field.shape.rank() > 0; })) return asked;
   const Hdf5Lock lock;
   const FileHandle file = open_file(path);
-  const Stored input = find_input(file.get(), path, format);
-  const Stored target = find_target(file.get(), path, format);
+  std::vector<Stored> found;
+  for (std::size_t at = 0; at < asked.fields.size(); ++at)
+    found.push_back(find_field(file.get(), path, format, asked, at));
 
-  const bool packed = format.layout == "packed" || (format.layout == "auto" && target.rank > 1);
-  const bool universe = format.layout == "universe" || (format.layout == "auto" && target.name == "unitPar");
+  const bool packed = format.layout == "packed" || (format.layout == "auto" && found.back().rank > 1);
+  const bool cut = format.layout == "universe" || (format.layout == "auto" && is_cut(found.front(), asked));
   const auto drop = static_cast<std::ptrdiff_t>(packed ? 1 : 0);
   const auto sample_of = [&](const Stored& stored) {
     const std::vector<std::int64_t> extents = stored.shape().extents();
     return std::vector<std::int64_t>(extents.begin() + std::min<std::ptrdiff_t>(drop, std::ssize(extents)),
                                      extents.end());
   };
-  std::vector<std::int64_t> sample = sample_of(input);
-  // The benchmark cuts its universes into blocks of 128.
-  for (std::size_t axis = 0; universe && axis + 1 < sample.size(); ++axis) {
-    if (sample[axis] % 128 == 0) sample[axis] = 128;
-  }
-  const DType input_type = input.dtype == DType::f64 ? DType::f32 : input.dtype;
   DataSchema schema = asked;
-  if (schema.fields.empty()) schema.fields = {{"x", {}, DType::i16}, {"y", {}, DType::f32}};
-  schema.fields[0].shape = Shape(sample);
-  if (input.readable) schema.fields[0].dtype = input_type;
-  schema.fields[1].shape = Shape(sample_of(target));
+  for (std::size_t at = 0; at < found.size(); ++at)
+    schema.fields[at].shape = Shape(sample_of(found[at]));
+  Field& input = schema.fields.front();
+  for (std::size_t axis = 0; cut && asked.cut && axis + 1 < input.shape.rank(); ++axis) {
+    if (input.shape[axis] % asked.cut->extent == 0) input.shape[axis] = asked.cut->extent;
+  }
+  const Stored& stored = found.front();
+  if (stored.readable) input.dtype = stored.dtype == DType::f64 ? DType::f32 : stored.dtype;
   return schema;
 }
 

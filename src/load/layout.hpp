@@ -15,8 +15,8 @@ enum class Layout : std::uint8_t { universe, block, packed };
 struct FileLayout {
   Layout layout = Layout::block;
   std::int64_t samples = 0;
-  Stored input, target;
-  Extents blocks{};                             ///< universe: blocks along each axis of the input
+  std::vector<Stored> fields;                   ///< in the schema's order
+  Extents blocks{};                             ///< universe: blocks along each axis of the first field
   [[nodiscard]] std::string companion() const;  ///< a file besides this one that samples are in; empty: none
 };
 
@@ -28,8 +28,7 @@ struct FileLayout {
                                         const DataSchema& schema);
 
 /// Where sample `index` of the file lies. Universes are cut in nested order: the last axis varies fastest.
-[[nodiscard]] Box input_box(const FileLayout& layout, const Field& field, std::int64_t index);
-[[nodiscard]] Box target_box(const FileLayout& layout, const Field& field, std::int64_t index);
+[[nodiscard]] Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index);
 
 /// The schema asked for, its shapes and types as found in the file if none of its shapes has an axis: what a caller may
 /// ask for that knows a model's values, but not the extent of its samples.

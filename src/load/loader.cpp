@@ -190,7 +190,7 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view
       const std::size_t bytes = schema.fields[i].bytes();
       view[i] = slot.fields[i].subspan(place * bytes, bytes);
     }
-    source.read(slot.ids[place], view);
+    source.read({.sample = slot.ids[place], .epoch = slot.batch.epoch}, view);
   } catch (...) {
     failure = std::current_exception();
   }

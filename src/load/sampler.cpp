@@ -3,6 +3,7 @@
 // shard read their own files only, and rank counts that fit the same shards visit the same samples in the same batches.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "trainmark/load.hpp"
@@ -41,7 +42,14 @@ std::int64_t Sampling::samples() const noexcept {
   return total;
 }
 
-std::int64_t Sampling::steps_per_epoch() const noexcept { return (samples() + global_batch - 1) / global_batch; }
+std::int64_t Sampling::steps_per_epoch() const noexcept {
+  if (tail == Tail::drop) return samples() / global_batch;
+  std::int64_t longest = 0;
+  for (const auto& shard : shards)
+    longest = std::max(longest, count_of(shard));
+  const std::int64_t part = std::max<std::int64_t>(1, global_batch / std::ssize(shards));
+  return (longest + part - 1) / part;
+}
 
 std::int64_t Sampling::local_batch() const noexcept { return global_batch / ranks; }
 
@@ -53,8 +61,14 @@ Sampler::Sampler(Sampling sampling) : sampling_(std::move(sampling)), order_(sam
                   fmt::format("{} ranks divide the global batch {}", sampling_.ranks, sampling_.global_batch));
   TRAINMARK_CHECK(sampling_.global_batch % shards == 0,
                   fmt::format("{} shards divide the global batch {}", shards, sampling_.global_batch));
-  for (const auto& shard : sampling_.shards)
-    TRAINMARK_CHECK(count_of(shard) == count_of(sampling_.shards.front()), "shards have equal sample counts");
+  for (const auto& shard : sampling_.shards) {
+    counts_.push_back(count_of(shard));
+    TRAINMARK_CHECK(sampling_.tail == Tail::short_batch || counts_.back() == counts_.front(),
+                    "shards have equal sample counts");
+  }
+  TRAINMARK_CHECK(sampling_.tail != Tail::exact || sampling_.samples() % sampling_.global_batch == 0,
+                  fmt::format("{} samples fill batches of {}", sampling_.samples(), sampling_.global_batch));
+  TRAINMARK_CHECK(sampling_.tail != Tail::wrap || counts_.front() > 0, "there is something to fill a batch with");
 }
 
 std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) {
@@ -72,32 +86,48 @@ void Sampler::batch(std::int64_t epoch, std::int64_t step, std::vector<std::int6
   }
   const auto shards = static_cast<std::int64_t>(sampling_.shards.size());
   const std::int64_t part = sampling_.global_batch / shards;
-  const std::int64_t of_shard = sampling_.samples() / shards;
   const std::int64_t begin = step * part;
-  const std::int64_t valid = std::min(part, of_shard - begin);  // of each shard in this global batch
+  const auto valid_of = [&](std::int64_t shard) {  // in this global batch
+    if (sampling_.tail != Tail::short_batch) return part;
+    return std::clamp<std::int64_t>(counts_[static_cast<std::size_t>(shard)] - begin, 0, part);
+  };
+  ids.clear();
+  const auto take = [&](std::int64_t shard, Range range) {
+    const std::vector<std::int64_t>& order = order_of(epoch, static_cast<std::size_t>(shard));
+    for (std::int64_t at = begin + range.begin; at < begin + range.end; ++at)
+      ids.push_back(order[static_cast<std::size_t>(at % std::ssize(order))]);
+  };
 
   // The whole batch in sequence: shard 0's part, shard 1's part, ... A short one is shared out evenly, within a shard
   // wherever whole ranks belong to it.
-  Range mine = slice_of(valid * shards, sampling_.ranks, sampling_.rank);
   if (sampling_.ranks % shards == 0) {
     const std::int64_t group = sampling_.ranks / shards;
     const std::int64_t shard = sampling_.rank / group;
-    mine = slice_of(valid, group, sampling_.rank % group);
-    mine = {mine.begin + shard * valid, mine.end + shard * valid};
+    take(shard, slice_of(valid_of(shard), group, sampling_.rank % group));
+    return;
   }
-  ids.clear();
-  for (std::int64_t at = mine.begin; at < mine.end; ++at) {
-    const auto shard = static_cast<std::size_t>(at / valid);
-    auto& order = order_[shard];
-    if (order.empty()) {
-      list_ids(sampling_.shards[shard], order);
-      if (sampling_.shuffle) {
-        permute(order, Rng(sampling_.seed, Purpose::sample_order, static_cast<std::uint64_t>(epoch),
-                           static_cast<std::uint32_t>(shard)));
-      }
-    }
-    ids.push_back(order[static_cast<std::size_t>(begin + at % valid)]);
+  std::int64_t valid = 0;
+  for (std::int64_t shard = 0; shard < shards; ++shard)
+    valid += valid_of(shard);
+  const Range mine = slice_of(valid, sampling_.ranks, sampling_.rank);
+  std::int64_t first = 0;  // of a shard's part in the sequence
+  for (std::int64_t shard = 0; shard < shards; ++shard) {
+    const std::int64_t end = first + valid_of(shard);
+    const Range here{std::max(mine.begin, first) - first, std::min(mine.end, end) - first};
+    if (here.begin < here.end) take(shard, here);
+    first = end;
   }
+}
+
+const std::vector<std::int64_t>& Sampler::order_of(std::int64_t epoch, std::size_t shard) {
+  std::vector<std::int64_t>& order = order_[shard];
+  if (!order.empty()) return order;
+  list_ids(sampling_.shards[shard], order);
+  if (sampling_.shuffle) {
+    permute(order, Rng(sampling_.seed, Purpose::sample_order, static_cast<std::uint64_t>(epoch),
+                       static_cast<std::uint32_t>(shard)));
+  }
+  return order;
 }
 
 }  // namespace trainmark

@@ -2,6 +2,7 @@
 // them is everything but input.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "trainmark/load.hpp"
@@ -9,22 +10,43 @@
 namespace trainmark {
 namespace {
 
-/// Small counts for integers, [-1, 1) for floats: what preprocessing and loss of the real data would meet.
-void fill_element(Rng& random, DType dtype, std::byte* to) {
+template <class T>
+void put(T value, std::byte* to) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+/// One of the four smallest legal integers from 0 on.
+std::int64_t small_integer(const LegalValues& legal, std::uint32_t bits) {
+  const auto least = static_cast<std::int64_t>(std::clamp(legal.least, 0.0, 1e9));
+  const auto most = static_cast<std::int64_t>(std::clamp(legal.most, 0.0, 1e9));
+  return least + bits % (std::clamp<std::int64_t>(most - least, 0, 3) + 1);
+}
+
+/// In [-1, 1) or what of it is legal.
+float small_number(const LegalValues& legal, std::uint32_t bits) {
+  const auto least = static_cast<float>(std::clamp(legal.least, -1.0, 1.0));
+  const auto most = static_cast<float>(std::clamp(legal.most, -1.0, 1.0));
+  return least + (most - least) * unit_float(bits);
+}
+
+/// Legal values, as preprocessing and loss of the real data would meet them: a label beyond its classes would be an
+/// index into other memory.
+void fill_element(Rng& random, const Field& field, std::byte* to) {
   const std::uint32_t bits = random.bits();
-  switch (dtype) {
-    case DType::i16: {
-      const auto value = static_cast<std::int16_t>(bits % 4);
-      std::memcpy(to, &value, sizeof value);
-      return;
-    }
-    case DType::f32: {
-      const float value = 2.0F * unit_float(bits) - 1.0F;
-      std::memcpy(to, &value, sizeof value);
-      return;
-    }
+  switch (field.dtype) {
+    case DType::i16:
+      return put(static_cast<std::int16_t>(small_integer(field.legal, bits)), to);
+    case DType::i32:
+      return put(static_cast<std::int32_t>(small_integer(field.legal, bits)), to);
+    case DType::i64:
+      return put(small_integer(field.legal, bits), to);
+    case DType::u8:
+      return put(static_cast<std::uint8_t>(small_integer(field.legal, bits)), to);
+    case DType::f64:
+      return put(static_cast<double>(small_number(field.legal, bits)), to);
     default:
-      std::memset(to, static_cast<int>(bits % 4), size_of(dtype));
+      TRAINMARK_CHECK(field.dtype == DType::f32, name_of(field.dtype));
+      return put(small_number(field.legal, bits), to);
   }
 }
 
@@ -37,13 +59,14 @@ class SyntheticSource final : public SampleSource {
       elements_.push_back(size_of(field.dtype));
       auto& content = contents_.emplace_back(field.bytes());
       for (std::size_t at = 0; at < content.size(); at += elements_.back())
-        fill_element(random, field.dtype, content.data() + at);
+        fill_element(random, field, content.data() + at);
     }
   }
 
   [[nodiscard]] std::int64_t size() const override { return samples_; }
 
-  void read(std::int64_t index, const SampleView& to) override {
+  void read(const Visit& visit, const SampleView& to) override {
+    const std::int64_t index = visit.sample;
     TRAINMARK_CHECK(index >= 0 && index < samples_, fmt::format("sample {} of {}", index, samples_));
     // One content per field, turned by an amount of the sample's own.
     for (std::size_t i = 0; i < contents_.size(); ++i) {

@@ -21,9 +21,13 @@ T element(std::span<const std::byte> values, std::size_t index) {
 /// A field's limits in its own type: one beyond the type limits nothing.
 template <class T>
 struct Limits {
-  explicit Limits(const LegalValues& legal)
-      : least(static_cast<T>(std::max<double>(legal.least, std::numeric_limits<T>::lowest()))),
-        most(static_cast<T>(std::min<double>(legal.most, std::numeric_limits<T>::max()))) {}
+  explicit Limits(const LegalValues& legal) : least(within(legal.least)), most(within(legal.most)) {}
+  /// A double may name a bound that the type has no room for, as 2^63 has none in 64 bits.
+  static T within(double bound) {
+    if (bound <= static_cast<double>(std::numeric_limits<T>::lowest())) return std::numeric_limits<T>::lowest();
+    if (bound >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
+    return static_cast<T>(bound);
+  }
   [[nodiscard]] bool hold(T value) const noexcept { return value >= least && value <= most; }  // false for NaN
   T least, most;
 };
@@ -87,8 +91,24 @@ std::int64_t count_in(const Field& field, std::span<const std::byte> values) {
   return count;
 }
 
-void require_known(DType dtype) {
-  TRAINMARK_CHECK(dtype == DType::i16 || dtype == DType::f32, "samples are read as i16 or f32");
+/// Calls visit<T>() for the type that a field's elements have in memory.
+template <class Visit>
+auto with_type(DType dtype, Visit&& visit) {
+  switch (dtype) {
+    case DType::i16:
+      return visit.template operator()<std::int16_t>();
+    case DType::i32:
+      return visit.template operator()<std::int32_t>();
+    case DType::i64:
+      return visit.template operator()<std::int64_t>();
+    case DType::u8:
+      return visit.template operator()<std::uint8_t>();
+    case DType::f64:
+      return visit.template operator()<double>();
+    default:
+      TRAINMARK_CHECK(dtype == DType::f32, name_of(dtype));
+      return visit.template operator()<float>();
+  }
 }
 
 /// Rounding is what a conversion is for; a value that the type has no room for is not.
@@ -99,13 +119,11 @@ H5T_conv_ret_t refuse_what_does_not_fit(H5T_conv_except_t kind, hid_t, hid_t, vo
 }  // namespace
 
 std::optional<std::string> fault_of(const Field& field, std::span<const std::byte> values) {
-  require_known(field.dtype);
-  return field.dtype == DType::i16 ? fault_in<std::int16_t>(field, values) : fault_in<float>(field, values);
+  return with_type(field.dtype, [&]<class T>() { return fault_in<T>(field, values); });
 }
 
 std::int64_t count_illegal(const Field& field, std::span<const std::byte> values) {
-  require_known(field.dtype);
-  return field.dtype == DType::i16 ? count_in<std::int16_t>(field, values) : count_in<float>(field, values);
+  return with_type(field.dtype, [&]<class T>() { return count_in<T>(field, values); });
 }
 
 void require_legal(const Field& field, std::span<const std::byte> values, const std::filesystem::path& file,

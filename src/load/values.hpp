@@ -13,7 +13,7 @@
 namespace trainmark {
 
 /// What is wrong with a field's values, e.g. "x[0, 3, 1, 2] is -4, legal are 0 to 32767": the first value beyond the
-/// limits, or else the mean; nothing where all is well. `values` hold one sample, i16 or f32.
+/// limits, or else the mean; nothing where all is well. `values` hold one sample: i16, i32, i64, u8, f32 or f64.
 [[nodiscard]] std::optional<std::string> fault_of(const Field& field, std::span<const std::byte> values);
 
 /// How many of the values are beyond the limits.

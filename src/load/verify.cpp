@@ -25,7 +25,7 @@ void read_all_samples(const fs::path& root, const FormatOptions& format, const D
   for (auto& bytes : memory)
     view.emplace_back(bytes);
   for (std::int64_t i = 0; i < source->size(); ++i)
-    source->read(i, view);
+    source->read({.sample = i}, view);
 }
 
 void compare(const ManifestEntry& found, const ManifestEntry& listed, std::vector<std::string>& differences) {

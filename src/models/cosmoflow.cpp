@@ -107,7 +107,9 @@ DataSchema data_schema(const CosmoflowOptions& model) {
   const LegalValues scaled{.least = -output_scale,
                            .most = output_scale,
                            .why = "targets are scaled to [-1, 1], the network's output is bounded by 1.2"};
-  return {{{"x", {extent, extent, extent, redshifts}, DType::i16, counts}, {"y", {targets}, DType::f32, scaled}}};
+  return {.fields = {{"x", {extent, extent, extent, redshifts}, DType::i16, counts, {"x", "full"}},
+                     {"y", {targets}, DType::f32, scaled, {"y", "unitPar"}}},
+          .cut = Cut{.stored_as = "full", .extent = 128}};
 }
 
 Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options) {

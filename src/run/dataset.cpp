@@ -153,6 +153,7 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Split&
   Sampling sampling;
   sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.shuffle = split.name == "train";
+  sampling.tail = split.name == "train" ? Tail::exact : Tail::short_batch;
   sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();

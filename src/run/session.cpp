@@ -96,7 +96,7 @@ SyntheticBatch::SyntheticBatch(const DataSchema& schema, std::int64_t samples, s
       const std::size_t bytes = schema.fields[f].bytes();
       view.emplace_back(std::span(memory_[f]).subspan(static_cast<std::size_t>(sample) * bytes, bytes));
     }
-    source->read(first + sample, view);
+    source->read({.sample = first + sample}, view);
   }
   std::vector<std::byte>& state_bytes = memory_.emplace_back(step_state_bytes(samples));
   StepState state;

@@ -112,7 +112,18 @@ Seed seed_of(const Form& form) {
 
 }  // namespace
 
-DataSchema sample_schema() { return DataSchema{{{"x", Shape{4, 4, 4, 2}, DType::i16}, {"y", Shape{4}, DType::f32}}}; }
+DataSchema sample_schema() {
+  return {.fields = {{.name = "x", .shape = {4, 4, 4, 2}, .dtype = DType::i16, .stored_as = {"x", "full"}},
+                     {.name = "y", .shape = {4}, .dtype = DType::f32, .stored_as = {"y", "unitPar"}}},
+          .cut = Cut{.stored_as = "full", .extent = 128}};
+}
+
+DataSchema schema_as_found() {
+  DataSchema schema = sample_schema();
+  for (Field& field : schema.fields)
+    field.shape = {};
+  return schema;
+}
 
 std::vector<Seed> hdf5_seeds() {
   H5open();

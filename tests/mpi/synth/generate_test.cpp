@@ -75,7 +75,7 @@ class Generate : public testing::Test {
     for (std::int64_t i = 0; i < manifest.samples(); ++i) {
       std::vector<std::byte>& bytes = samples.emplace_back(schema(8).sample_bytes());
       const std::span<std::byte> all(bytes);
-      source->read(i, {all.first(all.size() - 16), all.last(16)});
+      source->read({.sample = i}, {all.first(all.size() - 16), all.last(16)});
     }
     return samples;
   }
@@ -138,7 +138,7 @@ TEST_F(Generate, EveryLayoutHoldsItsSamples) {
       const auto source = open_hdf5(folder / name / "train", manifest, {}, schema(8));
       std::vector<std::byte> x(schema(8).fields[0].bytes()), y(16);
       for (std::int64_t sample = 0; sample < 16; ++sample)
-        source->read(sample, {x, y});
+        source->read({.sample = sample}, {x, y});
       for (const std::byte* at = y.data(); at < y.data() + 16; at += 4) {
         float target = 0;
         std::memcpy(&target, at, 4);

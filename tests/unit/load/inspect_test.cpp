@@ -27,7 +27,7 @@ TEST(Inspect, TellsShapesTypesAndValues) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 5, 0.25F);
   put_packed(folder.path() / "b.hdf5", 8, -0.5F);
-  const Inspection found = inspect_dataset(folder.path(), {}, {}, 100);
+  const Inspection found = inspect_dataset(folder.path(), {}, testing::as_found(), 100);
   EXPECT_EQ(found.layout, "packed");
   EXPECT_EQ(found.schema.fields[0].shape, (Shape{2, 2, 2, 4}));
   ASSERT_EQ(found.fields.size(), 2U);
@@ -87,7 +87,7 @@ TEST(Inspect, RefusesADatasetThatItsFileCannotHold) {
     H5Sclose(space);
     H5Pclose(creation);
   }
-  expect_data_error([&] { static_cast<void>(inspect_dataset(folder.path(), {}, {}, 1)); },
+  expect_data_error([&] { static_cast<void>(inspect_dataset(folder.path(), {}, testing::as_found(), 1)); },
                     {"a.hdf5", "'x'", "bytes", "damaged"});
 }
 
@@ -98,7 +98,7 @@ TEST(Verification, FindsNothingWrongWithADatasetThatIsAsItsManifestSays) {
   const Verification written = verify_dataset(folder.path(), {}, small, true);
   EXPECT_TRUE(written.manifest_written);
   EXPECT_TRUE(written.differences.empty());
-  const Verification found = verify_dataset(folder.path(), {}, {}, false);
+  const Verification found = verify_dataset(folder.path(), {}, testing::as_found(), false);
   EXPECT_TRUE(found.manifest_found);
   EXPECT_TRUE(found.differences.empty());
   EXPECT_EQ(found.files, 2);

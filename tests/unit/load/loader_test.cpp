@@ -24,7 +24,12 @@ class CountingSource final : public SampleSource {
  public:
   explicit CountingSource(std::int64_t samples) : samples_(samples) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
-  void read(std::int64_t index, const SampleView& to) override {
+  void read(const Visit& visit, const SampleView& to) override {
+    const std::int64_t index = visit.sample;
+    {
+      const std::lock_guard lock(mutex);
+      epochs.insert({visit.epoch, index});
+    }
     ++entered;
     if (delay.count() > 0) std::this_thread::sleep_for(delay);
     {
@@ -54,6 +59,7 @@ class CountingSource final : public SampleSource {
   std::condition_variable met;
   std::size_t meeting = 0;
   std::set<std::thread::id> threads;
+  std::set<std::pair<std::int64_t, std::int64_t>> epochs;  ///< (epoch, sample) of each read
   bool signals_blocked = true;
 
  private:
@@ -97,6 +103,23 @@ float y_of(const Batch& batch, std::size_t at) {
   float value = 0.0F;
   std::memcpy(&value, batch.fields[1].data() + at * sizeof value, sizeof value);
   return value;
+}
+
+TEST(Loader, TellsItsSourceWhichEpochASampleIsReadFor) {
+  CountingSource source(6);
+  Loader loader(source, schema, sampling_of(6, 4), *std::pmr::new_delete_resource(), {.threads = 2, .prefetch = 2});
+  loader.start(3);
+  std::set<std::pair<std::int64_t, std::int64_t>> consumed;
+  for (int batches = 0; batches < 4; ++batches) {
+    const Batch& batch = loader.next();
+    for (const std::int64_t id : batch.ids)
+      consumed.insert({batch.epoch, id});
+  }
+  EXPECT_EQ(consumed.size(), 12U) << "two epochs";
+  EXPECT_EQ(consumed.begin()->first, 3);
+  const std::lock_guard lock(source.mutex);
+  for (const auto& visit : consumed)
+    EXPECT_TRUE(source.epochs.contains(visit)) << "epoch " << visit.first << ", sample " << visit.second;
 }
 
 /// Waits for so many reads, however slow the machine is, and returns how many there are a while later: a loader that

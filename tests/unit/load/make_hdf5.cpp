@@ -73,15 +73,24 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first) {
 }
 
 DataSchema schema(std::vector<std::int64_t> extents) {
-  return DataSchema{{{"x", Shape(std::move(extents)), DType::i16, {.least = 0.0, .why = "counts"}},
-                     {"y", Shape{4}, DType::f32, {.least = -1.2F, .most = 1.2F, .why = "scaled"}}}};
+  return {.fields = {{"x", Shape(std::move(extents)), DType::i16, {.least = 0.0, .why = "counts"}, {"x", "full"}},
+                     {"y", Shape{4}, DType::f32, {.least = -1.2F, .most = 1.2F, .why = "scaled"}, {"y", "unitPar"}}},
+          .cut = Cut{.stored_as = "full", .extent = 128}};
+}
+
+DataSchema as_found() {
+  DataSchema found = schema({});
+  for (Field& field : found.fields)
+    field.shape = {};
+  return found;
 }
 
 Sample read_sample(SampleSource& source, const DataSchema& of, std::int64_t index) {
   Sample sample;
   sample.x.resize(static_cast<std::size_t>(of.fields[0].shape.elements()), -1);
   sample.y.resize(static_cast<std::size_t>(of.fields[1].shape.elements()), -1.0F);
-  source.read(index, {std::as_writable_bytes(std::span(sample.x)), std::as_writable_bytes(std::span(sample.y))});
+  source.read({.sample = index},
+              {std::as_writable_bytes(std::span(sample.x)), std::as_writable_bytes(std::span(sample.y))});
   return sample;
 }
 

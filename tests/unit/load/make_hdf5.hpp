@@ -51,6 +51,8 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first = 0);
 
 /// x: extents with channels last, i16 from 0 on; y: 4 floats from -1.2 to 1.2.
 DataSchema schema(std::vector<std::int64_t> extents);
+/// The same fields without axes: as files have them.
+DataSchema as_found();
 
 /// One sample read into vectors.
 struct Sample {

@@ -166,7 +166,71 @@ TEST(Sampler, RefusesABatchThatRanksOrShardsDoNotDivide) {
   EXPECT_THROW(Sampler{sampling}, std::logic_error);
   sampling = sampling_of(64, 2, 8, 0);
   sampling.shards[1].pop_back();
-  EXPECT_THROW(Sampler{sampling}, std::logic_error);
+  for (const Tail tail : {Tail::exact, Tail::drop, Tail::wrap}) {
+    sampling.tail = tail;
+    EXPECT_THROW(Sampler{sampling}, std::logic_error) << "shards of training are equal";
+  }
+  sampling = sampling_of(62, 1, 8, 0);
+  sampling.tail = Tail::exact;
+  EXPECT_THROW(Sampler{sampling}, std::logic_error) << "what fills no batch would be lost";
+}
+
+TEST(Sampler, OfTrainingGivesFullBatchesWhateverTheTail) {
+  for (const Tail tail : {Tail::drop, Tail::wrap}) {
+    for (const int ranks : {1, 2, 4}) {
+      Sampling sampling = sampling_of(44, 2, 8, 5);
+      sampling.tail = tail;
+      EXPECT_EQ(sampling.steps_per_epoch(), tail == Tail::drop ? 5 : 6);
+      std::vector<std::int64_t> seen;
+      for (std::int64_t step = 0; step < sampling.steps_per_epoch(); ++step) {
+        const auto ids = global_batch(sampling, ranks, 1, step);
+        ASSERT_EQ(std::ssize(ids), 8) << "batch norm must not see padding";
+        seen.insert(seen.end(), ids.begin(), ids.end());
+      }
+      const std::set<std::int64_t> once(seen.begin(), seen.end());
+      EXPECT_EQ(std::ssize(once), tail == Tail::drop ? 40 : 44);
+      if (tail == Tail::drop) continue;
+      const auto first = global_batch(sampling, ranks, 1, 0), last = global_batch(sampling, ranks, 1, 5);
+      for (const std::size_t shard : {0U, 1U})
+        EXPECT_TRUE(std::equal(first.begin() + 4 * shard, first.begin() + 4 * shard + 2, last.begin() + 4 * shard + 2))
+            << "a shard's last part is filled up from its own beginning";
+    }
+  }
+}
+
+TEST(Sampler, LeavesOutOthersInEachEpochWhereItDropsATail) {
+  Sampling sampling = sampling_of(44, 1, 8, 5);
+  sampling.tail = Tail::drop;
+  const auto left_out = [&](std::int64_t epoch) {
+    std::set<std::int64_t> left;
+    for (std::int64_t id = 0; id < 44; ++id)
+      left.insert(id);
+    for (std::int64_t step = 0; step < 5; ++step)
+      for (const std::int64_t id : global_batch(sampling, 1, epoch, step))
+        left.erase(id);
+    return left;
+  };
+  EXPECT_EQ(left_out(0).size(), 4U);
+  EXPECT_NE(left_out(0), left_out(1));
+}
+
+TEST(Sampler, OfAnEvaluationTakesShardsOfAnyLength) {
+  for (const int ranks : {1, 2, 4, 8}) {
+    Sampling sampling = sampling_of(20, 2, 8, 0);
+    sampling.shuffle = false;
+    sampling.shards[1].push_back({20, 29});  // 10 and 19 samples
+    EXPECT_EQ(sampling.steps_per_epoch(), 5) << "as the longest shard needs";
+    std::vector<std::int64_t> seen;
+    for (std::int64_t step = 0; step < 5; ++step) {
+      const auto ids = global_batch(sampling, ranks, 0, step);
+      EXPECT_EQ(std::ssize(ids), step < 2 ? 8 : step == 2 ? 6 : step == 3 ? 4 : 3) << step;
+      seen.insert(seen.end(), ids.begin(), ids.end());
+    }
+    std::sort(seen.begin(), seen.end());
+    ASSERT_EQ(std::ssize(seen), 29);
+    for (std::int64_t id = 0; id < 29; ++id)
+      EXPECT_EQ(seen[static_cast<std::size_t>(id)], id) << "each exactly once";
+  }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ constexpr std::int64_t sample_elements = 4 * 2 * 6 * 4;
 const std::vector<std::int16_t> x = counting(3 * sample_elements, 100);
 const std::vector<float> y = {0.1F, 0.2F, 0.3F, 0.4F, -0.1F, -0.2F, -0.3F, -0.4F, 0.5F, 0.6F, 0.7F, 0.8F};
 
-Stored input_of(const std::filesystem::path& path) { return resolve_layout(path, {}, small).input; }
+Stored input_of(const std::filesystem::path& path) { return resolve_layout(path, {}, small).fields.front(); }
 
 void expect_samples(const std::filesystem::path& folder) {
   const auto source = open_hdf5(folder, scan_dataset(folder, {}, small), {}, small);
@@ -64,11 +64,11 @@ TEST(Storage, UsesNoOffsetOfAFileThatALinkLeadsTo) {
     H5Lcreate_soft("/elsewhere", file.id(), "y", H5P_DEFAULT, H5P_DEFAULT);
   }
   const FileLayout layout = resolve_layout(folder.path() / "a.hdf5", {}, small);
-  for (const Stored* stored : {&layout.input, &layout.target}) {
-    EXPECT_EQ(stored->storage, Storage::library);
-    EXPECT_TRUE(stored->why_library.starts_with("a link leads to another file")) << stored->why_library;
-    ASSERT_EQ(stored->companions.size(), 1U);
-    EXPECT_EQ(stored->companions[0].filename(), "store.h5x");
+  for (const Stored& stored : layout.fields) {
+    EXPECT_EQ(stored.storage, Storage::library);
+    EXPECT_TRUE(stored.why_library.starts_with("a link leads to another file")) << stored.why_library;
+    ASSERT_EQ(stored.companions.size(), 1U);
+    EXPECT_EQ(stored.companions[0].filename(), "store.h5x");
   }
   EXPECT_TRUE(layout.companion().ends_with("store.h5x")) << layout.companion();
   expect_samples(folder.path());

@@ -140,8 +140,8 @@ TEST(Values, OfInputsInFloatingPointAreLookedAtToo) {
   const auto source = open(folder, schema);
   std::vector<float> x(elements), y(4);
   const SampleView view = {std::as_writable_bytes(std::span(x)), std::as_writable_bytes(std::span(y))};
-  source->read(0, view);
-  expect_data_error([&] { source->read(1, view); }, {"a.hdf5: sample 1: x[0, 0, 1, 1] is nan"});
+  source->read({.sample = 0}, view);
+  expect_data_error([&] { source->read({.sample = 1}, view); }, {"a.hdf5: sample 1: x[0, 0, 1, 1] is nan"});
 }
 
 TEST(Values, ThatAreDividedByTheirMeanAreNotAllZero) {
@@ -288,7 +288,7 @@ TEST(Inspect, TellsOfInputsThatAreNoNumbersInsteadOfMixingThemIn) {
     file.put("x", {2, 3, 2, 4}, x);
     file.put("y", {4}, std::vector<float>(4));
   }
-  const Inspection found = inspect_dataset(folder.path(), {}, {}, 100);
+  const Inspection found = inspect_dataset(folder.path(), {}, testing::as_found(), 100);
   EXPECT_EQ(found.illegal, 2);
   EXPECT_EQ(found.maximum, 3.0);
   EXPECT_EQ(found.mean, 3.0);

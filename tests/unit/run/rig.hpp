@@ -54,9 +54,9 @@ class IndexSource final : public SampleSource {
  public:
   IndexSource(std::int64_t samples, std::chrono::milliseconds delay) : samples_(samples), delay_(delay) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
-  void read(std::int64_t index, const SampleView& to) override {
+  void read(const Visit& visit, const SampleView& to) override {
     std::this_thread::sleep_for(delay_);
-    const auto value = static_cast<float>(index);
+    const auto value = static_cast<float>(visit.sample);
     for (const std::span<std::byte>& field : to)
       for (std::size_t at = 0; at < field.size(); at += sizeof value)
         std::memcpy(&field[at], &value, sizeof value);

@@ -140,7 +140,7 @@ TEST(SyntheticBatch, CountsAllItsSamplesAndNamesThem) {
   const auto source = synthetic_source(schema, 7, 9);
   std::array<std::byte, 6> x{};
   std::array<std::byte, 8> y{};
-  source->read(6, {x, y});
+  source->read({.sample = 6}, {x, y});
   EXPECT_EQ(std::memcmp(batch.inputs()[0].data() + 6, x.data(), 6), 0) << "the second sample is the source's sixth";
   EXPECT_EQ(std::memcmp(batch.inputs()[1].data() + 8, y.data(), 8), 0);
 }
