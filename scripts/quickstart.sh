@@ -1,8 +1,24 @@
 #!/usr/bin/env bash
-# From a bare machine to a judged training run: installs what is missing, builds, generates a small CosmoFlow dataset, trains
-# it on two MPI ranks to the target, and prints where the results are. A second call builds nothing and keeps the data.
+# From a bare machine to a judged training run: installs what is missing, builds, generates a small dataset, trains a workload's
+# tiny config on two MPI ranks to the target, and prints where the results are. A second call builds nothing and keeps the data.
+#   scripts/quickstart.sh [WORKLOAD] [options of trainmark run]      WORKLOAD: a folder of configs/ (cosmoflow)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+workload=cosmoflow
+case ${1:-} in
+  "" | -*) ;;
+  *) workload=$1; shift ;;
+esac
+config=configs/$workload/tiny.json
+case $workload in
+  */* | .*) config= ;;
+esac
+if [ ! -f "$config" ]; then
+  known=$(cd configs && for each in */tiny.json; do echo "${each%/*}"; done | paste -sd ' ')
+  echo "quickstart: there is no workload \"$workload\" (its run is configs/<workload>/tiny.json); known: $known" >&2
+  exit 2
+fi
 
 scripts/setup.sh
 if [ ! -f build/default/build.ninja ]; then
@@ -12,7 +28,7 @@ fi
 cmake --build --preset default --target trainmark-cli
 
 # Two folders play the parts of a cluster's file systems: one shared by all nodes, one local to each.
-export TRAINMARK_DATA=${TRAINMARK_DATA:-$PWD/data/cosmoflow-tiny}
+export TRAINMARK_DATA=${TRAINMARK_DATA:-$PWD/data/$workload-tiny}
 export TRAINMARK_LOCAL=${TRAINMARK_LOCAL:-$PWD/scratch/node-local}
 
 launch=(mpirun -n 2 --bind-to none)
@@ -21,4 +37,4 @@ launch=(mpirun -n 2 --bind-to none)
 [ "$(nproc)" -lt 2 ] && launch+=(--oversubscribe)
 
 "${launch[@]}" build/default/bin/trainmark data generate "$TRAINMARK_DATA"
-"${launch[@]}" build/default/bin/trainmark run configs/cosmoflow/tiny.json "$@"
+"${launch[@]}" build/default/bin/trainmark run "$config" "$@"
