@@ -29,14 +29,24 @@ struct FormatOptions {
 /// Whether a file of this name is taken for samples: *.hdf5, *.h5, *.hdf, *.he5 in letters of any case.
 [[nodiscard]] bool looks_like_samples(std::string_view name);
 
+/// How a manifest beside the data is used.
+struct ManifestUse {
+  bool ignored = false;  ///< it is not looked at
+  /// Where files have the listed sizes but other times, their contents are compared with the listed hashes. False: that
+  /// is left to whoever reads them next.
+  bool hashes_compared = true;
+  std::function<void(const std::string& line)> say{};  ///< what takes long, and why
+};
+
 /// Names, sizes and sample counts of all files below `root` that look like samples (names that begin with a dot are
 /// left out), sorted by name. Links to folders are followed; no
 /// folder is read twice. Reads HDF5 headers only, and not those of files that did not change since a manifest was
-/// written beside the data (hashes come from there, too). `progress` is called as it goes. Raises Error{data}: empty
+/// written beside the data (hashes come from there, too); they must be those that it lists. `progress` is called as it goes. Raises Error{data}: empty
 /// folder, names that cannot be used (they are counted, three named), two names of one file, not HDF5, truncated,
 /// dataset missing, wrong rank, extent or type.
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
-                                    const DataSchema& schema, const std::function<void()>& progress = {});
+                                    const DataSchema& schema, const std::function<void()>& progress = {},
+                                    const ManifestUse& use = {});
 
 /// All that a sample's content may depend on besides a run's seed: augmentation is keyed by it.
 struct Visit {

@@ -24,6 +24,7 @@ struct DataOptions {
   std::string validation;               ///< folder of the validation files
   std::int64_t train_samples = 0;       ///< 0: all that are there
   std::int64_t validation_samples = 0;  ///< 0: all that are there
+  std::string manifest = "require";     ///< one beside the data: require (the files are those it lists), ignore
   FormatOptions format;
   bool operator==(const DataOptions&) const = default;
 };

@@ -73,7 +73,9 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 [[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
 /// A line for each entry that is missing in `found`, extra there, or of another size or time; both sorted by name.
 [[nodiscard]] std::vector<std::string> manifest_differences(const Manifest& listed, const Manifest& found);
-/// Raises Error{data} if there are any: with their number, the first three and what to do.
+/// Names of entries of the listed size, but another time: a copy without times, or another content of that size.
+[[nodiscard]] std::vector<std::string> written_at_other_times(const Manifest& listed, const Manifest& found);
+/// Raises Error{data} if there are any differences: with their number, the first three and what to do.
 void require_as_listed(const std::filesystem::path& root, const Manifest& listed, const Manifest& found);
 /// XXH3-128 of a file's content in hex. `progress` hears of bytes as they are read. Raises Error{data}.
 [[nodiscard]] std::string hash_file(const std::filesystem::path& path,
@@ -118,6 +120,7 @@ struct StagingSet {
   const StagingPlan& plan;
   std::filesystem::path source;
   std::filesystem::path target;  ///< unused with strategy none
+  bool ask_manifest = true;      ///< one beside the source tells hashes
 };
 
 /// What one node did, as it goes into staging.json.

@@ -34,7 +34,8 @@ DatasetFacts facts_of(const RunOptions& options, std::string& note) {
   if (here(options.data.train) && here(options.data.validation)) {
     const DataSchema schema = schema_of(options.recipe.model);
     const auto samples_of = [&](const std::string& folder) {
-      const Manifest manifest = scan_dataset(folder, options.data.format, schema);
+      const ManifestUse use = {.ignored = options.data.manifest == "ignore", .hashes_compared = false};
+      const Manifest manifest = scan_dataset(folder, options.data.format, schema, {}, use);
       if (options.stage.strategy != "none") require_self_contained(folder, manifest, "staging copies");
       return manifest.samples();
     };

@@ -56,6 +56,11 @@ void describe_data(Visitor& visitor, DataOptions& data) {
                  .unit = "samples",
                  .minimum = 0},
                 &data.validation_samples);
+  visitor.field({.name = "manifest",
+                 .doc = "require: where a manifest stands beside the data, the files must be those that it lists; "
+                        "ignore: it is not looked at.",
+                 .words = {"require", "ignore"}},
+                &data.manifest);
   visitor.open("format", "How a dataset lies in its HDF5 files.");
   visitor.field({.name = "layout",
                  .doc = "universe: a large cube a file, cut into blocks while reading; block: one sample a file; "

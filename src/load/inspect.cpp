@@ -228,7 +228,7 @@ Inspection inspect_dataset(const fs::path& path, const FormatOptions& format, co
     found.manifest.entries.back().samples = layout.samples;
     found.manifest.entries.back().companion = layout.companion();
   } else {
-    found.manifest = scan_dataset(root, format, found.schema);
+    found.manifest = scan_dataset(root, format, found.schema, {}, {.hashes_compared = false});
   }
   describe_file(first, format, found);
   read_values(root, format, max_samples, found);

@@ -37,16 +37,39 @@ namespace {
 /// version, which says less of what it lists.
 class KnownCounts {
  public:
-  KnownCounts(const fs::path& root, const FormatOptions& format, const DataSchema& schema)
-      : root_(root), format_(format), schema_(schema), manifest_(read_manifest(root)) {}
+  KnownCounts(const fs::path& root, const FormatOptions& format, const DataSchema& schema, const ManifestUse& use)
+      : root_(root),
+        format_(format),
+        schema_(schema),
+        use_(use),
+        manifest_(use.ignored ? std::nullopt : read_manifest(root)) {}
 
-  /// Raises Error{data} where `found` is not what the manifest lists.
-  void require(const Manifest& found) const {
-    if (manifest_) require_as_listed(root_, *manifest_, found);
+  /// Raises Error{data} where `found` is not what the manifest lists. Files that differ in their times alone are so if
+  /// their contents are.
+  void require(const Manifest& found, const std::function<void()>& progress) const {
+    if (!manifest_) return;
+    const std::vector<std::string> other_times = written_at_other_times(*manifest_, found);
+    const bool known = std::ranges::all_of(other_times, [&](const auto& name) { return !listed(name)->xxh3.empty(); });
+    if (other_times.empty() || !known || manifest_differences(*manifest_, found).size() > other_times.size()) {
+      return require_as_listed(root_, *manifest_, found);
+    }
+    std::int64_t bytes = 0;
+    for (const std::string& name : other_times)
+      bytes += listed(name)->bytes;
+    say(fmt::format("{} of the files below {} were written at other times than {} lists, as after a copy without times: "
+                    "their contents ({:.1f} MiB) are compared with its hashes{}; `trainmark data verify {} --write` "
+                    "makes that unnecessary",
+                    other_times.size(), root_.string(), manifest_name, static_cast<double>(bytes) / 1048576.0,
+                    use_.hashes_compared ? " now" : " when they are copied", root_.string()));
+    if (!use_.hashes_compared) return;
+    const Clock clock;
+    for (const std::string& name : other_times)
+      require_content(*listed(name), progress);
+    say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
   }
 
   void complete(ManifestEntry& entry) {
-    const ManifestEntry* known = find(entry);
+    const ManifestEntry* known = manifest_ ? listed(entry.name) : nullptr;
     if (known != nullptr) entry.xxh3 = known->xxh3;
     const bool counted = known != nullptr && manifest_->version > 1 && known->samples > 0 && agrees_ != Agreement::no;
     if (counted && agrees_ == Agreement::yes) {
@@ -60,11 +83,29 @@ class KnownCounts {
   }
 
  private:
-  [[nodiscard]] const ManifestEntry* find(const ManifestEntry& entry) const {
-    if (!manifest_) return nullptr;
-    const auto at = std::lower_bound(manifest_->entries.begin(), manifest_->entries.end(), entry,
-                                     [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-    return at != manifest_->entries.end() && at->name == entry.name ? &*at : nullptr;
+  [[nodiscard]] const ManifestEntry* listed(std::string_view name) const {
+    const auto at = std::ranges::lower_bound(manifest_->entries, name, {}, &ManifestEntry::name);
+    return at != manifest_->entries.end() && at->name == name ? &*at : nullptr;
+  }
+
+  void say(const std::string& line) const {
+    if (use_.say) use_.say(line);
+  }
+
+  void require_content(const ManifestEntry& entry, const std::function<void()>& progress) const {
+    const std::string hash = hash_file(root_ / entry.name, [&](std::int64_t) {
+      if (progress) progress();
+    });
+    if (hash == entry.xxh3) return;
+    throw Error(
+        ExitCode::data,
+        Complaint{(root_ / entry.name).string(),
+                  fmt::format("was written at another time than {} lists, and its content has XXH3 {} instead of {}",
+                              manifest_name, hash, entry.xxh3),
+                  "a manifest beside the data says what a run is to train on",
+                  fmt::format("restore the file; if it is right as it is, list the files anew with `trainmark data "
+                              "verify {} --write`",
+                              root_.string())});
   }
 
   enum class Agreement { unknown, yes, no };
@@ -72,6 +113,7 @@ class KnownCounts {
   const fs::path& root_;
   const FormatOptions& format_;
   const DataSchema& schema_;
+  const ManifestUse& use_;
   std::optional<Manifest> manifest_;
   Agreement agrees_ = Agreement::unknown;
 };
@@ -79,10 +121,10 @@ class KnownCounts {
 }  // namespace
 
 Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
-                      const std::function<void()>& progress) {
+                      const std::function<void()>& progress, const ManifestUse& use) {
   Manifest manifest{data_files(root, progress)};
-  KnownCounts known(root, format, schema);
-  known.require(manifest);
+  KnownCounts known(root, format, schema, use);
+  known.require(manifest, progress);
   for (ManifestEntry& entry : manifest.entries) {
     if (progress) progress();
     known.complete(entry);

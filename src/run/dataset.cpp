@@ -8,8 +8,8 @@
 namespace trainmark {
 namespace {
 
-Split find_split(const World& world, const std::string& name, const std::string& source, const FormatOptions& format,
-                 const DataSchema& schema, bool staged, const std::function<void()>& alive) {
+Split find_split(const World& world, const RunOptions& options, const std::string& name, const std::string& source,
+                 const DataSchema& schema, const std::function<void()>& alive, const ManifestUse& use) {
   Split split;
   split.name = name;
   split.source = source;
@@ -19,11 +19,12 @@ Split find_split(const World& world, const std::string& name, const std::string&
   // others hear that it goes on.
   agree_on(world.all(), pulse, [&] {
     if (world.all().rank() != 0) return;
-    const Manifest found = scan_dataset(source, format, schema, [&] {
+    const auto progress = [&] {
       pulse.beat();
       alive();
-    });
-    if (staged) require_self_contained(source, found, "staging copies");
+    };
+    const Manifest found = scan_dataset(source, options.data.format, schema, progress, use);
+    if (options.stage.strategy != "none") require_self_contained(source, found, "staging copies");
     text = to_text(found);
   });
   text = world.all().broadcast(std::move(text));
@@ -60,7 +61,8 @@ void require_shardable(const Split& split, const std::vector<std::uint64_t>& nod
 }
 
 StagingSet staging_set(const Split& split, const RunOptions& options) {
-  return {split.manifest, split.plan, split.source, std::filesystem::path(options.stage.target) / split.name};
+  return {split.manifest, split.plan, split.source, std::filesystem::path(options.stage.target) / split.name,
+          options.data.manifest != "ignore"};
 }
 
 /// The ids of the samples that a part's files hold, as far as the run uses them; neighbours become one range.
@@ -85,7 +87,9 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
     if (world.all().rank() != 0) return;
     for (const Split* split : {&dataset.train, &dataset.validation}) {
       if (!is_staging_target(split->source)) continue;
-      const std::size_t now = scan_dataset(split->source, options.data.format, dataset.schema, alive).entries.size();
+      const ManifestUse use = {.ignored = options.data.manifest == "ignore", .hashes_compared = false};
+      const std::size_t now =
+          scan_dataset(split->source, options.data.format, dataset.schema, alive, use).entries.size();
       if (now == split->files) continue;
       throw Error(ExitCode::data,
                   Complaint{split->source.string(),
@@ -98,12 +102,14 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
 
 }  // namespace
 
-Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive) {
+Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
+                     const std::function<void(const std::string& line)>& say) {
   Dataset dataset;
   dataset.schema = schema_of(options.recipe.model);
+  const bool compared_by_staging = options.stage.strategy != "none" && options.stage.verify;
+  const ManifestUse use = {options.data.manifest == "ignore", !compared_by_staging, say};
   const auto find = [&](const std::string& name, const std::string& source) {
-    return find_split(world, name, source, options.data.format, dataset.schema, options.stage.strategy != "none",
-                      alive);
+    return find_split(world, options, name, source, dataset.schema, alive, use);
   };
   dataset.train = find("train", options.data.train);
   dataset.validation = find("validation", options.data.validation);

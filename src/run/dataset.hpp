@@ -35,8 +35,10 @@ struct StagedDataset {
 };
 
 /// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know,
-/// and all plan which node gets what. `alive` is called on every rank while the reading goes on (a watchdog's beats).
-[[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive);
+/// and all plan which node gets what. `alive` is called on every rank while the reading goes on (a watchdog's beats),
+/// `say` on rank 0 where files must be read as a whole.
+[[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
+                                   const std::function<void(const std::string& line)>& say = {});
 
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);

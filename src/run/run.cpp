@@ -59,7 +59,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   constexpr int endings = 2;  // threads that see to it that a failure ends in time
   options.backend.other_threads = 2 * options.load.threads + endings;
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
-  const Dataset dataset = find_dataset(world, options, [&] { watchdog.beat(); });
+  const auto say = [&](const std::string& line) { progress.line(line); };
+  const Dataset dataset = find_dataset(world, options, [&] { watchdog.beat(); }, say);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   open.backend = backend.get();
@@ -76,7 +77,6 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
     const auto stage = [&] {
       const std::shared_ptr<void> range = backend->range("staging");
-      const auto say = [&](const std::string& line) { progress.line(line); };
       return stage_dataset(world, options, dataset, timeline, watchdog, {{}, say, context.job_id});
     };
     const bool before_clock = stages_before_clock(world, options);

@@ -190,6 +190,16 @@ std::vector<std::string> manifest_differences(const Manifest& listed, const Mani
   return differences;
 }
 
+std::vector<std::string> written_at_other_times(const Manifest& listed, const Manifest& found) {
+  std::vector<std::string> names;
+  for (const ManifestEntry& entry : listed.entries) {
+    const ManifestEntry* there = find_entry(found, entry.name);
+    if (there != nullptr && there->bytes == entry.bytes && !same_time(there->modified_ns, entry.modified_ns))
+      names.push_back(entry.name);
+  }
+  return names;
+}
+
 void require_as_listed(const std::filesystem::path& root, const Manifest& listed, const Manifest& found) {
   std::vector<std::string> differences = manifest_differences(listed, found);
   if (differences.empty()) return;
@@ -204,7 +214,8 @@ void require_as_listed(const std::filesystem::path& root, const Manifest& listed
                       all > shown ? "; ..." : ""),
           "a manifest beside the data says what a run is to train on",
           fmt::format("restore the files; if they are right as they are, check and list them anew with `trainmark "
-                      "data verify {} --write`, or remove the manifest",
+                      "data verify {} --write`; where nothing can be written, /data/manifest \"ignore\" goes on "
+                      "without it",
                       root.string())});
 }
 

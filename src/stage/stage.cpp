@@ -115,7 +115,7 @@ void Stager::adopt_known_hashes() {
     std::error_code status;
     source = fs::canonical(source_, status).string();
     if (status) file_error(source_, "the folder cannot be found any more", status.value());
-    text = manifest_text(source_).value_or("");
+    if (ask_manifest_) text = manifest_text(source_).value_or("");
     if (!text.empty()) (void)parse_manifest(text, source_ / manifest_name);
   });
   manifest_.source = world_.all().broadcast(std::move(source));

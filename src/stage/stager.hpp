@@ -19,6 +19,7 @@ class Stager {
         entries_(set.plan.part_of(world.node_index())),
         source_(set.source),
         target_(set.target),
+        ask_manifest_(set.ask_manifest),
         options_(options),
         progress_(progress),
         pulse_(pulse) {}
@@ -48,6 +49,7 @@ class Stager {
   Manifest manifest_;  // with the hashes that are found out
   const std::vector<std::size_t>& entries_;
   std::filesystem::path source_, target_;
+  bool ask_manifest_;
   const StageOptions& options_;
   const ByteProgress& progress_;
   Pulse& pulse_;

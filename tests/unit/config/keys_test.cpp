@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 /// A right document as a tree, with every key at a value of its own.
 Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
-    "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31,
+    "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
     "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9},
@@ -34,6 +34,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.name, o.seed, o.clear_cache), std::make_tuple("n", 9007199254740993, true));
   EXPECT_EQ(std::tie(o.data.train, o.data.validation, o.data.train_samples, o.data.validation_samples),
             std::make_tuple("a", "b", 630, 31));
+  EXPECT_EQ(o.data.manifest, "ignore");
   EXPECT_EQ(std::tie(o.data.format.layout, o.data.format.input, o.data.format.target),
             std::make_tuple("packed", "c", "d"));
   EXPECT_EQ(std::tie(o.stage.strategy, o.stage.target, o.stage.reuse, o.stage.verify, o.stage.reserve_percent),

@@ -1,11 +1,13 @@
 // What `data inspect` and `data verify` find out.
 #include <gtest/gtest.h>
 
+#include "load/scan.hpp"
 #include "unit/load/make_hdf5.hpp"
 
 namespace trainmark {
 namespace {
 
+using testing::contents_of;
 using testing::counting;
 using testing::expect_data_error;
 using testing::File;
@@ -190,6 +192,57 @@ TEST(Scan, RefusesADatasetThatIsNotWhatItsManifestLists) {
   expect_refusal({"2 of the files", "a.hdf5 was written at another time", "c.hdf5 has 100 bytes instead of ", remedy});
   list();
   EXPECT_EQ(scan_dataset(folder.path(), {}, small).entries.size(), 4U) << "what the remedy writes is accepted";
+}
+
+TEST(Scan, ComparesContentsWhereTimesAloneAreOthersThanListed) {
+  const Scratch folder;
+  for (const char* name : {"a.hdf5", "b.hdf5"})
+    put_packed(folder.path() / name, 5, 0.25F);
+  ASSERT_TRUE(verify_dataset(folder.path(), {}, small, true).manifest_written);
+  const auto an_hour_later = [&](const char* name) {
+    const std::filesystem::path path = folder.path() / name;
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::hours(1));
+  };
+  std::string said;
+  int heard = 0;
+  const ManifestUse use = {.say = [&](const std::string& line) { said += line + "\n"; }};
+  const auto scan = [&](const ManifestUse& how) {
+    return scan_dataset(folder.path(), {}, small, [&] { ++heard; }, how);
+  };
+  EXPECT_EQ(scan(use).samples(), 4);
+  EXPECT_EQ(said, "");
+  const int before = std::exchange(heard, 0);
+
+  an_hour_later("b.hdf5");
+  const Manifest found = scan(use);
+  EXPECT_EQ(found.samples(), 4);
+  EXPECT_EQ(found.entries[1].xxh3, hash_file(folder.path() / "b.hdf5"));
+  EXPECT_EQ(found.entries[1].modified_ns, stat_entry(folder.path(), "b.hdf5").modified_ns) << "readers compare it";
+  EXPECT_GT(heard, before) << "reading a file is progress";
+  EXPECT_NE(said.find("1 of the files below " + folder.path().string() + " were written at other times"),
+            std::string::npos)
+      << said;
+  EXPECT_NE(said.find("compared with its hashes now; `trainmark data verify " + folder.path().string() + " --write`"),
+            std::string::npos)
+      << said;
+  EXPECT_NE(said.find("their contents are as listed ("), std::string::npos) << said;
+
+  std::string bytes = contents_of(folder.path() / "b.hdf5");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file(folder.path() / "b.hdf5", bytes);
+  an_hour_later("b.hdf5");
+  expect_data_error([&] { (void)scan(use); }, {"b.hdf5: was written at another time than trainmark.manifest lists",
+                                               "its content has XXH3 " + hash_file(folder.path() / "b.hdf5")});
+  EXPECT_EQ(scan({.hashes_compared = false}).entries[1].xxh3, found.entries[1].xxh3) << "staging will compare it";
+  EXPECT_EQ(scan({.ignored = true}).entries[1].xxh3, "");
+
+  Manifest without = *read_manifest(folder.path());
+  for (ManifestEntry& entry : without.entries)
+    entry.xxh3.clear();
+  write_manifest(folder.path(), without);
+  expect_data_error([&] { (void)scan(use); },
+                    {"1 of the files", "b.hdf5 was written at another time", "/data/manifest \"ignore\""});
+  EXPECT_EQ(scan({.ignored = true}).samples(), 4);
 }
 
 TEST(Scan, DoesNotBelieveAManifestMadeForAnotherExtent) {

@@ -84,6 +84,39 @@ TEST_F(FindDataset, EndsWhereASourceThatIsStagedToHasGrownSinceItWasScanned) {
   testing::expect_data_error([&] { (void)bring(); }, {"train: had 2 files when it was scanned and has 3 now"});
 }
 
+TEST_F(FindDataset, LeavesContentsOfOtherTimesThanListedToStagingWhichComparesThem) {
+  options_.stage.strategy = "replicate";
+  options_.stage.target = (root_ / "target").string();
+  const std::filesystem::path file = root_ / "train" / "b.h5";
+  const auto an_hour_later = [&] {
+    if (all().rank() == 0)
+      std::filesystem::last_write_time(file, std::filesystem::last_write_time(file) + std::chrono::hours(1));
+    all().barrier();
+  };
+  std::string said;
+  Timeline timeline({});
+  Watchdog watchdog([](const std::string&) {});
+  const auto bring = [&] {
+    const Dataset found =
+        find_dataset(test_world(), options_, [] {}, [&](const std::string& line) { said += line; });
+    return stage_dataset(test_world(), options_, found, timeline, watchdog);
+  };
+  an_hour_later();
+  (void)bring();
+  EXPECT_EQ(said.find("1 of the files below ") != std::string::npos, all().rank() == 0) << said;
+  EXPECT_EQ(said.find("are compared with its hashes when they are copied") != std::string::npos, all().rank() == 0);
+  if (all().rank() == 0) {
+    std::fstream damaged(file, std::ios::in | std::ios::out | std::ios::binary);
+    damaged.seekp(-1, std::ios::end);
+    damaged.put('!');
+  }
+  all().barrier();
+  an_hour_later();
+  testing::expect_data_error([&] { (void)bring(); }, {"b.h5: content has XXH3 ", "its manifest says"});
+  options_.data.manifest = "ignore";
+  EXPECT_EQ(bring().train.root, root_ / "target" / "train");
+}
+
 TEST_F(FindDataset, EndsOnEveryRankWhereANameCannotBeTold) {
   if (all().rank() == 0) put(root_ / "validation" / "d\n.h5", 1);
   testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); },

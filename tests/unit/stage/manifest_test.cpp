@@ -138,6 +138,7 @@ TEST(Manifest, IsComparedWithWhatIsThere) {
   EXPECT_EQ(manifest_differences(listed, found),
             (std::vector<std::string>{"f1001 has 99 bytes instead of 100", "f1002 was written at another time",
                                       "f1003 is missing", "f1003a is not listed"}));
+  EXPECT_EQ(written_at_other_times(listed, found), std::vector<std::string>{"f1002"});
   require_as_listed("/data", listed, listed);
   expect_data_error([&] { require_as_listed("/data", listed, found); },
                     {"/data/trainmark.manifest", "4 of the files are not as it lists them",
