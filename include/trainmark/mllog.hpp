@@ -105,8 +105,8 @@ struct Rules {
 // --- Reading and judging ----------------------------------------------------------------------------------------------
 
 /// The text of a log. Raises Error{usage} for what cannot be read, and for what is no text: a folder, a device, a pipe
-/// that nobody writes to, a packed file, UTF-16; the error says what it is and what turns it into a log.
-[[nodiscard]] std::string read_log_file(const std::filesystem::path& path);
+/// that nobody writes to, a packed file, UTF-16; the error says what it is and what turns it into a log for `command`.
+[[nodiscard]] std::string read_log_file(const std::filesystem::path& path, std::string_view command = "report");
 
 /// A record of anybody's log, as far as its types fit ours (nested values are left out).
 struct LogRecord {

@@ -1,5 +1,6 @@
 // The program's entry: parses the command line, does what it asks for, and turns errors into messages and exit codes.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -39,6 +40,9 @@ std::string problem_with(const CLI::App& chosen, const CLI::ParseError& error) {
   const auto subcommands = chosen.get_subcommands([](const CLI::App*) { return true; });
   const std::vector<std::string> rest = chosen.remaining();
   const auto word = std::find_if(rest.begin(), rest.end(), [](const auto& each) { return !each.starts_with('-'); });
+  if (subcommands.empty() && dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    return fmt::format("not expected: {}", fmt::join(rest, " "));  // the library has them in reverse
+  }
   if (subcommands.empty() || word == rest.end()) return error.what();
   std::string known;
   for (const CLI::App* each : subcommands)

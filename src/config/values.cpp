@@ -120,18 +120,32 @@ struct Store {
     } else if (std::holds_alternative<double>(node.value)) {
       // What is whole and has room in 64 bits became an integer where it was read: 1e3, 16.0.
       if (whole_number(node.written).is == Whole::no) return wrong_type(node, "a whole number", field);
-      return with_allowed(fmt::format("{} is out of range", describe_value(node)), field);
+      return out_of_range(node, most);
     } else {
       return wrong_type(node, "a whole number", field);
     }
     const bool chosen =
         field.choices.empty() || std::find(field.choices.begin(), field.choices.end(), value) != field.choices.end();
-    if (value > most || value < -most || !chosen || !within(static_cast<double>(value), field))
+    if (value > most || value < -most) return out_of_range(node, most);
+    if (!chosen || !within(static_cast<double>(value), field))
       return with_allowed(fmt::format("{} is out of range", value), field);
     if (field.multiple_of > 0 && value % field.multiple_of != 0)
       return with_allowed(fmt::format("{} is not a multiple of {}", value, field.multiple_of), field);
     member = value;
     return {};
+  }
+
+  /// Of a number beyond the type's own limit, which no other limit of the field may name.
+  [[nodiscard]] std::string out_of_range(const Node& number, std::int64_t most) const {
+    std::string allowed = allowed_text(field);
+    const std::string shown = describe_value(number);
+    const bool negative = shown.starts_with('-');
+    const bool bounded = !field.choices.empty() || (negative ? field.minimum || field.above : field.maximum || field.below);
+    if (!bounded) {
+      allowed += fmt::format("{}{} {}{}", allowed.empty() ? "allowed: " : ", ", negative ? "at least" : "at most",
+                             negative ? "-" : "", most);
+    }
+    return fmt::format("{} is out of range ({})", shown, allowed);
   }
 };
 

@@ -43,7 +43,7 @@ Verdict judge_log(std::string_view text, std::string_view usage, std::string_vie
 }
 
 Verdict judge_file(const std::filesystem::path& path, std::string_view usage, std::string_view ruleset) {
-  return judge_log(read_log_file(path), usage, ruleset);
+  return judge_log(read_log_file(path, "check"), usage, ruleset);
 }
 
 }  // namespace trainmark

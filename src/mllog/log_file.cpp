@@ -51,12 +51,12 @@ constexpr Kind kinds[] = {{0, "\x1f\x8b"sv, "compressed by gzip", "zcat"},
                            "a program", ""}};
 
 /// Raises where the bytes are no text that could be a log.
-void require_text(const std::filesystem::path& path, std::string_view bytes) {
-  const auto say = [&path](std::string_view name, std::string_view command) {
+void require_text(const std::filesystem::path& path, std::string_view bytes, std::string_view reader) {
+  const auto say = [&path, reader](std::string_view name, std::string_view command) {
     return refused(path, fmt::format("is {}, not a log", name),
                    command.empty()
                        ? std::string("name a log file")
-                       : fmt::format("pass on what {0} makes of it: {0} FILE | trainmark report /dev/stdin", command));
+                       : fmt::format("pass on what {0} makes of it: {0} FILE | trainmark {1} /dev/stdin", command, reader));
   };
   for (const Kind& kind : kinds)
     if (bytes.size() > kind.at && bytes.substr(kind.at).starts_with(kind.magic)) throw say(kind.name, kind.command);
@@ -87,7 +87,7 @@ Error cannot_read(const std::filesystem::path& path, int error) {
 
 }  // namespace
 
-std::string read_log_file(const std::filesystem::path& path) {
+std::string read_log_file(const std::filesystem::path& path, std::string_view command) {
   // Without waiting: opening a named pipe that nobody writes to would never end.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat about {};
@@ -111,7 +111,7 @@ std::string read_log_file(const std::filesystem::path& path) {
       throw cannot_read(path, errno);
     }
   }
-  require_text(path, text);
+  require_text(path, text, command);
   return text;
 }
 

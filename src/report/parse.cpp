@@ -53,8 +53,10 @@ void read_outcome(const Json& document, Companions& run) {
     for (const Json& label : *labels)
       if (label.is_string()) run.labels.push_back(label.get<std::string>());
   }
-  const auto status = document.find("status");
-  if (status != document.end() && status->is_string()) run.status = status->get<std::string>();
+  for (const auto& [key, text] : {std::pair{"status", &run.status}, {"message", &run.message}}) {
+    const auto found = document.find(key);
+    if (found != document.end() && found->is_string()) *text = found->get<std::string>();
+  }
 }
 
 double number_in(const Json& object, const char* key) {

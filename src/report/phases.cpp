@@ -38,9 +38,12 @@ class Sweep {
     phases_.finished = stops != records.end();
     records_ = phases_.finished ? records.first(static_cast<std::size_t>(stops - records.begin()) + 1) : records;
     if (phases_.finished) {
-      for (const auto& [name, value] : stops->metadata)
-        if (const auto* text = std::get_if<std::string>(&value); text != nullptr && name == "status")
-          phases_.status = *text;
+      for (const auto& [name, value] : stops->metadata) {
+        const auto* text = std::get_if<std::string>(&value);
+        if (text != nullptr && name == "status") phases_.status = *text;
+        const bool ours = text != nullptr && (*text == "fixed_work_done" || *text == "target_missed");
+        if (name == "outcome" && ours) phases_.outcome = *text;
+      }
     }
     intervals_ = intervals_of(records_, run_start_);
   }

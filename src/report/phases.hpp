@@ -25,7 +25,7 @@ struct Phases {
   double clock_back_s = 0.0;         ///< by how much times went back from one record to the next, within the run
   double start_ms = 0.0, stop_ms = 0.0;
   std::vector<EpochReport> epochs;  ///< times and metrics; rates are not known here
-  std::string status;               ///< of run_stop
+  std::string status, outcome;      ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"
   std::vector<std::string> notes;
 };
 

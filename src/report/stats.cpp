@@ -33,13 +33,17 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.organisation = files.text("submission_org");
   run.platform = files.text("submission_platform");
   run.finished = phases.finished;
-  // A log knows success and aborted only; run.json tells fixed work from a run that broke off.
+  // The rules know success and aborted only; our own logs, and run.json, tell fixed work from a run that broke off.
   const std::string& beside = files.beside.status;
-  const bool agree = (beside == "success") == (phases.status == "success");
-  run.status = beside.empty() || (phases.finished && !agree) ? phases.status : beside;
+  const bool fixed_work = phases.outcome == "fixed_work_done";
+  const std::string& logged = fixed_work ? phases.outcome : phases.status;
+  const bool agree = (beside == "success") == (logged == "success");
+  run.status = beside.empty() || (phases.finished && !agree) ? logged : beside;
+  if (beside.empty() && !phases.outcome.empty()) run.status = phases.outcome;
   if (!beside.empty() && phases.finished && !agree)
-    run.notes.push_back(fmt::format("run.json says {}, the log {}: the log decides", beside,
-                                    phases.status.empty() ? "nothing" : phases.status));
+    run.notes.push_back(
+        fmt::format("run.json says {}, the log {}: the log decides", beside, logged.empty() ? "nothing" : logged));
+  if (!files.beside.message.empty()) run.notes.push_back("run.json says why: " + files.beside.message);
   if (const std::optional<QualityTarget> target = quality_target(run.benchmark)) {
     run.target = target->value;
     run.lower_is_better = target->lower_is_better;

@@ -58,6 +58,11 @@ ExitCode code_of(const std::exception& error) {
 
 }  // namespace
 
+std::string ending_of(const RunOptions& options, bool target_met) {
+  if (options.train.until != Until::target) return "fixed_work_done";
+  return target_met ? "success" : "target_missed";
+}
+
 void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept {
   std::thread([limit, code] {
     std::this_thread::sleep_for(limit);
@@ -270,7 +275,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
   tell_of_device(trained);
   record_.code = outcome.code;
-  record_.status = !wants_target ? "fixed_work_done" : trained.target_met ? "success" : "target_missed";
+  record_.status = ending_of(options_, trained.target_met);
   record_.message = outcome.divergence = divergence_of(trained, target_of(options_).key);
   if (!record_.message.empty()) {
     figures["losses_not_finite"] = trained.losses_not_finite;
@@ -317,8 +322,9 @@ void Conclusion::judge(RunOutcome& outcome) {
         progress_.line(fmt::format("mlperf.log:{}: {}: {}", finding.line, finding.rule, finding.message));
       }
     }
+    const std::size_t findings = own.official.size() + own.semantic.size();
     verdict = own.sound() ? "compliant"
-                          : fmt::format("not compliant ({} findings)", own.official.size() + own.semantic.size());
+                          : fmt::format("not compliant ({} finding{})", findings, findings == 1 ? "" : "s");
     failed = own.sound() ? 0 : 1;
   }
   std::array<double, 1> any = {static_cast<double>(failed)};

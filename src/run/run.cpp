@@ -108,7 +108,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
                     std::move(plan));
     const TrainOutcome outcome = trainer.run();
     world.all().barrier();
-    timeline.run_stop(outcome.target_met);
+    timeline.run_stop(outcome.target_met, ending_of(options, outcome.target_met));
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     return conclusion.completed(outcome, input.train->stats());
   } catch (const std::exception& error) {

@@ -104,13 +104,11 @@ void Timeline::run_start() {
   sink_.write({started_ms_, EventType::interval_start, "run_start", {}, {}, std::source_location::current()});
 }
 
-void Timeline::run_stop(bool success) {
+void Timeline::run_stop(bool success, const std::string& outcome) {
   stopped_ms_ = clock_.unix_ms();
-  sink_.write({stopped_ms_,
-               EventType::interval_end,
-               "run_stop",
-               {},
-               {{"status", std::string(success ? "success" : "aborted")}},
+  Metadata metadata = {{"status", std::string(success ? "success" : "aborted")}};
+  if (!outcome.empty()) metadata.emplace_back("outcome", outcome);
+  sink_.write({stopped_ms_, EventType::interval_end, "run_stop", {}, std::move(metadata),
                std::source_location::current()});
 }
 

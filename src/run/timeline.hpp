@@ -61,7 +61,9 @@ class Timeline {
   void throughput(double samples_per_s, std::int64_t epoch);
   void waited_for_another_run(double seconds);  ///< within staging: it held the target or the source
   void run_start();
-  void run_stop(bool success);
+  /// The rules know two statuses, success and aborted. `outcome`, run.json's status, says what was asked for and came
+  /// about: a run for fixed work that did it is aborted by the rules.
+  void run_stop(bool success, const std::string& outcome = {});
   void abort() noexcept { sink_.abort(clock_); }
 
   [[nodiscard]] const Clock& clock() const noexcept { return clock_; }

@@ -195,7 +195,8 @@ TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
   for (const char* number :
        {"9223372036854775808", "-9223372036854775809", "18446744073709551616", "1e19", "9.3e18", "1e99"})
     expect_part(complaints(with("\"seed\": " + std::string(number))),
-                "/seed: " + std::string(number) + " is out of range");
+                "/seed: " + std::string(number) + " is out of range (allowed: at least 0" +
+                    (number[0] == '-' ? ")" : ", at most 9223372036854775807)"));
   expect_part(complaints(with("\"seed\": -9223372036854775808")), "/seed: -9223372036854775808 is out of range");
   for (const char* number : {"0.99999999999999999999999", "1e-99999999999999999999", "4.00000000000000000001", "1e-400",
                              "1234567890123456789.5", "-0.5"}) {
@@ -204,7 +205,9 @@ TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
     expect_part(complaints("{" + data_section + "}", {"seed=" + std::string(number)}),
                 "/seed: must be a whole number, not " + std::string(number));
   }
-  expect_part(complaints(with(R"("load": {"threads": 2147483648})")), "/load/threads: 2147483648 is out of range");
+  expect_part(complaints(with(R"("load": {"threads": 2147483648})")), "/load/threads: 2147483648 is out of range (allowed: 1 to 1024)");
+  expect_part(complaints(with(R"("schedule": {"warmup_epochs": 2147483648})")),
+              "/schedule/warmup_epochs: 2147483648 is out of range (allowed: at least 0, at most 2147483647)");
 }
 
 TEST(ConfigComplaints, SuggestTheNearestWord) {

@@ -217,6 +217,18 @@ class NoLog : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(NoLog, IsUnpackedForTheCommandThatWasAsked) {
+  const fs::path packed = write("\x1f\x8b\x08\0"s);
+  EXPECT_NE(refusal(packed).find("zcat FILE | trainmark report /dev/stdin"), std::string::npos) << refusal(packed);
+  try {
+    static_cast<void>(judge_file(packed));
+    ADD_FAILURE() << "it was judged";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("zcat FILE | trainmark check /dev/stdin"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST_F(NoLog, IsNamedByItsFirstBytes) {
   const std::pair<std::string, std::string> kinds[] = {{"\x1f\x8b\x08\0"s, "gzip"},
                                                        {"BZh91AY", "bzip2"},

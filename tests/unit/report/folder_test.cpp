@@ -108,6 +108,28 @@ TEST(Report, DerivesNoRateFromAnEpochThatFixedWorkEndedIn) {
   EXPECT_FALSE(run.target.has_value());
 }
 
+TEST(Report, TellsFixedWorkFromARunThatBrokeOffByTheLogAlone) {
+  const Folder folder;
+  std::string text = small_log({2000, 2000}, false);
+  EXPECT_EQ(report_run(folder.write("broken-off.log", text)).status, "aborted");
+  const std::string status = "{\"status\": \"aborted\"";
+  text.insert(text.rfind(status) + status.size(), ", \"outcome\": \"fixed_work_done\"");
+  const RunReport run = report_run(folder.write("fixed.log", text));
+  EXPECT_EQ(run.status, "fixed_work_done");
+  EXPECT_FALSE(run.target.has_value()) << "nobody aimed at it";
+  EXPECT_EQ(std::ranges::count(run.notes, "the run was aborted: there is no time to train"), 0);
+  EXPECT_EQ(std::ranges::count(run.notes, "a run for fixed work: it has rates, but no time to train"), 1);
+}
+
+TEST(Report, SaysWhyARunEndedAsItsRecordDoes) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000}, false)));
+  static_cast<void>(folder.write("run.json", R"({"status": "failed", "message": "rank 3 on n7: the disk is full"})"));
+  const RunReport run = report_run(find_logs(folder.path()).at(0));
+  EXPECT_EQ(std::ranges::count(run.notes, "run.json says why: rank 3 on n7: the disk is full"), 1);
+  EXPECT_NE(render_text(std::span(&run, 1)).find("the disk is full"), std::string::npos);
+}
+
 TEST(Report, SurvivesBrokenFilesBesideTheLog) {
   const Folder folder;
   static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 2000})));

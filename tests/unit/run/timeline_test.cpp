@@ -218,7 +218,20 @@ TEST_F(TimelineTest, ARunStopsWithItsStatus) {
     const auto status = std::ranges::find(last.metadata, "status", &Metadata::value_type::first);
     ASSERT_NE(status, last.metadata.end());
     EXPECT_EQ(status->second, EventValue(std::string(success ? "success" : "aborted")));
+    EXPECT_EQ(std::ranges::count(last.metadata, "outcome", &Metadata::value_type::first), 0) << "none was named";
   }
+}
+
+TEST_F(TimelineTest, ARunForFixedWorkThatDidItIsAbortedByTheRulesAndDoneByItsOutcome) {
+  timeline->run_start();
+  timeline->run_stop(false, "fixed_work_done");
+  const LogRecord last = log().back();
+  const auto value_of = [&last](std::string_view name) {
+    const auto found = std::ranges::find(last.metadata, name, &Metadata::value_type::first);
+    return found == last.metadata.end() ? EventValue{} : found->second;
+  };
+  EXPECT_EQ(value_of("status"), EventValue(std::string("aborted")));
+  EXPECT_EQ(value_of("outcome"), EventValue(std::string("fixed_work_done")));
 }
 
 TEST_F(TimelineTest, ATimelineThatGoesOutOfScopeClosesWhatIsOpen) {
