@@ -86,6 +86,7 @@ struct CpuShare {
 struct Status {
   ExitCode code = ExitCode::success;
   std::string message;
+  Complaint complaint{};
   [[nodiscard]] bool ok() const noexcept { return code == ExitCode::success; }
 };
 
@@ -125,12 +126,9 @@ template <class Work>
 [[nodiscard]] Status status_of(Work&& work) {
   try {
     work();
-  } catch (const Error& error) {
-    return {error.code(), error.what()};
-  } catch (const std::filesystem::filesystem_error& error) {  // its text names the path and the reason
-    return {ExitCode::data, error.what()};
   } catch (const std::exception& error) {
-    return {ExitCode::environment, error.what()};
+    Failure failure = failure_of(error);
+    return {failure.code, std::move(failure.message), std::move(failure.complaint)};
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <span>
@@ -45,12 +46,29 @@ struct Complaint {
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const Complaint& complaint);
-  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ExitCode code, const std::string& message);
+  /// `message` says more than the complaint alone: which ranks met it.
+  Error(ExitCode code, const std::string& message, const Complaint& complaint);
   [[nodiscard]] ExitCode code() const noexcept { return code_; }
+  [[nodiscard]] const Complaint& complaint() const noexcept {
+    return *complaint_;
+  }  ///< all in `what` where it has no parts
 
  private:
   ExitCode code_;
+  std::shared_ptr<const Complaint> complaint_;  // copies of an exception must not fail
 };
+
+/// What is told of an exception: one table for all commands and all ranks, and no text that is the standard library's
+/// own alone.
+struct Failure {
+  ExitCode code = ExitCode::environment;
+  std::string message;
+  Complaint complaint{};
+};
+[[nodiscard]] Failure failure_of(const std::exception& error);
+/// Of the exception that is being handled, of whatever type; to be called in a catch block.
+[[nodiscard]] Failure failure_at_hand();
 
 /// "where: what (why); remedy"
 [[nodiscard]] std::string to_string(const Complaint& complaint);

@@ -41,9 +41,9 @@ struct ManifestUse {
 /// Names, sizes and sample counts of all files below `root` that look like samples (names that begin with a dot are
 /// left out), sorted by name. Links to folders are followed; no
 /// folder is read twice. Reads HDF5 headers only, and not those of files that did not change since a manifest was
-/// written beside the data (hashes come from there, too); they must be those that it lists. `progress` is called as it goes. Raises Error{data}: empty
-/// folder, names that cannot be used (they are counted, three named), two names of one file, not HDF5, truncated,
-/// dataset missing, wrong rank, extent or type.
+/// written beside the data (hashes come from there, too); they must be those that it lists. `progress` is called as it
+/// goes. Raises Error{data}: empty folder, names that cannot be used (they are counted, three named), two names of one
+/// file, not HDF5, truncated, dataset missing, wrong rank, extent or type.
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                     const DataSchema& schema, const std::function<void()>& progress = {},
                                     const ManifestUse& use = {});

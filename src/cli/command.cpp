@@ -5,10 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <memory>
-#include <new>
-#include <stdexcept>
 
 namespace trainmark::cli {
 namespace {
@@ -33,29 +30,6 @@ std::string Process::command_line() const {
   for (int i = 0; i < argc; ++i)
     line += (i == 0 ? "" : " ") + quoted(argv[i]);
   return line;
-}
-
-Failure failure_at_hand() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return {error.code(), error.what()};
-  } catch (const std::logic_error& error) {
-    return {ExitCode::environment, fmt::format("internal error, please report it: {}", error.what())};
-  } catch (const std::bad_alloc&) {
-    return {ExitCode::environment,
-            "out of memory; ask for more of it, or let the command hold less (a run: a smaller /train/global_batch, "
-            "fewer /load/prefetch batches, more nodes)"};
-  } catch (const std::filesystem::filesystem_error& error) {
-    return {ExitCode::environment, to_string(Complaint{error.path1().string(),
-                                                       error.code().message(),
-                                                       {},
-                                                       "check that it is still there and may be read and written"})};
-  } catch (const std::exception& error) {
-    return {ExitCode::environment, error.what()};
-  } catch (...) {
-    return {ExitCode::environment, "internal error, please report it: an exception of no known kind"};
-  }
 }
 
 std::string read_file(const std::string& path, std::size_t most) {

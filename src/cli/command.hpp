@@ -35,15 +35,6 @@ void add_schema(CLI::App& app, Action& action);
 void add_env(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
-/// How a command failed.
-struct Failure {
-  ExitCode code = ExitCode::environment;
-  std::string message;
-};
-/// What to tell of the exception that is being handled: one answer for all commands, and none that is the standard
-/// library's own text alone. To be called in a catch block.
-[[nodiscard]] Failure failure_at_hand();
-
 /// The whole file, pipes included. Raises Error{usage}: missing, a folder, not readable, more than `most` bytes.
 [[nodiscard]] std::string read_file(const std::string& path,
                                     std::size_t most = std::numeric_limits<std::size_t>::max());

@@ -40,10 +40,10 @@ std::string problem_with(const CLI::App& chosen, const CLI::ParseError& error) {
   const auto subcommands = chosen.get_subcommands([](const CLI::App*) { return true; });
   const std::vector<std::string> rest = chosen.remaining();
   const auto word = std::find_if(rest.begin(), rest.end(), [](const auto& each) { return !each.starts_with('-'); });
-  if (subcommands.empty() && dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    return fmt::format("not expected: {}", fmt::join(rest, " "));  // the library has them in reverse
+  if (subcommands.empty() || word == rest.end()) {
+    const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;  // which has them in reverse
+    return extra ? fmt::format("not expected: {}", fmt::join(rest, " ")) : error.what();
   }
-  if (subcommands.empty() || word == rest.end()) return error.what();
   std::string known;
   for (const CLI::App* each : subcommands)
     known += (known.empty() ? "" : ", ") + each->get_name();
@@ -58,7 +58,8 @@ int refuse(const CLI::App& app, const CLI::ParseError& error) {
     path += " " + chosen->get_name();
   }
   wait_for_first_rank();
-  print_error(fmt::format("{}; {} --help tells what is allowed", problem_with(*chosen, error), path));
+  const Complaint complaint{"", problem_with(*chosen, error), "", path + " --help tells what is allowed"};
+  print_failure({ExitCode::usage, to_string(complaint), complaint});
   return to_int(ExitCode::usage);
 }
 
@@ -84,6 +85,8 @@ int main_of(int argc, char** argv) {
       print_error(fmt::format("\"{}\" is no subcommand (known: {}); trainmark --help tells about them", first, names));
     return to_int(ExitCode::usage);
   }
+  if (first == "run" && std::any_of(argv, argv + argc, [](std::string_view each) { return each == "--json"; }))
+    tell_failures_as_json();
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
@@ -99,7 +102,7 @@ int main_of(int argc, char** argv) {
     return action(process);
   } catch (...) {
     const Failure failure = failure_at_hand();
-    print_error(failure.message);
+    print_failure(failure);
     return to_int(failure.code);
   }
 }

@@ -8,12 +8,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
-#include "trainmark/core.hpp"
+#include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
 namespace {
 
+bool failures_as_json = false;
 int first_output_error = 0;  // rank 0's main thread alone writes to stdout
 
 }  // namespace
@@ -43,8 +45,29 @@ void print_error(std::string_view message) {
   print_message(text + '\n');
 }
 
+void tell_failures_as_json() noexcept { failures_as_json = true; }
+
+void print_failure(const Failure& failure) {
+  print_error(failure.message);
+  if (!failures_as_json) return;
+  const auto& [where, what, why, remedy] = failure.complaint;
+  const int code = static_cast<int>(failure.code);
+  write_output(json_text(nlohmann::ordered_json{{"exit_code", code},
+                                                {"error", failure.message},
+                                                {"where", where},
+                                                {"what", what},
+                                                {"why", why},
+                                                {"remedy", remedy},
+                                                {"code", code}},
+                         2) +
+               "\n");
+}
+
 int code_with_output_written(int code) {
   write_output({});  // what libraries may have left
+  // Some file systems tell of a full disk when a file is closed; stdout stays open for who writes to it at exit.
+  const int copy = dup(STDOUT_FILENO);
+  if (copy >= 0 && close(copy) != 0 && errno != EINTR && first_output_error == 0) first_output_error = errno;
   if (first_output_error == 0 || first_output_error == EPIPE) return code;
   print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",
                           std::strerror(first_output_error)));

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "trainmark/core.hpp"
+
 namespace trainmark::cli {
 
 /// Before anything else in main. A reader that leaves, a full disk and a limit on file sizes become errors of the write
@@ -18,6 +20,10 @@ void write_output(std::string_view text) noexcept;
 void print_message(std::string_view text) noexcept;
 /// "trainmark: error: ..." on stderr, further lines indented.
 void print_error(std::string_view message);
+
+/// From here on failures are also told on stdout, as JSON: to `run --json`, whose outcome is.
+void tell_failures_as_json() noexcept;
+void print_failure(const Failure& failure);
 
 /// The exit code of a process that would end with `code`, at its end: output that was asked for and is lost is said,
 /// and is no success. A reader that left wanted no more.

@@ -15,6 +15,22 @@ std::string list_of(const std::vector<int>& ranks) {
   return fmt::format("{}, ...", fmt::join(ranks.begin(), ranks.begin() + most, ", "));
 }
 
+constexpr char between = '\x1e';  // parts of a complaint on their way from rank to rank
+
+std::string pack(const Complaint& complaint) {
+  return complaint.where + between + complaint.what + between + complaint.why + between + complaint.remedy;
+}
+
+Complaint unpack(std::string_view text) {
+  Complaint complaint;
+  for (std::string* part : {&complaint.where, &complaint.what, &complaint.why, &complaint.remedy}) {
+    const std::size_t end = std::min(text.find(between), text.size());
+    *part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return complaint;
+}
+
 }  // namespace
 
 void agree(const Group& group, const Status& mine) {
@@ -25,6 +41,7 @@ void agree(const Group& group, const Status& mine) {
   }
   if (failed.empty()) return;
   std::string message = group.broadcast(mine.message, failed.front());
+  const Complaint complaint = unpack(group.broadcast(pack(mine.complaint), failed.front()));
   if (group.size() > 1) {
     const std::size_t others = failed.size() - 1;
     message = fmt::format("rank {} of {}: {}", failed.front(), group.size(), message);
@@ -34,7 +51,7 @@ void agree(const Group& group, const Status& mine) {
       message += fmt::format(" [{} ranks failed: {}]", failed.size(), list_of(failed));
     }
   }
-  throw AgreedError(static_cast<ExitCode>(codes[static_cast<std::size_t>(failed.front())]), message);
+  throw AgreedError(static_cast<ExitCode>(codes[static_cast<std::size_t>(failed.front())]), message, complaint);
 }
 
 void require_equal(const Group& group, std::string_view subject, std::uint64_t fingerprint, std::string_view remedy) {

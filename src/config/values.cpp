@@ -140,7 +140,8 @@ struct Store {
     std::string allowed = allowed_text(field);
     const std::string shown = describe_value(number);
     const bool negative = shown.starts_with('-');
-    const bool bounded = !field.choices.empty() || (negative ? field.minimum || field.above : field.maximum || field.below);
+    const bool bounded =
+        !field.choices.empty() || (negative ? field.minimum || field.above : field.maximum || field.below);
     if (!bounded) {
       allowed += fmt::format("{}{} {}{}", allowed.empty() ? "allowed: " : ", ", negative ? "at least" : "at most",
                              negative ? "-" : "", most);

@@ -56,11 +56,12 @@ class KnownCounts {
     std::int64_t bytes = 0;
     for (const std::string& name : other_times)
       bytes += listed(name)->bytes;
-    say(fmt::format("{} of the files below {} were written at other times than {} lists, as after a copy without times: "
-                    "their contents ({:.1f} MiB) are compared with its hashes{}; `trainmark data verify {} --write` "
-                    "makes that unnecessary",
-                    other_times.size(), root_.string(), manifest_name, static_cast<double>(bytes) / 1048576.0,
-                    use_.hashes_compared ? " now" : " when they are copied", root_.string()));
+    say(fmt::format(
+        "{} of the files below {} were written at other times than {} lists, as after a copy without times: "
+        "their contents ({:.1f} MiB) are compared with its hashes{}; `trainmark data verify {} --write` "
+        "makes that unnecessary",
+        other_times.size(), root_.string(), manifest_name, static_cast<double>(bytes) / 1048576.0,
+        use_.hashes_compared ? " now" : " when they are copied", root_.string()));
     if (!use_.hashes_compared) return;
     const Clock clock;
     for (const std::string& name : other_times)

@@ -54,9 +54,9 @@ constexpr Kind kinds[] = {{0, "\x1f\x8b"sv, "compressed by gzip", "zcat"},
 void require_text(const std::filesystem::path& path, std::string_view bytes, std::string_view reader) {
   const auto say = [&path, reader](std::string_view name, std::string_view command) {
     return refused(path, fmt::format("is {}, not a log", name),
-                   command.empty()
-                       ? std::string("name a log file")
-                       : fmt::format("pass on what {0} makes of it: {0} FILE | trainmark {1} /dev/stdin", command, reader));
+                   command.empty() ? std::string("name a log file")
+                                   : fmt::format("pass on what {0} makes of it: {0} FILE | trainmark {1} /dev/stdin",
+                                                 command, reader));
   };
   for (const Kind& kind : kinds)
     if (bytes.size() > kind.at && bytes.substr(kind.at).starts_with(kind.magic)) throw say(kind.name, kind.command);

@@ -51,11 +51,6 @@ std::string divergence_of(const TrainOutcome& trained, const std::string& metric
   return text;
 }
 
-ExitCode code_of(const std::exception& error) {
-  const auto* known = dynamic_cast<const Error*>(&error);
-  return known != nullptr ? known->code() : ExitCode::environment;
-}
-
 }  // namespace
 
 std::string ending_of(const RunOptions& options, bool target_met) {
@@ -323,8 +318,8 @@ void Conclusion::judge(RunOutcome& outcome) {
       }
     }
     const std::size_t findings = own.official.size() + own.semantic.size();
-    verdict = own.sound() ? "compliant"
-                          : fmt::format("not compliant ({} finding{})", findings, findings == 1 ? "" : "s");
+    verdict =
+        own.sound() ? "compliant" : fmt::format("not compliant ({} finding{})", findings, findings == 1 ? "" : "s");
     failed = own.sound() ? 0 : 1;
   }
   std::array<double, 1> any = {static_cast<double>(failed)};
@@ -336,7 +331,7 @@ void Conclusion::judge(RunOutcome& outcome) {
 }
 
 void Conclusion::failed(const std::exception& error) {
-  record_.code = code_of(error);
+  record_.code = failure_of(error).code;
   record_.status = record_.code == ExitCode::target_missed ? "diverged" : "failed";  // no other error has that code
   record_.message = error.what();
   try {

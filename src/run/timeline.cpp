@@ -108,8 +108,8 @@ void Timeline::run_stop(bool success, const std::string& outcome) {
   stopped_ms_ = clock_.unix_ms();
   Metadata metadata = {{"status", std::string(success ? "success" : "aborted")}};
   if (!outcome.empty()) metadata.emplace_back("outcome", outcome);
-  sink_.write({stopped_ms_, EventType::interval_end, "run_stop", {}, std::move(metadata),
-               std::source_location::current()});
+  sink_.write(
+      {stopped_ms_, EventType::interval_end, "run_stop", {}, std::move(metadata), std::source_location::current()});
 }
 
 double Timeline::run_seconds() const noexcept {

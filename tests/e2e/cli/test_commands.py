@@ -55,6 +55,15 @@ class Commands(unittest.TestCase):
         self.expect(call("rum"), 2, '"rum" is no subcommand', "run, validate")
         self.expect(call("rum", "--help"), 2, '"rum" is no subcommand')
 
+    def test_words_that_are_not_expected_are_named_as_they_were_written(self):
+        self.expect(call("run", "c.json", "--ste", "train.steps=5", "more"), 2, "not expected: --ste train.steps=5 more;")
+        self.expect(call("data", "verify", "f", "--foo", "--bar"), 2, "not expected: --foo --bar;")
+
+    def test_validate_says_whether_the_data_were_looked_at(self):
+        path = self.write('{"data": {"train": "t", "validation": "v"}}')
+        self.expect(call("validate", path), 0, "valid; the data were not looked at (--ranks N does)")
+        self.assertEqual(json.loads(call("validate", path, "--json").stdout)["note"], "the data were not looked at (--ranks N does)")
+
     def test_bad_configs_end_with_2(self):
         cases = {"{": "not JSON", "": "not JSON", '{"sed": 1}': "did you mean /seed?", '{"seed": 1,\n"seed": 2}': "duplicate key",
                  '{"seed": "a"}': "must be a whole number", '{"train": {"global_batch": -4}}': "-4 is out of range"}

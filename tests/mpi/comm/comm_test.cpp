@@ -97,6 +97,22 @@ TEST(RequireEqual, NamesTheRanksThatDiffer) {
   }
 }
 
+TEST(Status, KeepsThePartsOfAComplaintOnEveryRank) {
+  const Group& all = test_world().all();
+  try {
+    agree_on(all, [&] {
+      if (all.rank() == 0) throw Error(ExitCode::data, Complaint{"a file", "is broken", "", "copy it again"});
+    });
+    FAIL() << "nothing was raised";
+  } catch (const AgreedError& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_EQ(error.complaint().where, "a file");
+    EXPECT_EQ(error.complaint().what, "is broken");
+    EXPECT_EQ(error.complaint().why, "");
+    EXPECT_EQ(error.complaint().remedy, "copy it again");
+  }
+}
+
 TEST(Status, OfWhatTheFileSystemRefusesIsOneOfTheData) {
   const Status status = status_of([] { (void)std::filesystem::file_size("/nonexistent/file"); });
   EXPECT_EQ(status.code, ExitCode::data);

@@ -205,7 +205,8 @@ TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
     expect_part(complaints("{" + data_section + "}", {"seed=" + std::string(number)}),
                 "/seed: must be a whole number, not " + std::string(number));
   }
-  expect_part(complaints(with(R"("load": {"threads": 2147483648})")), "/load/threads: 2147483648 is out of range (allowed: 1 to 1024)");
+  expect_part(complaints(with(R"("load": {"threads": 2147483648})")),
+              "/load/threads: 2147483648 is out of range (allowed: 1 to 1024)");
   expect_part(complaints(with(R"("schedule": {"warmup_epochs": 2147483648})")),
               "/schedule/warmup_epochs: 2147483648 is out of range (allowed: at least 0, at most 2147483647)");
 }

@@ -1,6 +1,9 @@
 // Errors, types, shapes, ranges, handles and the clock.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <new>
+
 #include "trainmark/core.hpp"
 
 namespace trainmark {
@@ -21,6 +24,36 @@ TEST(Error, CarriesItsExitCodeAndItsText) {
   EXPECT_EQ(error.code(), ExitCode::data);
   EXPECT_STREQ(error.what(), "f.h5: is empty");
   EXPECT_EQ(Error(ExitCode::watchdog, "late").code(), ExitCode::watchdog);
+}
+
+TEST(Error, KeepsThePartsOfItsComplaint) {
+  const Error error(ExitCode::data, Complaint{"f.h5", "is empty", "no samples", "copy it"});
+  EXPECT_EQ(error.complaint().where, "f.h5");
+  EXPECT_EQ(error.complaint().what, "is empty");
+  EXPECT_EQ(error.complaint().why, "no samples");
+  EXPECT_EQ(error.complaint().remedy, "copy it");
+  EXPECT_EQ(Error(ExitCode::watchdog, "late").complaint().what, "late");
+}
+
+TEST(Failure, IsOneOfTheDataWhereTheFileSystemRefuses) {
+  try {
+    (void)std::filesystem::file_size("/nonexistent/file");
+    FAIL() << "it is there";
+  } catch (const std::exception& error) {
+    const Failure failure = failure_of(error);
+    EXPECT_EQ(failure.code, ExitCode::data);
+    EXPECT_EQ(failure.complaint.where, "/nonexistent/file");
+    EXPECT_EQ(failure.complaint.what, "No such file or directory");
+    EXPECT_EQ(failure.message, to_string(failure.complaint));
+    EXPECT_EQ(failure_at_hand().message, failure.message);
+  }
+}
+
+TEST(Failure, IsNeverTheStandardLibrarysTextAlone) {
+  EXPECT_EQ(failure_of(Error(ExitCode::usage, "no")).code, ExitCode::usage);
+  EXPECT_EQ(failure_of(std::bad_alloc()).message.substr(0, 14), "out of memory;");
+  EXPECT_EQ(failure_of(std::logic_error("broken")).message, "internal error, please report it: broken");
+  EXPECT_EQ(failure_of(std::runtime_error("so")).code, ExitCode::environment);
 }
 
 TEST(Check, ThrowsWithTheConditionTheDetailAndThePlace) {

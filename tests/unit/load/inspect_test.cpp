@@ -207,7 +207,8 @@ TEST(Scan, ComparesContentsWhereTimesAloneAreOthersThanListed) {
   int heard = 0;
   const ManifestUse use = {.say = [&](const std::string& line) { said += line + "\n"; }};
   const auto scan = [&](const ManifestUse& how) {
-    return scan_dataset(folder.path(), {}, small, [&] { ++heard; }, how);
+    return scan_dataset(
+        folder.path(), {}, small, [&] { ++heard; }, how);
   };
   EXPECT_EQ(scan(use).samples(), 4);
   EXPECT_EQ(said, "");

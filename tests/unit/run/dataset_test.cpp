@@ -97,8 +97,8 @@ TEST_F(FindDataset, LeavesContentsOfOtherTimesThanListedToStagingWhichComparesTh
   Timeline timeline({});
   Watchdog watchdog([](const std::string&) {});
   const auto bring = [&] {
-    const Dataset found =
-        find_dataset(test_world(), options_, [] {}, [&](const std::string& line) { said += line; });
+    const Dataset found = find_dataset(
+        test_world(), options_, [] {}, [&](const std::string& line) { said += line; });
     return stage_dataset(test_world(), options_, found, timeline, watchdog);
   };
   an_hour_later();
