@@ -121,7 +121,9 @@ Json machine() {
 /// Asks for as many threads as there are cores, so that it shows what OpenMP makes of that.
 std::string backend_text() {
   try {
-    const auto backend = make_cpu_backend(static_cast<int>(process_cpus().size()), false);
+    const auto threads = static_cast<int>(process_cpus().size());
+    { const TrialThreads trial(threads - 1, "raise the limit"); }
+    const auto backend = make_cpu_backend(threads, false);
     const std::string caveat = backend->caveat();
     return backend->description() + (caveat.empty() ? "" : "; " + caveat);
   } catch (const Error& error) {

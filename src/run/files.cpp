@@ -28,6 +28,9 @@ void write_all(int descriptor, std::string_view text, const std::filesystem::pat
   }
 }
 
+/// An interrupted close has closed all the same.
+bool close_fails(int descriptor) { return ::close(descriptor) != 0 && errno != EINTR; }
+
 }  // namespace
 
 void write_atomically(const std::filesystem::path& path, std::string_view content, bool hurry) {
@@ -43,15 +46,22 @@ void write_atomically(const std::filesystem::path& path, std::string_view conten
     ::unlink(temporary.c_str());
     throw;
   }
-  ::close(descriptor);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+  if (close_fails(descriptor)) {
+    const int reason = errno;
     ::unlink(temporary.c_str());
+    errno = reason;
+    fail(path, "close");
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int reason = errno;
+    ::unlink(temporary.c_str());
+    errno = reason;
     fail(path, "rename");
   }
 }
 
 CsvFile::CsvFile(const std::filesystem::path& path, std::string_view header)
-    : descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+    : descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)), path_(path) {
   if (descriptor_ < 0) fail(path, "create");
   rows(fmt::format("{}\n", header));
 }
@@ -59,14 +69,20 @@ CsvFile::CsvFile(const std::filesystem::path& path, std::string_view header)
 CsvFile::~CsvFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
-CsvFile::CsvFile(CsvFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+CsvFile::CsvFile(CsvFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
 CsvFile& CsvFile::operator=(CsvFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
+  std::swap(path_, other.path_);
   return *this;
 }
 
 void CsvFile::rows(std::string_view text) {
-  if (descriptor_ >= 0) write_all(descriptor_, text, "a results table");
+  if (descriptor_ >= 0) write_all(descriptor_, text, path_);
+}
+
+void CsvFile::close() {
+  if (descriptor_ >= 0 && close_fails(std::exchange(descriptor_, -1))) fail(path_, "close");
 }
 
 }  // namespace trainmark

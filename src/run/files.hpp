@@ -7,8 +7,8 @@
 
 namespace trainmark {
 
-/// Writes under a temporary name, fsyncs and renames. Raises Error{environment}. `hurry` leaves out the fsync, for a
-/// process that will be killed in a moment.
+/// Writes under a temporary name, fsyncs, closes and renames. Raises Error{environment}. `hurry` leaves out the fsync,
+/// for a process that will be killed in a moment.
 void write_atomically(const std::filesystem::path& path, std::string_view content, bool hurry = false);
 
 /// A table that grows row by row; each row is one write.
@@ -22,9 +22,12 @@ class CsvFile {
   CsvFile(const CsvFile&) = delete;
   CsvFile& operator=(const CsvFile&) = delete;
   void rows(std::string_view text);  ///< one or more complete lines; no-op where there is no file (ranks other than 0)
+  /// Some file systems tell only now that rows were lost: raises Error{environment}. Nothing may follow.
+  void close();
 
  private:
   int descriptor_ = -1;
+  std::filesystem::path path_;
 };
 
 }  // namespace trainmark

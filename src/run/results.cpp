@@ -46,7 +46,8 @@ std::string to_json_text(const Placement& placement) {
 }
 
 Results::Results(const World& world, const RunOptions& options, const RunContext& context)
-    : name_(options.name),
+    : world_(world),
+      name_(options.name),
       workload_(benchmark_of(options.recipe.model)),
       job_(context.job_id),
       command_line_(context.command_line),
@@ -97,6 +98,13 @@ void Results::staging(const StagedDataset& dataset, bool inside_clock) {
         {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
   }
   write_atomically(folder_ / "staging.json", json_text(document, 2) + "\n");
+}
+
+void Results::close_tables() {
+  agree_on(world_.all(), [&] {
+    epochs_.close();
+    steps_.close();
+  });
 }
 
 void Results::ranks(const std::vector<std::string>& rows) {

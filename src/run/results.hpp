@@ -44,6 +44,8 @@ class Results {
   void nodes(const std::string& rows);               ///< nodes.csv: one row a node of the step
   CsvFile& epochs() noexcept { return epochs_; }
   CsvFile& steps() noexcept { return steps_; }
+  void
+  close_tables();  ///< collective: epochs.csv and steps.csv are complete. Raises Error{environment}: rows were lost
   /// Writes run.json; the first call with a status other than "running" wins (a signal may come between).
   void conclude(const RunRecord& record, bool hurry = false);
   /// A rank other than 0 that fails alone leaves its word here before it ends the job; whoever ends rank 0 then finds
@@ -52,6 +54,7 @@ class Results {
   [[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank() const;
 
  private:
+  const World& world_;
   std::filesystem::path folder_;
   std::string name_, workload_, job_, command_line_;
   bool writes_ = false;

@@ -60,7 +60,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   options.backend.other_threads = 2 * options.load.threads + endings;
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
   const auto say = [&](const std::string& line) { progress.line(line); };
-  const Dataset dataset = find_dataset(world, options, [&] { watchdog.beat(); }, say);
+  const Dataset dataset = find_dataset(
+      world, options, [&] { watchdog.beat(); }, say);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   open.backend = backend.get();
@@ -107,6 +108,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
                      *input.train, *input.validation, timeline, watchdog, results, progress},
                     std::move(plan));
     const TrainOutcome outcome = trainer.run();
+    results.close_tables();
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options, outcome.target_met));
     watchdog.phase("conclusion", options.watchdog.step_seconds);

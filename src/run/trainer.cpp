@@ -42,6 +42,7 @@ Trainer::Trainer(Parts parts, Plan plan)
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
   outcome_.step_seconds.reserve(most_step_times);
   step_rows_.reserve(2 * flush_bytes);
+  rows_in_flight_.reserve(2 * flush_bytes);
 }
 
 Trainer::~Trainer() {
@@ -160,9 +161,7 @@ void Trainer::require_finite_loss(std::int64_t epoch, double loss) {
   if (std::isfinite(loss)) return;
   if (++outcome_.losses_not_finite == 1) outcome_.first_loss_not_finite = outcome_.steps;
   if (goes_on()) return;
-  fail_diverged(fmt::format("step {} (epoch {})", outcome_.steps, epoch + 1), fmt::format("the loss is {}", loss),
-                " or, in a first epoch, look at the data: where /model/log_transform is false, a sample of nothing but "
-                "zeros has no mean to be divided by");
+  fail_diverged(fmt::format("step {} (epoch {})", outcome_.steps, epoch + 1), fmt::format("the loss is {}", loss), "");
 }
 
 void Trainer::require_finite_metric(std::int64_t epoch) {
@@ -202,8 +201,10 @@ void Trainer::require_updates() const {
 }
 
 void Trainer::flush_steps() {
-  parts_.results.steps().rows(step_rows_);
+  // What could not be written is given up: a part of it may be there, and must not come again.
+  std::swap(step_rows_, rows_in_flight_);
   step_rows_.clear();
+  parts_.results.steps().rows(rows_in_flight_);
 }
 
 UploadTimes Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {

@@ -107,7 +107,7 @@ class Trainer {
   TrainOutcome outcome_;
   std::array<std::pmr::vector<std::byte>, 2> step_states_;  ///< by slot, in pinned memory
   std::vector<std::span<const std::byte>> inputs_;
-  std::string step_rows_;
+  std::string step_rows_, rows_in_flight_;
   Clock clock_;
   std::optional<Clock> sensors_read_;  ///< since the last reading
   std::shared_ptr<void> profiling_;

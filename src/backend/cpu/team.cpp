@@ -14,7 +14,6 @@ namespace trainmark::cpu {
 Team start_team(int wanted) {
   Team team{wanted, 1, 1};
 #ifndef TRAINMARK_SERIAL_LOOPS
-  { const TrialThreads trial(wanted - 1, "lower /backend/threads or raise the limit"); }
   omp_set_dynamic(0);
   omp_set_num_threads(wanted);
   std::mutex mutex;

@@ -1,7 +1,9 @@
 // Result files are whole or absent.
 #include "run/files.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -50,6 +52,21 @@ TEST_F(FilesTest, ATableGrowsByWholeRows) {
   EXPECT_EQ(content_of(folder / "steps.csv"), "a,b\n1,2\n3,4\n5,6\n");
   CsvFile nowhere;
   nowhere.rows("ignored\n");
+}
+
+TEST_F(FilesTest, ATableThatCannotBeClosedHasLostRows) {
+  const int descriptor = ::open("/dev/null", O_RDONLY);  // the number that the table will have
+  ::close(descriptor);
+  CsvFile table(folder / "steps.csv", "a,b");
+  ASSERT_EQ(::close(descriptor), 0);
+  try {
+    table.close();
+    FAIL() << "nothing was raised";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    EXPECT_NE(std::string(error.what()).find("steps.csv: cannot close: "), std::string::npos) << error.what();
+  }
+  EXPECT_NO_THROW(table.close()) << "it is told once";
 }
 
 }  // namespace

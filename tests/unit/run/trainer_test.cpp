@@ -1,6 +1,9 @@
 // The loop around a backend that computes nothing: what each step is given, when it ends, what is counted and logged,
 // and what ends it early.
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 #include <limits>
 #include <numeric>
 
@@ -61,6 +64,35 @@ TEST(Trainer, GivesEachStepItsEpochAndItsSamples) {
     rig.world.all().sum(visits);
     EXPECT_EQ(visits, std::vector<double>(8, 1.0)) << "each sample once an epoch";
   }
+}
+
+TEST(Trainer, GivesUpRowsThatTheDiskDidNotTakeInsteadOfWritingThemTwice) {
+  Rig rig;
+  if (rig.world.all().size() > 1) GTEST_SKIP() << "one rank would fail alone";
+  rig.train_samples = 400;
+  rig.options.train.epochs = 1;
+  rig.build();
+  auto trainer =
+      std::make_unique<Trainer>(Trainer::Parts{rig.world, rig.backend, *rig.compiled.state, *rig.compiled.train,
+                                               nullptr, *rig.compiled.evaluate, *rig.input.train, *rig.input.validation,
+                                               *rig.timeline, *rig.watchdog, *rig.results, *rig.progress},
+                                trainer_plan(rig.world, rig.options, rig.input));
+  constexpr rlim_t most = 1000;  // bytes of a file: a part of the rows of 100 steps
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{most, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string reason;
+  try {
+    static_cast<void>(trainer->run());
+  } catch (const Error& error) {
+    reason = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  trainer.reset();
+  EXPECT_NE(reason.find("steps.csv: cannot write"), std::string::npos) << reason;
+  EXPECT_EQ(rig.text("steps.csv").size(), most) << "the disk has room again, but a part of the rows is there already";
 }
 
 TEST(Trainer, CountsNoPaddingInAnEvaluation) {
