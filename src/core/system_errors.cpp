@@ -47,8 +47,8 @@ Meaning meaning_of(int error_number) {
       return {"a name may have 255 bytes and a path 4,095", "shorten the names of the file or of the folders above it"};
     case EACCES:
     case EPERM:
-      return {"this user may not read it, or may not enter a folder above it",
-              "have the rights changed (namei -l shows those of the whole path)"};
+      return {"this user may not do that, or may not enter a folder above it",
+              "have the rights changed (namei -l shows those of the whole path), or name another folder"};
     case ELOOP:
       return {"symbolic links lead in a circle", "remove or correct the links (namei shows them)"};
     case ENOTDIR:

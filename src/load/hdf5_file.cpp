@@ -42,6 +42,24 @@ std::int64_t require_readable(const std::filesystem::path& path) {
   return info.st_size;
 }
 
+/// Opening a pipe waits for who writes to it, and a device may do anything: external links lead to files only. Looks
+/// where the library does: at the path, beside the file that holds the link, in the working folder.
+herr_t only_files(const char* holder, const char*, const char* target, const char*, unsigned*, hid_t, void*) {
+  try {
+    const std::filesystem::path beside = std::filesystem::path(holder).parent_path(), wanted = target;
+    std::error_code status;
+    for (const std::filesystem::path& place : {wanted, beside / wanted, beside / wanted.filename(),
+                                               std::filesystem::canonical(holder, status).parent_path() / wanted}) {
+      const std::filesystem::file_type type = std::filesystem::status(place, status).type();
+      using enum std::filesystem::file_type;
+      if (type == fifo || type == socket || type == character || type == block) return -1;
+    }
+    return 0;
+  } catch (const std::exception&) {
+    return -1;  // out of memory: nothing may be thrown through the library
+  }
+}
+
 PropertyHandle without_locks() {
   PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_file_locking(access.get(), 0, 1);
@@ -98,6 +116,7 @@ PropertyHandle link_access() {
   PropertyHandle access(H5Pcreate(H5P_LINK_ACCESS));
   H5Pset_elink_fapl(access.get(), without_locks().get());
   H5Pset_elink_acc_flags(access.get(), H5F_ACC_RDONLY);
+  H5Pset_elink_cb(access.get(), only_files, nullptr);
   return access;
 }
 

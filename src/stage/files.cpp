@@ -18,17 +18,14 @@ namespace {
 
 constexpr std::size_t buffer_bytes = 4U << 20;  // large enough for parallel file systems' stripes
 
+/// What staging can do about what has no other cure.
 std::string remedy_of(int error_number) {
   switch (error_number) {
     case ENOSPC:
     case EDQUOT:
       return "free space there, choose another stage.target, or use strategy shard";
-    case EACCES:
-    case EPERM:
     case EROFS:
       return "choose a folder that this user may write to (stage.target)";
-    case ENOTDIR:
-      return "a part of the path is a file, not a folder: correct stage.target";
     case ENOENT:
       return "check the path";
     default:
@@ -46,8 +43,7 @@ FileFacts facts_from(const struct stat& info) {
 }  // namespace
 
 void file_error(const std::filesystem::path& path, const std::string& doing, int error_number) {
-  throw Error(ExitCode::data, Complaint{path.string(), fmt::format("{}: {}", doing, std::strerror(error_number)), "",
-                                        remedy_of(error_number)});
+  throw Error(ExitCode::data, system_complaint(path.string(), doing, error_number, remedy_of(error_number)));
 }
 
 std::uint64_t stamp_of(const struct stat& info) noexcept {

@@ -2,6 +2,7 @@
 // this project does not know, and an error for what HDF5 would silently read as fill values.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -267,6 +268,22 @@ TEST(Storage, NamesALinkThatLeadsNowhereWithoutCallingItMissing) {
   expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"which has nothing of that name"});
   std::ofstream(folder.path() / "labels.h5x") << "text";
   expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"labels.h5x: is not an HDF5 file (4 bytes)"});
+}
+
+TEST(Storage, FollowsALinkToAFileOnlyAndNeverWaitsForAPipe) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("x", dims, x);
+    H5Lcreate_external("pipe.h5x", "/train/7", file.id(), "y", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("/dev/zero", "/train/7", file.id(), "z", H5P_DEFAULT, H5P_DEFAULT);
+  }
+  ASSERT_EQ(mkfifo((folder.path() / "pipe.h5x").c_str(), 0600), 0);
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); },
+                    {"a.hdf5", "external link to '/train/7' in 'pipe.h5x'", "is not a regular file"});
+  std::filesystem::rename(folder.path() / "pipe.h5x", folder.path() / "another.h5x");
+  std::filesystem::create_symlink("/dev/zero", folder.path() / "pipe.h5x");
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"in 'pipe.h5x'", "is not a regular file"});
 }
 
 TEST(Storage, ReadsMoreFilesThanTheProcessMayOpen) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,26 @@ StageOptions strategy(const char* name) {
 ManifestEntry entry_of(const std::filesystem::path& root, const std::string& name) {
   const FileFacts facts = facts_of(root / name).value();
   return {name, facts.bytes, 1, facts.modified_ns, "", 0};
+}
+
+TEST(FileErrors, SayWhatTheSystemsNumberMeansAsElsewhere) {
+  const Scratch folder;
+  write_file(folder.path() / "f", "text");
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  std::string told;
+  try {
+    (void)hash_file(folder.path() / "f");
+  } catch (const Error& error) {
+    told = error.what();
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_NE(told.find("f: cannot be opened: Too many open files (this process may have 0 files open, and has)"),
+            std::string::npos)
+      << told;
+  EXPECT_NE(told.find("ulimit -n"), std::string::npos) << told;
 }
 
 TEST(Plan, GivesEveryNodeEverythingToReplicate) {
