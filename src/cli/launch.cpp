@@ -26,9 +26,10 @@ namespace {
 constexpr std::chrono::seconds patience{3};
 
 [[noreturn]] void end_alone(const World& world, const Failure& failure) {
-  print_error(world.all().size() == 1
-                  ? failure.message
-                  : fmt::format("rank {} on {}: {}", world.all().rank(), world.host(), failure.message));
+  Failure told = failure;
+  if (world.all().size() > 1)
+    told.message = fmt::format("rank {} on {}: {}", world.all().rank(), world.host(), failure.message);
+  print_failure(told);
   // MPI_Abort may itself wait for a network that is gone.
   std::thread([code = failure.code] {
     std::this_thread::sleep_for(patience);
@@ -68,7 +69,7 @@ std::uint64_t fingerprint(const std::string& text) { return std::hash<std::strin
 
 /// Returns where every rank failed in the same way. Collective in the case that it serves, and safe where it is not.
 void bid_farewell(const World& world, const Group& farewell, const Failure& failure) {
-  if (world.all().size() == 1) return print_error(failure.message);
+  if (world.all().size() == 1) return print_failure(failure);
   std::vector<std::uint64_t> said;
   try {
     const Timer timer([&] { end_alone(world, failure); });
@@ -77,7 +78,7 @@ void bid_farewell(const World& world, const Group& farewell, const Failure& fail
     end_alone(world, failure);
   }
   if (std::ranges::any_of(said, [&](std::uint64_t each) { return each != said.front(); })) end_alone(world, failure);
-  if (world.all().rank() == 0) print_error(failure.message);
+  if (world.all().rank() == 0) print_failure(failure);
 }
 
 /// The linker's hash of this program, without reading it: 30,000 ranks would read terabytes from one file.
@@ -123,9 +124,15 @@ int with_world(Process& process, const LaunchFlags& flags, const std::function<i
   if (!flags.alone) {
     const std::string complaint = launch.mismatch(world.all().size(), world.library_version());
     if (!complaint.empty()) {
-      if (launch.rank() == 0) print_error(complaint);  // the others are in worlds of their own, and know the same
+      // All are in worlds of their own, and know the same: rank 0 speaks. Where its number may be left over from
+      // elsewhere there may be no rank 0: then others do, unless its launcher ends them first.
+      if (launch.rank() != 0 && launch.is_task()) return to_int(ExitCode::environment);
+      if (launch.rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+      print_failure({ExitCode::environment, complaint, {"launch", complaint, "", ""}});
       return to_int(ExitCode::environment);
     }
+    const std::string left_over = launch.passed_over(world.all().size());
+    if (!left_over.empty()) print_message(fmt::format("trainmark: warning: {}\n", left_over));
   }
   const Interrupts::Guard tidy = interrupts.on_signal([&world](int code) {
     remove_temporaries();

@@ -1,11 +1,15 @@
 #include "cli/launcher.hpp"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <filesystem>
+#include <fstream>
 #include <optional>
+#include <sstream>
 #include <vector>
 
 #include "cli/environment.hpp"
@@ -72,6 +76,43 @@ std::string complaint(const Told& told, int ranks, std::string_view mpi) {
                         "or srun --mpi=pmix (srun --mpi=list tells what there is)")});
 }
 
+bool is_srun(const Launcher& launcher) { return std::string_view(launcher.name) == "srun"; }
+
+/// Whether `pid` is this process or one that it descends from; nothing where that cannot be told: in a PID namespace
+/// processes have other numbers than those that Slurm knows.
+std::optional<bool> descends_from(int pid) {
+  std::error_code status;
+  constexpr std::string_view of_the_node = "pid:[4026531836]";  // PROC_PID_INIT_INO, linux/proc_ns.h
+  if (std::filesystem::read_symlink("/proc/self/ns/pid", status).string() != of_the_node) return std::nullopt;
+  for (int at = getpid(); at > 0;) {
+    if (at == pid) return true;
+    std::string line;
+    std::getline(std::ifstream(fmt::format("/proc/{}/stat", at)), line);
+    const std::size_t name_end = line.rfind(')');  // "pid (name) state parent ..."; a name may hold anything
+    if (name_end == std::string::npos) return std::nullopt;
+    char state = 0;
+    int parent = 0;
+    if (!(std::istringstream(line.substr(name_end + 1)) >> state >> parent)) return std::nullopt;
+    at = parent;
+  }
+  return false;
+}
+
+/// Why this process is no task of the step that Slurm's variables tell of, though it has them.
+std::string no_task_because(std::optional<int> task) {
+  const auto rank = number("SLURM_PROCID"), tasks = number("SLURM_STEP_NUM_TASKS"), local = number("SLURM_LOCALID");
+  if (!tasks) return {};
+  const std::string step = environment_variable("SLURM_STEP_ID").value_or("");
+  if (step == "4294967290" || step == "4294967291")
+    return "its step is the interactive or the batch one, of one process";
+  if (rank && (*rank < 0 || *rank >= *tasks)) return fmt::format("SLURM_PROCID={} is none of them", *rank);
+  if (rank && local && *local > *rank)
+    return fmt::format("SLURM_LOCALID={} contradicts SLURM_PROCID={}", *local, *rank);
+  if (task && descends_from(*task) == false) return fmt::format("it does not descend from SLURM_TASK_PID={}", *task);
+  if (isatty(STDIN_FILENO) == 1 && task != getpid()) return "it was started from a shell (stdin is a terminal)";
+  return {};
+}
+
 }  // namespace
 
 std::string job_id() {
@@ -100,14 +141,35 @@ int launcher_rank() {
 }
 
 Launch::Launch() : rank_(launcher_rank()), heterogeneous_(environment_variable("SLURM_HET_SIZE").has_value()) {
-  for (const Launcher& launcher : launchers)
+  for (const Launcher& launcher : launchers) {
     sizes_.push_back(number(launcher.size));
+    ranks_.push_back(number(launcher.rank));
+  }
+  const auto task = number("SLURM_TASK_PID");
+  no_task_because_ = no_task_because(task);
+  is_task_ = no_task_because_.empty() && task && descends_from(*task) == true;
+}
+
+/// srun may also have set the variables of another launcher (--mpi=pmi2): those agree with its own.
+bool Launch::is_left_over(std::size_t line) const {
+  if (no_task_because_.empty()) return false;
+  const auto srun = static_cast<std::size_t>(std::ranges::find_if(launchers, is_srun) - launchers.begin());
+  return sizes_[line] == sizes_[srun] && (line == srun || ranks_[line] == ranks_[srun]);
+}
+
+std::string Launch::passed_over(int ranks) const {
+  for (std::size_t at = 0; ranks == 1 && at < launchers.size(); ++at) {
+    if (is_srun(launchers[at]) && is_left_over(at) && *sizes_[at] > 1)
+      return fmt::format("{}={} says that srun started {} processes, but this one is none of them: {}; it works alone",
+                         launchers[at].size, *sizes_[at], *sizes_[at], no_task_because_);
+  }
+  return {};
 }
 
 std::string Launch::mismatch(int ranks, std::string_view mpi) const {
   std::vector<Told> told;
   for (std::size_t at = 0; at < launchers.size(); ++at) {
-    const bool counts = ranks == 1 || !launchers[at].of_a_node;
+    const bool counts = ranks == 1 ? !is_left_over(at) : !launchers[at].of_a_node;
     if (counts && sizes_[at].value_or(0) > 0) told.push_back({&launchers[at], *sizes_[at]});
   }
   // MPI has found company, and so its launcher. Of others' variables some may be left over from an outer job, and a

@@ -21,11 +21,20 @@ class Launch {
   /// The complaint where a launcher started another number of processes than the `ranks` that MPI found; else empty.
   /// `mpi` is MPI's own version text: its own launcher is believed before others, whose variables may be left over.
   [[nodiscard]] std::string mismatch(int ranks, std::string_view mpi) const;
+  /// What to tell of counts that were passed over because this process is no task of that step; empty: there are none.
+  [[nodiscard]] std::string passed_over(int ranks) const;
+  /// Whether srun is known to have started this process, or one that it descends from: then rank 0 is another one.
+  [[nodiscard]] bool is_task() const noexcept { return is_task_; }
 
  private:
+  [[nodiscard]] bool is_left_over(std::size_t line) const;
+
   int rank_;
   std::vector<std::optional<int>> sizes_;  ///< by line of the table of launchers
+  std::vector<std::optional<int>> ranks_;  ///< likewise
   bool heterogeneous_;                     ///< Slurm: a step of several parts, each with a count of its own
+  bool is_task_;
+  std::string no_task_because_;  ///< why Slurm's counts are left over from elsewhere; empty: they may be this process's
 };
 
 }  // namespace trainmark::cli

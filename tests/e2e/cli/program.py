@@ -10,11 +10,11 @@ BINARY = os.environ.get("TRAINMARK_BINARY", str(ROOT / "build/default/bin/trainm
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 
 
-def call(*arguments, launcher=(), env=None, cwd=None, timeout=120):
+def call(*arguments, launcher=(), env=None, cwd=None, timeout=120, stdin=subprocess.DEVNULL):
     """A CompletedProcess with text output; `env` is added to a clean environment without TRAINMARK_ variables."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TRAINMARK_")}
     command = [*launcher, BINARY, *map(str, arguments)]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+    return subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                           timeout=timeout, cwd=cwd, env={**clean, "OMP_NUM_THREADS": "1", **(env or {})})
 
 

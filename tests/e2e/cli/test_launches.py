@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from program import BINARY, MPIRUN, ROOT, call
 
 SMOKE = str(ROOT / "configs/cosmoflow/smoke.json")
 TWO = [*MPIRUN, "-n", "2"]
+STEP = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_STEP_ID": "0"}
 
 
 class Launches(unittest.TestCase):
@@ -29,9 +31,9 @@ class Launches(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder, ignore_errors=True)
 
-    def smoke(self, *options, launcher=(), env=None):
+    def smoke(self, *options, launcher=(), env=None, **how):
         return call("run", SMOKE, "--set", "train.steps=2", "--set", f"results.folder={self.folder}/results", *options,
-                    launcher=launcher, env={**self.env, **(env or {})})
+                    launcher=launcher, env={**self.env, **(env or {})}, **how)
 
     def test_generated_data_are_named_as_such(self):
         self.assertIn("6 files written", self.generated)
@@ -117,6 +119,18 @@ class Launches(unittest.TestCase):
         self.assertNotIn("already", first.stderr)
         self.assertRegex(second.stderr, r"staged 0\.0 MiB to .*; 12\.0 MiB were there already\)")
 
+    def test_a_run_that_fails_tells_it_as_json_too(self):
+        for launcher in ((), TWO):
+            with self.subTest(launcher):
+                done = self.smoke("--json", "--set", "data.train=/nonexistent", launcher=launcher)
+                self.assertEqual(done.returncode, 3, done.stderr)
+                told = json.loads(done.stdout)
+                self.assertEqual((told["exit_code"], told["code"], told["where"]), (3, 3, "/nonexistent"))
+                self.assertIn("does not exist", told["what"])
+                self.assertIn(told["error"], done.stderr)
+        done = call("run", "none.json", "--json", "--nope")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["what"]), (2, "not expected: --nope"))
+
     def test_quiet_leaves_the_last_lines_only(self):
         done = self.smoke("--quiet")
         self.assertEqual(done.stderr, "")
@@ -135,7 +149,8 @@ class Launches(unittest.TestCase):
     def test_processes_that_mpi_does_not_bring_together_refuse_with_the_cure(self):
         alone = [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, {"PMI_SIZE": "4", "PMI_RANK": "0"}, {"FLUX_JOB_SIZE": "2", "FLUX_TASK_RANK": "0"},
                  {"PALS_RANKID": "0", "PALS_LOCAL_SIZE": "4"}, {"MV2_COMM_WORLD_SIZE": "2"}, {"JSM_NAMESPACE_SIZE": "3"}, {"MPI_LOCALNRANKS": "2"},
-                 {"PMI_SIZE": "1", "SLURM_STEP_NUM_TASKS": "2"}]
+                 {"PMI_SIZE": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"},
+                 {**STEP, "SLURM_TASK_PID": str(os.getpid())}]  # a script's child: its parent is the task
         for env in alone:
             with self.subTest(env):
                 done = self.smoke(env=env)
@@ -152,8 +167,41 @@ class Launches(unittest.TestCase):
         self.assertFalse((self.folder / "never").exists())
 
     def test_of_processes_that_are_alone_one_speaks(self):
-        done = self.smoke(env={"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"})
+        if os.readlink("/proc/self/ns/pid") != "pid:[4026531836]":
+            self.skipTest("a PID namespace hides whose task a process is")
+        done = self.smoke(env={**STEP, "SLURM_PROCID": "1", "SLURM_TASK_PID": str(os.getpid())})
         self.assertEqual((done.returncode, done.stderr), (4, ""))
+
+    def test_a_mismatch_is_not_silent_where_the_rank_may_be_left_over(self):
+        for env in ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, {"PMI_SIZE": "4", "PMI_RANK": "3"}):
+            with self.subTest(env):
+                done = self.smoke(env=env)
+                self.assertEqual(done.returncode, 4)
+                self.assertEqual(done.stderr.count("found 1 in this one's world"), 1, done.stderr)
+
+    def test_a_process_that_is_no_task_of_the_step_works_alone_and_says_so(self):
+        cases = {"interactive or the batch one": {"SLURM_STEP_ID": "4294967290"}, "SLURM_PROCID=8 is none": {"SLURM_PROCID": "8"},
+                 "SLURM_LOCALID=3 contradicts": {"SLURM_LOCALID": "3"}}
+        if os.readlink("/proc/self/ns/pid") == "pid:[4026531836]":
+            gone = subprocess.Popen(["true"])
+            gone.wait()
+            cases["does not descend from SLURM_TASK_PID"] = {"SLURM_TASK_PID": str(gone.pid)}
+        for words, env in cases.items():
+            with self.subTest(words):
+                done = self.smoke("--quiet", env={**STEP, **env})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+                self.assertIn(words, done.stderr)
+                self.assertIn("SLURM_STEP_NUM_TASKS=8 says that srun started 8 processes", done.stderr)
+
+    def test_a_shell_of_a_step_with_several_tasks_is_no_launch_of_them(self):
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        pmi = {"PMI_SIZE": "8", "PMI_RANK": "0"}  # as srun --mpi=pmi2 sets them
+        done = self.smoke("--quiet", env={**STEP, **pmi, "SLURM_TASK_PID": str(os.getpid())}, stdin=theirs)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("it was started from a shell (stdin is a terminal)", done.stderr)
 
     def test_processes_may_be_alone_on_purpose(self):
         done = self.smoke("--alone", "--quiet", env={"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"})
