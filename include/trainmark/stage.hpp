@@ -53,8 +53,11 @@ struct Manifest {
 /// "staging copies") would lose some of them.
 void require_self_contained(const std::filesystem::path& root, const Manifest& manifest, std::string_view doing);
 
-/// See ManifestEntry::stamp; never 0.
-[[nodiscard]] std::uint64_t stamp_of(const struct ::stat& info) noexcept;
+/// See ManifestEntry::stamp; never 0. Where inode numbers are no file's own the time of the last change stands alone.
+[[nodiscard]] std::uint64_t stamp_of(const struct ::stat& info, bool stable_inodes = true) noexcept;
+/// Whether a file keeps its inode number for as long as it is there, as far as its file system is known: FUSE, SMB and
+/// 9P may give it another one whenever it is looked up.
+[[nodiscard]] bool has_stable_inodes(const std::filesystem::path& path) noexcept;
 /// Whether two times of a file's content are the same: also where one of them lay on a file system that keeps coarser
 /// times (100 ns to whole seconds).
 [[nodiscard]] bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept;

@@ -94,7 +94,7 @@ class Hdf5Source final : public SampleSource {
       what = fmt::format("has {} bytes now, not {}", info.st_size, file.bytes);
     } else if (file.modified_ns != 0 && !same_time(file.modified_ns, modified_ns)) {
       what = "was written again";
-    } else if (!same_file) {
+    } else if (!same_file && has_stable_inodes(file.path)) {
       what = "is another file now";
     } else {
       return;

@@ -12,12 +12,12 @@
 namespace trainmark {
 namespace fs = std::filesystem;
 
-ManifestEntry entry_of(std::string name, const struct ::stat& info) {
+ManifestEntry entry_of(std::string name, const struct ::stat& info, bool stable_inodes) {
   ManifestEntry entry;
   entry.name = std::move(name);
   entry.bytes = info.st_size;
   entry.modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-  entry.stamp = stamp_of(info);
+  entry.stamp = stamp_of(info, stable_inodes);
   return entry;
 }
 
@@ -27,7 +27,7 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
   if (stat(path.c_str(), &info) != 0) {
     throw Error(ExitCode::data, system_complaint(path.string(), "cannot be examined", errno));
   }
-  return entry_of(name, info);
+  return entry_of(name, info, has_stable_inodes(path));
 }
 
 namespace {

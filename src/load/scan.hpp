@@ -17,7 +17,7 @@ namespace trainmark {
 [[nodiscard]] std::vector<ManifestEntry> data_files(const std::filesystem::path& root,
                                                     const std::function<void()>& progress = {});
 /// Name, size and time; samples and hash are left open.
-[[nodiscard]] ManifestEntry entry_of(std::string name, const struct ::stat& info);
+[[nodiscard]] ManifestEntry entry_of(std::string name, const struct ::stat& info, bool stable_inodes);
 [[nodiscard]] ManifestEntry stat_entry(const std::filesystem::path& root, const std::string& name);
 
 }  // namespace trainmark

@@ -162,17 +162,21 @@ class Walk {
     if (std::ranges::any_of(name, is_control)) return refuse(name, "has a control character in its name");
     if (!may_be_read(path, info)) return refuse(name, "may not be read by this user");
     identities_.emplace_back(Identity(info), found_.size());
-    found_.push_back(entry_of(name, info));
+    const auto [known, is_new] = stable_inodes_.try_emplace(info.st_dev, true);
+    if (is_new) known->second = has_stable_inodes(path);
+    found_.push_back(entry_of(name, info, known->second));
   }
 
-  /// Hard links, and symbolic links to files, are second names of the same samples.
+  /// Hard links, and symbolic links to files, are second names of the same samples. Files of one inode number that
+  /// differ otherwise are not: some file systems give numbers out twice.
   void require_distinct() {
     std::ranges::sort(identities_, {},
                       [this](const auto& one) { return std::tie(one.first, found_[one.second].name); });
     for (std::size_t i = 1; i < identities_.size(); ++i) {
       if (identities_[i].first != identities_[i - 1].first) continue;
-      refuse(found_[identities_[i].second].name,
-             fmt::format("is the file '{}' again", found_[identities_[i - 1].second].name));
+      const ManifestEntry &one = found_[identities_[i - 1].second], &other = found_[identities_[i].second];
+      if (one.bytes != other.bytes || one.modified_ns != other.modified_ns) continue;
+      refuse(other.name, fmt::format("is the file '{}' again", one.name));
     }
   }
 
@@ -204,6 +208,7 @@ class Walk {
   const std::function<void()>& progress_;
   std::map<std::string, Folder> folders_, links_;  // still to be entered
   std::map<Identity, Entered> entered_;
+  std::map<dev_t, bool> stable_inodes_;
   std::vector<ManifestEntry> found_;
   std::vector<std::pair<Identity, std::size_t>> identities_;  // of found_
   std::vector<std::string> unusable_;

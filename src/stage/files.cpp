@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -46,9 +47,17 @@ void file_error(const std::filesystem::path& path, const std::string& doing, int
   throw Error(ExitCode::data, system_complaint(path.string(), doing, error_number, remedy_of(error_number)));
 }
 
-std::uint64_t stamp_of(const struct stat& info) noexcept {
-  const std::array<std::int64_t, 3> facts = {static_cast<std::int64_t>(info.st_ino), info.st_ctim.tv_sec,
-                                             info.st_ctim.tv_nsec};
+bool has_stable_inodes(const std::filesystem::path& path) noexcept {
+  // fuse, smb, cifs, smb2, v9fs: linux/magic.h
+  constexpr std::array<std::uint32_t, 5> without = {0x65735546, 0x517B, 0xFF534D42, 0xFE534D42, 0x01021997};
+  struct statfs info {};
+  if (statfs(path.c_str(), &info) != 0) return true;  // whoever opens the file says what is wrong
+  return std::ranges::find(without, static_cast<std::uint32_t>(info.f_type)) == without.end();
+}
+
+std::uint64_t stamp_of(const struct stat& info, bool stable_inodes) noexcept {
+  const std::array<std::int64_t, 3> facts = {stable_inodes ? static_cast<std::int64_t>(info.st_ino) : 0,
+                                             info.st_ctim.tv_sec, info.st_ctim.tv_nsec};
   return std::max(XXH3_64bits(facts.data(), sizeof(facts)), std::uint64_t{1});
 }
 
