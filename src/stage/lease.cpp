@@ -46,25 +46,70 @@ std::string describe(const Holder& holder) {
 
 bool NamedLock::try_exclusive(const Holder& self) {
   if (!attempt(LOCK_EX)) return false;
+  mine_ = self;
   write({self});
   return true;
 }
 
 bool NamedLock::try_shared(const Holder& self) {
   if (!attempt(LOCK_SH)) return false;
-  std::vector<Holder> all = holders();
-  std::erase_if(all, [&](const Holder& each) { return each.pid == self.pid && each.host == self.host; });
+  mine_ = self;
+  std::vector<Holder> all = holders_but(self);
   all.push_back(self);
   write(all);
   return true;
 }
 
+void NamedLock::release() noexcept {
+  try {
+    if (file_ && mine_) write(holders_but(*mine_));
+  } catch (const std::exception&) {  // out of memory: the name stays, and the next holder finds its process gone
+  }
+  mine_.reset();
+  file_.reset();
+}
+
+void NamedLock::open_file() {
+  constexpr int flags = O_CLOEXEC | O_NOFOLLOW;
+  for (;;) {
+    // Without O_CREAT first: in a folder that all may write to, kernels refuse it for another user's file.
+    file_ = FileDescriptor(open(path_.c_str(), O_RDWR | flags));
+    writable_ = static_cast<bool>(file_);
+    if (!file_ && errno == ENOENT) {
+      file_ = FileDescriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | flags, 0600));
+      writable_ = static_cast<bool>(file_);
+      if (!file_ && errno == EEXIST) continue;  // another one was faster
+    } else if (!file_ && (errno == EACCES || errno == EROFS)) {
+      file_ = FileDescriptor(open(path_.c_str(), O_RDONLY | flags));  // it can be locked all the same
+    }
+    break;
+  }
+  if (file_) return let_all_use_it_who_use_the_folder();
+  const int reason = errno;
+  struct stat info {};
+  if (reason != EACCES || lstat(path_.c_str(), &info) != 0)
+    file_error(path_, "cannot be opened to lock the folder", reason);
+  throw Error(ExitCode::data,
+              Complaint{path_.string(), "belongs to another user and may not be opened by this one",
+                        "it keeps runs apart that use this folder",
+                        "have its owner let those use it who use the folder (chmod a+rw), remove it when no run is "
+                        "there, or name another folder"});
+}
+
+/// Whatever the umask of the one who made it.
+void NamedLock::let_all_use_it_who_use_the_folder() const noexcept {
+  struct stat folder {
+  }, info{};
+  const std::string parent = path_.parent_path().string();
+  if (stat(parent.c_str(), &folder) != 0 || fstat(file_.get(), &info) != 0 || info.st_uid != geteuid()) return;
+  // Those of the group can use it if it can be given to that group, which not everybody may do.
+  if (info.st_gid != folder.st_gid) (void)!fchown(file_.get(), static_cast<uid_t>(-1), folder.st_gid);
+  const mode_t mode = (folder.st_mode & 0666) | 0600;
+  if ((info.st_mode & 0777) != mode) fchmod(file_.get(), mode);
+}
+
 bool NamedLock::attempt(int operation) {
-  // 0644: who cannot write there may lock it all the same. It cannot leave its name, and need not.
-  if (!file_) file_ = FileDescriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file_ && (errno == EACCES || errno == EROFS))
-    file_ = FileDescriptor(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!file_) file_error(path_, "cannot be opened to lock the folder", errno);
+  if (!file_) open_file();
   int status = 0;
   do {
     status = flock(file_.get(), operation | LOCK_NB);
@@ -73,6 +118,20 @@ bool NamedLock::attempt(int operation) {
   works_ = errno == EWOULDBLOCK;
   if (works_) file_.reset();
   return !works_;
+}
+
+std::string NamedLock::why_nameless() const {
+  if (writable_) return "";
+  return fmt::format(
+      "{} belongs to another user and may not be written by this one, so that a node of this very run would not be "
+      "known: have its owner make it writable (chmod a+rw), or remove it when no run is there",
+      path_.string());
+}
+
+std::vector<Holder> NamedLock::holders_but(const Holder& self) const {
+  std::vector<Holder> all = holders();
+  std::erase_if(all, [&](const Holder& each) { return each.pid == self.pid && each.host == self.host; });
+  return all;
 }
 
 /// Best effort: it is for people, the lock is the kernel's.
@@ -122,7 +181,9 @@ std::string Lease::others(const NamedLock& lock) const {
     if (each.token == self_.token) return "";
     text += (text.empty() ? "" : ", ") + describe(each);
   }
-  return text.empty() ? "a process that did not leave its name" : text;
+  if (text.empty()) text = "a process that did not leave its name";
+  const std::string nameless = lock.why_nameless();
+  return nameless.empty() ? text : fmt::format("{} ({})", text, nameless);
 }
 
 }  // namespace trainmark

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,24 +28,33 @@ struct Holder {
 class NamedLock {
  public:
   explicit NamedLock(std::filesystem::path path) : path_(std::move(path)) {}
+  ~NamedLock() { release(); }
+  NamedLock(const NamedLock&) = delete;
+  NamedLock& operator=(const NamedLock&) = delete;
   /// Raises Error{data}: the file cannot be made or opened.
   [[nodiscard]] bool try_exclusive(const Holder& self);
   [[nodiscard]] bool try_shared(const Holder& self);
-  void release() noexcept { file_.reset(); }
+  void release() noexcept;     ///< takes the holder's name away, too
   void beat() const noexcept;  ///< tells those who wait that its holder goes on; nothing where it is not held
   /// When its holder took it or last said that it goes on, in ns of its file's clock; 0: unknown.
   [[nodiscard]] std::int64_t last_beat() const noexcept;
   [[nodiscard]] bool works() const noexcept { return works_; }  ///< false: the file system refused to lock
   /// Those who say that they hold it and, as far as this host can tell, are alive.
   [[nodiscard]] std::vector<Holder> holders() const;
+  /// Why this process cannot leave its name; empty: it can.
+  [[nodiscard]] std::string why_nameless() const;
 
  private:
+  void open_file();
+  void let_all_use_it_who_use_the_folder() const noexcept;
   bool attempt(int operation);
+  [[nodiscard]] std::vector<Holder> holders_but(const Holder& self) const;
   void write(const std::vector<Holder>& holders) const;
 
   std::filesystem::path path_;
   FileDescriptor file_;
-  bool works_ = true;
+  bool works_ = true, writable_ = true;
+  std::optional<Holder> mine_;  // while it is held
 };
 
 /// One node's hold on one target, on the rank that leads the node.

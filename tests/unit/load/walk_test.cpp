@@ -13,6 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using testing::AsNobody;
 using testing::counting;
 using testing::expect_data_error;
 using testing::File;
@@ -210,21 +211,6 @@ TEST(Walk, TellsOfItsProgressAtEveryFolderAndFile) {
   EXPECT_EQ(scan_dataset(folder.path(), {}, small, [&] { ++calls; }).samples(), 3);
   EXPECT_GE(calls, 3 + 3 + 3);  // folders and files found, headers read
 }
-
-/// What a user without rights would meet: folders and files of this test belong to root then.
-class AsNobody {
- public:
-  AsNobody() : able_(geteuid() == 0 && seteuid(65534) == 0) {}
-  ~AsNobody() {
-    if (able_) (void)!seteuid(0);
-  }
-  AsNobody(const AsNobody&) = delete;
-  AsNobody& operator=(const AsNobody&) = delete;
-  [[nodiscard]] bool able() const { return able_; }
-
- private:
-  bool able_;
-};
 
 TEST(Walk, NamesWhatMayNotBeReadButPassesOverLostAndFound) {
   const Scratch folder;

@@ -2,6 +2,7 @@
 #include "stage/lease.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 namespace trainmark {
 namespace {
 
+using testing::AsNobody;
 using testing::contents_of;
 using testing::expect_data_error;
 using testing::Scratch;
@@ -59,6 +61,62 @@ TEST(Lease, OfTheFilesIsSharedByReadersAndNotByWhoReplacesThem) {
   EXPECT_FALSE(Lease(folder.path(), holder("late")).try_read());
   EXPECT_TRUE(third.try_read()) << "who replaced them goes on to read";
   EXPECT_TRUE(Lease(folder.path(), holder("late")).try_read());
+}
+
+TEST(Lease, TakesItsNameAlongWhenItEnds) {
+  const Scratch folder;
+  const auto names = [&] {
+    return contents_of(folder.path() / ".trainmark.lock") + contents_of(folder.path() / ".trainmark.turn");
+  };
+  auto first = std::make_unique<Lease>(folder.path(), holder("first"));
+  auto second = std::make_unique<Lease>(folder.path(), Holder{"second", "", "node-b", 5, 0});
+  ASSERT_TRUE(first->try_turn() && first->try_read() && second->try_read());
+  EXPECT_NE(names().find("first"), std::string::npos);
+  first.reset();
+  EXPECT_EQ(names(), "second - node-b 5 0\n");
+  second.reset();
+  EXPECT_EQ(names(), "");
+}
+
+TEST(Lease, MayBeTakenByAllWhoMayUseTheFolderWhateverTheUmask) {
+  for (const mode_t mode : {0700U, 0750U, 0775U, 01777U}) {
+    const Scratch folder;
+    ASSERT_EQ(chmod(folder.path().c_str(), mode), 0);
+    const mode_t before = umask(077);
+    Lease lease(folder.path(), holder("t"));
+    EXPECT_TRUE(lease.try_turn());
+    EXPECT_TRUE(lease.try_read());
+    umask(before);
+    for (const char* name : {".trainmark.turn", ".trainmark.lock"}) {
+      struct stat info {};
+      ASSERT_EQ(stat((folder.path() / name).c_str(), &info), 0);
+      EXPECT_EQ(info.st_mode & 0777, (mode & 0666) | 0600) << name << " in a folder of mode " << std::oct << mode;
+    }
+  }
+}
+
+TEST(Lease, SaysWhatToDoAboutALockFileThatAnotherUserKeepsForItself) {
+  const Scratch folder;
+  ASSERT_EQ(chmod(folder.path().c_str(), 01777), 0);
+  const std::filesystem::path path = folder.path() / ".trainmark.turn";
+  write_file(path, "old - node-z 1 0\n");
+  ASSERT_EQ(chmod(path.c_str(), 0644), 0);
+  const AsNobody nobody;
+  if (!nobody.able()) GTEST_SKIP() << "needs the right to become another user";
+  {
+    Lease first(folder.path(), holder("run-1")), second(folder.path(), holder("run-1"));
+    EXPECT_TRUE(first.try_turn()) << "who may only read it can lock it";
+    EXPECT_FALSE(second.try_turn());
+    const std::string said = second.in_the_way_of_turn();
+    EXPECT_NE(said.find(".trainmark.turn belongs to another user and may not be written"), std::string::npos) << said;
+    EXPECT_NE(said.find("chmod a+rw"), std::string::npos) << said;
+  }
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  ASSERT_EQ(seteuid(65534), 0);
+  Lease third(folder.path(), holder("run-2"));
+  expect_data_error([&] { (void)third.try_turn(); },
+                    {".trainmark.turn: belongs to another user and may not be opened by this one", "chmod a+rw"});
 }
 
 TEST(Lease, IsNotInTheWayOfItsOwnRunsOtherNodes) {

@@ -35,6 +35,21 @@ class Scratch {
   std::filesystem::path path_;
 };
 
+/// What a user without rights would meet: folders and files of a test belong to root then.
+class AsNobody {
+ public:
+  AsNobody() : able_(geteuid() == 0 && seteuid(65534) == 0) {}
+  ~AsNobody() {
+    if (able_) (void)!seteuid(0);
+  }
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+  [[nodiscard]] bool able() const { return able_; }
+
+ private:
+  bool able_;
+};
+
 inline void write_file(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << text;
