@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <utility>
 
 namespace trainmark {
 namespace {
@@ -27,17 +27,10 @@ double without_sign(double value) { return std::isnan(value) ? std::numeric_limi
                           "lower /schedule/peak_rate, warm up longer" + remedy}));
 }
 
-/// A copy from memory that is not pinned is staged by the driver while the host waits.
-std::pmr::vector<std::byte> pinned_state(Backend& backend, std::int64_t local_batch) {
-  return {step_state_bytes(local_batch), std::byte{0}, &backend.pinned_memory()};
-}
-
 }  // namespace
 
 Trainer::Trainer(Parts parts, Plan plan)
-    : parts_(parts),
-      plan_(std::move(plan)),
-      step_states_{pinned_state(parts_.backend, plan_.local_batch), pinned_state(parts_.backend, plan_.local_batch)} {
+    : parts_(parts), plan_(std::move(plan)), feed_(parts_.backend, plan_.local_batch) {
   outcome_.best_metric =
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
   outcome_.step_seconds.reserve(most_step_times);
@@ -93,7 +86,6 @@ TrainOutcome Trainer::run() {
 
 Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   EpochFigures figures;
-  ahead_ = false;
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", epoch + 1));
   const Clock clock;
   while (figures.steps < plan_.steps_per_epoch && !fixed_work_done()) {
@@ -107,29 +99,26 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   return figures;
 }
 
-/// Takes a batch from the loader and brings it into the free slot. Returns the time spent waiting for the loader.
+/// Brings the batch that is launched next. Returns the time spent waiting for the loader.
 double Trainer::bring_batch(std::int64_t epoch) {
-  const Clock clock;
-  const Batch& batch = parts_.train_input.next();
-  const double waited = clock.seconds();
   const auto rate = static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch)));
-  const UploadTimes taken = upload(parts_.train, batch, epoch, rate);
-  outcome_.uploads.seconds += taken.seconds;
-  outcome_.uploads.exposed_seconds += taken.exposed_seconds;
-  return waited;
+  const Feed::Brought brought = feed_.bring(parts_.train, parts_.train_input, rate, epoch);
+  waiting_ = brought.slot;
+  outcome_.uploads.seconds += brought.upload.seconds;
+  outcome_.uploads.exposed_seconds += brought.upload.exposed_seconds;
+  return brought.waited_seconds;
 }
 
 void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   const Clock clock;
-  double waited = ahead_ ? 0.0 : bring_batch(epoch);
+  double waited = waiting_ ? 0.0 : bring_batch(epoch);
   profile_if_asked();
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
-    (left > 0 ? *parts_.accumulate : parts_.train).step(slot_);
-    slot_ ^= 1;
+    feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
-    ahead_ = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
-    if (ahead_) waited += bring_batch(epoch);
+    const bool another = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
+    if (another) waited += bring_batch(epoch);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   read_sensors();
@@ -207,28 +196,13 @@ void Trainer::flush_steps() {
   parts_.results.steps().rows(rows_in_flight_);
 }
 
-UploadTimes Trainer::upload(Program& program, const Batch& batch, std::int64_t epoch, float rate) {
-  StepState state;
-  state.rate = rate;
-  state.valid = static_cast<std::int32_t>(batch.valid);
-  state.epoch = epoch;
-  std::pmr::vector<std::byte>& packed = step_states_.at(static_cast<std::size_t>(slot_));
-  std::memcpy(packed.data(), &state, sizeof(state));
-  std::ranges::copy(std::as_bytes(batch.ids), packed.begin() + sizeof(state));
-  inputs_.assign(batch.fields.begin(), batch.fields.end());
-  inputs_.emplace_back(packed);
-  return program.upload(slot_, inputs_);
-}
-
 double Trainer::evaluate(std::int64_t epoch) {
   const LogScope scope = parts_.timeline.evaluation(epoch + 1);
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("evaluation of epoch {}", epoch + 1));
   prove_equal(epoch);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
-    upload(parts_.evaluate, parts_.validation_input.next(), epoch, 0.0F);
-    parts_.evaluate.step(slot_);
-    slot_ ^= 1;
+    feed_.launch(parts_.evaluate, feed_.bring(parts_.evaluate, parts_.validation_input, 0.0F, epoch).slot);
     parts_.watchdog.beat();
     if (parts_.progress.due()) {
       parts_.progress.status(

@@ -4,10 +4,10 @@
 
 #include <array>
 #include <functional>
-#include <memory_resource>
 #include <optional>
 #include <vector>
 
+#include "run/feed.hpp"
 #include "run/progress.hpp"
 #include "run/results.hpp"
 #include "run/sensor_log.hpp"
@@ -96,7 +96,6 @@ class Trainer {
   void require_finite_metric(std::int64_t epoch);
   void require_updates() const;
   [[nodiscard]] bool goes_on() const { return plan_.options.on_divergence == OnDivergence::proceed; }
-  UploadTimes upload(Program& program, const Batch& batch, std::int64_t epoch, float rate);
   double bring_batch(std::int64_t epoch);
   [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
@@ -105,15 +104,13 @@ class Trainer {
   Parts parts_;
   Plan plan_;
   TrainOutcome outcome_;
-  std::array<std::pmr::vector<std::byte>, 2> step_states_;  ///< by slot, in pinned memory
-  std::vector<std::span<const std::byte>> inputs_;
+  Feed feed_;
+  std::optional<int> waiting_;  ///< slot of the batch that is launched next, where it was brought ahead
   std::string step_rows_, rows_in_flight_;
   Clock clock_;
   std::optional<Clock> sensors_read_;  ///< since the last reading
   std::shared_ptr<void> profiling_;
   std::uint64_t hash_ = 0;  ///< of the state, when ranks last agreed on it
-  int slot_ = 0;
-  bool ahead_ = false;  ///< the batch of the next step is in `slot_` already
 };
 
 }  // namespace trainmark

@@ -1,0 +1,39 @@
+// Brings batches into the two input slots that all programs of a run share, and knows which slot holds a batch that is
+// still to be launched: an evaluation in the middle of an epoch must not write over a training batch that waits.
+#pragma once
+
+#include <array>
+#include <memory_resource>
+#include <vector>
+
+#include "trainmark/exec.hpp"
+#include "trainmark/load.hpp"
+
+namespace trainmark {
+
+class Feed {
+ public:
+  Feed(Backend& backend, std::int64_t local_batch);
+
+  struct Brought {
+    int slot = 0;
+    double waited_seconds = 0.0;  ///< for the loader
+    UploadTimes upload;
+  };
+  /// Takes the next batch from `from` into a free slot, with a step state of this rate and epoch (0-based). Contract: at
+  /// most one batch waits. Raises what the loader met.
+  [[nodiscard]] Brought bring(Program& program, Loader& from, float rate, std::int64_t epoch);
+  /// Launches `program` on the batch in `slot`, which is free again from then on.
+  void launch(Program& program, int slot);
+
+ private:
+  struct Slot {
+    std::pmr::vector<std::byte> step_state;  ///< pinned
+    bool waits = false;
+  };
+  std::array<Slot, 2> slots_;
+  std::vector<std::span<const std::byte>> inputs_;
+  int next_ = 0;
+};
+
+}  // namespace trainmark
