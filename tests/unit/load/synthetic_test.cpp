@@ -9,20 +9,26 @@
 namespace trainmark {
 namespace {
 
+LegalValues within(double least, double most) {
+  LegalValues legal;
+  legal.least = least;
+  legal.most = most;
+  return legal;
+}
+
 std::vector<std::byte> drawn(const Field& field, std::int64_t index) {
   std::vector<std::byte> values(field.bytes());
-  synthetic_source({.fields = {field}}, index + 1, 7)->read({.sample = index}, {values});
+  synthetic_source({.fields = {field}, .cut = {}}, index + 1, 7)->read({.sample = index}, {values});
   return values;
 }
 
 TEST(SyntheticSource, DrawsLegalValuesOfEveryType) {
-  const std::vector<LegalValues> ranges = {
-      {}, {.least = 0, .most = 2}, {.least = 1, .most = 1}, {.least = 0.25, .most = 0.75}};
+  const std::vector<LegalValues> ranges = {{}, within(0, 2), within(1, 1), within(0.25, 0.75)};
   for (const DType dtype : {DType::i16, DType::i32, DType::i64, DType::u8, DType::f32, DType::f64}) {
     for (const LegalValues& legal : ranges) {
       const bool whole = dtype != DType::f32 && dtype != DType::f64;
       if (whole && legal.least == 0.25) continue;  // holds no integer
-      const Field field{.name = "labels", .shape = {5, 3}, .dtype = dtype, .legal = legal};
+      const Field field{"labels", {5, 3}, dtype, legal, {}};
       for (const std::int64_t index : {0, 1, 9}) {
         EXPECT_EQ(fault_of(field, drawn(field, index)), std::nullopt) << name_of(dtype);
         EXPECT_EQ(count_illegal(field, drawn(field, index)), 0);
@@ -32,7 +38,7 @@ TEST(SyntheticSource, DrawsLegalValuesOfEveryType) {
 }
 
 TEST(SyntheticSource, GivesCountsAndTargetsOfEverySize) {
-  const Field counts{.name = "x", .shape = {1000}, .dtype = DType::i16, .legal = {.least = 0, .most = 32767}};
+  const Field counts{"x", {1000}, DType::i16, within(0, 32767), {}};
   std::vector<std::byte> bytes = drawn(counts, 0);
   std::vector<std::int16_t> values(1000);
   std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -43,7 +49,7 @@ TEST(SyntheticSource, GivesCountsAndTargetsOfEverySize) {
 
 TEST(Values, AreJudgedInEveryType) {
   const auto judged = [](DType dtype, auto value) {
-    const Field field{.name = "labels", .shape = {2}, .dtype = dtype, .legal = {.least = 0, .most = 2}};
+    const Field field{"labels", {2}, dtype, within(0, 2), {}};
     std::vector<std::byte> bytes(2 * sizeof value);
     std::memcpy(bytes.data() + sizeof value, &value, sizeof value);
     return fault_of(field, bytes).value_or("legal");
@@ -57,7 +63,7 @@ TEST(Values, AreJudgedInEveryType) {
 }
 
 TEST(Values, OfAFieldWithoutLimitsAreAllOfItsType) {
-  const Field field{.name = "id", .shape = {2}, .dtype = DType::i64};
+  const Field field{"id", {2}, DType::i64, {}, {}};
   const std::int64_t ends[2] = {std::numeric_limits<std::int64_t>::lowest(), std::numeric_limits<std::int64_t>::max()};
   EXPECT_EQ(fault_of(field, std::as_bytes(std::span(ends))), std::nullopt) << "no double is 2^63 - 1";
 }
