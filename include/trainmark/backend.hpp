@@ -1,6 +1,7 @@
 // The seam between what is computed and what computes it. All that differs between CPU and CUDA stands behind Backend.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -112,6 +113,7 @@ struct BackendOptions {
   bool autotune = false;        ///< plans are chosen by timing candidates instead of by heuristics
   std::string plan_cache = {};  ///< folder that keeps plans from one run to the next; empty: none
   bool capture = true;          ///< a step is one launch; false: launch by launch
+  bool nccl_alone = false;      ///< a rank alone sums through NCCL too, with itself
 };
 
 /// Named seconds per launch of the last profiled step.
@@ -173,9 +175,10 @@ class Backend {
   [[nodiscard]] virtual std::shared_ptr<void> range(const std::string&) { return nullptr; }
   /// Empty where there is no device, or where it does not tell.
   [[nodiscard]] virtual std::optional<DeviceReading> sensors() const { return std::nullopt; }
-  /// Breaks off all collectives under way, from any thread, before a process that hangs leaves: who waits for one
-  /// raises `reason`. May hang itself where the device does: who must leave in time does not wait for it.
-  virtual void abandon(const std::string& /*reason*/) noexcept {}
+  /// Breaks off all collectives under way, from any thread, before a process that hangs leaves or memory is freed that
+  /// they use: who waits for one raises `reason`. False where the device still works on something after `limit`. May
+  /// hang where the driver does: who must leave in time does not wait for it.
+  virtual bool abandon(const std::string& /*reason*/, std::chrono::milliseconds /*limit*/) noexcept { return true; }
 };
 
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "run/session.hpp"
+#include "run/conclusion.hpp"
 
 namespace trainmark {
 namespace {
@@ -224,6 +224,10 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),
                             word(options.train.precision), local_batch,
                             wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
+  const auto stuck = [&](const Status& failure) {
+    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
+    leave(world, failure.code);
+  };
   const Program::Options readable{.fuse = false, .reuse = false};
   std::vector<Difference> differences;
   {
@@ -231,8 +235,10 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
     truth.step(batches.front(), 0);
     const auto differing = [&](Backend& other, const RunOptions& how) {
       Side side(world, other, how, readable);
-      side.step(batches.front(), 0);
-      return compare_tensors(side, truth);
+      return on_device(other, stuck, [&] {
+        side.step(batches.front(), 0);
+        return compare_tensors(side, truth);
+      });
     };
     differences = differing(backend, options);
     if (rounds) note_rounding(differences, differing(*cpu, rounding));
@@ -243,7 +249,7 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   {
     const auto steps_of = [&](Backend& one, const RunOptions& how, Program::Options style) {
       Side side(world, one, how, style);
-      return trained(side, batches);
+      return on_device(one, stuck, [&] { return trained(side, batches); });
     };
     const Trained truth = steps_of(*cpu, plain, readable);
     std::vector<Difference> training = compare_training(steps_of(backend, options, {}), truth);

@@ -74,8 +74,8 @@ void leave(const World& world, ExitCode code) noexcept {
 void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit) {
   auto done = std::make_shared<std::promise<void>>();
   const std::future<void> ended = done->get_future();
-  std::thread([&backend, reason, done] {
-    backend.abandon(reason);
+  std::thread([&backend, reason, limit, done] {
+    static_cast<void>(backend.abandon(reason, limit));
     done->set_value();
   }).detach();
   static_cast<void>(ended.wait_for(limit));

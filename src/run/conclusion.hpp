@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "run/session.hpp"
@@ -35,8 +36,23 @@ void conclude_on_signal(int code, Timeline& timeline, Results& results);
 
 /// Ends this process after `limit` whatever still goes on in it. Returns at once.
 void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept;
-/// Backend::abandon, left behind after `limit` where the device hangs.
+/// What a device may take to come to rest when collectives are broken off.
+inline constexpr std::chrono::seconds device_limit(3);
+/// Backend::abandon, left behind after `limit` where the driver hangs.
 void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit);
+/// Does what enqueues work on a device. Where that raises, sums under way are broken off before anything is freed that
+/// they use: freeing waits for the device, which waits for a peer. A device that does not come to rest is `stuck`, who
+/// is told why and ends the process.
+template <class Work>
+auto on_device(Backend& backend, const std::function<void(const Status&)>& stuck, Work&& work) {
+  try {
+    return work();
+  } catch (...) {
+    const Status failure = status_of([] { throw; });
+    if (!backend.abandon(failure.message, device_limit)) stuck(failure);
+    throw;
+  }
+}
 /// Leaves the process and takes all ranks along, even where MPI_Abort hangs.
 [[noreturn]] void leave(const World& world, ExitCode code) noexcept;
 

@@ -21,34 +21,32 @@ struct Open {
   std::atomic<Backend*> backend{nullptr};
 };
 
-/// Ends the job from the watchdog's thread: the log closed, the results concluded, every rank gone.
-std::function<void(const std::string&)> expiry(const World& world, const Open& open) {
-  return [&world, &open](const std::string& message) {
-    constexpr auto all_of_it = std::chrono::seconds(10), of_the_device = std::chrono::seconds(3);
-    leave_at_latest(all_of_it, ExitCode::watchdog);  // whatever hung may hang here too
-    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), message));
-    if (Timeline* timeline = open.timeline) timeline->abort();
-    remove_temporaries();
-    try {
-      const RunRecord record{ExitCode::watchdog, "aborted", message, {}, {}, {}};
-      if (Results* results = open.results) {
-        results->leave_word(world.all().rank(), record);
-        results->conclude(record, true);
-      }
-    } catch (const std::exception&) {
-      // A full disk must not keep the job from ending.
+/// Ends the job without unwinding: the log closed, the results concluded, every rank gone.
+void end_at_once(const World& world, const Open& open, const RunRecord& record) {
+  leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
+  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
+  if (Timeline* timeline = open.timeline) timeline->abort();
+  remove_temporaries();
+  try {
+    if (Results* results = open.results) {
+      results->leave_word(world.all().rank(), record);
+      results->conclude(record, true);
     }
-    // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
-    if (Backend* backend = open.backend) abandon(*backend, message, of_the_device);
-    leave(world, ExitCode::watchdog);
-  };
+  } catch (const std::exception&) {
+    // A full disk must not keep the job from ending.
+  }
+  // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
+  if (Backend* backend = open.backend) abandon(*backend, record.message, device_limit);
+  leave(world, record.code);
 }
 
 }  // namespace
 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
   Open open;
-  Watchdog watchdog(expiry(world, open));
+  Watchdog watchdog([&](const std::string& message) {
+    end_at_once(world, open, {ExitCode::watchdog, "aborted", message, {}, {}, {}});
+  });
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
                      static_cast<double>(wanted.results.progress_seconds)});
@@ -56,7 +54,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == Precision::tf32;
-  constexpr int endings = 2;  // threads that see to it that a failure ends in time
+  constexpr int endings = 3;  // threads that see to it that a failure ends in time
   options.backend.other_threads = 2 * options.load.threads + endings;
   if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
   const auto say = [&](const std::string& line) { progress.line(line); };
@@ -73,6 +71,10 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
   Conclusion conclusion(world, options, results, timeline, progress);
+  const auto stuck = [&](const Status& failure) {
+    watchdog.give_way();
+    end_at_once(world, open, {failure.code, "failed", failure.message, {}, {}, {}});
+  };
   try {
     conclusion.launch(*backend, context);
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
@@ -91,7 +93,9 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
       compiled = compile(world, *backend, options);
-      warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size(), context.measure_nodes);
+      on_device(*backend, stuck, [&] {
+        warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size(), context.measure_nodes);
+      });
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
       conclusion.initialised(compiled, *backend);
@@ -107,7 +111,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     Trainer trainer({world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), *compiled.evaluate,
                      *input.train, *input.validation, timeline, watchdog, results, progress},
                     std::move(plan));
-    const TrainOutcome outcome = trainer.run();
+    const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options, outcome.target_met));

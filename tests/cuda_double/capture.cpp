@@ -68,6 +68,17 @@ bool forbidden_by_capture() {
   return false;
 }
 
+bool held_by_graphs(const void* communicator) {
+  const auto holds = [communicator](const auto& graph) {
+    return std::ranges::any_of(graph.nodes,
+                               [&](const Node& node) { return node.operation.communicator == communicator; });
+  };
+  const Device& self = device();
+  return std::ranges::any_of(self.captures, [&](const auto& capture) { return holds(*capture); }) ||
+         std::ranges::any_of(self.graphs, [&](const auto& graph) { return holds(*graph.second); }) ||
+         std::ranges::any_of(self.executables, [&](const auto& executable) { return holds(*executable.second); });
+}
+
 std::vector<Replayed> last_replay() {
   const Lock lock(device().mutex);
   return device().replayed;

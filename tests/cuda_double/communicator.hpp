@@ -39,6 +39,7 @@ struct Communicator {
   bool finalized = false;
   int polls = 0;  // until a call that is in progress is not
   ncclResult_t error = ncclSuccess;
+  ncclResult_t refuses = ncclSuccess;  // to its host, by every call from now on; what is queued goes on
   bool aborted = false;
   std::uint64_t called = 0, ended = 0;  // collectives
   std::uint64_t round = 0;

@@ -97,7 +97,8 @@ struct Operation {
   Step step{};
   Clock host{};
   bool begun = false;
-  std::uint32_t id = 0;  // to the access checks
+  std::uint32_t id = 0;                // to the access checks
+  const void* communicator = nullptr;  // of a collective
 };
 struct Stream {
   std::size_t index = 0;   // in clocks
@@ -187,6 +188,8 @@ void drop_all(const char* why);                   ///< after a failure nothing t
 [[nodiscard]] bool idle(const Stream& stream);
 /// Whether a call that must not be captured is made now; it then invalidates the capture.
 [[nodiscard]] bool forbidden_by_capture();
+/// Whether a graph, or a capture under way, holds a collective of this communicator.
+[[nodiscard]] bool held_by_graphs(const void* communicator);
 /// Range checks of copies, collectives and closures: alive and inside one block, where it is the arena's at all.
 bool check_range(const std::string& who, const Access& access);
 

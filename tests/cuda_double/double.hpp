@@ -33,6 +33,7 @@ struct Faults {
   std::int64_t failing_capture = -1;                 ///< from this one on (0-based since reset) no capture succeeds
   std::int64_t absent_from = -1;  ///< from this collective on (0-based since reset) this process takes part in none
   std::int64_t failing_collective = -1;  ///< this one (0-based since reset) ends in an asynchronous error
+  std::int64_t failing_in_capture = -1;  ///< from this captured one on (0-based since reset) its call fails, for good
   std::int64_t wrong_from =
       -1;                      ///< from this collective on (0-based since reset) a sum's first element is one too many
   bool hanging_join = false;   ///< a communicator stays in progress from its beginning on

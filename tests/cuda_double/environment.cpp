@@ -46,6 +46,7 @@ void set(Options& options, const std::string& key, const std::string& value) {
                        {"failing_launch", [&] { faults.failing_launch = number(); }},
                        {"failure", [&] { faults.failure = static_cast<cudaError_t>(number()); }},
                        {"failing_capture", [&] { faults.failing_capture = number(); }},
+                       {"failing_in_capture", [&] { faults.failing_in_capture = number(); }},
                        {"absent_from", [&] { faults.absent_from = number(); }},
                        {"wrong_from", [&] { faults.wrong_from = number(); }},
                        {"hanging_join", [&] { faults.hanging_join = number() != 0; }},

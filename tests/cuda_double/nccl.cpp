@@ -18,7 +18,7 @@ std::unordered_map<ncclComm_t, Shared>& communicators() {
   static auto& all = *new std::unordered_map<ncclComm_t, Shared>;
   return all;
 }
-std::int64_t collectives = 0;  // since reset
+std::int64_t collectives = 0, captured = 0;  // since reset
 
 Shared find(ncclComm_t handle) {
   const auto found = communicators().find(handle);
@@ -51,7 +51,7 @@ void prepare() {
   static const bool once = [] {
     device().at_reset.push_back([] {
       communicators().clear();
-      collectives = 0;
+      collectives = captured = 0;
     });
     std::thread(help_when_waited_for).detach();
     return true;
@@ -70,9 +70,24 @@ bool settled(Communicator& communicator) {
 ncclResult_t refused(const Shared& communicator, const char* call) {
   if (communicator == nullptr) return ncclInvalidArgument;
   if (communicator->error != ncclSuccess) return communicator->error;
+  if (communicator->refuses != ncclSuccess) return communicator->refuses;
   if (settled(*communicator) && !communicator->finalized) return ncclSuccess;
   add_finding(fmt::format("{}: the communicator's last call is still in progress, or it is finalized", call));
   return ncclInvalidUsage;
+}
+
+/// What NCCL does behind the end of all kernels, for as long as it takes: memory that a graph would use is its own.
+void wait_for_graphs(Lock& lock, const Communicator& communicator) {
+  const auto limit = std::chrono::duration<double>(device().options.time_limit_seconds);
+  const auto start = std::chrono::steady_clock::now();
+  while (held_by_graphs(&communicator)) {
+    if (std::chrono::steady_clock::now() - start > limit)
+      return add_finding(
+          "ncclCommAbort waits for graphs that hold the communicator's collectives, and nobody ends them");
+    lock.unlock();
+    usleep(200);
+    lock.lock();
+  }
 }
 
 /// Whether a fault that begins with collective `first` is here at `collective`.
@@ -82,10 +97,17 @@ ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collec
   const Lock lock(device().mutex);
   const Shared communicator = find(handle);
   if (const ncclResult_t code = refused(communicator, call); code != ncclSuccess) return code;
+  const auto on = find_stream(stream);
+  if (on != nullptr && on->capture != nullptr && happens(device().options.faults.failing_in_capture, captured++)) {
+    // As it was seen: the capture is spoilt, and the communicator keeps the error for good.
+    on->capture->invalid = true;
+    return communicator->refuses = ncclUnhandledCudaError;
+  }
   const std::size_t part = collective.count * size_of(collective.type);
   const std::size_t ranks = collective.kind == Kind::all_gather ? static_cast<std::size_t>(communicator->size) : 1;
   Operation operation{.name = fmt::format("{} ({} elements)", call, collective.count),
-                      .accesses = {{collective.send, part, false}, {collective.receive, part * ranks, true}}};
+                      .accesses = {{collective.send, part, false}, {collective.receive, part * ranks, true}},
+                      .communicator = communicator.get()};
   operation.start = [communicator, collective] {
     const std::int64_t overall = collectives++;
     if (device().options.faults.failing_collective == overall && fails_here()) communicator->error = ncclRemoteError;
@@ -99,7 +121,7 @@ ncclResult_t submit_collective(const char* call, ncclComm_t handle, const Collec
       return true;
     };
   };
-  if (submit(find_stream(stream), std::move(operation)) != cudaSuccess) return ncclUnhandledCudaError;
+  if (submit(on, std::move(operation)) != cudaSuccess) return ncclUnhandledCudaError;
   if (communicator->blocking || std::exchange(communicator->connected, true)) return ncclSuccess;
   communicator->polls = 2;  // the first one connects
   return ncclInProgress;
@@ -185,9 +207,10 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* state) {
   if (communicator == nullptr) return ncclInvalidArgument;
   if (communicator->polls > 0) --communicator->polls;
   if (communicator->finalized) run_one(nullptr);
-  *state = communicator->error != ncclSuccess ? communicator->error
-           : settled(*communicator)           ? ncclSuccess
-                                              : ncclInProgress;
+  *state = communicator->error != ncclSuccess     ? communicator->error
+           : communicator->refuses != ncclSuccess ? communicator->refuses
+           : settled(*communicator)               ? ncclSuccess
+                                                  : ncclInProgress;
   return ncclSuccess;
 }
 
@@ -243,6 +266,7 @@ ncclResult_t ncclCommAbort(ncclComm_t handle) {
       pause();
   }
   communicator->aborted = true;
+  wait_for_graphs(lock, *communicator);
   communicators().erase(handle);
   return ncclSuccess;
 }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <barrier>
 #include <functional>
+#include <future>
 #include <numeric>
 #include <thread>
 
@@ -218,13 +219,79 @@ TEST_P(Collectives, ACommunicatorMayNotBeUsedWhileACallIsInProgress) {
   EXPECT_TRUE(found({"ncclAllReduce", "still in progress"}));
 }
 
-TEST_P(Collectives, GraphsGoBeforeTheirCommunicator) {
+/// A graph of one sum that nobody has launched.
+cudaGraph_t captured_sum(ncclComm_t communicator, cudaStream_t stream) {
+  float* values = on_device(std::vector<float>(64, 1.0F));
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  wait_for(communicator, ncclAllReduce(values, values, 64, ncclFloat, ncclSum, communicator, stream));
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  return graph;
+}
+
+TEST_P(Collectives, ACallThatFailsInACaptureSpoilsTheCommunicatorButNotWhatIsUnderWay) {
+  start({.failing_in_capture = 0});
   on_ranks(1, [](int, ncclComm_t communicator, cudaStream_t stream) {
     float* values = on_device(std::vector<float>(64, 1.0F));
+    const auto sum = [&] { return ncclAllReduce(values, values, 64, ncclFloat, ncclSum, communicator, stream); };
+    wait_for(communicator, sum());
     cudaGraph_t graph = nullptr;
     EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-    wait_for(communicator, ncclAllReduce(values, values, 64, ncclFloat, ncclSum, communicator, stream));
-    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(sum(), ncclUnhandledCudaError);
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(sum(), ncclUnhandledCudaError);
+    ncclResult_t state = ncclSuccess;
+    EXPECT_EQ(ncclCommGetAsyncError(communicator, &state), ncclSuccess);
+    EXPECT_EQ(state, ncclUnhandledCudaError);
+    EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(ncclCommAbort(communicator), ncclSuccess);
+  });
+  EXPECT_TRUE(nothing_found());
+}
+
+TEST_P(Collectives, MemoryIsFreedWhenNoSumWaitsForAPeerAnyMore) {
+  start({}, 0.2);
+  on_ranks(2, [](int rank, ncclComm_t communicator, cudaStream_t stream) {
+    float* values = on_device(std::vector<float>(64, 1.0F));
+    float* other = device_array<float>(4);
+    if (rank == 0) {
+      static_cast<void>(ncclAllReduce(values, values, 64, ncclFloat, ncclSum, communicator, stream));
+      EXPECT_EQ(cudaFree(other), cudaSuccess);
+    }
+    EXPECT_EQ(ncclCommAbort(communicator), ncclSuccess);
+  });
+  EXPECT_TRUE(found({"rank 0 of 2 waited", "for ranks 1"}));
+}
+
+TEST_P(Collectives, AnAbortWaitsForGraphs) {
+  on_ranks(1, [](int, ncclComm_t communicator, cudaStream_t stream) {
+    const cudaGraph_t graph = captured_sum(communicator, stream);
+    std::promise<void> aborted;
+    std::thread aborts([&] {
+      EXPECT_EQ(ncclCommAbort(communicator), ncclSuccess);
+      aborted.set_value();
+    });
+    const std::future<void> end = aborted.get_future();
+    EXPECT_EQ(end.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    aborts.join();
+  });
+  EXPECT_TRUE(nothing_found());
+}
+
+TEST_P(Collectives, AnAbortThatWaitsForEverIsFound) {
+  start({}, 0.2);
+  on_ranks(1, [](int, ncclComm_t communicator, cudaStream_t stream) {
+    const cudaGraph_t graph = captured_sum(communicator, stream);
+    EXPECT_EQ(ncclCommAbort(communicator), ncclSuccess);  // on the thread that would end the graph
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  });
+  EXPECT_TRUE(found({"ncclCommAbort", "waits for graphs"}));
+}
+
+TEST_P(Collectives, GraphsGoBeforeTheirCommunicator) {
+  on_ranks(1, [](int, ncclComm_t communicator, cudaStream_t stream) {
+    static_cast<void>(captured_sum(communicator, stream));
     leave(communicator);
   });
   EXPECT_TRUE(found({"destroyed before the graphs"}));

@@ -153,12 +153,22 @@ cudaError_t allocate(void** memory, std::size_t bytes, MemoryKind kind) {
   return *memory != nullptr ? cudaSuccess : failed(cudaErrorMemoryAllocation);
 }
 
+bool has_collective(const std::weak_ptr<Stream>& queue) {
+  const auto stream = queue.lock();
+  return stream != nullptr &&
+         std::ranges::any_of(stream->queue, [](const Operation& each) { return each.communicator != nullptr; });
+}
+
 cudaError_t release(void* memory, MemoryKind kind) {
-  const Lock lock(device().mutex);
+  Lock lock(device().mutex);
   Device& self = device();
   if (memory == nullptr) return cudaSuccess;
   if (const cudaError_t code = standing_error(); code != cudaSuccess && code != self.sticky) return failed(code);
   if (forbidden_by_capture()) return failed(cudaErrorStreamCaptureUnsupported);
+  // A device frees when it has come to rest: the host waits with it for a peer that does not come.
+  if (std::ranges::any_of(self.queues, has_collective)) {
+    run_until(lock, self.null_stream, [&] { return std::ranges::none_of(self.queues, has_collective); });
+  }
   const MemoryBlock* block = self.arena.find(memory);
   if (block != nullptr && block->live && watch().freed != nullptr) watch().freed(*block, self.host);
   if (self.arena.release(memory, kind)) return failed(self.sticky);

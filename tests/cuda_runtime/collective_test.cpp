@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <bit>
+#include <cmath>
 #include <thread>
 
 #include "backend/cuda/plans.hpp"
@@ -203,6 +205,70 @@ TEST_F(CudaBuckets, LetTheCommunicatorLiveAsLongAsAGraphHoldsItsSums) {
   recording.replay.reset();
 }
 
+/// Whole steps as a backend records them: streamed first, then captured where all ranks can.
+class CudaCaptures : public CudaCollective {
+ protected:
+  struct Step {
+    std::vector<float> sums;  ///< of each step
+    std::string streamed_because;
+  };
+  /// Steps of two sums; the third and later launches are those of another recording, made when the first was captured.
+  Step train(bool spoil) {
+    const auto collective = make_collective(all, stream(), {.even_alone = true});
+    const Planned reduce = reduce_plan({{0, 40}}, *collective);
+    float* first = upload(std::vector<float>(40, 1.0F));
+    float* second = upload(std::vector<float>(40, 3.0F));
+    Step result;
+    const auto recorded = [&](float* values) {
+      return make_warmed_replay(
+          {{reduce.plan.get(), {values}, Lane::communication, {}, "reduce"},
+           {reduce.plan.get(), {values}, Lane::communication, {}, "reduce again"}},
+          *lanes, [&](const std::string& failure) { return settled(failure); }, result.streamed_because);
+    };
+    const auto one = recorded(first);
+    for (int step = 0; step < 3; ++step)
+      one->launch();
+    // The second call of its capture, on one rank alone.
+    if (spoil && rank == ranks - 1) cuda_double::set_faults({.devices = ranks, .failing_in_capture = 3});
+    const auto other = recorded(second);
+    for (int step = 0; step < 2; ++step) {
+      one->launch();
+      other->launch();
+    }
+    (*lanes)[0].synchronize();
+    result.sums = {download(first, 40).back(), download(second, 40).back()};
+    return result;
+  }
+  std::string settled(const std::string& failure) {
+    std::array<double, 1> failed = {failure.empty() ? 0.0 : 1.0};
+    all.max(failed);
+    if (failed[0] == 0.0) return {};
+    for (CudaStream& lane : *lanes)
+      lane.synchronize();
+    renew_spoilt_communicators();
+    return failure.empty() ? "another rank" : failure;
+  }
+};
+
+TEST_F(CudaCaptures, ThatFailInsideNcclLeaveAllRanksWithStreamedStepsAndTheSameSums) {
+  for (const Order order : {Order::eager, Order::lazy, Order::random}) {
+    start({.order = order, .seed = 7 + static_cast<std::uint64_t>(rank)});
+    const Step captured = train(false);
+    EXPECT_EQ(captured.streamed_because, "");
+    EXPECT_EQ(captured.sums.front(), std::pow(static_cast<float>(ranks), 10.0F));
+    EXPECT_TRUE(nothing_found());
+    start({.order = order, .seed = 9 + static_cast<std::uint64_t>(rank)});
+    const Step streamed = train(true);
+    EXPECT_EQ(streamed.sums, captured.sums);
+    if (rank == ranks - 1) {
+      EXPECT_NE(streamed.streamed_because.find("unhandled cuda error"), std::string::npos) << streamed.streamed_because;
+    } else {
+      EXPECT_EQ(streamed.streamed_because, "another rank");
+    }
+    EXPECT_TRUE(nothing_found());
+  }
+}
+
 class CudaPeers : public CudaCollective {
  protected:
   void SetUp() override {
@@ -281,6 +347,21 @@ TEST_F(CudaPeers, AnAsynchronousErrorEndsTheWaitOfTheHost) {
   EXPECT_TRUE(raises(ExitCode::communication, {place(), "aborted"}, [&] {
     collective->all_reduce(stream(), values, 100);
   })) << "a communicator that failed was used again";
+}
+
+TEST_F(CudaPeers, AnErrorIsRaisedAtOnceThoughACapturedStepHoldsTheCommunicator) {
+  EXPECT_TRUE(raises(ExitCode::communication, {place(), "remote process", "a peer ended", "another rank"}, [&] {
+    const auto collective = make_collective(all, stream());
+    const Planned reduce = reduce_plan({{0, 100}}, *collective);
+    float* values = upload(100);
+    const Recording step =
+        make_replay({{reduce.plan.get(), {values}, Lane::communication, {}, "reduce"}}, *lanes, true);
+    ASSERT_EQ(step.streamed_because, "");
+    cuda_double::set_faults({.devices = ranks, .failing_collective = 2});  // 0 and 1 were the first sums
+    step.replay->launch();
+    (*lanes)[0].synchronize();  // what it raises destroys the recording
+  }));
+  EXPECT_TRUE(nothing_found()) << "the abort waited for the recording";
 }
 
 TEST_F(CudaPeers, PlanningASumRunsEachSizeOnceBeforeAnythingIsCaptured) {

@@ -113,6 +113,33 @@ class Capture(OnDevice):
             self.assertEqual(losses, expected)
 
 
+    def test_where_a_capture_fails_inside_nccl_all_ranks_join_another_communicator_and_stream(self):
+        _, expected = self.losses("captured", ranks=2)
+        for device, reason in ((0, "unhandled cuda error"), (1, "another rank could not capture")):
+            streamed, losses = self.losses(f"streamed{device}", f"failing_in_capture=1,only_on={device}", ranks=2)
+            self.assert_streamed(streamed, reason)
+            self.assertEqual(losses, expected)
+
+
+class Alone(OnDevice):
+    """A communicator of one rank, where that is asked for."""
+
+    def test_sums_with_itself_change_nothing(self):
+        losses = []
+        for alone in (False, True):
+            run = self.run_device(backend={"nccl_alone": alone}, results={"folder": str(self.folder / str(alone))})
+            run.results = self.folder / str(alone)
+            self.assertNotIn("not captured", run.json()["texts"]["backend"])
+            losses.append([row["loss"] for row in run.table("steps.csv")])
+        self.assertEqual(losses[0], losses[1])
+
+    def test_it_is_nccl_that_sums(self):
+        failing = "failing_collective=12"
+        self.run_device(failing, results={"folder": str(self.folder / "without")})
+        run = self.run_device(failing, expect=5, backend={"nccl_alone": True}, train={"steps": 1000})
+        self.assert_ended(run, 5, "rank 0 of 1", "remote process exited or there was a network error")
+
+
 class Determinism(OnDevice):
     def test_a_deterministic_run_names_what_it_does(self):
         run = self.run_device(ranks=2, backend={"deterministic": True})

@@ -2,6 +2,9 @@
 // plans everything for a described one, and refuses to be asked for memory or execution.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "backend/all_reduce.hpp"
 #include "backend/cuda.hpp"
 #include "backend/cuda/collective.hpp"
@@ -43,6 +46,7 @@ class CudaBackend final : public Backend {
         ranks_(std::move(ranks)),
         capture_(options.capture),
         deterministic_(options.deterministic),
+        nccl_alone_(options.nccl_alone),
         autotune_(options.autotune),
         graphs_(make_graph_compiler({.deterministic = options.deterministic,
                                      .autotune = autotune_ && device_ ? try_on_device : TryCandidates(),
@@ -127,11 +131,14 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
     if (!device_) return std::make_unique<SelfCollective>();
-    return cuda::make_collective(group, stream(Lane::communication), {.deterministic = deterministic_});
+    return cuda::make_collective(group, stream(Lane::communication),
+                                 {.deterministic = deterministic_, .even_alone = nccl_alone_});
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     if (!capture_) return make_replay(std::move(launches), lanes(), false).replay;
-    return make_warmed_replay(std::move(launches), lanes(), ranks_, streamed_because_);
+    return make_warmed_replay(
+        std::move(launches), lanes(), [this](const std::string& failure) { return settle(failure); },
+        streamed_because_);
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
@@ -154,9 +161,29 @@ class CudaBackend final : public Backend {
     if (!now) return std::nullopt;
     return DeviceReading{now->watts, now->sm_mhz, now->memory_mhz, std::move(now->throttled_by)};
   }
-  void abandon(const std::string& reason) noexcept override { abort_communicators(reason); }
+  bool abandon(const std::string& reason, std::chrono::milliseconds limit) noexcept override {
+    abort_communicators(reason);
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    Backoff backoff;
+    while (lanes_ && !std::ranges::all_of(*lanes_, &CudaStream::is_idle)) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      backoff.pause();
+    }
+    return true;
+  }
 
  private:
+  /// Capturing is a property of all ranks: where one cannot, none does.
+  std::string settle(const std::string& failure) {
+    std::array<double, 1> failed = {failure.empty() ? 0.0 : 1.0};
+    if (ranks_) ranks_->max(failed);
+    if (failed[0] == 0.0) return {};
+    for (CudaStream& lane : lanes())
+      lane.synchronize();  // the streamed step is under way
+    renew_spoilt_communicators();
+    return failure.empty() ? "another rank could not capture" : failure;
+  }
+
   Lanes& lanes() {
     TRAINMARK_CHECK(lanes_.has_value(), "a backend that only plans was asked to compute");
     return *lanes_;
@@ -164,7 +191,7 @@ class CudaBackend final : public Backend {
 
   std::optional<Device> device_;
   std::optional<Group> ranks_;  ///< where there are several
-  bool capture_, deterministic_, autotune_;
+  bool capture_, deterministic_, nccl_alone_, autotune_;
   std::string streamed_because_;
   std::unique_ptr<GraphCompiler> graphs_;
   Compute compute_;

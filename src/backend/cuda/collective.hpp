@@ -17,6 +17,7 @@ struct CollectiveOptions {
   /// Leaves out sums inside switches, whose order is the network's. The algorithm and protocol, which NCCL takes from
   /// the environment alone (NCCL_ALGO, NCCL_PROTO), are for who owns the environment to set before the first call.
   bool deterministic = false;
+  bool even_alone = false;  ///< a communicator for a rank alone too
 };
 /// NCCL in a communicator of its own, or nothing for a rank alone. Collective. Raises Error{communication} that names
 /// the rank, its peers and the limit where a peer does not come. Each rank has chosen its device (choose_device).
@@ -26,8 +27,13 @@ struct CollectiveOptions {
 
 [[nodiscard]] std::string nccl_version();  ///< "NCCL 2.28.9", of the library that is loaded
 
+/// Behind a capture that failed on some rank, when no rank has anything under way: an error inside NCCL has spoilt the
+/// communicator for good, and ranks in whose group that happened to one join another together. Collective over the
+/// groups of all collectives, in the order in which these were made.
+void renew_spoilt_communicators();
+
 /// Ends all sums under way, from any thread (a watchdog's): who waits for them then raises Error{communication} with
-/// `reason`. May itself take as long as the driver does: whoever must leave in time leaves without waiting for it.
+/// `reason`. Returns at once: kernels leave soon after.
 void abort_communicators(const std::string& reason) noexcept;
 
 }  // namespace trainmark::cuda

@@ -201,6 +201,12 @@ class Capture {
 
 CudaStream::CudaStream(Lane lane) : stream_(make_stream(lane)) {}
 
+bool CudaStream::is_idle() const noexcept {
+  const cudaError_t code = cudaStreamQuery(stream_.get());
+  if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
+  return code != cudaErrorNotReady;
+}
+
 void CudaStream::synchronize() {
   use_chosen_device();
   Backoff backoff;
@@ -262,38 +268,39 @@ namespace {
 
 class WarmedReplay final : public Replay {
  public:
-  WarmedReplay(std::vector<Launch> launches, Lanes& lanes, std::optional<Group> ranks, std::string& streamed_because)
+  WarmedReplay(std::vector<Launch> launches, Lanes& lanes, Settle settle, std::string& streamed_because)
       : launches_(std::move(launches)),
         lanes_(lanes),
-        ranks_(std::move(ranks)),
+        settle_(std::move(settle)),
         streamed_because_(streamed_because),
-        first_(make_replay(launches_, lanes_, false).replay) {}
+        streamed_(make_replay(launches_, lanes_, false).replay) {}
 
   void launch() override {
-    if (later_) return later_->launch();
-    first_->launch();
+    if (!streamed_because_.empty()) captured_.reset();
+    if (captured_) return captured_->launch();
+    streamed_->launch();
+    if (!streamed_because_.empty()) return;
     Recording recording = make_replay(launches_, lanes_, true);
-    std::array<double, 1> failed = {recording.streamed_because.empty() ? 0.0 : 1.0};
-    if (ranks_) ranks_->max(failed);
-    if (failed[0] > 0.0 && recording.streamed_because.empty()) recording = {nullptr, "another rank could not capture"};
-    if (streamed_because_.empty()) streamed_because_ = recording.streamed_because;
-    later_ = recording.streamed_because.empty() ? std::move(recording.replay) : std::move(first_);
+    streamed_because_ = settle_(recording.streamed_because);
+    if (streamed_because_.empty()) captured_ = std::move(recording.replay);
   }
 
  private:
   std::vector<Launch> launches_;
   Lanes& lanes_;
-  std::optional<Group> ranks_;
+  Settle settle_;
   std::string& streamed_because_;
-  std::unique_ptr<Replay> first_, later_;
+  std::unique_ptr<Replay> streamed_, captured_;
 };
 
 }  // namespace
 
-std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes, std::optional<Group> ranks,
+std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes, Settle settle,
                                            std::string& streamed_because) {
-  return std::make_unique<WarmedReplay>(std::move(launches), lanes, std::move(ranks), streamed_because);
+  return std::make_unique<WarmedReplay>(std::move(launches), lanes, std::move(settle), streamed_because);
 }
+
+bool is_capturing() noexcept { return kept != nullptr; }
 
 void keep_with_capture(std::shared_ptr<const void> needed) {
   if (kept == nullptr || std::ranges::find(*kept, needed) != kept->end()) return;

@@ -31,6 +31,8 @@ class CudaStream final : public Stream {
   explicit CudaStream(Lane lane);
   /// Polls instead of blocking, so that failures which never end a queue (a peer that died) are seen: asks all watches.
   void synchronize() override;
+  /// Whether all that was enqueued has ended, or never will; asks no watch.
+  [[nodiscard]] bool is_idle() const noexcept;
   [[nodiscard]] cudaStream_t native() const noexcept { return stream_.get(); }
 
  private:
@@ -62,11 +64,16 @@ struct Recording {
 /// lanes and plans outlive the recording. While a Profiling (profiler.hpp) lives, captured steps are streamed too.
 [[nodiscard]] Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture);
 
+/// Called behind each capture with why it failed here, or nothing; says why steps are streamed from now on, or nothing
+/// where all ranks have captured. Leaves everything that a failed capture has spoilt as it was before. Collective.
+using Settle = std::function<std::string(const std::string& failure)>;
 /// Streams the first launch, in which libraries load their code and set themselves up (what they allocate then would
-/// spoil a capture), and captures behind it. `ranks`, where there are several: capturing is a property of all of them,
-/// so that where one cannot, none does. `streamed_because` is told why; it outlives the replay, as lanes and plans do.
-[[nodiscard]] std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes,
-                                                         std::optional<Group> ranks, std::string& streamed_because);
+/// spoil a capture), and captures behind it. `streamed_because` is shared by all replays of a backend and outlives
+/// them, as lanes and plans do: once it says something all of them are streamed, those too that were captured before.
+[[nodiscard]] std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes, Settle settle,
+                                                         std::string& streamed_because);
+
+[[nodiscard]] bool is_capturing() noexcept;  ///< whether this thread does
 
 /// While this thread captures: `needed` lives at least as long as the captured graph. NCCL waits for graphs that hold
 /// its collectives when a communicator ends, so graphs go first whatever the order in which their owners do.

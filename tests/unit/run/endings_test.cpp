@@ -1,5 +1,7 @@
 // However a run ends, its record says why: the words of ranks that fail alone, signals, folders, and backends that
 // hang.
+#include <fmt/format.h>
+
 #include <future>
 
 #include "rig.hpp"
@@ -120,9 +122,10 @@ TEST(Leaving, ABackendThatHangsIsLeftBehind) {
   class Hanging final : public testing::SpyBackend {
    public:
     explicit Hanging(std::shared_future<void> until) : until_(std::move(until)) {}
-    void abandon(const std::string& reason) noexcept override {
+    bool abandon(const std::string& reason, std::chrono::milliseconds) noexcept override {
       told = reason;
       until_.wait();
+      return true;
     }
     std::string told;
 
@@ -135,6 +138,50 @@ TEST(Leaving, ABackendThatHangsIsLeftBehind) {
   EXPECT_EQ(hanging->told, "no reason");
   release.set_value();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));  // its thread lets go of the backend
+}
+
+/// Says when it is told to abandon, and whether that came to rest.
+class Resting final : public testing::SpyBackend {
+ public:
+  Resting(std::vector<std::string>& said, bool rests) : said_(said), rests_(rests) {}
+  bool abandon(const std::string& reason, std::chrono::milliseconds) noexcept override {
+    said_.push_back("abandoned: " + reason);
+    return rests_;
+  }
+
+ private:
+  std::vector<std::string>& said_;
+  bool rests_;
+};
+struct Freed {
+  std::vector<std::string>& said;
+  ~Freed() { said.emplace_back("freed"); }
+};
+
+TEST(WorkOnADevice, IsBrokenOffBeforeWhatItUsesIsFreed) {
+  using Said = std::vector<std::string>;
+  for (const bool rests : {true, false}) {
+    Said said;
+    Resting backend(said, rests);
+    const auto stuck = [&](const Status& failure) {
+      said.push_back(fmt::format("stuck: {} {}", static_cast<int>(failure.code), failure.message));
+    };
+    EXPECT_THROW(
+        {
+          const Freed memory{said};
+          on_device(backend, stuck, [] { throw Error(ExitCode::communication, "a peer is gone"); });
+        },
+        Error);
+    EXPECT_EQ(said, rests ? (Said{"abandoned: a peer is gone", "freed"})
+                          : (Said{"abandoned: a peer is gone", "stuck: 5 a peer is gone", "freed"}));
+  }
+}
+
+TEST(WorkOnADevice, ThatSucceedsGivesItsResultAndBreaksNothingOff) {
+  std::vector<std::string> said;
+  Resting backend(said, true);
+  EXPECT_EQ(on_device(backend, nullptr, [] { return 7; }), 7);
+  EXPECT_EQ(said, std::vector<std::string>{});
 }
 
 TEST(OneLine, LeavesOutWhatIsThereForTheEye) {
