@@ -174,6 +174,7 @@ class Check:
             return
         settings = self.timed_settings("bf16", batches[0])
         self.steps.keep("streamed", self.ours(f"bf16 batch {batches[0]}, not captured", {**settings, "backend.capture": False}))
+        self.steps.keep("nccl_alone", self.ours(f"bf16 batch {batches[0]}, summing through NCCL", {**settings, "backend.nccl_alone": True}))
         self.steps.keep("autotuned", self.ours(f"bf16 batch {batches[0]}, engines timed", {**settings, "backend.autotune": True},
                                                "--measure-nodes", limit=90))
 
@@ -202,6 +203,8 @@ class Check:
         self.steps.write()
 
     def several_ranks(self) -> None:
+        # A communicator of one rank starts, is captured and ends as those of many do.
+        self.call("NCCL alone against the CPU", self.command("tiny.json", {"backend.nccl_alone": True}, "--check", "cpu"), 45, correctness=True)
         ranks = 2 if self.cpu else min(len(self.result["devices"]), 4)
         if ranks < 2 or not self.mpirun:
             self.steps.record("several ranks", True, "not here", note="one device" if self.mpirun else "no mpirun")

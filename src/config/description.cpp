@@ -267,6 +267,10 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
   visitor.field(
       {.name = "capture", .doc = "Launch a step as one recording; false: launch by launch (GPU; no effect on a CPU)."},
       &backend.capture);
+  visitor.field({.name = "nccl_alone",
+                 .doc = "Sum through NCCL even where there is but one rank, to see what its calls cost (GPU; no effect "
+                        "on a CPU)."},
+                &backend.nccl_alone);
   visitor.close();
 }
 

@@ -23,7 +23,7 @@ Json distinct() {
     "schedule": {"base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "bucket_mib": 17.5},
-    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false},
+    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "nccl_alone": true},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
     "watchdog": {"init_seconds": 20.5, "stage_seconds": 21.5, "step_seconds": 22.5}})");
@@ -54,8 +54,8 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
                      o.train.bucket_mib),
             std::make_tuple(15.5, 0.16, Precision::bf16, ScaleLoss::always, OnDivergence::proceed, 17.5));
   EXPECT_EQ(std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic,
-                     o.backend.autotune, o.backend.plan_cache, o.backend.capture),
-            std::make_tuple("cpu", 18, "off", true, true, "f", false));
+                     o.backend.autotune, o.backend.plan_cache, o.backend.capture, o.backend.nccl_alone),
+            std::make_tuple("cpu", 18, "off", true, true, "f", false, true));
   EXPECT_EQ(std::tie(o.submission.division, o.submission.org, o.submission.platform, o.submission.status,
                      o.submission.ruleset, o.submission.generated_data),
             std::make_tuple(Division::open, "g", "h", "cloud", "2.0.0", true));
