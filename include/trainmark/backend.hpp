@@ -63,12 +63,16 @@ class Plan {
   virtual void execute(Stream& stream, std::span<void* const> args) = 0;
 };
 
+/// An output that may take the memory of an input.
+struct InPlace {
+  int output = 0;
+  int input = 0;
+};
 struct Planned {
   std::unique_ptr<Plan> plan;
   std::vector<TensorDesc> outputs;  ///< with the layouts that the plan writes
   std::size_t scratch_bytes = 0;    ///< shared by all plans of a lane
-  /// Output `in_place->first` may take the memory of input `in_place->second`.
-  std::optional<std::pair<int, int>> in_place;
+  std::vector<InPlace> in_place;    ///< in order of preference
   /// Bytes that go to scratch memory and come back besides the operands: what a fused operation stores all the same.
   std::int64_t scratch_traffic = 0;
 };

@@ -89,7 +89,8 @@ struct MemoryPlan {
   std::size_t pool_bytes = 0;
   std::size_t unshared_bytes = 0;  ///< what the same activations would take without reuse
 };
-/// A producer that can write `output` over `input`; done where nobody needs `input` later.
+/// A producer that can write `output` over `input`; done where nobody needs `input` later. Of an output's several
+/// aliases the first that can be done is.
 struct Alias {
   TensorId output = 0;
   TensorId input = 0;
@@ -143,8 +144,9 @@ class Program {
 /// What a backend would make of a graph: its fused form and the memory it would take, without taking any.
 struct Blueprint {
   Graph graph;
-  std::size_t pool_bytes = 0;     ///< activations
-  std::size_t scratch_bytes = 0;  ///< of all lanes
+  std::size_t pool_bytes = 0;                      ///< activations
+  std::size_t unshared_bytes = 0;                  ///< what they would take without reuse
+  std::size_t scratch_bytes = 0;                   ///< of all lanes
   std::vector<std::int64_t> scratch_traffic = {};  ///< by node: see Planned
 };
 /// Plans every node. Raises Error{environment} with what the backend refuses.

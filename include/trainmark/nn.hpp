@@ -43,6 +43,12 @@ struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a
   std::uint32_t layer = 0;
   bool operator==(const Dropout&) const = default;
 };
+struct Add {  // (a, b) -> (sum), of one shape and type
+  bool operator==(const Add&) const = default;
+};
+struct Concat {  // (parts...) -> (dst): channels beside each other, in this order; all other extents are equal
+  bool operator==(const Concat&) const = default;
+};
 struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x / (mean of x's sample)
   bool log_transform = true;
   bool operator==(const Preprocess&) const = default;
@@ -91,6 +97,10 @@ struct DropoutBackward {  // (diff_dst, step_state) -> (diff_src)
   Dropout dropout;
   bool operator==(const DropoutBackward&) const = default;
 };
+struct Slice {  // (src) -> (dst): these channels of it; what Concat gives back to one of its parts
+  Range channels;
+  bool operator==(const Slice&) const = default;
+};
 struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of the gradient arena to their sum over the
                      // step's earlier batches; at the last one the gradients become that sum, which starts anew
   Range range;
@@ -138,10 +148,10 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 
-using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Preprocess, Loss, Metric, ConvBackwardData,
+using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Loss, Metric, ConvBackwardData,
                         ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
-                        DropoutBackward, Accumulate, AllReduce, GradientCheck, Update, AdjustLossScale, ConvBlock,
-                        PoolActivationBackward, ConvBlockBackwardWeights>;
+                        DropoutBackward, Slice, Accumulate, AllReduce, GradientCheck, Update, AdjustLossScale,
+                        ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
 /// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
@@ -230,8 +240,9 @@ class GraphBuilder {
   Graph graph_;
 };
 
-/// Appends the backward pass of a graph that ends in a Loss: a gradient for every parameter, weight gradients before
-/// data gradients. Nothing flows into `input` tensors.
+/// Appends the backward pass of a graph that ends in its one Loss: a gradient for every parameter, weight gradients
+/// before data gradients. Nothing flows into `input` tensors. A tensor may have any number of readers (what they give
+/// back is summed by Add nodes), a parameter has one.
 [[nodiscard]] Graph differentiate(Graph forward);
 
 /// Appends to a differentiated graph what keeps its gradients and its loss for later batches of the same step.

@@ -55,20 +55,20 @@ class NullReplay final : public Replay {
   std::vector<Launch> launches_;
 };
 
-/// What every backend computes element by element and over its input.
+/// What every backend computes element by element and, if it may, over its input.
 struct InPlaceOf {
-  using Pair = std::optional<std::pair<int, int>>;
-  Pair operator()(const Activation&) const { return {{0, 0}}; }
-  Pair operator()(const Dropout&) const { return {{0, 0}}; }
-  Pair operator()(const ActivationBackward&) const { return {{0, 1}}; }
-  Pair operator()(const DropoutBackward&) const { return {{0, 0}}; }
-  Pair operator()(const PoolActivationBackward&) const { return {{0, 0}}; }
+  using List = std::vector<InPlace>;
+  List operator()(const Activation&) const { return {{0, 0}}; }
+  List operator()(const Dropout&) const { return {{0, 0}}; }
+  List operator()(const Add&) const { return {{0, 0}, {0, 1}}; }
+  List operator()(const ActivationBackward&) const { return {{0, 1}}; }
+  List operator()(const DropoutBackward&) const { return {{0, 0}}; }
+  List operator()(const PoolActivationBackward&) const { return {{0, 0}}; }
   template <class Other>
-  Pair operator()(const Other&) const {
+  List operator()(const Other&) const {
     return {};
   }
 };
-std::optional<std::pair<int, int>> in_place_of(const Op& op) { return std::visit(InPlaceOf{}, op); }
 
 class NullBackend final : public Backend {
  public:
@@ -113,7 +113,7 @@ class NullBackend final : public Backend {
   [[nodiscard]] Graph fuse(Graph graph) const override { return graph; }
 
   [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
-    Planned result{std::make_unique<NullPlan>(), operands.outputs, 0, in_place_of(op)};
+    Planned result{std::make_unique<NullPlan>(), operands.outputs, 0, std::visit(InPlaceOf{}, op)};
     for (TensorDesc& output : result.outputs)
       output.layout = logical_layout;
     return result;

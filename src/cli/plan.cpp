@@ -38,32 +38,18 @@ struct StepPlan {
   Cost total;
   std::int64_t parameters = 0, tensors = 0;
   std::int64_t forward_macs_per_sample = 0, training_macs_per_sample = 0;
-  MemoryPlan memory;
+  std::size_t pool_bytes = 0, unshared_bytes = 0;  ///< activations of the unfused graph
   double reduce_bytes = 0.0;
   std::int64_t state_bytes = 0, input_bytes = 0;
   std::optional<Prediction> prediction;  ///< of a device that was asked for
   [[nodiscard]] std::int64_t memory_bytes() const {
-    return state_bytes + input_bytes + static_cast<std::int64_t>(memory.pool_bytes);
+    return state_bytes + input_bytes + static_cast<std::int64_t>(pool_bytes);
   }
 };
 
 std::string shape_of(const Graph& graph, const Node& node) {
   if (node.outputs.empty()) return "";
   return to_string(graph.tensors.at(static_cast<std::size_t>(node.outputs.front())).shape);
-}
-
-/// Activations of the unfused graph; an activation function works in place, everything else in memory of its own.
-MemoryPlan pool_of(const Graph& graph) {
-  std::vector<std::size_t> bytes;
-  for (const Tensor& tensor : graph.tensors)
-    bytes.push_back(static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype));
-  std::vector<Alias> in_place;
-  for (const Node& node : graph.nodes) {
-    if (std::holds_alternative<Activation>(node.op)) in_place.push_back({node.outputs.front(), node.inputs.front()});
-    if (std::holds_alternative<ActivationBackward>(node.op))
-      in_place.push_back({node.outputs.front(), node.inputs.at(1)});
-  }
-  return plan_memory(graph, bytes, in_place);
 }
 
 /// A row for each node; what several parts of a step have stands in one.
@@ -127,7 +113,9 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
     // A ring sends and receives 2 (n - 1) / n of a bucket.
     plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
   }
-  plan.memory = pool_of(step);
+  const Blueprint unfused = plan_only(*make_null_backend(), step);
+  plan.pool_bytes = unfused.pool_bytes;
+  plan.unshared_bytes = unfused.unshared_bytes;
   // Parameters, velocity, and gradients with the loss behind them (and their sums over parts): fp32 always.
   const std::int64_t gradients = (parts > 1 ? 2 : 1) * step.gradient_elements();
   plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + gradients);
@@ -158,8 +146,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
   text += fmt::format("step             {:.1f} GFLOP, {:.1f} MiB moved once (modelled, unfused)\n",
                       static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
   text += fmt::format("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
-                      mib(static_cast<double>(plan.memory.pool_bytes)),
-                      mib(static_cast<double>(plan.memory.unshared_bytes)));
+                      mib(static_cast<double>(plan.pool_bytes)), mib(static_cast<double>(plan.unshared_bytes)));
   text += fmt::format("model state      {:.1f} MiB (parameters, gradients{}, velocity)\n",
                       mib(static_cast<double>(plan.state_bytes)),
                       options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
@@ -247,8 +234,8 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks
                    {"training_gflop_per_sample", 2e-9 * static_cast<double>(plan.training_macs_per_sample)},
                    {"step_flops_per_rank", plan.total.flops},
                    {"step_bytes_per_rank", plan.total.bytes},
-                   {"activation_pool_bytes", plan.memory.pool_bytes},
-                   {"activation_unshared_bytes", plan.memory.unshared_bytes},
+                   {"activation_pool_bytes", plan.pool_bytes},
+                   {"activation_unshared_bytes", plan.unshared_bytes},
                    {"state_bytes", plan.state_bytes},
                    {"input_bytes", plan.input_bytes},
                    {"memory_bytes_per_rank", plan.memory_bytes()},

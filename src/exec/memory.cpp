@@ -61,13 +61,14 @@ class Planner {
   }
 
   void merge(const std::vector<Alias>& in_place) {
-    // In the order of producers, so that chains a -> b -> c end in one block.
+    // In the order of producers, so that chains a -> b -> c end in one block, and for each output in order of
+    // preference.
     std::vector<Alias> aliases = in_place;
     std::ranges::stable_sort(aliases, {}, [&](const Alias& alias) { return life(alias.output).producer; });
     for (const Alias& alias : aliases) {
       const int from = block_of_[index(alias.output)];
       const int into = block_of_[index(alias.input)];
-      if (from == nowhere || into == nowhere || from == into) continue;
+      if (from == nowhere || into == nowhere || from == into || merged(alias.output)) continue;
       Block& target = blocks_[static_cast<std::size_t>(into)];
       Block& source = blocks_[static_cast<std::size_t>(from)];
       // The block's last use must be this very node: nobody reads the input later, and no sibling took its memory.
@@ -109,6 +110,7 @@ class Planner {
  private:
   static std::size_t index(TensorId id) { return static_cast<std::size_t>(id); }
   const Life& life(TensorId id) const { return lives_[index(id)]; }
+  bool merged(TensorId output) const { return std::ranges::find(merged_, output, &Alias::output) != merged_.end(); }
   bool taken(const Alias& alias) const {
     return std::ranges::any_of(merged_, [&](const Alias& other) { return other.input == alias.input; });
   }

@@ -64,9 +64,9 @@ PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective, c
   std::vector<Alias> in_place;
   for (const Node& node : result.graph.nodes) {
     Planned planned = plan_node(backend, result.graph, node, collective, result.tensors);
-    if (planned.in_place) {
-      in_place.push_back({node.outputs.at(static_cast<std::size_t>(planned.in_place->first)),
-                          node.inputs.at(static_cast<std::size_t>(planned.in_place->second))});
+    for (const InPlace& pair : planned.in_place) {
+      in_place.push_back({node.outputs.at(static_cast<std::size_t>(pair.output)),
+                          node.inputs.at(static_cast<std::size_t>(pair.input))});
     }
     result.plans.push_back(std::move(planned));
   }
@@ -89,7 +89,8 @@ class NoCollective final : public Collective {
 Blueprint plan_only(Backend& backend, Graph graph) {
   NoCollective collective;
   const PlannedGraph planned = plan_graph(backend, std::move(graph), collective, {});
-  Blueprint result{planned.graph, planned.memory.pool_bytes, 0, {}};
+  Blueprint result{
+      .graph = planned.graph, .pool_bytes = planned.memory.pool_bytes, .unshared_bytes = planned.memory.unshared_bytes};
   std::array<std::size_t, 3> scratch{};  // by lane
   for (std::size_t at = 0; at < planned.plans.size(); ++at) {
     std::size_t& largest = scratch.at(static_cast<std::size_t>(planned.graph.nodes[at].lane));

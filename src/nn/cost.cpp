@@ -20,6 +20,8 @@ class CostOf {
   Cost operator()(const Dense&) const { return matrix(input(0).elements(), input(1)[0]); }
   Cost operator()(const Activation&) const { return elementwise(output(0).elements()); }
   Cost operator()(const Dropout&) const { return elementwise(output(0).elements()); }
+  Cost operator()(const Add&) const { return elementwise(output(0).elements()); }
+  Cost operator()(const Concat&) const { return elementwise(0); }
   Cost operator()(const Preprocess&) const { return elementwise(output(0).elements()); }
   Cost operator()(const Loss&) const { return elementwise(4 * input(0).elements()); }
   Cost operator()(const Metric&) const { return elementwise(4 * input(0).elements()); }
@@ -34,6 +36,7 @@ class CostOf {
   Cost operator()(const DenseBackwardWeights&) const { return matrix(input(0).elements(), input(1)[1]); }
   Cost operator()(const ActivationBackward&) const { return elementwise(output(0).elements()); }
   Cost operator()(const DropoutBackward&) const { return elementwise(output(0).elements()); }
+  Cost operator()(const Slice&) const { return elementwise(0); }
   Cost operator()(const AllReduce& reduce) const {
     constexpr std::int64_t moved = 2 * sizeof(float);
     return {.macs = 0, .flops = reduce.range.size(), .bytes = moved * reduce.range.size(), .parameters = 0};

@@ -1,5 +1,6 @@
 // The backward pass as explicit nodes: a reverse walk over a forward graph that ends in a loss. Each parametrised node
-// gives its weight gradient first, so that a bucket of gradients can leave while data gradients go on.
+// gives its weight gradient first, so that a bucket of gradients can leave while data gradients go on. Where paths
+// branch, what their consumers give back is summed as it comes: two tensors are alive, never one for each consumer.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ constexpr TensorId none = -1;
 
 class Differentiate {
  public:
-  explicit Differentiate(Graph& graph) : graph_(graph), diff_(graph.tensors.size(), none) {
+  explicit Differentiate(Graph& graph)
+      : graph_(graph), diff_(graph.tensors.size(), none), made_(graph.tensors.size(), 0) {
     // A tensor wants a gradient if a parameter shaped it; inputs and what is made of them alone do not.
     wanted_.resize(graph.tensors.size());
     for (std::size_t id = 0; id < graph.tensors.size(); ++id)
@@ -30,7 +32,7 @@ class Differentiate {
     const std::size_t forward_nodes = graph_.nodes.size();
     for (std::size_t at = forward_nodes; at-- > 0;) {
       node_ = graph_.nodes[at];  // a copy: backward nodes are appended to the same list
-      std::visit(*this, node_.op);
+      if (wanted_[index(node_.outputs[0])]) std::visit(*this, node_.op);
     }
     for (std::size_t id = 0; id < diff_.size(); ++id) {
       TRAINMARK_CHECK(graph_.tensors[id].role != Role::parameter || diff_[id] != none,
@@ -41,13 +43,29 @@ class Differentiate {
   void operator()(const Loss&) {
     TRAINMARK_CHECK(tensor(node_.outputs[0]).offset == graph_.parameter_elements(),
                     "a parameter was made after the loss");
-    assign(node_.inputs[0], node_.outputs[1]);
+    TRAINMARK_CHECK(diff_[index(node_.inputs[0])] == none, "a graph has one loss, and it comes last");
+    ++made_[index(node_.inputs[0])];  // by the loss itself
+    contribute(node_.inputs[0], node_.outputs[1]);
   }
   void operator()(const Conv& conv) { parametrised(ConvBackwardWeights{conv}, ConvBackwardData{conv}); }
   void operator()(const Dense&) { parametrised(DenseBackwardWeights{}, DenseBackwardData{}); }
   void operator()(const Pool& pool) { through(PoolBackward{pool}, node_.inputs[0], dst_diff()); }
   void operator()(const Activation& curve) { through(ActivationBackward{curve}, node_.outputs[0], dst_diff()); }
   void operator()(const Dropout& dropout) { through(DropoutBackward{dropout}, dst_diff(), node_.inputs[1]); }
+  void operator()(const Add&) {
+    const TensorId diff = dst_diff();  // of both terms: no copy is made
+    for (const TensorId term : node_.inputs)
+      if (wanted_[index(term)]) contribute(term, diff);
+  }
+  void operator()(const Concat&) {
+    std::int64_t begin = 0;
+    for (std::size_t at = 0; at < node_.inputs.size(); ++at) {
+      const TensorId part = node_.inputs[at];
+      const Range channels{begin, begin + tensor(part).shape[1]};
+      begin = channels.end;
+      if (wanted_[index(part)]) append(fmt::format("backward{}", at), Slice{channels}, {dst_diff()}, {part});
+    }
+  }
   void operator()(const Preprocess&) {}  // nothing flows into inputs
   void operator()(const Metric&) { not_forward(); }
   void operator()(const ConvBackwardData&) { not_forward(); }
@@ -57,6 +75,7 @@ class Differentiate {
   void operator()(const DenseBackwardWeights&) { not_forward(); }
   void operator()(const ActivationBackward&) { not_forward(); }
   void operator()(const DropoutBackward&) { not_forward(); }
+  void operator()(const Slice&) { not_forward(); }
   void operator()(const Accumulate&) { not_forward(); }
   void operator()(const AllReduce&) { not_forward(); }
   void operator()(const GradientCheck&) { not_forward(); }
@@ -78,39 +97,51 @@ class Differentiate {
     TRAINMARK_CHECK(diff != none, fmt::format("the output of {} does not reach the loss", node_.name));
     return diff;
   }
-  void assign(TensorId of, TensorId diff) {
-    // Sums of gradients come with the operations that branch; until then a second consumer is a mistake.
-    TRAINMARK_CHECK(diff_[index(of)] == none,
-                    fmt::format("{} has two consumers that carry a gradient", tensor(of).name));
-    diff_[index(of)] = diff;
+  /// Takes in what one consumer gives back. A reverse walk meets all consumers of a tensor before its producer.
+  void contribute(TensorId of, TensorId diff) {
+    TensorId& sum = diff_[index(of)];
+    TRAINMARK_CHECK(sum == none || tensor(of).role != Role::parameter,
+                    fmt::format("{} is used twice, and a parameter has one use", tensor(of).name));
+    if (sum == none) {
+      sum = diff;
+      return;
+    }
+    const TensorId total = make_diff(of);
+    graph_.nodes.push_back(
+        {fmt::format("{}.sum{}", tensor(of).name, made_[index(of)] - 1), Add{}, {sum, diff}, {total}, Lane::compute});
+    sum = total;
   }
+  /// A tensor for a gradient of `of`: the only one is "diff:<name>", those that follow are numbered.
   TensorId make_diff(TensorId of) {
     Tensor diff = tensor(of);
-    diff.name = "diff:" + diff.name;
+    const int earlier = made_[index(of)]++;
+    diff.name = fmt::format("diff:{}{}", diff.name, earlier == 0 ? "" : fmt::format("#{}", earlier));
     diff.role = diff.role == Role::parameter ? Role::gradient : Role::activation;
-    const TensorId id = graph_.add(std::move(diff));
-    assign(of, id);
-    return id;
+    return graph_.add(std::move(diff));
   }
-  void append(std::string_view suffix, Op op, std::vector<TensorId> inputs, std::vector<TensorId> outputs) {
-    graph_.nodes.push_back({fmt::format("{}.{}", node_.name, suffix), std::move(op), std::move(inputs),
-                            std::move(outputs), Lane::compute});
+  /// Appends a node that makes gradients of these tensors.
+  void append(std::string_view suffix, Op op, std::vector<TensorId> inputs, const std::vector<TensorId>& of) {
+    std::vector<TensorId> outputs;
+    for (const TensorId id : of)
+      outputs.push_back(make_diff(id));
+    graph_.nodes.push_back(
+        {fmt::format("{}.{}", node_.name, suffix), std::move(op), std::move(inputs), outputs, Lane::compute});
+    for (std::size_t at = 0; at < of.size(); ++at)
+      contribute(of[at], outputs[at]);
   }
   void parametrised(Op weights_op, Op data_op) {
-    const TensorId diff_dst = dst_diff();
-    const TensorId src = node_.inputs[0];
-    const TensorId diff_weights = make_diff(node_.inputs[1]);
-    const TensorId diff_bias = make_diff(node_.inputs[2]);
-    append("backward_weights", std::move(weights_op), {src, diff_dst}, {diff_weights, diff_bias});
-    if (wanted_[index(src)]) append("backward_data", std::move(data_op), {diff_dst, node_.inputs[1]}, {make_diff(src)});
+    const TensorId src = node_.inputs[0], weights = node_.inputs[1], diff_dst = dst_diff();
+    // The weights, and the bias where there is one.
+    append("backward_weights", std::move(weights_op), {src, diff_dst}, {node_.inputs.begin() + 1, node_.inputs.end()});
+    if (wanted_[index(src)]) append("backward_data", std::move(data_op), {diff_dst, weights}, {src});
   }
   void through(Op op, TensorId first, TensorId second) {
-    if (wanted_[index(node_.inputs[0])])
-      append("backward", std::move(op), {first, second}, {make_diff(node_.inputs[0])});
+    append("backward", std::move(op), {first, second}, {node_.inputs[0]});
   }
 
   Graph& graph_;
-  std::vector<TensorId> diff_;
+  std::vector<TensorId> diff_;  // by forward tensor: the sum of its gradients so far
+  std::vector<int> made_;       // by forward tensor: how many tensors that took
   std::vector<bool> wanted_;
   Node node_;
 };

@@ -15,6 +15,8 @@ struct NameOf {
   std::string_view operator()(const Dense&) const { return "Dense"; }
   std::string_view operator()(const Activation&) const { return "Activation"; }
   std::string_view operator()(const Dropout&) const { return "Dropout"; }
+  std::string_view operator()(const Add&) const { return "Add"; }
+  std::string_view operator()(const Concat&) const { return "Concat"; }
   std::string_view operator()(const Preprocess&) const { return "Preprocess"; }
   std::string_view operator()(const Loss&) const { return "Loss"; }
   std::string_view operator()(const Metric&) const { return "Metric"; }
@@ -25,6 +27,7 @@ struct NameOf {
   std::string_view operator()(const DenseBackwardWeights&) const { return "DenseBackwardWeights"; }
   std::string_view operator()(const ActivationBackward&) const { return "ActivationBackward"; }
   std::string_view operator()(const DropoutBackward&) const { return "DropoutBackward"; }
+  std::string_view operator()(const Slice&) const { return "Slice"; }
   std::string_view operator()(const Accumulate&) const { return "Accumulate"; }
   std::string_view operator()(const AllReduce&) const { return "AllReduce"; }
   std::string_view operator()(const GradientCheck&) const { return "GradientCheck"; }

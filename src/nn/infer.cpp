@@ -47,6 +47,26 @@ class Infer {
             "choose a rate of at least 0 and below 1");
     return {activation(inputs_[0].shape, inputs_[0].dtype)};
   }
+  Tensors operator()(const Add&) const {
+    arity(2);
+    require(inputs_[0].shape == inputs_[1].shape && inputs_[0].dtype == inputs_[1].dtype,
+            "adds tensors of different shapes or types", "give two tensors of one shape and type");
+    return {activation(inputs_[0].shape, inputs_[0].dtype)};
+  }
+  Tensors operator()(const Concat&) const {
+    TRAINMARK_CHECK(!inputs_.empty() && inputs_[0].shape.rank() >= 2, node_);
+    std::vector<std::int64_t> dst = inputs_[0].shape.extents();
+    dst[1] = 0;
+    for (const Tensor& part : inputs_) {
+      std::vector<std::int64_t> extents = part.shape.extents();
+      dst[1] += extents.at(1);
+      extents[1] = inputs_[0].shape[1];
+      require(Shape(extents) == inputs_[0].shape && part.dtype == inputs_[0].dtype,
+              "puts tensors side by side that differ in more than their channels",
+              "give parts of one batch, one extent and one type");
+    }
+    return {activation(Shape(std::move(dst)), inputs_[0].dtype)};
+  }
   Tensors operator()(const Preprocess&) const {
     arity(1);
     const DType raw = inputs_[0].dtype;
@@ -108,6 +128,15 @@ class Infer {
   Tensors operator()(const DropoutBackward&) const {
     arity(2);
     return {activation(inputs_[0].shape, inputs_[0].dtype)};
+  }
+  Tensors operator()(const Slice& slice) const {
+    arity(1);
+    std::vector<std::int64_t> dst = inputs_[0].shape.extents();
+    require(dst.size() >= 2 && slice.channels.begin >= 0 && slice.channels.size() > 0 && slice.channels.end <= dst[1],
+            fmt::format("takes channels {} to {}", slice.channels.begin, slice.channels.end),
+            "take channels that the tensor has");
+    dst[1] = slice.channels.size();
+    return {activation(Shape(std::move(dst)), inputs_[0].dtype)};
   }
   Tensors operator()(const Accumulate&) const { return {}; }
   Tensors operator()(const AllReduce&) const { return {}; }

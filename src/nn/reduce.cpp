@@ -82,6 +82,16 @@ Node check_of(const Graph& graph, const Bucket& bucket, TensorId loss_scale, std
   return check;
 }
 
+/// The parameter of a gradient: both lie at the same place of their arenas.
+const Tensor& parameter_of(const Graph& graph, const Tensor& gradient) {
+  const auto fits = [&](const Tensor& tensor) {
+    return tensor.role == Role::parameter && tensor.offset == gradient.offset;
+  };
+  const auto found = std::ranges::find_if(graph.tensors, fits);
+  TRAINMARK_CHECK(found != graph.tensors.end(), gradient.name);
+  return *found;
+}
+
 /// Cuts a bucket into the longest ranges of one decay each; the loss value behind the parameters is no part of any.
 std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rule& rule, const DecayRule& decay,
                              const Controls& controls) {
@@ -90,7 +100,7 @@ std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rul
   for (const TensorId id : bucket.gradients) {
     const Tensor& gradient = graph.tensors[static_cast<std::size_t>(id)];
     if (gradient.offset == parameters) continue;
-    const std::string_view parameter = std::string_view(gradient.name).substr(std::string_view("diff:").size());
+    const std::string& parameter = parameter_of(graph, gradient).name;
     const bool decays = std::ranges::find(decay.tensors, parameter) != decay.tensors.end();
     const float factor = decays ? decay.decay : 0.0F;
     const std::int64_t end = gradient.offset + gradient.shape.elements();

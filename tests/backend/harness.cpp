@@ -138,7 +138,7 @@ Array BackendTest::logical(const Operand& operand) {
 }
 
 std::vector<Operand> BackendTest::execute(Planned planned, const std::vector<Operand>& inputs,
-                                          const std::vector<TensorDesc>& outputs, bool in_place) {
+                                          const std::vector<TensorDesc>& outputs, int in_place) {
   std::vector<Operand> results;
   std::vector<std::vector<std::byte>> before;
   std::vector<void*> args;
@@ -154,11 +154,12 @@ std::vector<Operand> BackendTest::execute(Planned planned, const std::vector<Ope
     results.push_back({desc, Buffer(*backend, backend->bytes_of(desc))});
     args.push_back(results[i].buffer.data());
   }
-  if (in_place) {
-    EXPECT_TRUE(planned.in_place) << "the plan does not run in place";
-    if (!planned.in_place) return results;
-    const auto shared = static_cast<std::size_t>(planned.in_place->second);
-    const auto first = static_cast<std::size_t>(planned.in_place->first);
+  if (in_place > 0) {
+    const bool offered = static_cast<int>(planned.in_place.size()) >= in_place;
+    EXPECT_TRUE(offered) << "the plan does not run in place";
+    if (!offered) return results;
+    const InPlace pair = planned.in_place[static_cast<std::size_t>(in_place - 1)];
+    const auto shared = static_cast<std::size_t>(pair.input), first = static_cast<std::size_t>(pair.output);
     results[first].buffer.upload(before[shared].data());
     args[shared] = args[inputs.size() + first];
   }

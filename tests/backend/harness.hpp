@@ -73,15 +73,14 @@ class BackendTest : public testing::TestWithParam<Case> {
 
   [[nodiscard]] TensorDesc output(const Shape& shape) const { return {shape, GetParam().dtype, logical_layout}; }
   /// What a convolution's weight gradient was rounded to before it became fp32.
-  [[nodiscard]] DType weight_gradient_type() const {
-    return backend->name() == "cuda" ? GetParam().dtype : DType::f32;
-  }
+  [[nodiscard]] DType weight_gradient_type() const { return backend->name() == "cuda" ? GetParam().dtype : DType::f32; }
   [[nodiscard]] static TensorDesc gradient(const Shape& shape) { return {shape, DType::f32, logical_layout}; }
 
-  /// Plans and runs `op`. With `in_place` output and input share memory as the plan allows; that it does is expected.
+  /// Plans and runs `op`. With `in_place` an output and an input share memory as the plan's so many-th offer (from 1)
+  /// allows; that it makes it is expected.
   template <class Op>
   std::vector<Operand> execute(const Op& op, const std::vector<Operand>& inputs, const std::vector<TensorDesc>& outputs,
-                               bool in_place = false) {
+                               int in_place = 0) {
     Operands operands;
     for (const Operand& input : inputs)
       operands.inputs.push_back(input.desc);
@@ -91,7 +90,7 @@ class BackendTest : public testing::TestWithParam<Case> {
   }
   /// The first output, in logical order.
   template <class Op>
-  Array result(const Op& op, const std::vector<Operand>& inputs, const TensorDesc& output, bool in_place = false) {
+  Array result(const Op& op, const std::vector<Operand>& inputs, const TensorDesc& output, int in_place = 0) {
     return logical(execute(op, inputs, {output}, in_place)[0]);
   }
 
@@ -106,7 +105,7 @@ class BackendTest : public testing::TestWithParam<Case> {
 
  private:
   std::vector<Operand> execute(Planned planned, const std::vector<Operand>& inputs,
-                               const std::vector<TensorDesc>& outputs, bool in_place);
+                               const std::vector<TensorDesc>& outputs, int in_place);
   void expect_clean_padding(const Operand& operand);
   std::uint64_t drawn_ = 0;
 };

@@ -221,6 +221,47 @@ Array dropout(const Dropout& dropout, std::int64_t epoch, std::span<const std::i
   return dst;
 }
 
+Array add(const Array& a, const Array& b) {
+  Array sum = a;
+  for (std::int64_t i = 0; i < sum.shape.elements(); ++i)
+    sum[i] += b[i];
+  return sum;
+}
+
+namespace {
+
+/// Copies whole channels: `count` of them, from and to the given ones.
+void copy_channels(const Array& from, std::int64_t first, Array& to, std::int64_t target, std::int64_t count) {
+  const std::int64_t points = from.shape.elements() / from.shape[0] / from.shape[1];
+  for (std::int64_t n = 0; n < from.shape[0]; ++n)
+    for (std::int64_t i = 0; i < count * points; ++i)
+      to[(n * to.shape[1] + target) * points + i] = from[(n * from.shape[1] + first) * points + i];
+}
+
+}  // namespace
+
+Array concat(const std::vector<Array>& parts) {
+  std::vector<std::int64_t> extents = parts.front().shape.extents();
+  extents[1] = 0;
+  for (const Array& part : parts)
+    extents[1] += part.shape[1];
+  Array dst{Shape(extents)};
+  std::int64_t begin = 0;
+  for (const Array& part : parts) {
+    copy_channels(part, 0, dst, begin, part.shape[1]);
+    begin += part.shape[1];
+  }
+  return dst;
+}
+
+Array slice(Range channels, const Array& src) {
+  std::vector<std::int64_t> extents = src.shape.extents();
+  extents[1] = channels.size();
+  Array dst{Shape(extents)};
+  copy_channels(src, channels.begin, dst, 0, channels.size());
+  return dst;
+}
+
 Array preprocess(const Preprocess& preprocess, const Array& raw) {
   Array dst(raw.shape);
   const std::int64_t elements = raw.shape.elements() / raw.shape[0];

@@ -41,6 +41,11 @@ struct Gradients {
 [[nodiscard]] Array activation(const Activation& activation, const Array& src);
 [[nodiscard]] Array activation_backward(const Activation& activation, const Array& dst, const Array& diff_dst);
 
+[[nodiscard]] Array add(const Array& a, const Array& b);
+/// Channels of all parts beside each other.
+[[nodiscard]] Array concat(const std::vector<Array>& parts);
+[[nodiscard]] Array slice(Range channels, const Array& src);
+
 /// `ids`: one for each valid sample; samples after them are padding.
 [[nodiscard]] Array dropout(const Dropout& dropout, std::int64_t epoch, std::span<const std::int64_t> ids,
                             const Array& src);

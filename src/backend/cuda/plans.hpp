@@ -47,6 +47,9 @@ struct Compute {
 [[nodiscard]] Planned plan_op(const ActivationBackward& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const Dropout& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const DropoutBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Add& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Concat& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Slice& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const Preprocess& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const Loss& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const Metric& op, const Operands& operands);
@@ -92,9 +95,10 @@ class FunctionPlan final : public Plan {
   Body body_;
 };
 template <class Body>
-[[nodiscard]] Planned planned(Body body, std::vector<TensorDesc> outputs,
-                              std::optional<std::pair<int, int>> in_place = {}, std::size_t scratch_bytes = 0) {
-  return {std::make_unique<FunctionPlan<Body>>(std::move(body)), std::move(outputs), scratch_bytes, in_place};
+[[nodiscard]] Planned planned(Body body, std::vector<TensorDesc> outputs, std::vector<InPlace> in_place = {},
+                              std::size_t scratch_bytes = 0) {
+  return {std::make_unique<FunctionPlan<Body>>(std::move(body)), std::move(outputs), scratch_bytes,
+          std::move(in_place)};
 }
 
 }  // namespace trainmark::cuda

@@ -17,7 +17,8 @@ struct Case {
   std::vector<Alias> in_place;
 };
 
-/// Nodes with up to three inputs from anywhere before and one or two outputs; a third of them would work in place.
+/// Nodes with up to three inputs from anywhere before and one or two outputs; a third of them would work in place, some
+/// on either of two.
 Case random_case(std::uint64_t seed) {
   Rng rng(seed, Purpose::test);
   Case made;
@@ -35,8 +36,10 @@ Case random_case(std::uint64_t seed) {
       node.outputs.push_back(
           made.graph.add({"t" + std::to_string(made.graph.tensors.size()), {1}, DType::f32, Role::activation}));
       made.bytes.push_back(1 + rng.below(10'000));
-      if (!node.inputs.empty() && rng.below(3) == 0)
+      if (!node.inputs.empty() && rng.below(3) == 0) {
         made.in_place.push_back({node.outputs.back(), node.inputs.front()});
+        if (rng.below(2) == 0) made.in_place.push_back({node.outputs.back(), node.inputs.back()});
+      }
     }
     made.graph.nodes.push_back(node);
   }
@@ -129,6 +132,20 @@ TEST(MemoryPlan, RefusesInPlaceWhereTheInputIsNeededLater) {
   graph.nodes.push_back({"late", Activation{}, {0}, {graph.add({"t3", {1}, DType::f32, Role::activation})}});
   const MemoryPlan plan = plan_memory(graph, std::vector<std::size_t>(4, 64), {{1, 0}});
   EXPECT_NE(plan.offset[1], plan.offset[0]);
+}
+
+TEST(MemoryPlan, TakesTheFirstOfSeveralInputsThatNobodyNeedsLaterAndNoSecond) {
+  Graph graph = chain(1);  // t0 -> t1; both stay readable
+  graph.nodes.push_back({"sum", Add{}, {0, 1}, {graph.add({"t2", {1}, DType::f32, Role::activation})}});
+  const std::vector<Alias> either = {{2, 0}, {2, 1}};
+  const MemoryPlan first = plan_memory(graph, std::vector<std::size_t>(3, 64), either);
+  EXPECT_EQ(first.offset[2], first.offset[0]);
+  EXPECT_NE(first.offset[2], first.offset[1]);
+  EXPECT_EQ(first.pool_bytes, 128U);
+
+  graph.nodes.push_back({"late", Activation{}, {0}, {graph.add({"t3", {1}, DType::f32, Role::activation})}});
+  const MemoryPlan second = plan_memory(graph, std::vector<std::size_t>(4, 64), either);
+  EXPECT_EQ(second.offset[2], second.offset[1]) << "t0 is read later";
 }
 
 TEST(MemoryPlan, KeepsArenasAndInputsOutOfThePool) {

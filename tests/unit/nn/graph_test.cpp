@@ -128,5 +128,22 @@ TEST(GraphBuilder, LaysParametersOutInOrderOfCreation) {
   EXPECT_THROW((void)graph.find("third.bias"), std::logic_error);
 }
 
+TEST(Infer, PutsChannelsBesideEachOtherAndTakesThemOutAgain) {
+  const std::vector<Tensor> parts = {{"a", {2, 3, 4, 5}}, {"b", {2, 8, 4, 5}}, {"c", {2, 1, 4, 5}}};
+  EXPECT_EQ(infer(Concat{}, parts)[0].shape, (Shape{2, 12, 4, 5}));
+  EXPECT_EQ(infer(Slice{{3, 11}}, {{"dst", {2, 12, 4, 5}}})[0].shape, (Shape{2, 8, 4, 5}));
+  EXPECT_EQ(infer(Add{}, {parts[0], parts[0]})[0].shape, parts[0].shape);
+}
+
+TEST(Infer, RefusesToJoinWhatDoesNotFit) {
+  const Tensor src{"src", {2, 3, 4, 5}}, other{"other", {2, 3, 4, 6}}, half{"half", {2, 3, 4, 5}, DType::bf16};
+  for (const Tensor& unlike : {other, half}) {
+    EXPECT_THROW((void)infer(Add{}, {src, unlike}), Error) << unlike.name;
+    EXPECT_THROW((void)infer(Concat{}, {src, unlike}), Error) << unlike.name;
+  }
+  for (const Range channels : {Range{-1, 2}, Range{2, 2}, Range{1, 4}})
+    EXPECT_THROW((void)infer(Slice{channels}, {src}), Error) << channels.begin;
+}
+
 }  // namespace
 }  // namespace trainmark

@@ -115,7 +115,7 @@ Planned plan_pool_backward(const Pool& pool, const Activation* activation, const
       (window, args[0], args[1], args[2], units.begin * unit, units.end * unit, slope, !covers);
     });
   };
-  std::optional<std::pair<int, int>> in_place;
+  std::vector<InPlace> in_place;
   if (covers) in_place = {{0, 0}};
   return planned(body, as_activations(operands.outputs), in_place);
 }

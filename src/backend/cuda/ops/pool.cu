@@ -148,7 +148,7 @@ Planned plan_op(const PoolBackward& op, const Operands& operands) {
       }
     });
   };
-  std::optional<std::pair<int, int>> in_place;
+  std::vector<InPlace> in_place;
   if (plan.covers) in_place = {{0, 0}};
   return planned(body, as_activations(operands.outputs), in_place);
 }
