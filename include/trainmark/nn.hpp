@@ -18,8 +18,10 @@ namespace trainmark {
 // --- Operations: attribute structs without behaviour. Every visitor names each of them or does not compile.
 // ----------- Shapes are logical: N,C,[D,]H,W. Operand orders stand beside each operation as (inputs) -> (outputs).
 
-struct Conv {                                       // (src, weights[O,I,kD,kH,kW], bias[O]) -> (dst)
+struct Conv {                                       // (src, weights[O,I/groups,kD,kH,kW] [, bias[O]]) -> (dst)
   std::vector<int> kernel, stride, pad_lo, pad_hi;  // one entry per spatial axis
+  std::vector<int> dilation = {};                   // distance of taps, likewise; empty: 1 along each axis
+  int groups = 1;  // of channels: each part of the input's makes its part of the output's; I groups are depthwise
   bool operator==(const Conv&) const = default;
 };
 struct Pool {  // max pooling, 'valid': (src) -> (dst)
@@ -71,11 +73,12 @@ struct Score {
   double count = 0.0;  ///< of what the other two are sums
   bool operator==(const Score&) const = default;
 };
-struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src)
-  Conv conv;
+struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src); as a forward operation a transposed convolution, whose
+  Conv conv;               // weights[I,O/groups,...] are those of `conv`, from its result back to its source
+  std::vector<std::int64_t> src_extents = {};  // of the spatial axes; empty: the smallest that `conv` takes to diff_dst
   bool operator==(const ConvBackwardData&) const = default;
 };
-struct ConvBackwardWeights {  // (src, diff_dst) -> (diff_weights, diff_bias)
+struct ConvBackwardWeights {  // (src, diff_dst) -> (diff_weights [, diff_bias])
   Conv conv;
   bool operator==(const ConvBackwardWeights&) const = default;
 };
@@ -128,7 +131,7 @@ struct AdjustLossScale {  // (loss_scale) -> (): the step's last word on it, see
 };
 
 // Fused blocks, one bounded block per family; made by a backend's fuse(), never by a model.
-struct ConvBlock {  // (src, weights, bias) -> (dst [, winner u8]): conv, activation, max pool. With pool, dst is the
+struct ConvBlock {  // (src, weights[, bias]) -> (dst [, winner u8]): conv, activation, max pool. With pool, dst is the
                     // pooled
   Conv conv;        // tensor and `winner` tells which of a window's elements won and on which side of zero it lay
   Activation activation;
@@ -153,6 +156,11 @@ using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Pre
                         DropoutBackward, Slice, Accumulate, AllReduce, GradientCheck, Update, AdjustLossScale,
                         ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
+
+/// Elements of a spatial axis from the first tap of a window to its last.
+[[nodiscard]] int reach_of(const Conv& conv, std::size_t axis);
+/// Extent of the result along a spatial axis; below 1 where the window does not fit.
+[[nodiscard]] std::int64_t convolved_extent(const Conv& conv, std::size_t axis, std::int64_t src);
 
 /// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
 /// of the batch. backend.hpp's StepState is its layout.
@@ -229,8 +237,12 @@ class GraphBuilder {
   /// Returns the first output, which is named "<name>.dst" ("<name>.value", "<name>.sums" of a loss and a metric).
   /// `result` overrides its element type, e.g. to leave bf16 before the loss.
   TensorId apply(const std::string& name, const Op& op, std::vector<TensorId> inputs, std::optional<DType> result = {});
-  TensorId conv(const std::string& name, TensorId src, int channels,
-                const Conv& attributes);  ///< makes weights and bias
+  /// Makes the weights and, with `bias`, one bias value a channel.
+  TensorId conv(const std::string& name, TensorId src, int channels, const Conv& attributes, bool bias = true);
+  /// The way back through a convolution `attributes` that takes `extents` (one a spatial axis) to those of `src`; makes
+  /// the weights.
+  TensorId conv_transposed(const std::string& name, TensorId src, int channels, const Conv& attributes,
+                           std::vector<std::int64_t> extents);
   TensorId dense(const std::string& name, TensorId src, int units, std::optional<DType> result = {});
   [[nodiscard]] const Tensor& tensor(TensorId id) const { return graph_.tensors.at(static_cast<std::size_t>(id)); }
   [[nodiscard]] Graph take() { return std::move(graph_); }

@@ -131,7 +131,7 @@ bool fuse_pool_activation_backward(Graph& graph) {
 bool fuse_pooled_block(Graph& graph, const BlockFits& fits, DataGradient wanted) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const auto* conv = std::get_if<Conv>(&graph.nodes[i].op);
-    if (conv == nullptr) continue;
+    if (conv == nullptr || graph.nodes[i].inputs.size() < 3) continue;  // such blocks have a bias
     const auto nodes = block_nodes(graph, i, wanted);
     if (!nodes) continue;
     const ConvBlock block{.conv = *conv,

@@ -78,18 +78,16 @@ class CostOf {
     return moved({.macs = macs, .flops = 2 * macs, .bytes = 0, .parameters = 0});
   }
   Cost convolution(const Conv& conv, const Shape& dst, std::int64_t src_channels) const {
-    const std::int64_t macs = dst.elements() * src_channels * volume(conv.kernel);
+    const std::int64_t macs = dst.elements() * (src_channels / conv.groups) * volume(conv.kernel);
     return moved({.macs = macs, .flops = 2 * macs, .bytes = 0, .parameters = 0});
   }
   /// Counts the convolution's whole output, which a fused pool never shows; `extra` operations on each of its elements.
   Cost convolution_block(const ConvBlock& block, std::int64_t channels, std::int64_t extra) const {
     const Shape& src = input(0);
     std::int64_t convolved = src[0] * channels;
-    for (std::size_t axis = 0; axis < block.conv.kernel.size(); ++axis) {
-      const std::int64_t padded = src[axis + 2] + block.conv.pad_lo[axis] + block.conv.pad_hi[axis];
-      convolved *= (padded - block.conv.kernel[axis]) / block.conv.stride[axis] + 1;
-    }
-    const std::int64_t macs = convolved * src[1] * volume(block.conv.kernel);
+    for (std::size_t axis = 0; axis < block.conv.kernel.size(); ++axis)
+      convolved *= convolved_extent(block.conv, axis, src[axis + 2]);
+    const std::int64_t macs = convolved * (src[1] / block.conv.groups) * volume(block.conv.kernel);
     return moved({.macs = macs, .flops = 2 * macs + extra * convolved, .bytes = 0, .parameters = 0});
   }
   Cost moved(Cost cost) const {

@@ -47,7 +47,17 @@ class Differentiate {
     ++made_[index(node_.inputs[0])];  // by the loss itself
     contribute(node_.inputs[0], node_.outputs[1]);
   }
-  void operator()(const Conv& conv) { parametrised(ConvBackwardWeights{conv}, ConvBackwardData{conv}); }
+  void operator()(const Conv& conv) {
+    const std::vector<std::int64_t>& extents = tensor(node_.inputs[0]).shape.extents();
+    parametrised(ConvBackwardWeights{conv}, ConvBackwardData{conv, {extents.begin() + 2, extents.end()}});
+  }
+  /// As a forward operation a transposed convolution, whose derivatives are the convolution and its weight gradient
+  /// with source and destination in each other's place.
+  void operator()(const ConvBackwardData& transposed) {
+    const TensorId src = node_.inputs[0], weights = node_.inputs[1], diff_dst = dst_diff();
+    append("backward_weights", ConvBackwardWeights{transposed.conv}, {diff_dst, src}, {weights});
+    if (wanted_[index(src)]) append("backward_data", transposed.conv, {diff_dst, weights}, {src});
+  }
   void operator()(const Dense&) { parametrised(DenseBackwardWeights{}, DenseBackwardData{}); }
   void operator()(const Pool& pool) { through(PoolBackward{pool}, node_.inputs[0], dst_diff()); }
   void operator()(const Activation& curve) { through(ActivationBackward{curve}, node_.outputs[0], dst_diff()); }
@@ -68,7 +78,6 @@ class Differentiate {
   }
   void operator()(const Preprocess&) {}  // nothing flows into inputs
   void operator()(const Metric&) { not_forward(); }
-  void operator()(const ConvBackwardData&) { not_forward(); }
   void operator()(const ConvBackwardWeights&) { not_forward(); }
   void operator()(const PoolBackward&) { not_forward(); }
   void operator()(const DenseBackwardData&) { not_forward(); }

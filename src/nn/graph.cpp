@@ -100,12 +100,20 @@ TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<
   return first;
 }
 
-TensorId GraphBuilder::conv(const std::string& name, TensorId src, int channels, const Conv& attributes) {
-  std::vector<std::int64_t> extents = {channels, tensor(src).shape[1]};
+TensorId GraphBuilder::conv(const std::string& name, TensorId src, int channels, const Conv& attributes, bool bias) {
+  std::vector<std::int64_t> extents = {channels, tensor(src).shape[1] / attributes.groups};
   extents.insert(extents.end(), attributes.kernel.begin(), attributes.kernel.end());
-  const TensorId weights = parameter(name + ".weights", Shape(std::move(extents)));
-  const TensorId bias = parameter(name + ".bias", Shape{channels});
-  return apply(name, attributes, {src, weights, bias});
+  std::vector<TensorId> inputs = {src, parameter(name + ".weights", Shape(std::move(extents)))};
+  if (bias) inputs.push_back(parameter(name + ".bias", Shape{channels}));
+  return apply(name, attributes, std::move(inputs));
+}
+
+TensorId GraphBuilder::conv_transposed(const std::string& name, TensorId src, int channels, const Conv& attributes,
+                                       std::vector<std::int64_t> extents) {
+  std::vector<std::int64_t> weights = {tensor(src).shape[1], channels / attributes.groups};
+  weights.insert(weights.end(), attributes.kernel.begin(), attributes.kernel.end());
+  const TensorId parameters = parameter(name + ".weights", Shape(std::move(weights)));
+  return apply(name, ConvBackwardData{attributes, std::move(extents)}, {src, parameters});
 }
 
 TensorId GraphBuilder::dense(const std::string& name, TensorId src, int units, std::optional<DType> result) {

@@ -18,7 +18,7 @@ class Infer {
   Infer(const Op& op, const Tensors& inputs, std::string_view node) : op_(op), inputs_(inputs), node_(node) {}
 
   Tensors operator()(const Conv& conv) const {
-    arity(3);
+    arity(with_bias() ? 3 : 2);
     return {activation(convolved(conv), inputs_[0].dtype)};
   }
   Tensors operator()(const Pool& pool) const {
@@ -89,12 +89,18 @@ class Infer {
     arity(2);
     const Shape& dst = inputs_[0].shape;
     const Shape& weights = inputs_[1].shape;
-    spatial(dst, backward.conv);
-    std::vector<std::int64_t> src = {dst[0], weights[1]};
-    for (std::size_t axis = 0; axis < backward.conv.kernel.size(); ++axis) {
-      // The smallest extent that gives dst; with a stride several do, and the graph's tensor says which it is.
-      src.push_back((dst[axis + 2] - 1) * backward.conv.stride[axis] + backward.conv.kernel[axis] -
-                    backward.conv.pad_lo[axis] - backward.conv.pad_hi[axis]);
+    const Conv& conv = backward.conv;
+    spatial(dst, conv);
+    require(weights == weights_of(conv, weights[1] * conv.groups, dst[1]), "has weights of another convolution",
+            "make the weights for this kernel, these channels and groups");
+    std::vector<std::int64_t> src = {dst[0], weights[1] * conv.groups};
+    for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis) {
+      const std::int64_t smallest =
+          (dst[axis + 2] - 1) * conv.stride[axis] + reach_of(conv, axis) - conv.pad_lo[axis] - conv.pad_hi[axis];
+      src.push_back(backward.src_extents.empty() ? smallest : backward.src_extents.at(axis));
+      require(convolved_extent(conv, axis, src.back()) == dst[axis + 2],
+              fmt::format("cannot come back to {} on axis {}", src.back(), axis),
+              fmt::format("give an extent from {} to {}", smallest, smallest + conv.stride[axis] - 1));
     }
     return {activation(Shape(std::move(src)), inputs_[0].dtype)};
   }
@@ -154,7 +160,7 @@ class Infer {
     return {};
   }
   Tensors operator()(const ConvBlock& block) const {
-    arity(3);
+    arity(with_bias() || block.has_pool ? 3 : 2);
     Shape dst = convolved(block.conv);
     if (!block.has_pool) return {activation(std::move(dst), inputs_[0].dtype)};
     dst = pooled(block.pool, dst);
@@ -207,30 +213,43 @@ class Infer {
     require(inputs_[0].shape.rank() == 2 && inputs_[0].shape == inputs_[1].shape,
             "compares a prediction with a target of another shape", "give both as N,K");
   }
+  [[nodiscard]] bool with_bias() const { return inputs_.size() > 2; }
+  [[nodiscard]] static Shape weights_of(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels) {
+    std::vector<std::int64_t> weights = {dst_channels, src_channels / conv.groups};
+    weights.insert(weights.end(), conv.kernel.begin(), conv.kernel.end());
+    return Shape(std::move(weights));
+  }
   void spatial(const Shape& src, const Conv& conv) const {
     const std::size_t axes = src.rank() - 2;
     require(src.rank() >= 3 && conv.kernel.size() == axes && conv.stride.size() == axes && conv.pad_lo.size() == axes &&
                 conv.pad_hi.size() == axes,
             "needs a kernel, a stride and padding for each spatial axis", "give one entry an axis");
+    require(conv.dilation.empty() || conv.dilation.size() == axes, "needs a dilation for each spatial axis or none",
+            "give one entry an axis");
+  }
+  void grouped(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels) const {
+    require(conv.groups >= 1 && src_channels % conv.groups == 0 && dst_channels % conv.groups == 0,
+            fmt::format("cannot share {} and {} channels among {} groups", src_channels, dst_channels, conv.groups),
+            "choose groups that divide both");
   }
   Shape convolved(const Conv& conv) const {
     const Shape& src = inputs_[0].shape;
     const Shape& weights = inputs_[1].shape;
     spatial(src, conv);
-    std::vector<std::int64_t> wanted = {weights[0], src[1]};
-    wanted.insert(wanted.end(), conv.kernel.begin(), conv.kernel.end());
-    require(weights == Shape(wanted), fmt::format("needs weights {}", to_string(Shape(wanted))),
+    grouped(conv, src[1], weights[0]);
+    const Shape wanted = weights_of(conv, src[1], weights[0]);
+    require(weights == wanted, fmt::format("needs weights {}", to_string(wanted)),
             "make the weights for this kernel and these input channels");
-    bias(2, weights[0]);
+    if (with_bias()) bias(2, weights[0]);
     return convolved(conv, src, weights[0]);
   }
   Shape convolved(const Conv& conv, const Shape& src, std::int64_t channels) const {
     std::vector<std::int64_t> dst = {src[0], channels};
     for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis) {
-      const std::int64_t room = src[axis + 2] + conv.pad_lo[axis] + conv.pad_hi[axis] - conv.kernel[axis];
-      require(room >= 0, fmt::format("has kernel {} on axis {}, more than the padded extent", conv.kernel[axis], axis),
+      dst.push_back(convolved_extent(conv, axis, src[axis + 2]));
+      require(dst.back() > 0,
+              fmt::format("has kernel {} on axis {}, more than the padded extent", reach_of(conv, axis), axis),
               "choose a larger input extent or a smaller kernel");
-      dst.push_back(room / conv.stride[axis] + 1);
     }
     return Shape(std::move(dst));
   }
@@ -249,9 +268,8 @@ class Infer {
   Tensors convolution_gradients(const Conv& conv, std::int64_t channels) const {
     const Shape& src = inputs_[0].shape;
     spatial(src, conv);
-    std::vector<std::int64_t> weights = {channels, src[1]};
-    weights.insert(weights.end(), conv.kernel.begin(), conv.kernel.end());
-    return {gradient(Shape(std::move(weights))), gradient({channels})};
+    grouped(conv, src[1], channels);
+    return {gradient(weights_of(conv, src[1], channels)), gradient({channels})};
   }
 
   const Op& op_;
@@ -260,6 +278,15 @@ class Infer {
 };
 
 }  // namespace
+
+int reach_of(const Conv& conv, std::size_t axis) {
+  return (conv.kernel[axis] - 1) * (conv.dilation.empty() ? 1 : conv.dilation[axis]) + 1;
+}
+
+std::int64_t convolved_extent(const Conv& conv, std::size_t axis, std::int64_t src) {
+  const std::int64_t room = src + conv.pad_lo[axis] + conv.pad_hi[axis] - reach_of(conv, axis);
+  return room < 0 ? 0 : room / conv.stride[axis] + 1;
+}
 
 std::vector<Tensor> infer(const Op& op, const std::vector<Tensor>& inputs, std::string_view node) {
   return std::visit(Infer(op, inputs, node), op);

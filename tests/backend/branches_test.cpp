@@ -40,6 +40,29 @@ Graph residual_network(DType compute) {
   return builder.take();
 }
 
+/// As a decoder is built: depthwise, dilated and pointwise layers without bias, up again by a transposed convolution
+/// whose result is one row and one column larger than the smallest, and beside it what came before.
+Graph decoder_network(DType compute) {
+  GraphBuilder builder(compute);
+  const TensorId raw = builder.input("x", {batch, 4, 6, 8}, DType::f32);
+  const TensorId target = builder.input("y", {batch, 3}, DType::f32);
+  const TensorId state = builder.input("step_state", {step_state_extent(batch)}, DType::u8);
+  const Conv point{{1, 1}, {1, 1}, {0, 0}, {0, 0}}, half{{3, 3}, {2, 2}, {1, 1}, {1, 1}};
+  const Conv depthwise{{3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, 6};
+  TensorId src = builder.apply("preprocess", Preprocess{}, {raw});
+  src = builder.conv("stem", src, 6, half, false);
+  const TensorId low = builder.apply("stem.leaky", Activation{}, {src});
+  src = builder.conv("depthwise", low, 6, depthwise, false);
+  src = builder.conv("point", src, 5, point, false);
+  src = builder.conv("down", src, 7, half, false);
+  src = builder.conv_transposed("up1", src, 6, half, {3, 4});
+  src = builder.apply("joined", Concat{}, {src, low});
+  src = builder.conv_transposed("up2", src, 3, half, {6, 8});
+  src = builder.dense("dense", src, 3, DType::f32);
+  builder.apply("loss", Loss{.global_batch = batch}, {src, target, state});
+  return builder.take();
+}
+
 std::vector<Array> inputs_of(const Graph& graph) {
   std::vector<Array> inputs;
   Rng rng(3, Purpose::test);
@@ -81,7 +104,7 @@ TEST_P(Branches, GradientsAreDifferencesOfTheLoss) {
   EXPECT_GT(largest, 1e-3) << "nothing was compared";
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, Branches, testing::Values(residual_network));
+INSTANTIATE_TEST_SUITE_P(Networks, Branches, testing::Values(residual_network, decoder_network));
 
 class BackendBranches : public BackendTest {
  protected:
@@ -136,6 +159,10 @@ class BackendBranches : public BackendTest {
 
 TEST_P(BackendBranches, GradientsOfResidualsAndPartsSideBySideAreThoseOfTheRewrite) {
   expect_gradients(residual_network);
+}
+
+TEST_P(BackendBranches, GradientsOfSeparableAndTransposedConvolutionsAreThoseOfTheRewrite) {
+  expect_gradients(decoder_network);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendBranches, testing::ValuesIn(cases()), name_of_case);

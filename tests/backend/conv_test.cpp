@@ -1,5 +1,6 @@
 // Convolutions and their fused blocks against naive loops: odd extents and channels, both of the network's kernels with
-// their paddings, strides, images and volumes. Thin volumes are swept: they are where library kernels go astray.
+// their paddings, strides, dilations and groups, images and volumes, with a bias and without. Thin volumes are swept:
+// they are where library kernels go astray.
 #include "backend/harness.hpp"
 
 namespace trainmark::test {
@@ -70,9 +71,31 @@ class BackendConv : public BackendTest {
     expect_close(logical(results[1]), expected.bias, magnitudes.bias, DType::f32);
   }
 
+  /// The same without a bias.
+  void without_bias(const Problem& problem) {
+    const Array src = random(problem.src), weights = random(weights_shape(problem)),
+                diff_dst = random(dst_shape(problem));
+    const Array none(Shape{problem.outputs});
+    const Array expected = reference::conv(problem.conv, src, weights, none);
+    const Array magnitudes = reference::conv(problem.conv, magnitude(src), magnitude(weights), none);
+    expect_close(result(problem.conv, list(activation(src), parameter(weights)), output(expected.shape)), expected,
+                 magnitudes);
+    const Array gradients = reference::conv_backward_weights(problem.conv, src, diff_dst).weights;
+    const Array bounds = reference::conv_backward_weights(problem.conv, magnitude(src), magnitude(diff_dst)).weights;
+    const auto inputs = list(activation(src), activation(diff_dst));
+    expect_close(logical(execute(ConvBackwardWeights{problem.conv}, inputs, {gradient(gradients.shape)})[0]), gradients,
+                 bounds, weight_gradient_type());
+  }
+
+  [[nodiscard]] static Conv depthwise(int channels, std::vector<int> stride, std::vector<int> dilation) {
+    const std::vector<int> kernel(stride.size(), 3);
+    return {kernel, std::move(stride), dilation, dilation, dilation, channels};
+  }
+
   [[nodiscard]] static Shape weights_shape(const Problem& problem) {
     Shape shape = problem.src;
     shape[0] = problem.outputs;
+    shape[1] /= problem.conv.groups;
     for (std::size_t axis = 0; axis < problem.conv.kernel.size(); ++axis)
       shape[axis + 2] = problem.conv.kernel[axis];
     return shape;
@@ -163,6 +186,37 @@ TEST_P(BackendConv, StridedWindowsOfOneElementAreRightAndStayInTheirMemory) {
     backward_weights(problem);
     backward_data(problem);
     forward(problem);
+  }
+}
+
+/// Separable and atrous layers: a filter a channel, groups of several, taps apart, also farther than the axis is long.
+TEST_P(BackendConv, GroupsAndDilationsAgreeWithNaiveLoops) {
+  const std::vector<Problem> problems = {
+      {{2, 5, 9, 7}, 5, depthwise(5, {1, 1}, {1, 1})},
+      {{1, 16, 8, 10}, 16, depthwise(16, {2, 2}, {1, 1})},
+      {{2, 24, 9, 7}, 24, depthwise(24, {1, 1}, {2, 2})},
+      {{1, 17, 7, 9}, 17, depthwise(17, {2, 1}, {1, 2})},
+      {{2, 8, 4, 5, 6}, 8, depthwise(8, {1, 1, 1}, {1, 1, 1})},
+      {{2, 16, 5, 6}, 32, {{3, 3}, {1, 1}, {1, 1}, {1, 1}, {}, 2}},
+      {{1, 32, 6, 5}, 16, {{1, 1}, {1, 1}, {0, 0}, {0, 0}, {}, 2}},
+      {{2, 7, 11, 13}, 5, {{3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}}},
+      {{1, 16, 9, 9}, 8, {{3, 3}, {1, 1}, {6, 6}, {6, 6}, {6, 6}}},
+      {{1, 4, 12, 11}, 6, {{3, 2}, {2, 1}, {3, 0}, {2, 1}, {3, 2}}},
+      {{1, 3, 5, 7, 8}, 4, {{2, 3, 2}, {1, 1, 2}, {0, 2, 0}, {1, 2, 3}, {1, 2, 3}}},
+  };
+  for (const Problem& problem : problems) {
+    SCOPED_TRACE(text(problem));
+    forward(problem);
+    backward_data(problem);
+    backward_weights(problem);
+    without_bias(problem);
+  }
+}
+
+TEST_P(BackendConv, ConvolutionsWithoutABiasAgreeWithNaiveLoops) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    without_bias(problem);
   }
 }
 

@@ -32,6 +32,24 @@ TEST_P(BackendRefusal, BlocksThatAreNotThereAreRefused) {
   EXPECT_EQ(backend->refusal(block, {{any}, {any}}), "");
 }
 
+/// Channels of a device's tensors are padded at their end only, where the last group's would be.
+TEST_P(BackendRefusal, GroupsThatPaddingWouldPartAreRefusedOnADevice) {
+  const auto refused = [&](std::int64_t inputs, std::int64_t outputs, int groups) {
+    const Conv conv{{1, 1}, {1, 1}, {0, 0}, {0, 0}, {}, groups};
+    const TensorDesc src = backend->activation(Shape{1, inputs, 4, 4}, GetParam().dtype);
+    const TensorDesc dst = backend->activation(Shape{1, outputs, 4, 4}, GetParam().dtype);
+    const TensorDesc weights{Shape{outputs, inputs / groups, 1, 1}, DType::f32, logical_layout};
+    const bool forward = !backend->refusal(conv, {{src, weights}, {dst}}).empty();
+    EXPECT_EQ(!backend->refusal(ConvBackwardData{conv}, {{dst, weights}, {src}}).empty(), forward);
+    EXPECT_EQ(!backend->refusal(ConvBackwardWeights{conv}, {{src, dst}, {weights}}).empty(), forward);
+    return forward;
+  };
+  EXPECT_EQ(refused(12, 12, 2), backend->name() == "cuda");
+  EXPECT_EQ(refused(16, 12, 2), backend->name() == "cuda");
+  EXPECT_FALSE(refused(16, 32, 2));
+  EXPECT_FALSE(refused(5, 5, 5)) << "depthwise";
+}
+
 TEST_P(BackendRefusal, TensorsOfTwoToTheThirtyFirstElementsAreRefusedOnADeviceEvenWithinABlock) {
   if (backend->name() != "cuda") GTEST_SKIP() << "a CPU takes them";
   const std::vector<int> one(3, 1), two(3, 2), three(3, 3);

@@ -56,9 +56,7 @@ Shape convolved(const ConvGraph& spec) {
   if (!spec.pool) return spec.dst;
   Shape shape = spec.dst;
   for (std::size_t axis = 0; axis < spec.conv.kernel.size(); ++axis) {
-    const std::int64_t room =
-        spec.src[axis + 2] + spec.conv.pad_lo[axis] + spec.conv.pad_hi[axis] - spec.conv.kernel[axis];
-    shape[axis + 2] = room / spec.conv.stride[axis] + 1;
+    shape[axis + 2] = convolved_extent(spec.conv, axis, spec.src[axis + 2]);
   }
   return shape;
 }
@@ -92,6 +90,7 @@ class Taps {
         dst_(extents_of(convolved(spec))),
         kernel_(axes_of(spec.conv.kernel, 1)),
         stride_(axes_of(spec.conv.stride, 1)),
+        dilation_(axes_of(spec.conv.dilation, 1)),
         pad_(axes_of(spec.conv.pad_lo, 0)) {}
 
   /// Calls `each(output point, tap, source point)`, points counted over N,D,H,W.
@@ -112,29 +111,33 @@ class Taps {
     for (std::int64_t i = 0; i < kernel_[0]; ++i)
       for (std::int64_t j = 0; j < kernel_[1]; ++j)
         for (std::int64_t k = 0; k < kernel_[2]; ++k, ++tap) {
-          const std::int64_t d = first[0] + i, h = first[1] + j, w = first[2] + k;
+          const std::int64_t d = first[0] + i * dilation_[0], h = first[1] + j * dilation_[1],
+                             w = first[2] + k * dilation_[2];
           if (d < 0 || d >= src_.d || h < 0 || h >= src_.h || w < 0 || w >= src_.w) continue;
           each(out, tap, ((n * src_.d + d) * src_.h + h) * src_.w + w);
         }
   }
   Extents src_, dst_;
-  Axes kernel_, stride_, pad_;
+  Axes kernel_, stride_, dilation_, pad_;
 };
 
 void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
-  const std::int64_t inner = spec.weights[1], outer = spec.weights[0];
+  const std::int64_t inner = spec.weights[1], outer = spec.weights[0], channels = spec.src[1];
   const std::int64_t taps = spec.weights.elements() / (inner * outer);
   const Taps points(spec);
   const auto weight_at = [&](std::int64_t o, std::int64_t tap) {
     return static_cast<std::size_t>((o * taps + tap) * inner);
   };
+  // cuDNN tells groups by the channels that weights have; each takes its part of a source point.
+  const std::int64_t outputs_a_group = outer / (channels / inner);
+  const auto source_at = [&](std::int64_t in, std::int64_t o) { return in * channels + o / outputs_a_group * inner; };
   if (spec.pass == ConvGraph::Pass::forward) {
     const auto src = load(operands[0], spec.io, spec.src.elements());
     const auto weights = load(operands[1], spec.io, spec.weights.elements());
     std::vector<double> dst(static_cast<std::size_t>(convolved(spec).elements()));
     points.for_each([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
-      const double* from = src.data() + in * inner;
       for (std::int64_t o = 0; o < outer; ++o) {
+        const double* from = src.data() + source_at(in, o);
         const double* w = weights.data() + weight_at(o, tap);
         double sum = 0.0;
         for (std::int64_t i = 0; i < inner; ++i)
@@ -154,8 +157,8 @@ void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
     const auto weights = load(operands[1], spec.io, spec.weights.elements());
     std::vector<double> diff_src(static_cast<std::size_t>(spec.src.elements()));
     points.for_each([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
-      double* to = diff_src.data() + in * inner;
       for (std::int64_t o = 0; o < outer; ++o) {
+        double* to = diff_src.data() + source_at(in, o);
         const double* w = weights.data() + weight_at(o, tap);
         const double d = diff_dst[static_cast<std::size_t>(out * outer + o)];
         for (std::int64_t i = 0; i < inner; ++i)
@@ -168,8 +171,8 @@ void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
     const auto diff_dst = load(operands[1], spec.io, spec.dst.elements());
     std::vector<double> diff_weights(static_cast<std::size_t>(spec.weights.elements()));
     points.for_each([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
-      const double* from = src.data() + in * inner;
       for (std::int64_t o = 0; o < outer; ++o) {
+        const double* from = src.data() + source_at(in, o);
         double* w = diff_weights.data() + weight_at(o, tap);
         const double d = diff_dst[static_cast<std::size_t>(out * outer + o)];
         for (std::int64_t i = 0; i < inner; ++i)

@@ -28,7 +28,7 @@ TEST(GraphKeyTest, ReadsAsOneLine) {
 }
 
 TEST(GraphKeyTest, TellsConvolutionsApart) {
-  std::vector<ConvGraph> graphs(13, conv());
+  std::vector<ConvGraph> graphs(15, conv());
   graphs[1].pass = ConvGraph::Pass::backward_data;
   graphs[2].pass = ConvGraph::Pass::backward_weights;
   graphs[3].conv.stride = {2, 2, 2};
@@ -42,6 +42,8 @@ TEST(GraphKeyTest, TellsConvolutionsApart) {
   graphs[10].bias = false;
   graphs[11].slope.reset();
   graphs[12].pool = Pool{{2, 2, 2}, {2, 2, 2}};
+  graphs[13].conv.dilation = {2, 2, 2};
+  graphs[14].conv.groups = 2;
   std::set<std::string> keys;
   for (const ConvGraph& graph : graphs)
     EXPECT_TRUE(keys.insert(key_of(graph)).second) << key_of(graph);

@@ -1,5 +1,6 @@
 #include "reference/interpreter.hpp"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 

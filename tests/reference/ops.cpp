@@ -40,18 +40,20 @@ std::int64_t at(const Shape& shape, std::int64_t n, std::int64_t c, const Index&
 void over_products(const Conv& conv, const Shape& src, const Shape& weights, const Shape& dst,
                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& body) {
   const Index kernel = lifted(conv.kernel, 1), stride = lifted(conv.stride, 1), pad = lifted(conv.pad_lo, 0);
+  const Index dilation = lifted(conv.dilation, 1);
+  const std::int64_t inputs = src[1] / conv.groups, outputs = dst[1] / conv.groups;  // of a group
   const Index extents = spatial(src);
   for (std::int64_t n = 0; n < dst[0]; ++n) {
     for (std::int64_t o = 0; o < dst[1]; ++o) {
       over(spatial(dst), [&](const Index& to) {
-        for (std::int64_t i = 0; i < src[1]; ++i) {
+        for (std::int64_t i = 0; i < inputs; ++i) {
           over(kernel, [&](const Index& tap) {
             Index from{};
             for (std::size_t axis = 0; axis < 3; ++axis) {
-              from[axis] = to[axis] * stride[axis] - pad[axis] + tap[axis];
+              from[axis] = to[axis] * stride[axis] - pad[axis] + tap[axis] * dilation[axis];
               if (from[axis] < 0 || from[axis] >= extents[axis]) return;
             }
-            body(at(src, n, i, from), at(weights, o, i, tap), at(dst, n, o, to));
+            body(at(src, n, o / outputs * inputs + i, from), at(weights, o, i, tap), at(dst, n, o, to));
           });
         }
       });
@@ -63,7 +65,7 @@ Shape convolved(const Conv& conv, const Shape& src, std::int64_t outputs) {
   Shape dst = src;
   dst[1] = outputs;
   for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis) {
-    dst[axis + 2] = (src[axis + 2] + conv.pad_lo[axis] + conv.pad_hi[axis] - conv.kernel[axis]) / conv.stride[axis] + 1;
+    dst[axis + 2] = convolved_extent(conv, axis, src[axis + 2]);
   }
   return dst;
 }
@@ -137,6 +139,7 @@ Array conv_backward_data(const Conv& conv, const Array& diff_dst, const Array& w
 Gradients conv_backward_weights(const Conv& conv, const Array& src, const Array& diff_dst) {
   Shape shape = src.shape;
   shape[0] = diff_dst.shape[1];
+  shape[1] /= conv.groups;
   for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis)
     shape[axis + 2] = conv.kernel[axis];
   Gradients gradients{Array(shape), bias_gradient(diff_dst)};

@@ -40,10 +40,11 @@ dnnl::memory::dims dims_of(const Shape& shape) { return {shape.extents().begin()
 
 dnnl::memory::desc described(const Shape& shape, DType dtype, Layout layout) {
   using tag = dnnl::memory::format_tag;
-  static constexpr std::array<tag, 6> row_major = {tag::undef, tag::a, tag::ab, tag::abc, tag::abcd, tag::abcde};
+  static constexpr std::array<tag, 7> row_major = {tag::undef, tag::a,     tag::ab,    tag::abc,
+                                                   tag::abcd,  tag::abcde, tag::abcdef};
   static constexpr std::array<tag, 6> last = {tag::undef, tag::a, tag::ab, tag::acb, tag::acdb, tag::acdeb};
   const std::size_t rank = shape.rank();
-  TRAINMARK_CHECK(rank >= 1 && rank <= 5, to_string(shape));
+  TRAINMARK_CHECK(rank >= 1 && rank <= (layout == channels_last ? 5 : 6), to_string(shape));
   return {dims_of(shape), data_type(dtype), layout == channels_last ? last[rank] : row_major[rank]};
 }
 dnnl::memory::desc described(const TensorDesc& tensor) { return described(tensor.shape, tensor.dtype, tensor.layout); }

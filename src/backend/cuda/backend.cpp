@@ -38,6 +38,31 @@ std::string block_refusal(const ConvBlock& block, const TensorDesc& src, const T
     return "blocks with a pool end in cubes of two that cover their volume here; run the graph unfused";
   return size_refusal({.inputs = {volume_under(dst)}, .outputs = {}});
 }
+/// The convolution of an operation, or nothing.
+struct ConvOf {
+  const Conv* operator()(const Conv& op) const { return &op; }
+  const Conv* operator()(const ConvBlock& op) const { return &op.conv; }
+  const Conv* operator()(const ConvBackwardData& op) const { return &op.conv; }
+  const Conv* operator()(const ConvBackwardWeights& op) const { return &op.conv; }
+  const Conv* operator()(const ConvBlockBackwardWeights& op) const { return &op.block.conv; }
+  template <class Other>
+  const Conv* operator()(const Other&) const {
+    return nullptr;
+  }
+};
+
+/// Channels are padded at their end, so groups must not need padding, or be single channels.
+std::string group_refusal(const Op& op, const Operands& operands) {
+  const Conv* conv = std::visit(ConvOf{}, op);
+  if (conv == nullptr || conv->groups == 1) return {};
+  const bool gradient =
+      std::holds_alternative<ConvBackwardWeights>(op) || std::holds_alternative<ConvBlockBackwardWeights>(op);
+  const Shape& weights = gradient ? operands.outputs[0].shape : operands.inputs[1].shape;
+  const bool depthwise = weights[0] == conv->groups && weights[1] == 1;
+  if (depthwise || (weights[0] % channel_multiple == 0 && weights[1] % channel_multiple == 0)) return {};
+  return "groups of channels are there for depthwise convolutions, and for channels in multiples of eight";
+}
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
@@ -106,6 +131,7 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
     std::string reason = size_refusal(operands);
+    if (reason.empty()) reason = group_refusal(op, operands);
     if (std::holds_alternative<PoolActivationBackward>(op))
       return "pool and curve are derived in the block of their convolution here";
     const auto* block = std::get_if<ConvBlock>(&op);

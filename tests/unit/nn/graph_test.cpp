@@ -145,5 +145,33 @@ TEST(Infer, RefusesToJoinWhatDoesNotFit) {
     EXPECT_THROW((void)infer(Slice{channels}, {src}), Error) << channels.begin;
 }
 
+TEST(Infer, TakesGroupsDilationsAndConvolutionsWithoutABias) {
+  const Tensor src = tensor("src", {2, 6, 9, 8});
+  const Conv depthwise{{3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, 6};
+  EXPECT_EQ(infer(depthwise, {src, tensor("w", {6, 1, 3, 3})})[0].shape, (Shape{2, 6, 9, 8}));
+  const Conv apart{{3, 3}, {1, 1}, {0, 0}, {0, 0}, {4, 3}};
+  EXPECT_EQ(infer(apart, {src, tensor("w", {5, 6, 3, 3})})[0].shape, (Shape{2, 5, 1, 2}));
+  EXPECT_EQ(infer(ConvBackwardWeights{depthwise}, {src, src})[0].shape, (Shape{6, 1, 3, 3}));
+  Conv unfit = depthwise;
+  unfit.groups = 4;
+  EXPECT_NE(refusal(unfit, {src, tensor("w", {6, 1, 3, 3})}).find("among 4 groups"), std::string::npos);
+}
+
+TEST(Infer, ComesBackFromAConvolutionToTheExtentsThatAreAskedFor) {
+  const Conv half{{3, 3}, {2, 2}, {1, 1}, {1, 1}};
+  const std::vector<Tensor> inputs = {tensor("src", {1, 4, 5, 6}), tensor("w", {4, 3, 3, 3})};
+  EXPECT_EQ(infer(ConvBackwardData{half}, inputs)[0].shape, (Shape{1, 3, 9, 11}));
+  EXPECT_EQ(infer(ConvBackwardData{half, {10, 12}}, inputs)[0].shape, (Shape{1, 3, 10, 12}));
+  EXPECT_NE(refusal(ConvBackwardData{half, {11, 12}}, inputs).find("from 9 to 10"), std::string::npos);
+}
+
+TEST(Cost, CountsWhatAGroupMultiplies) {
+  GraphBuilder builder(DType::f32);
+  const TensorId raw = builder.input("x", {2, 8, 5, 6}, DType::f32);
+  const Conv depthwise{{3, 3}, {1, 1}, {1, 1}, {1, 1}, {}, 8};
+  builder.conv("depthwise", builder.apply("preprocess", Preprocess{}, {raw}), 8, depthwise, false);
+  EXPECT_EQ(cost(builder.take()).macs, 2 * 8 * 5 * 6 * 9);
+}
+
 }  // namespace
 }  // namespace trainmark

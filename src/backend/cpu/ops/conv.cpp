@@ -15,7 +15,24 @@ using dnnl::memory;
 
 memory::dims dims_of(const std::vector<int>& values) { return {values.begin(), values.end()}; }
 
-/// Descriptors of a convolution from its activations' and weights' shapes.
+/// oneDNN counts what lies between taps.
+memory::dims gaps_of(const Conv& conv) {
+  memory::dims gaps(conv.kernel.size(), 0);
+  for (std::size_t axis = 0; axis < conv.dilation.size(); ++axis)
+    gaps[axis] = conv.dilation[axis] - 1;
+  return gaps;
+}
+
+/// Weights O,I/groups,... as oneDNN wants them of several groups: groups,O/groups,I/groups,... The memory is the same.
+Shape grouped(const Conv& conv, const Shape& weights) {
+  if (conv.groups == 1) return weights;
+  std::vector<std::int64_t> extents = weights.extents();
+  extents[0] /= conv.groups;
+  extents.insert(extents.begin(), conv.groups);
+  return Shape(std::move(extents));
+}
+
+/// Descriptors of a convolution from its activations' and weights' shapes. An empty bias is none.
 struct Descriptors {
   memory::desc src, weights, bias, dst;
 };
@@ -30,6 +47,7 @@ dnnl::convolution_forward::primitive_desc forward(const Conv& conv, const Descri
           descs.bias,
           descs.dst,
           dims_of(conv.stride),
+          gaps_of(conv),
           dims_of(conv.pad_lo),
           dims_of(conv.pad_hi),
           attributes};
@@ -38,8 +56,10 @@ dnnl::convolution_forward::primitive_desc forward(const Conv& conv, const Descri
 Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* activation) {
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
-  const Descriptors descs{described(activation_desc(src.shape, src.dtype)), open(operands.inputs[1].shape, src.dtype),
-                          described(operands.inputs[2]), described(dst)};
+  const Shape weights = grouped(conv, operands.inputs[1].shape);
+  const bool bias = operands.inputs.size() > 2;
+  const Descriptors descs{described(activation_desc(src.shape, src.dtype)), open(weights, src.dtype),
+                          bias ? described(operands.inputs[2]) : memory::desc(), described(dst)};
   dnnl::primitive_attr attributes = user_scratchpad();
   if (activation != nullptr) {
     dnnl::post_ops post;
@@ -49,8 +69,8 @@ Planned plan_conv(const Conv& conv, const Operands& operands, const Activation* 
   const auto primitive = forward(conv, descs, attributes);
   PrimitiveBuilder builder;
   builder.input(DNNL_ARG_SRC, described(src), primitive.src_desc());
-  builder.input(DNNL_ARG_WEIGHTS, described(operands.inputs[1]), primitive.weights_desc());
-  builder.input(DNNL_ARG_BIAS, described(operands.inputs[2]), primitive.bias_desc());
+  builder.input(DNNL_ARG_WEIGHTS, described(weights, DType::f32, logical_layout), primitive.weights_desc());
+  if (bias) builder.input(DNNL_ARG_BIAS, described(operands.inputs[2]), primitive.bias_desc());
   builder.output(DNNL_ARG_DST, described(dst), primitive.dst_desc());
   return builder.finish(dnnl::convolution_forward(primitive), primitive.scratchpad_desc(), {dst});
 }
@@ -66,17 +86,17 @@ Planned plan_op(const ConvBackwardData& op, const Operands& operands) {
   const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[0];
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
-  const Shape& weights = operands.inputs[1].shape;
+  const Shape weights = grouped(conv, operands.inputs[1].shape);
   const Descriptors descs{described(diff_src), open(weights, diff_dst.dtype),
-                          described(Shape{weights[0]}, DType::f32, logical_layout),
+                          described(Shape{diff_dst.shape[1]}, DType::f32, logical_layout),
                           described(activation_desc(diff_dst.shape, diff_dst.dtype))};
   const auto hint = forward(conv, descs, user_scratchpad());
   const dnnl::convolution_backward_data::primitive_desc primitive(
-      engine(), algorithm::convolution_direct, descs.src, descs.weights, descs.dst, dims_of(conv.stride),
+      engine(), algorithm::convolution_direct, descs.src, descs.weights, descs.dst, dims_of(conv.stride), gaps_of(conv),
       dims_of(conv.pad_lo), dims_of(conv.pad_hi), hint, user_scratchpad());
   PrimitiveBuilder builder;
   builder.input(DNNL_ARG_DIFF_DST, described(diff_dst), primitive.diff_dst_desc());
-  builder.input(DNNL_ARG_WEIGHTS, described(operands.inputs[1]), primitive.weights_desc());
+  builder.input(DNNL_ARG_WEIGHTS, described(weights, DType::f32, logical_layout), primitive.weights_desc());
   builder.output(DNNL_ARG_DIFF_SRC, described(diff_src), primitive.diff_src_desc());
   return builder.finish(dnnl::convolution_backward_data(primitive), primitive.scratchpad_desc(), {diff_src});
 }
@@ -88,7 +108,7 @@ namespace {
 /// the former where the window is longer than 3.
 bool spans_an_axis(const Conv& conv, const Shape& src) {
   for (std::size_t axis = 0; axis < conv.kernel.size(); ++axis) {
-    if (src[axis + 2] <= conv.kernel[axis]) return true;
+    if (src[axis + 2] <= reach_of(conv, axis)) return true;
   }
   return false;
 }
@@ -114,21 +134,23 @@ Planned plan_op(const ConvBackwardWeights& op, const Operands& operands) {
   const Conv& conv = op.conv;
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& diff_dst = operands.inputs[1];
-  const Shape& weights = operands.outputs[0].shape;
+  const Shape weights = grouped(conv, operands.outputs[0].shape);
+  const bool bias = operands.outputs.size() > 1;
   const DType type =
       spans_an_axis(conv, src.shape) ? DType::f32 : src.dtype;  // such tensors are small: fp32 costs little
   const Descriptors descs{described(activation_desc(src.shape, type)), open(weights, type),
-                          described(operands.outputs[1]), described(activation_desc(diff_dst.shape, type))};
+                          bias ? described(operands.outputs[1]) : memory::desc(),
+                          described(activation_desc(diff_dst.shape, type))};
   const auto hint = forward(conv, descs, user_scratchpad());
   dnnl::convolution_backward_weights::primitive_desc primitive(
       engine(), algorithm::convolution_direct, descs.src, open(weights, DType::f32), descs.bias, descs.dst,
-      dims_of(conv.stride), dims_of(conv.pad_lo), dims_of(conv.pad_hi), hint, user_scratchpad());
+      dims_of(conv.stride), gaps_of(conv), dims_of(conv.pad_lo), dims_of(conv.pad_hi), hint, user_scratchpad());
   avoid_wrong_implementations(conv, src.shape, primitive);
   PrimitiveBuilder builder;
   builder.input(DNNL_ARG_SRC, described(src), primitive.src_desc());
   builder.input(DNNL_ARG_DIFF_DST, described(diff_dst), primitive.diff_dst_desc());
-  builder.output(DNNL_ARG_DIFF_WEIGHTS, described(operands.outputs[0]), primitive.diff_weights_desc());
-  builder.output(DNNL_ARG_DIFF_BIAS, described(operands.outputs[1]), primitive.diff_bias_desc());
+  builder.output(DNNL_ARG_DIFF_WEIGHTS, described(weights, DType::f32, logical_layout), primitive.diff_weights_desc());
+  if (bias) builder.output(DNNL_ARG_DIFF_BIAS, described(operands.outputs[1]), primitive.diff_bias_desc());
   return builder.finish(dnnl::convolution_backward_weights(primitive), primitive.scratchpad_desc(), operands.outputs);
 }
 

@@ -31,8 +31,10 @@ struct FirstBlock {
     const auto all = [](const std::vector<int>& values, int wanted) { return values == std::vector<int>(3, wanted); };
     return src.rank() == 5 && src[1] <= 8 && dst[1] % 8 == 0 && src[2] % 2 == 0 && src[3] % 2 == 0 && src[4] % 2 == 0 &&
            all(block.conv.kernel, 3) && all(block.conv.stride, 1) && all(block.conv.pad_lo, 1) &&
-           all(block.conv.pad_hi, 1) && block.has_pool && all(block.pool.kernel, 2) && all(block.pool.stride, 2) &&
-           block.activation.curve == Curve::leaky_relu && block.activation.slope > 0.0F;
+           all(block.conv.pad_hi, 1) && block.conv.groups == 1 && reach_of(block.conv, 0) == 3 &&
+           reach_of(block.conv, 1) == 3 && reach_of(block.conv, 2) == 3 && block.has_pool &&
+           all(block.pool.kernel, 2) && all(block.pool.stride, 2) && block.activation.curve == Curve::leaky_relu &&
+           block.activation.slope > 0.0F;
   }
 
   [[nodiscard]] std::int64_t rows() const noexcept { return dst.n * dst.d * dst.h; }

@@ -31,6 +31,8 @@ std::string key_text(const ConvGraph& graph) {
                   to_string(graph.src), to_string(graph.weights), to_string(graph.dst));
   text += fmt::format(" stride={} pad={}/{}", fmt::join(graph.conv.stride, "x"), fmt::join(graph.conv.pad_lo, "x"),
                       fmt::join(graph.conv.pad_hi, "x"));
+  if (!graph.conv.dilation.empty()) text += fmt::format(" dilation={}", fmt::join(graph.conv.dilation, "x"));
+  if (graph.conv.groups != 1) text += fmt::format(" groups={}", graph.conv.groups);
   if (graph.bias) text += " bias";
   if (graph.slope) text += fmt::format(" slope={}", *graph.slope);
   if (graph.pool)

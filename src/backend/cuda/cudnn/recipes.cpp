@@ -64,7 +64,7 @@ Attributes attributes_of(const Conv& conv) {
       .set_pre_padding(widened(conv.pad_lo))
       .set_post_padding(widened(conv.pad_hi))
       .set_stride(widened(conv.stride))
-      .set_dilation(std::vector<std::int64_t>(conv.stride.size(), 1));
+      .set_dilation(conv.dilation.empty() ? std::vector<std::int64_t>(conv.stride.size(), 1) : widened(conv.dilation));
 }
 
 TensorRef leaky_relu(fe::graph::Graph& graph, const TensorRef& src, float slope) {

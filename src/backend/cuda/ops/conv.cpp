@@ -8,21 +8,21 @@
 namespace trainmark::cuda {
 namespace {
 
-Shape padded_weights(const Shape& weights) {
+/// Weights as stored. Channels of a group are not padded: what stands between groups would not be at their end.
+Shape stored_weights(const Conv& conv, const Shape& weights) {
   Shape result = weights;
   result[0] = padded(weights[0]);
-  result[1] = padded(weights[1]);
+  if (conv.groups == 1) result[1] = padded(weights[1]);
   return result;
 }
 
-std::int64_t taps_of(const Shape& weights) { return weights.elements() / (weights[0] * weights[1]); }
-
-WeightOrder order_of(const Shape& weights) {
+WeightOrder order_of(const Conv& conv, const Shape& weights) {
+  const Shape stored = stored_weights(conv, weights);
   return {.outer = weights[0],
           .inner = weights[1],
-          .spatial = taps_of(weights),
-          .stored_outer = padded(weights[0]),
-          .stored_inner = padded(weights[1])};
+          .spatial = weights.elements() / (weights[0] * weights[1]),
+          .stored_outer = stored[0],
+          .stored_inner = stored[1]};
 }
 
 /// The graph of one pass; `src` and `dst` are the convolution's, whichever of them the pass reads or writes.
@@ -31,7 +31,7 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
   return {.pass = pass,
           .conv = conv,
           .src = stored_shape(activation_desc(src.shape, src.dtype)),
-          .weights = padded_weights(weights),
+          .weights = stored_weights(conv, weights),
           .dst = stored_shape(activation_desc(dst.shape, dst.dtype)),
           .io = src.dtype,
           .math = src.dtype == DType::f32 ? compute.math : Math::full,
@@ -42,18 +42,24 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
 /// The forward graph with what stands before it.
 class Forward {
  public:
-  Forward(std::shared_ptr<CompiledGraph> graph, const Shape& weights, DType type, Scratch& scratch)
+  Forward(std::shared_ptr<CompiledGraph> graph, const Conv& conv, const Operands& operands, DType type,
+          Scratch& scratch)
       : graph_(std::move(graph)),
-        order_(order_of(weights)),
-        bias_order_{.outer = weights[0], .stored_outer = padded(weights[0])},
+        has_bias_(operands.inputs.size() > 2),
+        order_(order_of(conv, operands.inputs[1].shape)),
+        bias_order_{.outer = order_.outer, .stored_outer = order_.stored_outer},
         type_(type),
         packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type))),
-        bias_(scratch.take(static_cast<std::size_t>(bias_order_.stored()) * sizeof(float))),
+        bias_(scratch.take(has_bias_ ? static_cast<std::size_t>(bias_order_.stored()) * sizeof(float) : 0)),
         workspace_(scratch.take(graph_->workspace_bytes())) {}
 
-  /// `args`: src, weights, bias; `memory`: the scratch memory.
+  /// `args`: src, weights, bias if there is one; `memory`: the scratch memory.
   void run(cudaStream_t stream, std::span<void* const> args, void* dst, std::byte* memory) const {
     pack_weights(stream, order_, static_cast<const float*>(args[1]), memory + packed_, type_);
+    if (!has_bias_) {
+      const std::array<void*, 3> graph_operands = {args[0], memory + packed_, dst};
+      return graph_->execute(stream, graph_operands, memory + workspace_);
+    }
     pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
     const std::array<void*, 4> graph_operands = {args[0], memory + packed_, memory + bias_, dst};
     graph_->execute(stream, graph_operands, memory + workspace_);
@@ -61,6 +67,7 @@ class Forward {
 
  private:
   std::shared_ptr<CompiledGraph> graph_;
+  bool has_bias_;
   WeightOrder order_, bias_order_;
   DType type_;
   std::size_t packed_, bias_, workspace_;
@@ -73,7 +80,7 @@ class BackwardWeights {
                   const TensorDesc& diff_dst, Scratch& scratch)
       : graph_(
             compute.graphs.compile(graph_of(ConvGraph::Pass::backward_weights, compute, conv, src, weights, diff_dst))),
-        order_(order_of(weights)),
+        order_(order_of(conv, weights)),
         type_(src.dtype),
         packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_))),
         workspace_(scratch.take(graph_->workspace_bytes())) {}
@@ -94,7 +101,7 @@ class BackwardWeights {
 ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst,
                         const Activation* activation) {
   ConvGraph spec = graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
-  spec.bias = true;
+  spec.bias = operands.inputs.size() > 2;
   if (activation != nullptr) spec.slope = activation->slope;
   return spec;
 }
@@ -115,10 +122,10 @@ std::shared_ptr<CompiledGraph> pooled_graph(const Compute& compute, const ConvBl
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   Scratch scratch;
-  const Forward forward(compute.graphs.compile(forward_graph(compute, conv, operands, dst, activation)),
-                        operands.inputs[1].shape, dst.dtype, scratch);
-  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
-    forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
+  const Forward forward(compute.graphs.compile(forward_graph(compute, conv, operands, dst, activation)), conv, operands,
+                        dst.dtype, scratch);
+  auto body = [=, inputs = operands.inputs.size()](cudaStream_t stream, std::span<void* const> args) {
+    forward.run(stream, args, args[inputs], static_cast<std::byte*>(args.back()));
   };
   return planned(std::move(body), {dst}, {}, scratch.bytes());
 }
@@ -132,12 +139,11 @@ Planned plan_op(const Compute& compute, const Conv& op, const Operands& operands
 Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& operands) {
   if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
   const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
-  const Shape& weights = operands.inputs[1].shape;
   const bool training = outputs.size() > 1;
   Scratch scratch;
   if (!training) {
     if (auto graph = pooled_graph(compute, block, operands)) {
-      const Forward forward(std::move(graph), weights, outputs[0].dtype, scratch);
+      const Forward forward(std::move(graph), block.conv, operands, outputs[0].dtype, scratch);
       auto body = [=](cudaStream_t stream, std::span<void* const> args) {
         forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
       };
@@ -146,7 +152,7 @@ Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& 
   }
   const TensorDesc active = volume_under(outputs[0]);
   const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, operands, active, &block.activation)),
-                        weights, active.dtype, scratch);
+                        block.conv, operands, active.dtype, scratch);
   const CubePool pool(block.pool, active, outputs[0].shape);
   const std::size_t volume = scratch.take(stored_bytes(active));
   const std::size_t unread = scratch.take(training ? 0 : stored_bytes(activation_desc(outputs[0].shape, DType::u8)));
@@ -168,7 +174,7 @@ Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operan
   std::shared_ptr<CompiledGraph> graph =
       compute.graphs.compile(graph_of(ConvGraph::Pass::backward_data, compute, conv, diff_src, weights, diff_dst));
 
-  const WeightOrder order = order_of(weights);
+  const WeightOrder order = order_of(conv, weights);
   Scratch scratch;
   const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(diff_src.dtype));
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
@@ -182,16 +188,17 @@ Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operan
 }
 
 Planned plan_op(const Compute& compute, const ConvBackwardWeights& op, const Operands& operands) {
-  const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[1];
   const std::int64_t channels = diff_dst.shape[1];
   const std::int64_t rows = diff_dst.shape.elements() / channels;
+  const bool bias = operands.outputs.size() > 1;
   Scratch scratch;
-  const BackwardWeights weights(compute, conv, operands.inputs[0], operands.outputs[0].shape, diff_dst, scratch);
-  const std::size_t sums = scratch.take(bias_scratch_bytes(rows, padded(channels)));
+  const BackwardWeights weights(compute, op.conv, operands.inputs[0], operands.outputs[0].shape, diff_dst, scratch);
+  const std::size_t sums = scratch.take(bias ? bias_scratch_bytes(rows, padded(channels)) : 0);
   auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
-    std::byte* memory = static_cast<std::byte*>(args[4]);
+    std::byte* memory = static_cast<std::byte*>(args.back());
     weights.run(stream, args[0], args[1], args[2], memory);
+    if (!bias) return;
     sum_rows(stream, args[1], type, rows, channels, padded(channels), static_cast<float*>(args[3]), memory + sums);
   };
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());

@@ -113,8 +113,7 @@ bool ends_in_cubes(const ConvBlock& block, const Shape& src, const Shape& dst) {
   const std::vector<int> twos(3, side);
   if (!block.has_pool || block.pool.kernel != twos || block.pool.stride != twos || src.rank() != 5) return false;
   for (std::size_t axis = 0; axis < twos.size(); ++axis) {
-    const std::int64_t room = src[axis + 2] + block.conv.pad_lo[axis] + block.conv.pad_hi[axis];
-    if ((room - block.conv.kernel[axis]) / block.conv.stride[axis] + 1 != side * dst[axis + 2]) return false;
+    if (convolved_extent(block.conv, axis, src[axis + 2]) != side * dst[axis + 2]) return false;
   }
   return block.activation.curve == Curve::leaky_relu;
 }
