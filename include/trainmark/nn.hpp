@@ -22,13 +22,16 @@ struct Conv {                                       // (src, weights[O,I/groups,
   std::vector<int> kernel, stride, pad_lo, pad_hi;  // one entry per spatial axis
   std::vector<int> dilation = {};                   // distance of taps, likewise; empty: 1 along each axis
   int groups = 1;  // of channels: each part of the input's makes its part of the output's; I groups are depthwise
+  static constexpr std::string_view name = "Conv";
   bool operator==(const Conv&) const = default;
 };
 struct Pool {  // max pooling, 'valid': (src) -> (dst)
   std::vector<int> kernel, stride;
+  static constexpr std::string_view name = "Pool";
   bool operator==(const Pool&) const = default;
 };
 struct Dense {  // (src[N,...], weights[O,I], bias[O]) -> (dst[N,O]); a volume is flattened D,H,W,C with C fastest
+  static constexpr std::string_view name = "Dense";
   bool operator==(const Dense&) const = default;
 };
 enum class Curve : std::uint8_t { leaky_relu, tanh };
@@ -36,6 +39,7 @@ struct Activation {  // (src) -> (dst): leaky_relu: x > 0 ? x : slope x; tanh: s
   Curve curve = Curve::leaky_relu;
   float slope = 0.3F;
   float scale = 1.0F;
+  static constexpr std::string_view name = "Activation";
   bool operator==(const Activation&) const = default;
 };
 struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a function of (seed, epoch, sample id,
@@ -43,16 +47,20 @@ struct Dropout {  // (src, step_state) -> (dst): inverted scaling; the mask is a
   float rate = 0.0F;
   std::uint64_t seed = 0;
   std::uint32_t layer = 0;
+  static constexpr std::string_view name = "Dropout";
   bool operator==(const Dropout&) const = default;
 };
 struct Add {  // (a, b) -> (sum), of one shape and type
+  static constexpr std::string_view name = "Add";
   bool operator==(const Add&) const = default;
 };
 struct Concat {  // (parts...) -> (dst): channels beside each other, in this order; all other extents are equal
+  static constexpr std::string_view name = "Concat";
   bool operator==(const Concat&) const = default;
 };
 struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x / (mean of x's sample)
   bool log_transform = true;
+  static constexpr std::string_view name = "Preprocess";
   bool operator==(const Preprocess&) const = default;
 };
 struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state [, loss_scale])
@@ -60,10 +68,12 @@ struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state 
   // value = sum over this rank's valid samples of (p - y)^2 / (K global_batch); diff seeded with 1 / global_batch.
   // A loss scale multiplies diff, never the value.
   std::int64_t global_batch = 1;
+  static constexpr std::string_view name = "Loss";
   bool operator==(const Loss&) const = default;
 };
-struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3], a Score): adds |p - y|, (p - y)^2 and one
-                 // for each output of a valid sample
+struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3], a Score): adds |p - y|, (p - y)^2 and
+                 // one for each output of a valid sample
+  static constexpr std::string_view name = "Metric";
   bool operator==(const Metric&) const = default;
 };
 /// What an evaluation adds up over the samples that count. Each figure of it is one of the sums over `count`.
@@ -76,46 +86,57 @@ struct Score {
 struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src); as a forward operation a transposed convolution, whose
   Conv conv;               // weights[I,O/groups,...] are those of `conv`, from its result back to its source
   std::vector<std::int64_t> src_extents = {};  // of the spatial axes; empty: the smallest that `conv` takes to diff_dst
+  static constexpr std::string_view name = "ConvBackwardData";
   bool operator==(const ConvBackwardData&) const = default;
 };
 struct ConvBackwardWeights {  // (src, diff_dst) -> (diff_weights [, diff_bias])
   Conv conv;
+  static constexpr std::string_view name = "ConvBackwardWeights";
   bool operator==(const ConvBackwardWeights&) const = default;
 };
 struct PoolBackward {  // (src, diff_dst) -> (diff_src); the first maximum of a window takes it all
   Pool pool;
+  static constexpr std::string_view name = "PoolBackward";
   bool operator==(const PoolBackward&) const = default;
 };
 struct DenseBackwardData {  // (diff_dst, weights) -> (diff_src)
+  static constexpr std::string_view name = "DenseBackwardData";
   bool operator==(const DenseBackwardData&) const = default;
 };
 struct DenseBackwardWeights {  // (src, diff_dst) -> (diff_weights, diff_bias)
+  static constexpr std::string_view name = "DenseBackwardWeights";
   bool operator==(const DenseBackwardWeights&) const = default;
 };
 struct ActivationBackward {  // (dst, diff_dst) -> (diff_src): both curves invert from their output
   Activation activation;
+  static constexpr std::string_view name = "ActivationBackward";
   bool operator==(const ActivationBackward&) const = default;
 };
 struct DropoutBackward {  // (diff_dst, step_state) -> (diff_src)
   Dropout dropout;
+  static constexpr std::string_view name = "DropoutBackward";
   bool operator==(const DropoutBackward&) const = default;
 };
 struct Slice {  // (src) -> (dst): these channels of it; what Concat gives back to one of its parts
   Range channels;
+  static constexpr std::string_view name = "Slice";
   bool operator==(const Slice&) const = default;
 };
 struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of the gradient arena to their sum over the
                      // step's earlier batches; at the last one the gradients become that sum, which starts anew
   Range range;
   bool last = false;
+  static constexpr std::string_view name = "Accumulate";
   bool operator==(const Accumulate&) const = default;
 };
 struct AllReduce {  // (gradients...) -> (): sums the elements [begin, end) of the gradient arena over all ranks
   Range range;
+  static constexpr std::string_view name = "AllReduce";
   bool operator==(const AllReduce&) const = default;
 };
 struct GradientCheck {  // (gradients..., loss_scale) -> (): raises found_inf where an element of [begin, end) of the
   Range range;          // gradient arena is not finite; works on summed gradients, so ranks need not agree on it
+  static constexpr std::string_view name = "GradientCheck";
   bool operator==(const GradientCheck&) const = default;
 };
 struct Update {  // (gradients..., step_state [, loss_scale]) -> (): updates the elements [begin, end) of the parameter
@@ -124,9 +145,11 @@ struct Update {  // (gradients..., step_state [, loss_scale]) -> (): updates the
   float decay = 0.0F;  // added to the gradient as decay * weight (Keras L2 of c is decay 2c)
   Range range;
   bool scaled = false;  // there is a loss scale: gradients are divided by it, and found_inf leaves everything as it is
+  static constexpr std::string_view name = "Update";
 };
 struct AdjustLossScale {  // (loss_scale) -> (): the step's last word on it, see optim.hpp's adjust
   LossScaling rule;
+  static constexpr std::string_view name = "AdjustLossScale";
   bool operator==(const AdjustLossScale&) const = default;
 };
 
@@ -137,17 +160,20 @@ struct ConvBlock {  // (src, weights[, bias]) -> (dst [, winner u8]): conv, acti
   Activation activation;
   bool has_pool = false;
   Pool pool;
+  static constexpr std::string_view name = "ConvBlock";
   bool operator==(const ConvBlock&) const = default;
 };
 struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (diff of the convolution's output), in
                                  // place on src
   Pool pool;
   Activation activation;
+  static constexpr std::string_view name = "PoolActivationBackward";
   bool operator==(const PoolActivationBackward&) const = default;
 };
 struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -> (diff_weights, diff_bias [, diff of
                                    // the convolution's output, for a data gradient])
   ConvBlock block;
+  static constexpr std::string_view name = "ConvBlockBackwardWeights";
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 

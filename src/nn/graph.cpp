@@ -7,40 +7,9 @@
 #include "trainmark/nn.hpp"
 
 namespace trainmark {
-namespace {
-
-struct NameOf {
-  std::string_view operator()(const Conv&) const { return "Conv"; }
-  std::string_view operator()(const Pool&) const { return "Pool"; }
-  std::string_view operator()(const Dense&) const { return "Dense"; }
-  std::string_view operator()(const Activation&) const { return "Activation"; }
-  std::string_view operator()(const Dropout&) const { return "Dropout"; }
-  std::string_view operator()(const Add&) const { return "Add"; }
-  std::string_view operator()(const Concat&) const { return "Concat"; }
-  std::string_view operator()(const Preprocess&) const { return "Preprocess"; }
-  std::string_view operator()(const Loss&) const { return "Loss"; }
-  std::string_view operator()(const Metric&) const { return "Metric"; }
-  std::string_view operator()(const ConvBackwardData&) const { return "ConvBackwardData"; }
-  std::string_view operator()(const ConvBackwardWeights&) const { return "ConvBackwardWeights"; }
-  std::string_view operator()(const PoolBackward&) const { return "PoolBackward"; }
-  std::string_view operator()(const DenseBackwardData&) const { return "DenseBackwardData"; }
-  std::string_view operator()(const DenseBackwardWeights&) const { return "DenseBackwardWeights"; }
-  std::string_view operator()(const ActivationBackward&) const { return "ActivationBackward"; }
-  std::string_view operator()(const DropoutBackward&) const { return "DropoutBackward"; }
-  std::string_view operator()(const Slice&) const { return "Slice"; }
-  std::string_view operator()(const Accumulate&) const { return "Accumulate"; }
-  std::string_view operator()(const AllReduce&) const { return "AllReduce"; }
-  std::string_view operator()(const GradientCheck&) const { return "GradientCheck"; }
-  std::string_view operator()(const Update&) const { return "Update"; }
-  std::string_view operator()(const AdjustLossScale&) const { return "AdjustLossScale"; }
-  std::string_view operator()(const ConvBlock&) const { return "ConvBlock"; }
-  std::string_view operator()(const PoolActivationBackward&) const { return "PoolActivationBackward"; }
-  std::string_view operator()(const ConvBlockBackwardWeights&) const { return "ConvBlockBackwardWeights"; }
-};
-
-}  // namespace
-
-std::string_view name_of(const Op& op) { return std::visit(NameOf{}, op); }
+std::string_view name_of(const Op& op) {
+  return std::visit([](const auto& each) { return std::remove_cvref_t<decltype(each)>::name; }, op);
+}
 
 TensorId Graph::add(Tensor tensor) {
   tensors.push_back(std::move(tensor));

@@ -1,0 +1,19 @@
+// From raw samples to activations.
+#include "nn/visitors.hpp"
+
+#include <fmt/format.h>
+
+namespace trainmark::nn {
+
+Tensors Infer::operator()(const Preprocess&) const {
+  arity(1);
+  const DType raw = inputs_[0].dtype;
+  require(raw == DType::i16 || raw == DType::f32, fmt::format("reads {}", name_of(raw)), "feed i16 or f32");
+  return {activation(inputs_[0].shape, DType::f32)};
+}
+Cost CostOf::operator()(const Preprocess&) const { return elementwise(output(0).elements()); }
+void Differentiate::operator()(const Preprocess&) {
+  // Nothing flows into inputs.
+}
+
+}  // namespace trainmark::nn
