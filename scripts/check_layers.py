@@ -62,6 +62,8 @@ NO_TWIN = {
     "cuda/ops/weights": "between the arena's order of weights and the graphs'; oneDNN reorders by itself",
     "cuda/ops/row_sums": "sums over rows in parts, for weights and winners",
 }
+# src/nn/ops has the same families, and what a backend has at its top:
+WITHOUT_ARITHMETIC = {"all_reduce"}
 # Rooms inside a backend and the rooms beside them that they may use, besides what stands at the top of the backend.
 INNER_ROOMS = {
     "backend/cpu/ops": [],
@@ -136,6 +138,10 @@ def check_mirror(breaches):
                 breaches.append(f"src/backend/{name}: has no twin in src/backend/{other}{folder} (or a reason in NO_TWIN)")
             for name in sorted(excused - alone):
                 breaches.append(f"scripts/check_layers.py: NO_TWIN lists {name}, which has a twin or is gone")
+    said, made = ({p.stem for p in (ROOT / "src" / folder).glob("*.cpp")} for folder in ("nn/ops", "backend/cpu/ops"))
+    made -= {name.rsplit("/", 1)[1] for name in NO_TWIN}
+    for stem in sorted(made ^ (said - WITHOUT_ARITHMETIC)):
+        breaches.append(f"{stem}: a family of operations stands in both src/nn/ops and src/backend/cpu/ops")
 
 
 def main() -> int:
