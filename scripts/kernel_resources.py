@@ -110,7 +110,7 @@ def table_of(rows: list[dict], version: str) -> str:
 
 
 def measure(nvcc: str) -> list[dict]:
-    sources = sorted(SOURCES.glob("*.cu"))
+    sources = sorted(SOURCES.rglob("*.cu"))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         reports = list(pool.map(lambda source: report_of(nvcc, source), sources))
     rows = [row for source, report in zip(sources, reports) for row in rows_of(source, report)]
