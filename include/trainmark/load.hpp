@@ -181,8 +181,8 @@ struct Inspection {
   double compression = 1.0;                ///< logical bytes over stored bytes
   std::vector<std::string> attributes;     ///< "name = value" of the first file, "dataset.name = value" of its datasets
 };
-/// Reads headers, and up to `max_samples` samples spread over all of them. Shapes without axes in the schema, or a
-/// schema without fields, mean: as found.
+/// Reads headers, and up to `max_samples` samples spread over all of them. Shapes without axes in the schema mean: as
+/// found. Contract: two fields.
 [[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
                                          const DataSchema& schema, std::int64_t max_samples);
 

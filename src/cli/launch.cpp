@@ -29,7 +29,7 @@ constexpr std::chrono::seconds patience{3};
   Failure told = failure;
   if (world.all().size() > 1)
     told.message = fmt::format("rank {} on {}: {}", world.all().rank(), world.host(), failure.message);
-  print_failure(told);
+  print_failure(told, world.all().rank() == 0);  // stdout is one document, however many ranks fail
   // MPI_Abort may itself wait for a network that is gone.
   std::thread([code = failure.code] {
     std::this_thread::sleep_for(patience);
@@ -128,7 +128,7 @@ int with_world(Process& process, const LaunchFlags& flags, const std::function<i
       // elsewhere there may be no rank 0: then others do, unless its launcher ends them first.
       if (launch.rank() != 0 && launch.is_task()) return to_int(ExitCode::environment);
       if (launch.rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
-      print_failure({ExitCode::environment, complaint, {"launch", complaint, "", ""}});
+      print_failure({ExitCode::environment, complaint, {"launch", complaint, "", ""}}, launch.rank() == 0);
       return to_int(ExitCode::environment);
     }
     const std::string left_over = launch.passed_over(world.all().size());

@@ -24,7 +24,7 @@ struct Launcher {
   const char* rank;
   const char* size;
   const char* job;
-  const char* library;  ///< what its own MPI calls itself (MPI_Get_library_version)
+  const char* library;     ///< what its own MPI calls itself (MPI_Get_library_version)
   bool of_a_node = false;  ///< `size` counts one node's processes only
 };
 // mpirun before what it may run in: below `sbatch` and `srun`, SLURM_PROCID and SLURM_STEP_NUM_TASKS are its daemons'.
@@ -105,6 +105,8 @@ std::string no_task_because(std::optional<int> task) {
   const std::string step = environment_variable("SLURM_STEP_ID").value_or("");
   if (step == "4294967290" || step == "4294967291")
     return "its step is the interactive or the batch one, of one process";
+  // The parts of a heterogeneous step number their tasks on, while each counts its own.
+  if (environment_variable("SLURM_HET_SIZE")) return {};
   if (rank && (*rank < 0 || *rank >= *tasks)) return fmt::format("SLURM_PROCID={} is none of them", *rank);
   if (rank && local && *local > *rank)
     return fmt::format("SLURM_LOCALID={} contradicts SLURM_PROCID={}", *local, *rank);

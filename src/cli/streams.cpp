@@ -47,9 +47,9 @@ void print_error(std::string_view message) {
 
 void tell_failures_as_json() noexcept { failures_as_json = true; }
 
-void print_failure(const Failure& failure) {
+void print_failure(const Failure& failure, bool as_json) {
   print_error(failure.message);
-  if (!failures_as_json) return;
+  if (!failures_as_json || !as_json) return;
   const auto& [where, what, why, remedy] = failure.complaint;
   const int code = static_cast<int>(failure.code);
   write_output(json_text(nlohmann::ordered_json{{"exit_code", code},

@@ -23,7 +23,7 @@ void print_error(std::string_view message);
 
 /// From here on failures are also told on stdout, as JSON: to `run --json`, whose outcome is.
 void tell_failures_as_json() noexcept;
-void print_failure(const Failure& failure);
+void print_failure(const Failure& failure, bool as_json = true);
 
 /// The exit code of a process that would end with `code`, at its end: output that was asked for and is lost is said,
 /// and is no success. A reader that left wanted no more.

@@ -276,9 +276,10 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
 
 void describe_submission(Visitor& visitor, SubmissionOptions& submission) {
   visitor.open("submission", "Who runs, as the header of the MLPerf log says it.");
-  visitor.words({.name = "division",
-                 .doc = "closed is refused unless data, extent, width, kernel and sample counts are the reference's."},
-                submission.division);
+  visitor.words(
+      {.name = "division",
+       .doc = "closed is refused unless data, network, momentum, target and sample counts are the reference's."},
+      submission.division);
   visitor.field({.name = "org", .doc = "Submitting organisation.", .required = true}, &submission.org);
   visitor.field({.name = "platform", .doc = "Name of the system.", .required = true}, &submission.platform);
   visitor.field(

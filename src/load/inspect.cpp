@@ -190,6 +190,7 @@ void note_illegal(const Field& field, std::span<const std::byte> values, std::in
 void read_values(const fs::path& root, const FormatOptions& format, std::int64_t max_samples, Inspection& found) {
   const auto source = open_hdf5(root, found.manifest, format, found.schema, Values::any);
   const std::int64_t wanted = std::min(max_samples, source->size());
+  TRAINMARK_CHECK(found.schema.fields.size() == 2 && found.schema.fields[1].dtype == DType::f32, "what is shown");
   std::vector<std::byte> input(found.schema.fields[0].bytes()), target(found.schema.fields[1].bytes());
   const std::size_t targets = target.size() / sizeof(float);
   found.target_minimum.assign(targets, std::numeric_limits<double>::infinity());

@@ -47,6 +47,7 @@ Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::st
   std::string what = fmt::format("has no dataset '{}' for the {}", fmt::join(candidates, "' or '"), role);
   what += there.empty() ? "; it has no datasets" : fmt::format("; it has '{}'", fmt::join(there, "', '"));
   const std::string nearest = nearest_name(candidates.front(), there);
+  if (role != "input" && role != "target") refuse(path, std::move(what), "", "give the dataset one of these names");
   refuse(path, std::move(what), "",
          nearest.empty() ? fmt::format("set data.format.{} to the dataset's name", role)
                          : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));

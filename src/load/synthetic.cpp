@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "trainmark/load.hpp"
@@ -15,17 +16,22 @@ void put(T value, std::byte* to) {
   std::memcpy(to, &value, sizeof value);
 }
 
-/// One of the four smallest legal integers from 0 on.
-std::int64_t small_integer(const LegalValues& legal, std::uint32_t bits) {
-  const auto least = static_cast<std::int64_t>(std::clamp(legal.least, 0.0, 1e9));
-  const auto most = static_cast<std::int64_t>(std::clamp(legal.most, 0.0, 1e9));
-  return least + bits % (std::clamp<std::int64_t>(most - least, 0, 3) + 1);
+/// The legal value nearest to `wanted`.
+double legal_near(double wanted, const LegalValues& legal) {
+  return std::max(legal.least, std::min(wanted, legal.most));
 }
 
-/// In [-1, 1) or what of it is legal.
+/// One of 0 to 3, or of the legal integers nearest to them.
+std::int64_t small_integer(const LegalValues& legal, std::uint32_t bits) {
+  const auto least = static_cast<std::int64_t>(std::ceil(legal_near(0.0, legal)));
+  const auto most = static_cast<std::int64_t>(std::floor(legal_near(static_cast<double>(least) + 3.0, legal)));
+  return least + bits % (std::max<std::int64_t>(most - least, 0) + 1);
+}
+
+/// In [-1, 1) or what of it is legal; else in the legal part that is nearest.
 float small_number(const LegalValues& legal, std::uint32_t bits) {
-  const auto least = static_cast<float>(std::clamp(legal.least, -1.0, 1.0));
-  const auto most = static_cast<float>(std::clamp(legal.most, -1.0, 1.0));
+  const auto least = static_cast<float>(legal_near(-1.0, legal));
+  const auto most = static_cast<float>(legal_near(1.0, legal));
   return least + (most - least) * unit_float(bits);
 }
 

@@ -21,7 +21,9 @@ T element(std::span<const std::byte> values, std::size_t index) {
 /// A field's limits in its own type: one beyond the type limits nothing.
 template <class T>
 struct Limits {
-  explicit Limits(const LegalValues& legal) : least(within(legal.least)), most(within(legal.most)) {}
+  explicit Limits(const LegalValues& legal)
+      : least(within(std::is_integral_v<T> ? std::ceil(legal.least) : legal.least)),
+        most(within(std::is_integral_v<T> ? std::floor(legal.most) : legal.most)) {}
   /// A double may name a bound that the type has no room for, as 2^63 has none in 64 bits.
   static T within(double bound) {
     if (bound <= static_cast<double>(std::numeric_limits<T>::lowest())) return std::numeric_limits<T>::lowest();

@@ -161,7 +161,9 @@ std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Rec
 }
 
 Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
-  const auto& schedule = std::get<PiecewiseSchedule>(recipe.schedule);
+  const auto* piecewise = std::get_if<PiecewiseSchedule>(&recipe.schedule);
+  TRAINMARK_CHECK(piecewise != nullptr && std::holds_alternative<SgdMomentum>(recipe.rule), "what the log names");
+  const PiecewiseSchedule& schedule = *piecewise;
   std::vector<std::int64_t> boundaries;
   std::vector<double> factors;
   for (const auto& decay : schedule.decay) {

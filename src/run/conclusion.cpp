@@ -331,9 +331,10 @@ void Conclusion::judge(RunOutcome& outcome) {
 }
 
 void Conclusion::failed(const std::exception& error) {
-  record_.code = failure_of(error).code;
+  const Failure failure = failure_of(error);
+  record_.code = failure.code;
   record_.status = record_.code == ExitCode::target_missed ? "diverged" : "failed";  // no other error has that code
-  record_.message = error.what();
+  record_.message = failure.message;
   try {
     if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_.all().rank(), record_);
     results_.conclude(record_);

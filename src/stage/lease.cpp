@@ -177,10 +177,9 @@ Lease::Lease(const std::filesystem::path& folder, Holder self)
 std::string Lease::others(const NamedLock& lock) const {
   const std::vector<Holder> holders = lock.holders();
   std::string text;
-  for (const Holder& each : holders) {
-    if (each.token == self_.token) return "";
-    text += (text.empty() ? "" : ", ") + describe(each);
-  }
+  for (const Holder& each : holders)
+    if (each.token != self_.token) text += (text.empty() ? "" : ", ") + describe(each);
+  if (text.empty() && !holders.empty()) return "";  // this run alone
   if (text.empty()) text = "a process that did not leave its name";
   const std::string nameless = lock.why_nameless();
   return nameless.empty() ? text : fmt::format("{} ({})", text, nameless);

@@ -161,6 +161,8 @@ TEST_P(BackendConv, WindowsThatSpanAnAxisAreRight) {
       {{2, 5, 9, 1}, 7, {{3, 2}, {1, 2}, {1, 0}, {0, 1}}},
       {{1, 1, 7, 3, 1}, 32, {{3, 3, 1}, {1, 1, 2}, {0, 0, 0}, {1, 0, 0}}},
       {{1, 8, 4, 1, 2}, 15, {{4, 1, 3}, {2, 1, 2}, {3, 0, 0}, {2, 0, 2}}},
+      {{2, 16, 7, 9}, 16, {.kernel = {3, 3}, .stride = {1, 1}, .pad_lo = {6, 6}, .pad_hi = {6, 6}, .dilation = {6, 6}}},
+      {{1, 5, 12, 4}, 33, {.kernel = {3, 3}, .stride = {1, 2}, .pad_lo = {4, 2}, .pad_hi = {4, 3}, .dilation = {4, 3}}},
   };
   for (const Problem& problem : spanning) {
     SCOPED_TRACE(text(problem));

@@ -23,11 +23,13 @@ std::vector<std::byte> drawn(const Field& field, std::int64_t index) {
 }
 
 TEST(SyntheticSource, DrawsLegalValuesOfEveryType) {
-  const std::vector<LegalValues> ranges = {{}, within(0, 2), within(1, 1), within(0.25, 0.75)};
+  const std::vector<LegalValues> ranges = {{},           within(0, 2),     within(1, 1),  within(0.25, 0.75),
+                                           within(2, 5), within(0.5, 2.5), within(-8, -2)};
   for (const DType dtype : {DType::i16, DType::i32, DType::i64, DType::u8, DType::f32, DType::f64}) {
     for (const LegalValues& legal : ranges) {
       const bool whole = dtype != DType::f32 && dtype != DType::f64;
-      if (whole && legal.least == 0.25) continue;  // holds no integer
+      if (whole && legal.least == 0.25) continue;          // holds no integer
+      if (dtype == DType::u8 && legal.most < 0) continue;  // holds none either
       const Field field{"labels", {5, 3}, dtype, legal, {}};
       for (const std::int64_t index : {0, 1, 9}) {
         EXPECT_EQ(fault_of(field, drawn(field, index)), std::nullopt) << name_of(dtype);
@@ -60,6 +62,17 @@ TEST(Values, AreJudgedInEveryType) {
   EXPECT_EQ(judged(DType::i64, std::int64_t{1} << 40), "labels[1] is 1099511627776, legal are 0 to 2");
   EXPECT_EQ(judged(DType::f64, 2.5), "labels[1] is 2.5, legal are 0 to 2");
   EXPECT_EQ(judged(DType::i16, std::int16_t{1}), "legal");
+}
+
+TEST(Values, AreIntegersWithinFractionalLimits) {
+  const Field field{"labels", {1}, DType::i32, within(0.5, 2.5), {}};
+  const auto judged = [&](std::int32_t value) {
+    return fault_of(field, std::as_bytes(std::span(&value, 1))).value_or("legal");
+  };
+  EXPECT_EQ(judged(0), "labels[0] is 0, legal are 1 to 2");
+  EXPECT_EQ(judged(1), "legal");
+  EXPECT_EQ(judged(2), "legal");
+  EXPECT_EQ(judged(3), "labels[0] is 3, legal are 1 to 2");
 }
 
 TEST(Values, OfAFieldWithoutLimitsAreAllOfItsType) {
