@@ -217,7 +217,7 @@ class Commands(unittest.TestCase):
         packed = self.folder / "mlperf.log.gz"
         packed.write_bytes(gzip.compress(text))
         for command in ("check", "report"):
-            self.expect(call(command, packed), 2, "is compressed by gzip", "zcat FILE | trainmark report /dev/stdin")
+            self.expect(call(command, packed), 2, "is compressed by gzip", f"zcat FILE | trainmark {command} /dev/stdin")
             self.expect(call(command, "/dev/stdin", launcher=("sh", "-c", 'zcat "$0" | "$@"', str(packed))), 0)
 
     def test_each_attempt_of_a_file_is_reported_alone(self):
