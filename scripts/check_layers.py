@@ -144,9 +144,20 @@ def check_mirror(breaches):
         breaches.append(f"{stem}: a family of operations stands in both src/nn/ops and src/backend/cpu/ops")
 
 
+def check_tests(breaches):
+    """A test that no program is built of passes for ever."""
+    lists = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("CMakeLists.txt")))
+    for path in sorted((ROOT / "tests").rglob("*_test.cpp")):
+        beside = path.parent / "CMakeLists.txt"
+        globbed = beside.exists() and "*_test.cpp" in beside.read_text(encoding="utf-8")
+        if not globbed and not re.search(rf"(?<![\w]){re.escape(path.name)}(?!\w)", lists):
+            breaches.append(f"{path.relative_to(ROOT)}: no CMakeLists.txt builds it")
+
+
 def main() -> int:
     breaches = []
     check_mirror(breaches)
+    check_tests(breaches)
     files = [p for folder in ("src", "include") for p in sorted((ROOT / folder).rglob("*")) if p.suffix in
              {".cpp", ".hpp", ".cu", ".cuh"}]
     for path in files:

@@ -85,7 +85,7 @@ TEST(Choice, RefusesKeysOfAnotherWordAndNamesIt) {
 
 TEST(Choice, OfAnUnknownWordIsOneComplaintWhateverKeysFollow) {
   EXPECT_EQ(read(R"({"drink": "cofee", "grams": 4, "minutes": 1, "tools": {"mill": "m"}})").remarks,
-            Lines{R"(/drink: the string "cofee" is not known (allowed: tea, coffee; did you mean "coffee"?))"});
+            Lines{R"(/drink: "cofee" is not known (allowed: tea, coffee; did you mean "coffee"?))"});
 }
 
 TEST(Choice, OfOneWordKnowsTheNearestOfItsKeys) {

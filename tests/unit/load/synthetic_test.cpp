@@ -73,6 +73,10 @@ TEST(Values, AreIntegersWithinFractionalLimits) {
   EXPECT_EQ(judged(1), "legal");
   EXPECT_EQ(judged(2), "legal");
   EXPECT_EQ(judged(3), "labels[0] is 3, legal are 1 to 2");
+  const Field below{"labels", {1}, DType::i32, within(-2.5, -0.5), {}};
+  const std::int32_t none = 0, ends = -2;
+  EXPECT_EQ(fault_of(below, std::as_bytes(std::span(&none, 1))), "labels[0] is 0, legal are -2 to -1");
+  EXPECT_EQ(fault_of(below, std::as_bytes(std::span(&ends, 1))), std::nullopt);
 }
 
 TEST(Values, OfAFieldWithoutLimitsAreAllOfItsType) {
