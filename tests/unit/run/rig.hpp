@@ -79,6 +79,7 @@ class Rig {
   bool aloud = false;                    ///< tells of its progress, on rank 0
   bool scaled = false;                   ///< the graph keeps a loss scale
   std::optional<StepRange> profile_steps;
+  std::vector<EvaluationFigure> more_figures;  ///< besides the one that is judged
   // --- what the backend is told to come to; called once a launch
   // ------------------------------------------------------
   std::function<float(const Seen&)> loss = [](const Seen&) { return 0.5F; };
@@ -179,6 +180,7 @@ class Rig {
     timeline->run_start();
     Trainer::Plan plan = trainer_plan(world, options, input);
     plan.profile_steps = profile_steps;
+    plan.figures.insert(plan.figures.end(), more_figures.begin(), more_figures.end());
     Trainer trainer({world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), *compiled.evaluate,
                      *input.train, *input.validation, *timeline, *watchdog, *results, *progress},
                     std::move(plan));

@@ -271,6 +271,24 @@ TEST(Trainer, HashesWhatItsRanksAgreeOn) {
 
 // --- divergence ------------------------------------------------------------------------------------------------------
 
+TEST(Trainer, LogsEveryFigureOfAnEvaluationAndJudgesTheFirst) {
+  Rig rig;
+  rig.options.train.until = Until::target;
+  rig.options.train.target = 0.1;
+  rig.options.train.epochs = 2;
+  rig.metric = [](const Seen&) { return 0.25; };  // its square, the second sum, would reach the target
+  rig.more_figures = {{"eval_loss", &Score::loss}};
+  const TrainOutcome outcome = rig.train();
+  EXPECT_FALSE(outcome.target_met);
+  EXPECT_EQ(outcome.metric, 0.25);
+  if (!rig.results->writes()) return;
+  for (const auto& [key, value] : {std::pair("eval_error", 0.25), std::pair("eval_loss", 0.0625)}) {
+    const std::vector<LogRecord> logged = records_of(rig.log(), key);
+    ASSERT_EQ(logged.size(), 2U) << key;
+    EXPECT_EQ(std::get<double>(logged[0].value), value) << key;
+  }
+}
+
 class Divergence : public ::testing::TestWithParam<Until> {};
 
 TEST_P(Divergence, OfALossEndsTheRunInItsStepWithTheRowsWritten) {
