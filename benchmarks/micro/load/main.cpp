@@ -17,9 +17,14 @@ int measure(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   const std::int64_t extent = numbers["--extent"];
   // Without an extent: as the files have it.
-  const DataSchema schema =
-      extent == 0 ? inspect_dataset(folder, {}, {}, 0).schema
-                  : DataSchema{{{"x", Shape{extent, extent, extent, 4}, DType::i16}, {"y", Shape{4}, DType::f32}}};
+  DataSchema schema{.fields = {{"x", {}, DType::i16, {}, {"x", "full"}}, {"y", {}, DType::f32, {}, {"y", "unitPar"}}},
+                    .cut = Cut{.stored_as = "full", .extent = 128}};
+  if (extent == 0) {
+    schema = inspect_dataset(folder, {}, schema, 0).schema;
+  } else {
+    schema.fields[0].shape = Shape{extent, extent, extent, 4};
+    schema.fields[1].shape = Shape{4};
+  }
   const Manifest manifest = scan_dataset(folder, {}, schema);
   const auto source = open_hdf5(folder, manifest, {}, schema);
   Sampling sampling;

@@ -21,7 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 DataSchema schema(std::int64_t extent) {
-  return {{{"x", Shape{extent, extent, extent, 4}, DType::i16}, {"y", Shape{4}, DType::f32}}};
+  return {.fields = {{"x", Shape{extent, extent, extent, 4}, DType::i16, {}, {"x", "full"}},
+                     {"y", Shape{4}, DType::f32, {}, {"y", "unitPar"}}},
+          .cut = Cut{.stored_as = "full", .extent = 128}};
 }
 
 SynthOptions small(const std::string& layout) {
