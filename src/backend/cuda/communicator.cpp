@@ -66,7 +66,12 @@ Communicator::Communicator(const Group& group, const CollectiveOptions& options)
   config.blocking = 0;
   if (options.deterministic) leave_out_switches(config);
   use_chosen_device();
-  call("joining the NCCL communicator", [&] { return ncclCommInitRankConfig(&comm_, size_, id, rank_, &config); });
+  try {
+    call("joining the NCCL communicator", [&] { return ncclCommInitRankConfig(&comm_, size_, id, rank_, &config); });
+  } catch (...) {
+    await_abort();  // no destructor will
+    throw;
+  }
   watch(true);
 }
 
@@ -81,6 +86,10 @@ Communicator::~Communicator() {
   } catch (const std::exception&) {
     // The communicator is aborted; the run's results stand.
   }
+  await_abort();
+}
+
+void Communicator::await_abort() const {
   if (aborted_.valid()) static_cast<void>(aborted_.wait_for(abort_limit));
 }
 

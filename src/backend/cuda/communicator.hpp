@@ -49,6 +49,7 @@ class Communicator {
   [[nodiscard]] std::string peers() const;
   void require_usable() const;
   void end(const std::string& reason);
+  void await_abort() const;  ///< with a limit
   [[noreturn]] void fail(ncclResult_t result, const char* what, std::unique_lock<std::mutex>& lock);
   [[noreturn]] void fail_late(const char* what);
 
