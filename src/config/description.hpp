@@ -74,8 +74,13 @@ class Visitor {
     this->field(field, Word{[&value] { return static_cast<std::size_t>(value); },
                             [&value](std::size_t index) { value = static_cast<Enum>(index); }});
   }
-  virtual void select(Choice& choice) = 0;        ///< the selector, in the current object
-  virtual void alternatives(Choice& choice) = 0;  ///< the keys that follow from it, in the same object; after it
+  /// The selector, in the current object: a field like others for who only shows what is chosen.
+  virtual void select(Choice& choice) {
+    std::string word(choice.selector().words.at(choice.chosen()));
+    field(choice.selector(), &word);
+  }
+  /// The keys that follow from it, in the same object; after it.
+  virtual void alternatives(Choice& choice) { choice.describe(*this); }
 };
 
 /// The alternatives of a variant, in its order. `fields(visitor, alternative)` describes each of them.

@@ -21,7 +21,6 @@ class KeyCollector final : public Visitor {
   void close() override { path_.pop_back(); }
   void field(const Field& field, Member) override { add(field.name); }
   void list(std::string_view name, std::string_view, List&) override { add(name); }
-  void select(Choice& choice) override { add(choice.selector().name); }
   void alternatives(Choice& choice) override {
     const std::size_t chosen = choice.chosen();
     const auto outer = condition_;

@@ -28,7 +28,6 @@ class Reader final : public Visitor {
   void field(const Field& field, Member member) override;
   void list(std::string_view name, std::string_view doc, List& list) override;
   void select(Choice& choice) override;
-  void alternatives(Choice& choice) override { choice.describe(*this); }
 
   /// Where a key stands, or where the nearest object around it does.
   [[nodiscard]] Place place_of(std::string_view pointer) const;

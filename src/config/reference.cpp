@@ -81,10 +81,6 @@ class Manual final : public config::Visitor {
     in_list_ = false;
     path_.pop_back();
   }
-  void select(config::Choice& choice) override {
-    std::string word(choice.selector().words.at(choice.chosen()));
-    field(choice.selector(), &word);
-  }
   /// With several words each has its keys in a table, or in sections, of its own.
   void alternatives(config::Choice& choice) override {
     const std::size_t chosen = choice.chosen();
@@ -108,8 +104,6 @@ class Manual final : public config::Visitor {
     void open(std::string_view, std::string_view) override {}
     void close() override {}
     void list(std::string_view, std::string_view, config::List&) override {}
-    void select(config::Choice&) override {}
-    void alternatives(config::Choice&) override {}
     void field(const config::Field& field, config::Member member) override {
       text += fmt::format("{}\"{}\": {}", text.empty() ? "" : ", ", field.name, default_text(field, member));
     }

@@ -50,10 +50,6 @@ class SchemaWriter final : public config::Visitor {
     }
     stack_.back().object["properties"][std::string(field.name)] = std::move(entry);
   }
-  void select(config::Choice& choice) override {
-    std::string word(choice.selector().words.at(choice.chosen()));
-    field(choice.selector(), &word);
-  }
   /// With several words each has a condition that says which keys there are then.
   void alternatives(config::Choice& choice) override {
     const std::size_t chosen = choice.chosen();

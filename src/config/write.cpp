@@ -29,11 +29,6 @@ class Writer final : public config::Visitor {
   void field(const config::Field& field, config::Member member) override {
     stack_.back().second[std::string(field.name)] = config::written(field, member);
   }
-  void select(config::Choice& choice) override {
-    const config::Field& selector = choice.selector();
-    stack_.back().second[std::string(selector.name)] = selector.words.at(choice.chosen());
-  }
-  void alternatives(config::Choice& choice) override { choice.describe(*this); }
   void list(std::string_view name, std::string_view, config::List& list) override {
     Json array = Json::array();
     for (std::size_t i = 0; i < list.size(); ++i) {
