@@ -308,6 +308,14 @@ class Rig {
   }
 };
 
+/// The cells of a column, each with a space behind it.
+inline std::string column(const std::vector<Row>& rows, const std::string& name) {
+  std::string cells;
+  for (const Row& row : rows)
+    cells += row.at(name) + " ";
+  return cells;
+}
+
 /// A value of the log: of the first record of that key, or of all of them.
 inline std::vector<LogRecord> records_of(const std::vector<LogRecord>& log, const std::string& key) {
   std::vector<LogRecord> some;
