@@ -21,7 +21,7 @@ namespace trainmark {
 struct FormatOptions {
   std::string layout =
       "auto";  ///< auto, universe (cut into blocks on the fly), block (one sample a file), packed ([N,...])
-  std::string input = "auto";   ///< dataset of the first field; auto: by the names that the schema gives it
+  std::string input = "auto";   ///< dataset of the first field, with its groups; auto: by the schema's names
   std::string target = "auto";  ///< of the second
   bool operator==(const FormatOptions&) const = default;
 };
@@ -164,25 +164,31 @@ struct DatasetField {
   std::string by_library;  ///< why the HDF5 library reads it; empty: by offset and chunk, which is faster
   std::string unusable;    ///< why it cannot be read; empty: it can
 };
+/// What the finite values of one field are like, over the samples read.
+struct FieldValues {
+  double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;
+  std::vector<std::int64_t> histogram;  ///< of magnitudes, log2 bins: 0, 1, 2-3, 4-7, ...
+  /// By place along the last axis (channels, targets). Empty for classes.
+  std::vector<double> channel_minimum, channel_maximum;
+  /// Of whole numbers of which at most 16 are legal: the share of each from the least on. Empty for others.
+  std::vector<double> class_share;
+};
 struct Inspection {
   std::vector<DatasetField> fields;     ///< of the first file
   std::vector<std::string> companions;  ///< other files that the first file's values are in
   Manifest manifest;
   std::string layout;  ///< as detected
   DataSchema schema;   ///< of a sample: the one asked for, or as found
-  double minimum = 0, maximum = 0, mean = 0, deviation = 0, zero_fraction = 0;  ///< of the finite inputs read
-  std::vector<std::int64_t> histogram;                 ///< of magnitudes, log2 bins: 0, 1, 2-3, 4-7, ...
-  std::vector<double> target_minimum, target_maximum;  ///< of each target, over the samples read
+  std::vector<FieldValues> values;  ///< of the schema's fields, in its order; empty if no sample was read
   std::int64_t samples_read = 0;
-  std::int64_t all_zero = 0;               ///< samples whose inputs are all zero
+  std::int64_t all_zero = 0;               ///< samples whose first field is all zero
   std::int64_t illegal = 0;                ///< values read that the schema does not allow
   std::vector<std::string> illegal_first;  ///< where the first few of them are
   double read_amplification = 1.0;         ///< bytes that must be read (and inflated) per byte of a sample wanted
   double compression = 1.0;                ///< logical bytes over stored bytes
   std::vector<std::string> attributes;     ///< "name = value" of the first file, "dataset.name = value" of its datasets
 };
-/// Reads headers, and up to `max_samples` samples spread over all of them. Shapes without axes in the schema mean: as
-/// found. Contract: two fields.
+/// Reads headers, and up to `max_samples` samples spread over all of them. An extent of 0 in the schema means: as found.
 [[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
                                          const DataSchema& schema, std::int64_t max_samples);
 
@@ -195,7 +201,7 @@ struct Verification {
   std::vector<std::string> differences;  ///< one line each; empty: all is well
 };
 /// Reads every byte below `root`: each file must open, each sample must be readable with values that the schema allows
-/// (shapes without axes mean: as found), and size, sample count and hash must be what the manifest beside the data
+/// (an extent of 0 means: as found), and size, sample count and hash must be what the manifest beside the data
 /// says, if there is one. With `write`, and if every file is sound, a manifest is written from what is there; an old
 /// one is not looked at.
 [[nodiscard]] Verification verify_dataset(const std::filesystem::path& root, const FormatOptions& format,

@@ -104,13 +104,13 @@ struct PathFlags {
   int extent = 0;
   std::int64_t samples = 64;
   bool json = false, write = false, quiet = false;
-  /// With extent 0 shapes without axes: as the files have them.
+  /// With extent 0 open extents: as the files have them.
   [[nodiscard]] DataSchema schema() const {
     CosmoflowOptions model;
     if (extent > 0) model.extent = extent;
     DataSchema schema = data_schema(model);
     for (Field& field : schema.fields) {
-      if (extent == 0) field.shape = {};
+      if (extent == 0) field.shape = Shape(std::vector<std::int64_t>(field.shape.rank(), 0));
     }
     return schema;
   }

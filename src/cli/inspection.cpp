@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "mllog/utf8.hpp"
@@ -46,6 +46,33 @@ std::string field_text(const DatasetField& field) {
                      field.unusable.empty() ? "" : "; cannot be read: " + field.unusable);
 }
 
+std::string values_text(const Field& field, const FieldValues& values, std::int64_t samples) {
+  std::string text = fmt::format(
+      "{} of {} samples: min {:.6g}, max {:.6g}, mean {:.6g}, deviation {:.6g}, zero {:.1f} %\n", field.name, samples,
+      values.minimum, values.maximum, values.mean, values.deviation, 100.0 * values.zero_fraction);
+  if (values.class_share.empty()) text += histogram_text(values.histogram);
+  for (std::size_t i = 0; i < values.class_share.size(); ++i)
+    text += fmt::format("  {:>13} {:>9.5f} %\n", std::ceil(field.legal.least) + static_cast<double>(i),
+                        100.0 * values.class_share[i]);
+  for (std::size_t i = 0; i < values.channel_minimum.size(); ++i)
+    text += fmt::format("  {}[..., {}]: {:.6g} to {:.6g}\n", field.name, i, values.channel_minimum[i],
+                        values.channel_maximum[i]);
+  return text;
+}
+
+Json values_json(const Field& field, const FieldValues& values) {
+  return {{"name", field.name},
+          {"minimum", values.minimum},
+          {"maximum", values.maximum},
+          {"mean", values.mean},
+          {"deviation", values.deviation},
+          {"zero_fraction", values.zero_fraction},
+          {"histogram_log2", values.histogram},
+          {"channel_minimum", values.channel_minimum},
+          {"channel_maximum", values.channel_maximum},
+          {"class_share", values.class_share}};
+}
+
 }  // namespace
 
 std::string inspection_text(const Inspection& seen) {
@@ -71,12 +98,8 @@ std::string inspection_text(const Inspection& seen) {
     text += fmt::format("{} of {} samples are all zero: model.log_transform=false divides by their mean\n",
                         seen.all_zero, seen.samples_read);
   }
-  text +=
-      fmt::format("inputs of {} samples: min {}, max {}, mean {:.4f}, deviation {:.4f}, zero {:.1f} %\n",
-                  seen.samples_read, seen.minimum, seen.maximum, seen.mean, seen.deviation, 100.0 * seen.zero_fraction);
-  text += histogram_text(seen.histogram);
-  for (std::size_t i = 0; i < std::min(seen.target_minimum.size(), seen.target_maximum.size()); ++i)
-    text += fmt::format("target {}: {:.4f} to {:.4f}\n", i, seen.target_minimum[i], seen.target_maximum[i]);
+  for (std::size_t at = 0; at < seen.values.size(); ++at)
+    text += values_text(seen.schema.fields[at], seen.values[at], seen.samples_read);
   return text;
 }
 
@@ -96,6 +119,9 @@ std::string inspection_json(const Inspection& seen) {
   for (const Field& field : seen.schema.fields)
     sample.push_back(
         {{"name", field.name}, {"shape", field.shape.extents()}, {"type", std::string(name_of(field.dtype))}});
+  Json values = Json::array();
+  for (std::size_t at = 0; at < seen.values.size(); ++at)
+    values.push_back(values_json(seen.schema.fields[at], seen.values[at]));
   const Json document = {{"layout", seen.layout},
                          {"files", seen.manifest.entries.size()},
                          {"samples", seen.manifest.samples()},
@@ -110,14 +136,7 @@ std::string inspection_json(const Inspection& seen) {
                          {"illegal_values", seen.illegal},
                          {"illegal_first", seen.illegal_first},
                          {"all_zero_samples", seen.all_zero},
-                         {"minimum", seen.minimum},
-                         {"maximum", seen.maximum},
-                         {"mean", seen.mean},
-                         {"deviation", seen.deviation},
-                         {"zero_fraction", seen.zero_fraction},
-                         {"histogram_log2", seen.histogram},
-                         {"target_minimum", seen.target_minimum},
-                         {"target_maximum", seen.target_maximum}};
+                         {"values", std::move(values)}};
   return json_text(document, 2) + "\n";
 }
 

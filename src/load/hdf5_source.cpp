@@ -54,7 +54,7 @@ class Hdf5Source final : public SampleSource {
     });
     const OpenFile open{file.path, descriptor->get(), within};
     for (std::size_t at = 0; at < to.size(); ++at)
-      read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at].dtype, to[at]);
+      read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
     // Once a sample: later epochs read the same bytes.
     std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
     if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;

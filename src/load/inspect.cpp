@@ -3,10 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
 
+#include "load/field_statistics.hpp"
 #include "load/layout.hpp"
 #include "load/region_reader.hpp"
 #include "load/scan.hpp"
@@ -123,53 +121,6 @@ void describe_file(const fs::path& path, const FormatOptions& format, Inspection
   found.read_amplification = amplification_of(layout, found.schema);
 }
 
-/// Sums over input values as they come by.
-class Statistics {
- public:
-  void add(double value) {
-    if (!std::isfinite(value)) return;  // named by what is illegal; it would hide all else here
-    ++count_;
-    sum_ += value;
-    squares_ += value * value;
-    minimum_ = std::min(minimum_, value);
-    maximum_ = std::max(maximum_, value);
-    const double magnitude = std::abs(value);
-    const std::size_t bin = magnitude < 1.0 ? 0 : static_cast<std::size_t>(std::ilogb(magnitude)) + 1;
-    if (bin >= bins_.size()) bins_.resize(bin + 1);
-    ++bins_[bin];
-    if (value == 0.0) ++zeros_;
-  }
-  void store(Inspection& found) const {
-    if (count_ == 0) return;
-    const auto count = static_cast<double>(count_);
-    found.minimum = minimum_;
-    found.maximum = maximum_;
-    found.mean = sum_ / count;
-    found.deviation = std::sqrt(std::max(0.0, squares_ / count - found.mean * found.mean));
-    found.zero_fraction = static_cast<double>(zeros_) / count;
-    found.histogram = bins_;
-  }
-
- private:
-  std::int64_t count_ = 0, zeros_ = 0;
-  double sum_ = 0.0, squares_ = 0.0;
-  double minimum_ = std::numeric_limits<double>::infinity(), maximum_ = -minimum_;
-  std::vector<std::int64_t> bins_;
-};
-
-template <class T>
-T element(std::span<const std::byte> bytes, std::size_t index) {
-  T value{};
-  std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
-  return value;
-}
-
-void add_input(const Field& field, std::span<const std::byte> bytes, Statistics& statistics) {
-  const std::size_t count = bytes.size() / size_of(field.dtype);
-  for (std::size_t i = 0; i < count; ++i)
-    statistics.add(field.dtype == DType::i16 ? element<std::int16_t>(bytes, i) : element<float>(bytes, i));
-}
-
 /// "a.hdf5: sample 3" for a sample's number in the whole dataset.
 std::string name_of_sample(const Manifest& manifest, std::int64_t index) {
   auto entry = manifest.entries.begin();
@@ -190,27 +141,28 @@ void note_illegal(const Field& field, std::span<const std::byte> values, std::in
 void read_values(const fs::path& root, const FormatOptions& format, std::int64_t max_samples, Inspection& found) {
   const auto source = open_hdf5(root, found.manifest, format, found.schema, Values::any);
   const std::int64_t wanted = std::min(max_samples, source->size());
-  TRAINMARK_CHECK(found.schema.fields.size() == 2 && found.schema.fields[1].dtype == DType::f32, "what is shown");
-  std::vector<std::byte> input(found.schema.fields[0].bytes()), target(found.schema.fields[1].bytes());
-  const std::size_t targets = target.size() / sizeof(float);
-  found.target_minimum.assign(targets, std::numeric_limits<double>::infinity());
-  found.target_maximum.assign(targets, -std::numeric_limits<double>::infinity());
-  Statistics statistics;
+  std::vector<std::vector<std::byte>> memory;
+  SampleView view;
+  std::vector<FieldStatistics> statistics;
+  for (const Field& field : found.schema.fields) {
+    memory.emplace_back(field.bytes());
+    statistics.emplace_back(field);
+  }
+  for (auto& bytes : memory)
+    view.emplace_back(bytes);
   for (std::int64_t i = 0; i < wanted; ++i) {
     const std::int64_t index = i * source->size() / wanted;
-    source->read({.sample = index}, {std::span(input), std::span(target)});
-    note_illegal(found.schema.fields[0], input, index, found);
-    note_illegal(found.schema.fields[1], target, index, found);
-    if (std::ranges::all_of(input, [](std::byte byte) { return byte == std::byte{0}; })) ++found.all_zero;
-    add_input(found.schema.fields[0], input, statistics);
-    for (std::size_t k = 0; k < targets; ++k) {
-      const double value = element<float>(target, k);
-      found.target_minimum[k] = std::min(found.target_minimum[k], value);
-      found.target_maximum[k] = std::max(found.target_maximum[k], value);
+    source->read({.sample = index}, view);
+    for (std::size_t at = 0; at < memory.size(); ++at) {
+      note_illegal(found.schema.fields[at], memory[at], index, found);
+      statistics[at].add(memory[at]);
     }
+    if (std::ranges::all_of(memory.front(), [](std::byte byte) { return byte == std::byte{0}; })) ++found.all_zero;
     ++found.samples_read;
   }
-  statistics.store(found);
+  for (const FieldStatistics& each : statistics) {
+    if (wanted > 0) found.values.push_back(each.result());
+  }
 }
 
 }  // namespace

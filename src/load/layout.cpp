@@ -65,12 +65,9 @@ Stored find_field(hid_t file, const std::filesystem::path& path, const FormatOpt
 }
 
 void require_type(const Stored& stored, const Field& field, const std::filesystem::path& path) {
-  const bool fits =
-      stored.readable && (stored.dtype == field.dtype || (field.dtype == DType::f32 && stored.dtype == DType::f64));
-  if (fits) return;
-  const std::string expected = field.dtype == DType::i16   ? "int16 of either endianness"
-                               : field.dtype == DType::f32 ? "float32 or float64 of either endianness"
-                                                           : std::string(name_of(field.dtype));
+  if (stored.readable && becomes(stored.number, field.dtype)) return;
+  const std::string_view expected =
+      is_whole(field.dtype) ? "integers of any width and endianness" : "float32 or float64 of either endianness";
   refuse(path, fmt::format("dataset '{}' is {}, expected {}", stored.name, stored.type, expected), "",
          fmt::format("convert it, or name another dataset in data.format"));
 }
@@ -86,6 +83,14 @@ std::string form_of(const Stored& stored) {
                      stored.form.empty() ? "has shape " + to_string(stored.shape()) : "is " + stored.form);
 }
 
+/// "768x1152x16"; an axis that may be of any extent is "*".
+std::string text_of(const Shape& shape) {
+  std::vector<std::string> extents;
+  for (const std::int64_t extent : shape.extents())
+    extents.push_back(extent == 0 ? "*" : fmt::format("{}", extent));
+  return fmt::format("{}", fmt::join(extents, "x"));
+}
+
 Shape with_count(std::int64_t count, const Shape& shape) {
   std::vector<std::int64_t> extents = {count};
   extents.insert(extents.end(), shape.extents().begin(), shape.extents().end());
@@ -96,7 +101,7 @@ bool divides(const Shape& block, const Shape& whole) {
   if (whole.rank() != block.rank() || block.rank() == 0) return false;
   const std::size_t last = block.rank() - 1;
   for (std::size_t axis = 0; axis < last; ++axis) {
-    if (whole[axis] < block[axis] || whole[axis] % block[axis] != 0) return false;
+    if (block[axis] < 1 || whole[axis] < block[axis] || whole[axis] % block[axis] != 0) return false;
   }
   return whole[last] == block[last];
 }
@@ -109,29 +114,30 @@ Layout detect(const Stored& input, const DataSchema& schema, const FormatOptions
   if (format.layout == "block") return Layout::block;
   if (format.layout == "packed") return Layout::packed;
   if (input.rank == sample.rank() + 1) return Layout::packed;
-  if (input.shape() == sample) return Layout::block;
+  if (input.shape() == sample || !schema.cut) return Layout::block;
   return divides(sample, input.shape()) || is_cut(input, schema) ? Layout::universe : Layout::block;
 }
 
-void require_input_shape(const FileLayout& found, const Shape& sample, const std::filesystem::path& path) {
+void require_input_shape(const FileLayout& found, const DataSchema& schema, const std::filesystem::path& path) {
+  const Shape& sample = schema.fields.front().shape;
   const Stored& input = found.fields.front();
   const Shape shape = input.shape();
   const std::string is = form_of(input);
   const std::string remedy = "set the model's extent and data.format.layout to what the files hold";
   switch (found.layout) {
     case Layout::universe:
-      if (!divides(sample, shape)) {
-        refuse(path, fmt::format("{}, which cannot be cut into samples of {}", is, to_string(sample)), "", remedy);
+      if (!schema.cut || !divides(sample, shape)) {
+        refuse(path, fmt::format("{}, which cannot be cut into samples of {}", is, text_of(sample)), "", remedy);
       }
       return;
     case Layout::block:
       if (shape != sample)
-        refuse(path, fmt::format("{}, expected {}", is, to_string(sample)), "one sample a file", remedy);
+        refuse(path, fmt::format("{}, expected {}", is, text_of(sample)), "one sample a file", remedy);
       return;
     case Layout::packed: {
       const bool ranks_fit = shape.rank() == sample.rank() + 1;
       if (!ranks_fit || shape != with_count(shape[0], sample)) {
-        refuse(path, fmt::format("{}, expected N samples of {}", is, to_string(sample)), "", remedy);
+        refuse(path, fmt::format("{}, expected N samples of {}", is, text_of(sample)), "", remedy);
       }
       if (shape[0] == 0) refuse(path, is + ": it holds no samples", "", "remove the file from the folder");
     }
@@ -143,10 +149,27 @@ void require_shape(const FileLayout& found, const Stored& stored, const Shape& s
                    const std::filesystem::path& path) {
   const Shape expected = found.layout == Layout::packed ? with_count(found.samples, sample) : sample;
   if (stored.shape() == expected) return;
-  refuse(path, fmt::format("{}, expected {}", form_of(stored), to_string(expected)),
+  refuse(path, fmt::format("{}, expected {}", form_of(stored), text_of(expected)),
          fmt::format("dataset '{}' holds {} sample(s) in layout {}", found.fields.front().name, found.samples,
                      name_of(found.layout)),
          "name the right dataset in data.format.target");
+}
+
+/// Gives axes of extent 0 the extents that a sample has in the file. A number of axes that does not fit stays for
+/// resolve_layout to name.
+void fill_in(Shape& sample, const Stored& stored, const std::string& layout) {
+  const bool packed = layout == "packed" || (layout == "auto" && stored.rank == sample.rank() + 1);
+  const std::size_t skipped = packed ? 1 : 0;
+  if (stored.rank != sample.rank() + skipped) return;
+  for (std::size_t axis = 0; axis < sample.rank(); ++axis) {
+    if (sample[axis] == 0) sample[axis] = stored.dims[axis + skipped];
+  }
+}
+
+/// The type in memory that shows numbers of another kind than the one asked for.
+DType nearest_type(Number number) {
+  if (!is_whole(number)) return DType::f32;
+  return number == Number::u8 ? DType::u8 : size_of(number) <= 2 && number != Number::u16 ? DType::i16 : DType::i64;
 }
 
 Box whole_box(const Stored& stored) { return {stored.rank, {}, stored.dims}; }
@@ -182,7 +205,7 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   const Stored& input = found.fields.front();
   const Shape& sample = schema.fields.front().shape;
   found.layout = detect(input, schema, format);
-  require_input_shape(found, sample, path);
+  require_input_shape(found, schema, path);
   found.samples = found.layout == Layout::packed ? input.dims[0] : 1;
   if (found.layout == Layout::universe) {
     for (std::size_t axis = 0; axis < input.rank; ++axis) {
@@ -227,30 +250,22 @@ Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field
 }
 
 DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format, const DataSchema& asked) {
-  if (std::ranges::any_of(asked.fields, [](const Field& field) { return field.shape.rank() > 0; })) return asked;
+  const auto open = [](const Field& field) { return std::ranges::count(field.shape.extents(), 0) > 0; };
+  if (std::ranges::none_of(asked.fields, open)) return asked;
   const Hdf5Lock lock;
   const FileHandle file = open_file(path);
-  std::vector<Stored> found;
-  for (std::size_t at = 0; at < asked.fields.size(); ++at)
-    found.push_back(find_field(file.get(), path, format, asked, at));
-
-  const bool packed = format.layout == "packed" || (format.layout == "auto" && found.back().rank > 1);
-  const bool cut = format.layout == "universe" || (format.layout == "auto" && is_cut(found.front(), asked));
-  const auto drop = static_cast<std::ptrdiff_t>(packed ? 1 : 0);
-  const auto sample_of = [&](const Stored& stored) {
-    const std::vector<std::int64_t> extents = stored.shape().extents();
-    return std::vector<std::int64_t>(extents.begin() + std::min<std::ptrdiff_t>(drop, std::ssize(extents)),
-                                     extents.end());
-  };
   DataSchema schema = asked;
-  for (std::size_t at = 0; at < found.size(); ++at)
-    schema.fields[at].shape = Shape(sample_of(found[at]));
-  Field& input = schema.fields.front();
-  for (std::size_t axis = 0; cut && asked.cut && axis + 1 < input.shape.rank(); ++axis) {
-    if (input.shape[axis] % asked.cut->extent == 0) input.shape[axis] = asked.cut->extent;
+  for (std::size_t at = 0; at < asked.fields.size(); ++at) {
+    const Stored stored = find_field(file.get(), path, format, asked, at);
+    Field& field = schema.fields[at];
+    fill_in(field.shape, stored, format.layout);
+    if (at == 0 && stored.readable && !becomes(stored.number, field.dtype)) field.dtype = nearest_type(stored.number);
+    const bool cut =
+        asked.cut && at == 0 && (format.layout == "universe" || (format.layout == "auto" && is_cut(stored, asked)));
+    for (std::size_t axis = 0; cut && axis + 1 < field.shape.rank(); ++axis) {
+      if (field.shape[axis] % asked.cut->extent == 0) field.shape[axis] = asked.cut->extent;
+    }
   }
-  const Stored& stored = found.front();
-  if (stored.readable) input.dtype = stored.dtype == DType::f64 ? DType::f32 : stored.dtype;
   return schema;
 }
 

@@ -30,8 +30,8 @@ struct FileLayout {
 /// Where sample `index` of the file lies. Universes are cut in nested order: the last axis varies fastest.
 [[nodiscard]] Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index);
 
-/// The schema asked for, its shapes and types as found in the file if none of its shapes has an axis: what a caller may
-/// ask for that knows a model's values, but not the extent of its samples.
+/// The schema asked for. If it leaves extents open (0), those and the first field's kind of numbers are as found in the
+/// file: what a caller may ask for that knows a model's values, but not the extent of its samples.
 [[nodiscard]] DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions& format,
                                         const DataSchema& asked);
 

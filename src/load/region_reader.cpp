@@ -104,15 +104,11 @@ void read_chunked(const OpenFile& file, const Stored& stored, const Box& box, st
   });
 }
 
-hid_t native_type(DType dtype) {
-  switch (dtype) {
-    case DType::i16:
-      return H5T_NATIVE_INT16;
-    case DType::f32:
-      return H5T_NATIVE_FLOAT;
-    default:
-      return H5T_NATIVE_DOUBLE;
-  }
+hid_t native_type(Number number) {
+  const std::array<hid_t, 10> types = {H5T_NATIVE_INT8,  H5T_NATIVE_UINT8,  H5T_NATIVE_INT16, H5T_NATIVE_UINT16,
+                                       H5T_NATIVE_INT32, H5T_NATIVE_UINT32, H5T_NATIVE_INT64, H5T_NATIVE_UINT64,
+                                       H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE};
+  return types.at(static_cast<std::size_t>(number));
 }
 
 /// Filters, storage and places that this module does not know: slower, one thread at a time, but right.
@@ -126,29 +122,19 @@ void read_by_library(const OpenFile& file, const Stored& stored, const Box& box,
   std::copy(box.extent.begin(), box.extent.end(), extent.begin());
   const SpaceHandle memory(H5Screate_simple(static_cast<int>(box.rank), extent.data(), nullptr));
   H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, begin.data(), nullptr, extent.data(), nullptr);
-  if (H5Dread(dataset.get(), native_type(stored.dtype), memory.get(), space.get(), without_clipping().get(),
+  if (H5Dread(dataset.get(), native_type(stored.number), memory.get(), space.get(), without_clipping().get(),
               to.data()) < 0) {
     throw Error(ExitCode::data, verdict(file.path, fmt::format("dataset '{}' cannot be read", stored.name)));
   }
 }
 
-[[noreturn]] void no_room(const OpenFile& file, const Stored& stored, std::span<const std::byte> values,
-                          std::size_t index) {
-  double value = 0.0;
-  std::memcpy(&value, values.data() + index * sizeof(value), sizeof(value));
-  throw Error(ExitCode::data, Complaint{fmt::format("{}: sample {}", file.path.string(), file.sample),
-                                        fmt::format("element {} of dataset '{}' is {}", index, stored.name, value),
-                                        "float32, in which it is used, has no room for it",
-                                        "remove or repair the file, or name another dataset in data.format"});
-}
-
 }  // namespace
 
-void read_box(const OpenFile& file, const Stored& stored, const Box& box, DType wanted, std::span<std::byte> to) {
-  TRAINMARK_CHECK(static_cast<std::size_t>(box.elements()) * size_of(wanted) == to.size(),
+void read_box(const OpenFile& file, const Stored& stored, const Box& box, const Field& field, std::span<std::byte> to) {
+  TRAINMARK_CHECK(static_cast<std::size_t>(box.elements()) * size_of(field.dtype) == to.size(),
                   "the destination fits the box");
   thread_local std::vector<std::byte> wide_memory;
-  const bool converts = stored.dtype != wanted;
+  const bool converts = !same_bytes(stored.number, field.dtype);
   const std::size_t raw_bytes = static_cast<std::size_t>(box.elements()) * stored.element();
   const std::span<std::byte> raw = converts ? scratch_of(wide_memory, raw_bytes) : to;
   if (stored.storage == Storage::library) {
@@ -161,7 +147,8 @@ void read_box(const OpenFile& file, const Stored& stored, const Box& box, DType 
   const bool foreign = stored.big_endian == (std::endian::native == std::endian::little);
   if (foreign && stored.storage != Storage::library) swap_bytes(raw, stored.element());
   if (!converts) return;
-  if (const std::optional<std::size_t> index = narrow(raw, to)) no_room(file, stored, raw, *index);
+  if (const std::optional<std::size_t> index = convert(stored.number, raw, field.dtype, to))
+    refuse_value(field, *index, text_of(stored.number, raw, *index), file.path, file.sample, stored.name);
 }
 
 std::int64_t bytes_touched(const Stored& stored, const Box& box) {

@@ -17,9 +17,9 @@ struct OpenFile {
   std::int64_t sample = 0;  ///< that is read, of this file: for messages
 };
 
-/// Elements of `box` in row-major order as `wanted`, native endianness. Raises Error{data}: cut short, damaged,
-/// a float64 that float32 has no room for.
-void read_box(const OpenFile& file, const Stored& stored, const Box& box, DType wanted, std::span<std::byte> to);
+/// Elements of `box` in row-major order as `field` has them in memory, native endianness. Raises Error{data}: cut
+/// short, damaged, a value that the field's type has no room for.
+void read_box(const OpenFile& file, const Stored& stored, const Box& box, const Field& field, std::span<std::byte> to);
 
 /// Bytes that reading `box` takes from the file's content (whole chunks, and gaps that are cheaper read than skipped).
 [[nodiscard]] std::int64_t bytes_touched(const Stored& stored, const Box& box);

@@ -21,9 +21,8 @@ double product(const Extents& extents, std::size_t rank) noexcept {
 
 struct KnownType {
   hid_t id;
-  DType dtype;
+  Number number;
   bool big_endian;
-  const char* name;
 };
 
 std::string integer_name(hid_t type, std::size_t bits) {
@@ -59,37 +58,41 @@ std::string type_name(hid_t type) {
   return name;
 }
 
-/// Numbers in two, four or eight bytes of which fewer bits count, or in an order that only the library knows. Their
-/// values fit the plain type of that size.
+/// Numbers of which fewer bits count, or in an order that only the library knows. Their values fit the plain type of
+/// that size.
 bool fits_when_converted(hid_t type, Stored& stored) {
   const std::size_t size = H5Tget_size(type);
   if (H5Tget_class(type) == H5T_FLOAT && (size == 4 || size == 8)) {
-    stored.dtype = size == 4 ? DType::f32 : DType::f64;
+    stored.number = size == 4 ? Number::f32 : Number::f64;
     return true;
   }
-  const std::size_t most = H5Tget_sign(type) == H5T_SGN_NONE ? 15 : 16;
-  if (H5Tget_class(type) != H5T_INTEGER || size != 2 || H5Tget_precision(type) > most) return false;
-  stored.dtype = DType::i16;
+  if (H5Tget_class(type) != H5T_INTEGER || size > 8) return false;
+  const bool natural = H5Tget_sign(type) == H5T_SGN_NONE;
+  stored.number = size == 1   ? (natural ? Number::u8 : Number::i8)
+                  : size == 2 ? (natural ? Number::u16 : Number::i16)
+                  : size <= 4 ? (natural ? Number::u32 : Number::i32)
+                              : (natural ? Number::u64 : Number::i64);
   return true;
 }
 
 /// True where the elements are plain numbers that need at most their bytes swapped.
 bool describe_type(hid_t dataset, Stored& stored) {
-  const std::array<KnownType, 6> known = {{{H5T_STD_I16LE, DType::i16, false, "int16"},
-                                           {H5T_STD_I16BE, DType::i16, true, "int16 big-endian"},
-                                           {H5T_IEEE_F32LE, DType::f32, false, "float32"},
-                                           {H5T_IEEE_F32BE, DType::f32, true, "float32 big-endian"},
-                                           {H5T_IEEE_F64LE, DType::f64, false, "float64"},
-                                           {H5T_IEEE_F64BE, DType::f64, true, "float64 big-endian"}}};
+  const std::array<KnownType, 20> known = {
+      {{H5T_STD_I8LE, Number::i8, false},    {H5T_STD_I8BE, Number::i8, true},     {H5T_STD_U8LE, Number::u8, false},
+       {H5T_STD_U8BE, Number::u8, true},     {H5T_STD_I16LE, Number::i16, false},  {H5T_STD_I16BE, Number::i16, true},
+       {H5T_STD_U16LE, Number::u16, false},  {H5T_STD_U16BE, Number::u16, true},   {H5T_STD_I32LE, Number::i32, false},
+       {H5T_STD_I32BE, Number::i32, true},   {H5T_STD_U32LE, Number::u32, false},  {H5T_STD_U32BE, Number::u32, true},
+       {H5T_STD_I64LE, Number::i64, false},  {H5T_STD_I64BE, Number::i64, true},   {H5T_STD_U64LE, Number::u64, false},
+       {H5T_STD_U64BE, Number::u64, true},   {H5T_IEEE_F32LE, Number::f32, false}, {H5T_IEEE_F32BE, Number::f32, true},
+       {H5T_IEEE_F64LE, Number::f64, false}, {H5T_IEEE_F64BE, Number::f64, true}}};
   const TypeHandle type(H5Dget_type(dataset));
+  stored.type = type_name(type.get());
   for (const KnownType& candidate : known) {
     if (H5Tequal(type.get(), candidate.id) <= 0) continue;
-    stored.dtype = candidate.dtype;
+    stored.number = candidate.number;
     stored.big_endian = candidate.big_endian;
-    stored.type = candidate.name;
     return stored.readable = true;
   }
-  stored.type = type_name(type.get());
   stored.readable = fits_when_converted(type.get(), stored);
   return false;
 }

@@ -8,6 +8,7 @@
 
 #include "load/box.hpp"
 #include "load/hdf5_file.hpp"
+#include "load/numbers.hpp"
 
 namespace trainmark {
 
@@ -28,10 +29,10 @@ struct Stored {
   std::string name;
   std::size_t rank = 0;
   Extents dims{};
-  std::string type;         ///< for people: "int16", "float64 big-endian"
-  std::string form;         ///< for people, where it has no axes: "one value without axes", "empty (a null dataspace)"
-  DType dtype = DType::u8;  ///< of the file; meaningful if `readable`
-  bool readable = false;    ///< the values are i16, f32 or f64 without loss
+  std::string type;  ///< for people: "int16", "float64 big-endian"
+  std::string form;  ///< for people, where it has no axes: "one value without axes", "empty (a null dataspace)"
+  Number number = Number::u8;  ///< of the file; meaningful if `readable`
+  bool readable = false;       ///< the values are of that kind without loss
   bool big_endian = false;
   Storage storage = Storage::library;
   std::string why_library;                        ///< for people; empty where this module reads the bytes itself
@@ -46,7 +47,7 @@ struct Stored {
   std::string filters;  ///< for people: "shuffle, deflate 4"
   std::int64_t stored_bytes = 0;
 
-  [[nodiscard]] std::size_t element() const noexcept { return size_of(dtype); }
+  [[nodiscard]] std::size_t element() const noexcept { return size_of(number); }
   [[nodiscard]] Shape shape() const {
     return Shape(std::vector<std::int64_t>(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(rank)));
   }

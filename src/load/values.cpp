@@ -6,17 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+
+#include "load/numbers.hpp"
 
 namespace trainmark {
 namespace {
-
-template <class T>
-T element(std::span<const std::byte> values, std::size_t index) {
-  T value{};
-  std::memcpy(&value, values.data() + index * sizeof(T), sizeof(T));
-  return value;
-}
 
 /// A field's limits in its own type: one beyond the type limits nothing.
 template <class T>
@@ -68,14 +62,19 @@ double mean_of(std::span<const std::byte> values) {
 }
 
 template <class T>
+std::string fault_text(const Field& field, std::size_t index, const std::string& value) {
+  const Limits<T> limits(field.legal);
+  return fmt::format("{} is {}, legal are {} to {}", place_of(field, index), value, limits.least, limits.most);
+}
+
+template <class T>
 std::optional<std::string> fault_in(const Field& field, std::span<const std::byte> values) {
   const Limits<T> limits(field.legal);
   if (!all_legal(limits, values)) {
     std::size_t i = 0;
     while (limits.hold(element<T>(values, i)))
       ++i;
-    return fmt::format("{} is {}, legal are {} to {}", place_of(field, i), element<T>(values, i), limits.least,
-                       limits.most);
+    return fault_text<T>(field, i, fmt::format("{}", element<T>(values, i)));
   }
   if (field.legal.positive_mean) {
     const double mean = mean_of<T>(values);
@@ -93,24 +92,11 @@ std::int64_t count_in(const Field& field, std::span<const std::byte> values) {
   return count;
 }
 
-/// Calls visit<T>() for the type that a field's elements have in memory.
-template <class Visit>
-auto with_type(DType dtype, Visit&& visit) {
-  switch (dtype) {
-    case DType::i16:
-      return visit.template operator()<std::int16_t>();
-    case DType::i32:
-      return visit.template operator()<std::int32_t>();
-    case DType::i64:
-      return visit.template operator()<std::int64_t>();
-    case DType::u8:
-      return visit.template operator()<std::uint8_t>();
-    case DType::f64:
-      return visit.template operator()<double>();
-    default:
-      TRAINMARK_CHECK(dtype == DType::f32, name_of(dtype));
-      return visit.template operator()<float>();
-  }
+[[noreturn]] void refuse(const Field& field, const std::string& fault, const std::filesystem::path& file,
+                         std::int64_t sample, const std::string& dataset) {
+  throw Error(ExitCode::data, Complaint{fmt::format("{}: sample {}", file.string(), sample),
+                                        fmt::format("{} (dataset '{}')", fault, dataset), field.legal.why,
+                                        "remove or repair the file, or name another dataset in data.format"});
 }
 
 /// Rounding is what a conversion is for; a value that the type has no room for is not.
@@ -131,22 +117,13 @@ std::int64_t count_illegal(const Field& field, std::span<const std::byte> values
 void require_legal(const Field& field, std::span<const std::byte> values, const std::filesystem::path& file,
                    std::int64_t sample, const std::string& dataset) {
   const std::optional<std::string> fault = fault_of(field, values);
-  if (!fault) return;
-  throw Error(ExitCode::data, Complaint{fmt::format("{}: sample {}", file.string(), sample),
-                                        fmt::format("{} (dataset '{}')", *fault, dataset), field.legal.why,
-                                        "remove or repair the file, or name another dataset in data.format"});
+  if (fault) refuse(field, *fault, file, sample, dataset);
 }
 
-std::optional<std::size_t> narrow(std::span<const std::byte> from, std::span<std::byte> to) {
-  std::optional<std::size_t> without_room;
-  for (std::size_t i = 0; i < from.size() / sizeof(double); ++i) {
-    const auto wide = element<double>(from, i);
-    const bool fits = !std::isfinite(wide) || std::abs(wide) <= std::numeric_limits<float>::max();
-    if (!fits && !without_room) without_room = i;
-    const float value = fits ? static_cast<float>(wide) : std::numeric_limits<float>::infinity();
-    std::memcpy(to.data() + i * sizeof(float), &value, sizeof(float));
-  }
-  return without_room;
+void refuse_value(const Field& field, std::size_t index, const std::string& value, const std::filesystem::path& file,
+                  std::int64_t sample, const std::string& dataset) {
+  refuse(field, with_type(field.dtype, [&]<class T>() { return fault_text<T>(field, index, value); }), file, sample,
+         dataset);
 }
 
 PropertyHandle without_clipping() {

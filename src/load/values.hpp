@@ -23,8 +23,10 @@ namespace trainmark {
 void require_legal(const Field& field, std::span<const std::byte> values, const std::filesystem::path& file,
                    std::int64_t sample, const std::string& dataset);
 
-/// float64 to float32, rounded to nearest. Returns the index of the first finite value that float32 has no room for.
-[[nodiscard]] std::optional<std::size_t> narrow(std::span<const std::byte> from, std::span<std::byte> to);
+/// Raises Error{data}: element `index` of a sample's field is `value` in the file, which is not even of the field's
+/// type.
+[[noreturn]] void refuse_value(const Field& field, std::size_t index, const std::string& value,
+                               const std::filesystem::path& file, std::int64_t sample, const std::string& dataset);
 
 /// For H5Dread: the library clips integers that do not fit and makes infinities of floats, without a word. With this it
 /// fails instead.

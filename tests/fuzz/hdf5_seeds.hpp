@@ -7,7 +7,7 @@ namespace trainmark::fuzz {
 
 /// x: 4x4x4x2 i16, y: 4 f32.
 [[nodiscard]] DataSchema sample_schema();
-[[nodiscard]] DataSchema schema_as_found();  ///< the same without axes
+[[nodiscard]] DataSchema schema_as_found();  ///< the same with any extents
 [[nodiscard]] std::vector<Seed> hdf5_seeds();
 
 }  // namespace trainmark::fuzz

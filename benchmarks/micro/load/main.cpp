@@ -17,7 +17,7 @@ int measure(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   const std::int64_t extent = numbers["--extent"];
   // Without an extent: as the files have it.
-  DataSchema schema{.fields = {{"x", {}, DType::i16, {}, {"x", "full"}}, {"y", {}, DType::f32, {}, {"y", "unitPar"}}},
+  DataSchema schema{.fields = {{"x", {0, 0, 0, 0}, DType::i16, {}, {"x", "full"}}, {"y", {0}, DType::f32, {}, {"y", "unitPar"}}},
                     .cut = Cut{.stored_as = "full", .extent = 128}};
   if (extent == 0) {
     schema = inspect_dataset(folder, {}, schema, 0).schema;

@@ -55,10 +55,12 @@ class Launches(unittest.TestCase):
         seen = json.loads(done.stdout)
         self.assertEqual((seen["layout"], seen["files"], seen["samples"]), ("packed", 4, 32))
         self.assertEqual(seen["sample"][0]["shape"], [32, 32, 32, 4])
-        self.assertAlmostEqual(seen["mean"], 1.0, delta=0.01)
-        self.assertEqual(sum(seen["histogram_log2"]), 32 * 4 * 32**3)
+        counts, targets = seen["values"]
+        self.assertAlmostEqual(counts["mean"], 1.0, delta=0.01)
+        self.assertEqual(sum(counts["histogram_log2"]), 32 * 4 * 32**3)
+        self.assertEqual(len(targets["channel_maximum"]), 4)
         text = call("data", "inspect", self.folder / "data/train/packed_000000.hdf5").stdout
-        for words in ("layout packed", "contiguous", "read amplification 1.00x", "seed = ", "###", "target 3:"):
+        for words in ("layout packed", "contiguous", "read amplification 1.00x", "seed = ", "###", "y[..., 3]:"):
             self.assertIn(words, text)
         self.assertEqual(call("data", "inspect", self.folder / "data/train", "--extent", 64).returncode, 3)
 

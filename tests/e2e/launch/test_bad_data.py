@@ -110,7 +110,7 @@ class BadData(EndToEnd):
         y = numpy.zeros((8, 4), "f8")
         y[2, 3] = 1e39
         run = self.run_small(expect=3, data=self.hdf5(x=self.volumes(), y=y))
-        self.assertIn("one.hdf5: sample 2: element 3 of dataset 'y' is 1e+39", run.json()["message"])
+        self.assertIn("one.hdf5: sample 2: y[3] is 1e+39", run.json()["message"])
 
     def test_links_that_lead_to_the_same_folder_again_add_nothing(self):
         def write(folder):

@@ -76,12 +76,13 @@ class Forms(unittest.TestCase):
         folder = self.folder_of(name)
         seen = json.loads(self.call("data", "inspect", folder / "one.hdf5", "--json"))
         x = forms.X.astype(float)
-        self.assertEqual((seen["samples"], seen["minimum"], seen["maximum"]), (forms.SAMPLES, x.min(), x.max()))
-        self.assertAlmostEqual(seen["mean"], x.mean(), places=12)
-        self.assertAlmostEqual(seen["deviation"], x.std(), places=9)
+        inputs, targets = seen["values"]
+        self.assertEqual((seen["samples"], inputs["minimum"], inputs["maximum"]), (forms.SAMPLES, x.min(), x.max()))
+        self.assertAlmostEqual(inputs["mean"], x.mean(), places=12)
+        self.assertAlmostEqual(inputs["deviation"], x.std(), places=9)
         y = numpy.zeros_like(forms.Y) if name == "never_written" else forms.Y
-        self.assertEqual(seen["target_minimum"], y.min(axis=0).astype(float).tolist())
-        self.assertEqual(seen["target_maximum"], y.max(axis=0).astype(float).tolist())
+        self.assertEqual(targets["channel_minimum"], y.min(axis=0).astype(float).tolist())
+        self.assertEqual(targets["channel_maximum"], y.max(axis=0).astype(float).tolist())
         reasons = {each["name"]: each["by_library"] for each in seen["datasets"]}
         self.assertTrue(any(each.startswith(reason) for each in reasons.values()) if reason else not any(reasons.values()), reasons)
         if name != "never_written":

@@ -54,6 +54,15 @@ void File::put_f64(const std::string& name, const std::vector<hsize_t>& dims, co
   write(name, dims, storing.big_endian ? H5T_IEEE_F64BE : H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, values.data(), storing);
 }
 
+void File::put_integers(const std::string& name, const std::vector<hsize_t>& dims, hid_t stored,
+                        const std::vector<std::int64_t>& values, const Storing& storing) {
+  write(name, dims, stored, H5T_NATIVE_INT64, values.data(), storing);
+}
+
+void File::group(const std::string& name) {
+  H5Gclose(H5Gcreate2(file_, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+}
+
 void File::attribute(const std::string& name, const std::string& value) {
   const hid_t type = H5Tcopy(H5T_C_S1);
   H5Tset_size(type, value.size());
@@ -80,9 +89,16 @@ DataSchema schema(std::vector<std::int64_t> extents) {
 
 DataSchema as_found() {
   DataSchema found = schema({});
-  for (Field& field : found.fields)
-    field.shape = {};
+  found.fields[0].shape = {0, 0, 0, 0};
+  found.fields[1].shape = {0};
   return found;
+}
+
+DataSchema climate(std::int64_t height, std::int64_t width) {
+  return {
+      .fields = {
+          {"data", {height, width, 16}, DType::f32, {.why = "measured"}, {"climate/data"}},
+          {"labels", {height, width}, DType::u8, {.least = 0.0, .most = 2.0, .why = "classes"}, {"climate/labels_0"}}}};
 }
 
 Sample read_sample(SampleSource& source, const DataSchema& of, std::int64_t index) {

@@ -37,6 +37,10 @@ class File {
   void put_as(const std::string& name, const std::vector<hsize_t>& dims, hid_t type);  ///< zeros of any type
   void put_f64(const std::string& name, const std::vector<hsize_t>& dims, const std::vector<double>& values,
                const Storing& storing = {});
+  /// Integers of any width, sign and byte order.
+  void put_integers(const std::string& name, const std::vector<hsize_t>& dims, hid_t stored,
+                    const std::vector<std::int64_t>& values, const Storing& storing = {});
+  void group(const std::string& name);
   void attribute(const std::string& name, const std::string& value);
   [[nodiscard]] hid_t id() const { return file_; }
 
@@ -51,8 +55,12 @@ std::vector<std::int16_t> counting(std::int64_t count, std::int64_t first = 0);
 
 /// x: extents with channels last, i16 from 0 on; y: 4 floats from -1.2 to 1.2.
 DataSchema schema(std::vector<std::int64_t> extents);
-/// The same fields without axes: as files have them.
+/// The same fields with extents as files have them.
 DataSchema as_found();
+
+/// data: f32 [height,width,16]; labels: u8 [height,width] from 0 to 2, both in the group `climate`. Extents of 0: as
+/// found.
+DataSchema climate(std::int64_t height, std::int64_t width);
 
 /// One sample read into vectors.
 struct Sample {

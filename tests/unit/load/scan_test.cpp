@@ -112,7 +112,7 @@ TEST(Scan, NamesAWrongRankExtentAndTypeWithWhatWasExpected) {
     universe.put("full", {3, 3, 3, 4}, counting(108));
     universe.put("unitPar", {4}, std::vector<float>(4));
     File type(folder.path() / "type" / "a.hdf5");
-    type.put_as("x", {2, 2, 2, 4}, H5T_STD_U8LE);
+    type.put_as("x", {2, 2, 2, 4}, H5T_IEEE_F32LE);
     type.put("y", {4}, std::vector<float>(4));
     File target(folder.path() / "target" / "a.hdf5");
     target.put("x", {2, 2, 2, 2, 4}, counting(64));
@@ -127,7 +127,7 @@ TEST(Scan, NamesAWrongRankExtentAndTypeWithWhatWasExpected) {
   expect_data_error(scan("rank"), {"'x' has shape 8x4", "expected 2x2x2x4"});
   expect_data_error(scan("extent"), {"'x' has shape 2x2x3x4", "expected 2x2x2x4"});
   expect_data_error(scan("universe"), {"'full' has shape 3x3x3x4", "cannot be cut into samples of 2x2x2x4"});
-  expect_data_error(scan("type"), {"'x' is uint8", "expected int16"});
+  expect_data_error(scan("type"), {"'x' is float32", "expected integers"});
   expect_data_error(scan("target"), {"'y' has shape 3x4", "expected 2x4"});
   expect_data_error(scan("target_type"), {"'y' is int32", "expected float32"});
 }

@@ -177,7 +177,7 @@ TEST(Values, ThatFloat32HasNoRoomForAreNamedAsTheyAreStored) {
       const auto source = open(folder, small);
       (void)read_sample(*source, small, 0);
       expect_data_error([&] { (void)read_sample(*source, small, 1); },
-                        {"a.hdf5: sample 1: element 2 of dataset 'y' is " + fmt::format("{}", value), "float32"});
+                        {"a.hdf5: sample 1: y[2] is " + fmt::format("{}", value), "dataset 'y'"});
     }
     const Scratch folder;
     put_target(folder.path() / "a.hdf5", 6, 1e-300, storing);  // rounds to zero, as a conversion may
@@ -193,10 +193,13 @@ TEST(Values, AreNarrowedUpToTheLargestFloat) {
   constexpr double largest = std::numeric_limits<float>::max();
   const std::vector<double> fitting = {largest, -largest, 0.1, 1e-60, INFINITY}, beyond = {0.5, -2 * largest, 1e300};
   std::vector<float> values(5);
-  EXPECT_FALSE(narrow(std::as_bytes(std::span(fitting)), std::as_writable_bytes(std::span(values))));
+  const auto narrow = [&](const std::vector<double>& wide) {
+    return convert(Number::f64, std::as_bytes(std::span(wide)), DType::f32, std::as_writable_bytes(std::span(values)));
+  };
+  EXPECT_FALSE(narrow(fitting));
   EXPECT_EQ(values, (std::vector<float>{std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest(), 0.1F,
                                         0.0F, INFINITY}));
-  EXPECT_EQ(narrow(std::as_bytes(std::span(beyond)), std::as_writable_bytes(std::span(values))), 1U);
+  EXPECT_EQ(narrow(beyond), 1U);
 }
 
 TEST(Values, OfAWiderTypeAreNeverClippedByTheLibrary) {
@@ -217,9 +220,9 @@ TEST(Values, OfAWiderTypeAreNeverClippedByTheLibrary) {
     stored.name = "x";
     stored.rank = 1;
     stored.dims[0] = 2;
-    stored.dtype = DType::i16;
+    stored.number = Number::i16;
     std::vector<std::int16_t> values(2);
-    read_box({path}, stored, {1, {}, stored.dims}, DType::i16, std::as_writable_bytes(std::span(values)));
+    read_box({path}, stored, {1, {}, stored.dims}, {"x", {2}, DType::i16, {}, {}}, std::as_writable_bytes(std::span(values)));
     return values[1];
   };
   EXPECT_EQ(read_as_i16(32767), 32767);
@@ -250,8 +253,8 @@ TEST(Values, HaveTheirLimitsWhereExtentsAreThoseOfTheFiles) {
   const Scratch folder;
   put_packed(folder.path() / "a.hdf5", 0, -4);
   DataSchema schema = small;
-  for (Field& field : schema.fields)
-    field.shape = {};
+  schema.fields[0].shape = {0, 0, 0, 0};
+  schema.fields[1].shape = {0};
   EXPECT_EQ(verify_dataset(folder.path(), {}, schema, false).differences.size(), 1U);
   put_packed(folder.path() / "a.hdf5", 0, 4);
   EXPECT_EQ(verify_dataset(folder.path(), {}, schema, false).differences.size(), 0U);
@@ -267,14 +270,15 @@ TEST(Inspect, SaysWhichValuesNoRunWouldTake) {
     zero.put("y", {3, 4}, no_targets);
   }
   DataSchema schema = small;
-  schema.fields[0].shape = schema.fields[1].shape = {};
+  schema.fields[0].shape = {0, 0, 0, 0};
+  schema.fields[1].shape = {0};
   const Inspection found = inspect_dataset(folder.path(), {}, schema, 100);
   EXPECT_EQ(found.illegal, 2);
   EXPECT_EQ(found.illegal_first,
             (std::vector<std::string>{"a.hdf5: sample 2: x[0, 0, 0, 3] is -4, legal are 0 to 32767",
                                       "b.hdf5: sample 1: y[0] is nan, legal are -1.2 to 1.2"}));
   EXPECT_EQ(found.all_zero, 3);
-  EXPECT_EQ(found.minimum, -4.0);
+  EXPECT_EQ(found.values.at(0).minimum, -4.0);
   EXPECT_EQ(found.schema.fields[0].shape, small.fields[0].shape);
 }
 
@@ -290,9 +294,9 @@ TEST(Inspect, TellsOfInputsThatAreNoNumbersInsteadOfMixingThemIn) {
   }
   const Inspection found = inspect_dataset(folder.path(), {}, testing::as_found(), 100);
   EXPECT_EQ(found.illegal, 2);
-  EXPECT_EQ(found.maximum, 3.0);
-  EXPECT_EQ(found.mean, 3.0);
-  EXPECT_EQ(found.histogram, (std::vector<std::int64_t>{0, 0, static_cast<std::int64_t>(elements) - 2}));
+  EXPECT_EQ(found.values.at(0).maximum, 3.0);
+  EXPECT_EQ(found.values.at(0).mean, 3.0);
+  EXPECT_EQ(found.values.at(0).histogram, (std::vector<std::int64_t>{0, 0, static_cast<std::int64_t>(elements) - 2}));
 }
 
 }  // namespace
