@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "trainmark/comm.hpp"
 #include "trainmark/core.hpp"
 #include "trainmark/stage.hpp"
 
@@ -177,8 +178,8 @@ struct Inspection {
   std::vector<DatasetField> fields;     ///< of the first file
   std::vector<std::string> companions;  ///< other files that the first file's values are in
   Manifest manifest;
-  std::string layout;  ///< as detected
-  DataSchema schema;   ///< of a sample: the one asked for, or as found
+  std::string layout;               ///< as detected
+  DataSchema schema;                ///< of a sample: the one asked for, or as found
   std::vector<FieldValues> values;  ///< of the schema's fields, in its order; empty if no sample was read
   std::int64_t samples_read = 0;
   std::int64_t all_zero = 0;               ///< samples whose first field is all zero
@@ -188,9 +189,31 @@ struct Inspection {
   double compression = 1.0;                ///< logical bytes over stored bytes
   std::vector<std::string> attributes;     ///< "name = value" of the first file, "dataset.name = value" of its datasets
 };
-/// Reads headers, and up to `max_samples` samples spread over all of them. An extent of 0 in the schema means: as found.
+/// Reads headers, and up to `max_samples` samples spread over all of them. An extent of 0 in the schema means: as
+/// found.
 [[nodiscard]] Inspection inspect_dataset(const std::filesystem::path& path, const FormatOptions& format,
                                          const DataSchema& schema, std::int64_t max_samples);
+
+/// What a dataset's stats.h5 says of each channel of its images, over all values of the training samples.
+struct ChannelStats {
+  std::int64_t count = 0;  ///< values of a channel; 0: not said
+  std::vector<double> minimum, maximum;
+  std::vector<double> mean, mean_square;  ///< empty: not said
+};
+/// Reads climate/{minval,maxval}, float32 or float64 of either endianness, and count, mean and sqmean where they are
+/// there. Raises Error{data}: no such file or dataset, another number of channels, a value that is no number, a channel
+/// whose values are all the same (it would be divided by zero).
+[[nodiscard]] ChannelStats read_channel_stats(const std::filesystem::path& path, std::int64_t channels);
+/// Writes them in that form under a temporary name until complete. `made_from` is kept as an attribute. Raises
+/// Error{data}.
+void write_channel_stats(const std::filesystem::path& path, const ChannelStats& stats, const std::string& made_from);
+/// Collective: the statistics of the first field's last axis over all samples below `root`, each file read by one rank.
+/// Sums are in fp64 and added sample by sample in file order, so that they depend neither on the number of ranks nor on
+/// how many samples share a file. `progress` is called on rank 0. Raises Error{data} alike on all ranks: what
+/// scan_dataset and reading raise, and a channel whose values are all the same.
+[[nodiscard]] ChannelStats channel_stats_of(const Group& all, const std::filesystem::path& root,
+                                            const FormatOptions& format, const DataSchema& schema,
+                                            const std::function<void(double fraction)>& progress = {});
 
 /// What `data verify` found.
 struct Verification {

@@ -7,36 +7,57 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <variant>
 
 #include "trainmark/comm.hpp"
 
 namespace trainmark {
 
+/// CosmoFlow's cubes of counts, shaped by four parameters that are the targets.
+struct CosmoflowData {
+  int extent = 32;            ///< voxels along each axis of a sample; even
+  int universe_extent = 128;  ///< layout universe: voxels along each axis of a file; a multiple of extent
+  bool operator==(const CosmoflowData&) const = default;
+};
+/// DeepCAM's images of weather, whose labels mark tropical cyclones and atmospheric rivers. The true size is 768 x
+/// 1152.
+struct DeepcamData {
+  int height = 96;     ///< pixels from pole to pole, 32 to 1536
+  int width = 144;     ///< pixels around the globe, 32 to 3072
+  int label_bits = 8;  ///< of the labels in the files: 8 (unsigned), 16, 32 or 64
+  bool operator==(const DeepcamData&) const = default;
+};
+
 /// What `data generate` makes. Bytes depend on these options alone, not on ranks, threads or time.
 struct SynthOptions {
-  std::string layout = "packed";     ///< universe, block, packed
-  std::int64_t train_samples = 3072; ///< below <target>/train
+  std::variant<CosmoflowData, DeepcamData> content;
+  std::string layout = "packed";          ///< block, packed; CosmoFlow also universe
+  std::int64_t train_samples = 3072;      ///< below <target>/train
   std::int64_t validation_samples = 256;  ///< below <target>/validation
-  int extent = 32;                   ///< voxels along each axis of a sample; even
-  int universe_extent = 128;         ///< layout universe: voxels along each axis of a file; a multiple of extent
-  int samples_per_file = 64;         ///< layout packed
-  int gzip = 0;                      ///< 0: contiguous; 1-9: chunked, shuffle + deflate
+  int samples_per_file = 64;              ///< layout packed
+  int gzip = 0;                           ///< 0: contiguous; 1-9: chunked, shuffle + deflate
   bool big_endian = false;
   std::uint64_t seed = 20231;
   bool operator==(const SynthOptions&) const = default;
 };
 
+/// What samples of such a dataset are: data f32 [height,width,16]; labels u8 [height,width], 0 to 2. Extents of 0:
+/// open.
+[[nodiscard]] DataSchema deepcam_schema(std::int64_t height, std::int64_t width);
+
 struct SynthReport {
   std::int64_t files_written = 0, files_kept = 0, bytes = 0;
   double seconds = 0.0;
 };
-/// Collective: writes files in parallel, one rank a file, each under a temporary name until complete. Bytes are equal for
-/// any number of ranks on one machine; another C library may round a few counts differently. A file that exists with the
-/// same generator version and options (attributes say so) is kept; nothing is replaced. Everything that is there is looked
-/// at before the first byte is written. `progress` is called on rank 0. Raises Error{usage}: options that do not fit
-/// together; Error{data}: other data in the way (what differs is named), data files that do not belong, a full disk.
-SynthReport generate_cosmoflow(const World& world, const SynthOptions& options, const std::filesystem::path& target,
-                               const std::function<void(double fraction)>& progress);
+/// Collective: writes files in parallel, one rank a file, each under a temporary name until complete. Bytes are equal
+/// for any number of ranks on one machine; another C library may round a few values differently. A file that exists
+/// with the same generator version and options (attributes say so) is kept; nothing is replaced. Everything that is
+/// there is looked at before the first byte is written. DeepCAM's datasets also get <target>/stats.h5, made of their
+/// training files (it follows them, where it is this generator's). `progress` is called on rank 0. Raises Error{usage}:
+/// options that do not fit together; Error{data}: other data in the way (what differs is named), data files that do not
+/// belong, a full disk.
+SynthReport generate_dataset(const World& world, const SynthOptions& options, const std::filesystem::path& target,
+                             const std::function<void(double fraction)>& progress);
 
 /// One clustered field: counts[D][H][W][4] with mean 1 per channel, shaped by four parameters in [-1, 1]
 /// (amplitude, tilt, scale, growth).

@@ -177,4 +177,20 @@ std::string verification_json(const Verification& found) {
   return json_text(document, 2) + "\n";
 }
 
+std::string stats_text(const ChannelStats& stats, const std::string& path, double seconds) {
+  std::string text =
+      fmt::format("{}: {} channels of {} values, in {:.1f} s\n", path, stats.minimum.size(), stats.count, seconds);
+  for (std::size_t i = 0; i < stats.minimum.size(); ++i)
+    text += fmt::format("  channel {:>2}: {:.6g} to {:.6g}, mean {:.6g}\n", i, stats.minimum[i], stats.maximum[i],
+                        stats.mean[i]);
+  return text;
+}
+
+std::string stats_json(const ChannelStats& stats, const std::string& path, double seconds) {
+  const Json document = {{"output", path},           {"count", stats.count}, {"minimum", stats.minimum},
+                         {"maximum", stats.maximum}, {"mean", stats.mean},   {"mean_square", stats.mean_square},
+                         {"stats_s", seconds}};
+  return json_text(document, 2) + "\n";
+}
+
 }  // namespace trainmark::cli

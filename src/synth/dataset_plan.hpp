@@ -11,8 +11,11 @@
 
 namespace trainmark::synth {
 
+/// The workload's name, e.g. "cosmoflow".
+[[nodiscard]] std::string_view workload_of(const SynthOptions& options) noexcept;
+
 /// Raised with every change of the bytes that equal options give.
-inline constexpr std::string_view generator_version = "2";
+[[nodiscard]] std::string_view generator_version(const SynthOptions& options) noexcept;
 
 /// Raises Error{usage}: options that no dataset can have.
 void require_sense(const SynthOptions& options);

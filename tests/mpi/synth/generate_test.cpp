@@ -29,8 +29,7 @@ DataSchema schema(std::int64_t extent) {
 SynthOptions small(const std::string& layout) {
   SynthOptions options;
   options.layout = layout;
-  options.extent = 8;
-  options.universe_extent = 16;
+  options.content = CosmoflowData{.extent = 8, .universe_extent = 16};
   options.train_samples = 16;
   options.validation_samples = 8;
   options.samples_per_file = 5;
@@ -48,7 +47,7 @@ class Generate : public testing::Test {
     test_world().all().barrier();
   }
   SynthReport make(const SynthOptions& options, const std::string& name) {
-    const SynthReport report = generate_cosmoflow(test_world(), options, folder / name, {});
+    const SynthReport report = generate_dataset(test_world(), options, folder / name, {});
     test_world().all().barrier();
     return report;
   }
@@ -106,10 +105,10 @@ TEST_F(Generate, WritesTheSameBytesHoweverManyRanksWriteAndWhenever) {
     if (test_world().all().rank() == 0) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 keeps times by the second
       const fs::path alone = folder / (layout + "-alone");
-      std::unique_ptr<synth::FieldMaker> maker;
+      const auto content = synth::make_content(options);
       for (const synth::FilePlan& file : synth::files_of(options)) {
         fs::create_directories(alone / file.split);
-        synth::write_file(options, file, alone / file.split / file.name, maker, [](std::int64_t) {});
+        synth::write_file(*content, file, alone / file.split / file.name, [](std::int64_t) {});
       }
       EXPECT_EQ(hash_of(folder / layout), hash_of(alone)) << layout;
     }
@@ -163,7 +162,7 @@ TEST_F(Generate, ByteOrderAndCompressionDoNotChangeTheSamples) {
 
 TEST_F(Generate, CompressesAboutAsWellAsTheRealData) {
   SynthOptions options = small("packed");
-  options.extent = 32;
+  options.content = CosmoflowData{.extent = 32};
   options.train_samples = options.validation_samples = 4;
   options.gzip = 6;
   const SynthReport report = make(options, "gzip");
@@ -217,7 +216,7 @@ TEST_F(Generate, RefusesADamagedFileInsteadOfReplacingIt) {
 
 TEST_F(Generate, ReportsProgressToTheEnd) {
   std::vector<double> heard;
-  generate_cosmoflow(test_world(), small("packed"), folder / "progress", [&](double at) { heard.push_back(at); });
+  generate_dataset(test_world(), small("packed"), folder / "progress", [&](double at) { heard.push_back(at); });
   if (test_world().all().rank() != 0) {
     EXPECT_TRUE(heard.empty());
     return;
@@ -229,7 +228,7 @@ TEST_F(Generate, ReportsProgressToTheEnd) {
 
 TEST_F(Generate, RefusesNonsenseBeforeItMakesAFolder) {
   SynthOptions options = small("universe");
-  options.universe_extent = 20;
+  options.content = CosmoflowData{.extent = 8, .universe_extent = 20};
   EXPECT_THROW(make(options, "nonsense"), Error);
   EXPECT_FALSE(fs::exists(folder / "nonsense"));
 }

@@ -44,12 +44,12 @@ class DataFile : public testing::TestWithParam<int> {
 // The end of this process is part of the test: HDF5 must not crash over the file that it could not close.
 TEST_P(DataFile, ThatDoesNotFitIsAnErrorAndLeavesNothing) {
   SynthOptions options;
-  options.extent = 16;
+  options.content = CosmoflowData{.extent = 16};
   options.gzip = GetParam();
   const FilePlan plan = files_of(options).front();
-  std::unique_ptr<FieldMaker> maker;
+  const std::unique_ptr<Content> content = make_content(options);
   const fs::path path = folder / plan.name;
-  const auto write = [&] { write_file(options, plan, path, maker, [](std::int64_t) {}); };
+  const auto write = [&] { write_file(*content, plan, path, [](std::int64_t) {}); };
   for (const rlim_t bytes : {rlim_t{1000}, rlim_t{100000}}) {
     const FullDisk full(bytes);
     try {

@@ -18,6 +18,8 @@ std::string refusal(const SynthOptions& options) {
   return {};
 }
 
+CosmoflowData& cubes(SynthOptions& options) { return std::get<CosmoflowData>(options.content); }
+
 SynthOptions universes() {
   SynthOptions options;
   options.layout = "universe";
@@ -45,6 +47,44 @@ TEST(DatasetPlan, AUniverseHoldsAllItsBlocks) {
   ASSERT_EQ(files.size(), 3U);
   EXPECT_EQ(files[1].name, "univ_000001.hdf5");
   EXPECT_EQ(files[1].samples, 64);
+}
+
+SynthOptions images(const std::string& layout) {
+  SynthOptions options;
+  options.content = DeepcamData{};
+  options.layout = layout;
+  options.train_samples = 3000;
+  options.validation_samples = 2;
+  return options;
+}
+
+TEST(DatasetPlan, NamesImagesByDatesInTheOrderOfTheirNumbers) {
+  const auto files = files_of(images("block"));
+  ASSERT_EQ(files.size(), 3002U);
+  EXPECT_EQ(files[0].name, "data-1996-01-01-00-1.h5");
+  EXPECT_EQ(files[9].name, "data-1996-01-02-01-1.h5");
+  EXPECT_EQ(files[8 * 59].name, "data-1996-03-01-00-1.h5") << "years have no leap days";
+  EXPECT_EQ(files[2919].name, "data-1996-12-31-07-1.h5");
+  EXPECT_EQ(files[2920].name, "data-1997-01-01-00-1.h5");
+  EXPECT_EQ(files[3001].name, "data-1996-01-01-01-2.h5");
+  for (std::size_t i = 1; i < 3000; ++i)
+    EXPECT_LT(files[i - 1].name, files[i].name);
+  EXPECT_EQ(files_of(images("packed"))[1].name, "packed_000001.hdf5");
+}
+
+TEST(DatasetPlan, RefusesImagesThatMakeNoSense) {
+  EXPECT_EQ(refusal(images("block")), "");
+  EXPECT_EQ(refusal(images("packed")), "");
+  EXPECT_NE(refusal(images("universe")).find("choose block or packed"), std::string::npos);
+  const auto refused = [](auto change, const char* said) {
+    SynthOptions options = images("block");
+    change(options, std::get<DeepcamData>(options.content));
+    EXPECT_NE(refusal(options).find(said), std::string::npos) << refusal(options) << "\nlacks: " << said;
+  };
+  refused([](SynthOptions&, DeepcamData& d) { d.height = 16; }, "height 16");
+  refused([](SynthOptions&, DeepcamData& d) { d.width = 99; }, "width 99");
+  refused([](SynthOptions&, DeepcamData& d) { d.label_bits = 24; }, "labels of 24 bits");
+  refused([](SynthOptions& o, DeepcamData&) { o.train_samples = std::int64_t{1} << 40; }, "no dates");
 }
 
 TEST(DatasetPlan, EveryFileHasOneRank) {
@@ -79,10 +119,10 @@ TEST(DatasetPlan, RefusesOptionsThatMakeNoSenseAndSaysWhatWould) {
     EXPECT_NE(refusal(options).find(said), std::string::npos) << refusal(options) << "\nlacks: " << said;
   };
   refused([](SynthOptions& o) { o.layout = "cubes"; }, "universe, block or packed");
-  refused([](SynthOptions& o) { o.extent = 7; }, "extent 7");
-  refused([](SynthOptions& o) { o.extent = 0; }, "extent 0");
-  refused([](SynthOptions& o) { o.universe_extent = 80; }, "universe extent 80");
-  refused([](SynthOptions& o) { o.universe_extent = 0; }, "universe extent 0");
+  refused([](SynthOptions& o) { cubes(o).extent = 7; }, "extent 7");
+  refused([](SynthOptions& o) { cubes(o).extent = 0; }, "extent 0");
+  refused([](SynthOptions& o) { cubes(o).universe_extent = 80; }, "universe extent 80");
+  refused([](SynthOptions& o) { cubes(o).universe_extent = 0; }, "universe extent 0");
   refused([](SynthOptions& o) { o.train_samples = 100; }, "give 64 or 128");
   refused([](SynthOptions& o) { o.validation_samples = 10; }, "give 64 or more");
   refused([](SynthOptions& o) { o.gzip = 11; }, "gzip level 11");

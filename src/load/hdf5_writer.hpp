@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "load/hdf5_file.hpp"
+#include "load/numbers.hpp"
 
-namespace trainmark::synth {
+namespace trainmark {
 
-/// How a dataset is stored.
-struct Storage {
+/// How a dataset is to be stored.
+struct Packing {
   std::vector<hsize_t> chunk;  ///< empty: contiguous
   int gzip = 0;                ///< with byte shuffle
   bool big_endian = false;
@@ -26,11 +27,15 @@ class Hdf5Writer {
   Hdf5Writer(const Hdf5Writer&) = delete;
   Hdf5Writer& operator=(const Hdf5Writer&) = delete;
 
-  void counts(const std::string& name, const std::vector<hsize_t>& extents, const Storage& storage);
-  /// Writes a hyperslab of a dataset made by `counts`: `first` rows along the first axis are skipped.
-  void write_counts(const std::string& name, hsize_t first, hsize_t rows, std::span<const std::int16_t> values);
-  void floats(const std::string& name, const std::vector<hsize_t>& extents, std::span<const float> values,
-              bool big_endian);
+  void group(const std::string& name);
+  /// A dataset with its space, to be filled by `write`.
+  void dataset(const std::string& name, Number number, const std::vector<hsize_t>& extents, const Packing& packing);
+  /// Writes a hyperslab of a dataset that is there: `first` rows along the first axis are skipped. `number` is what the
+  /// values are in memory; they are converted.
+  void write(const std::string& name, hsize_t first, hsize_t rows, Number number, std::span<const std::byte> values);
+  /// A small dataset, whole.
+  void values(const std::string& name, Number number, const std::vector<hsize_t>& extents,
+              std::span<const std::byte> values, bool big_endian = false);
   void strings(const std::string& name, const std::vector<std::string>& values);
   void attribute(const std::string& name, const std::string& value);
   void attribute(const std::string& name, std::uint64_t value);
@@ -45,4 +50,4 @@ class Hdf5Writer {
 /// The text attribute `name` of the file's root; empty if there is none or the file cannot be read.
 [[nodiscard]] std::string read_attribute(const std::filesystem::path& path, const std::string& name);
 
-}  // namespace trainmark::synth
+}  // namespace trainmark

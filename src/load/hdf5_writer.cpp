@@ -1,11 +1,12 @@
-#include "synth/hdf5_writer.hpp"
+#include "load/hdf5_writer.hpp"
 
 #include <fmt/core.h>
 
+#include <array>
 #include <string_view>
 #include <utility>
 
-namespace trainmark::synth {
+namespace trainmark {
 namespace {
 
 /// Of HDF5's account of a system call that failed, the system's words alone.
@@ -60,6 +61,24 @@ void write_text(hid_t object, const std::string& name, const std::string& value)
   write_attribute(object, name, type.get(), type.get(), value.data());
 }
 
+struct FileType {
+  hid_t little, big, memory;
+};
+FileType type_of(Number number) {
+  const std::array<FileType, 10> types = {{{H5T_STD_I8LE, H5T_STD_I8BE, H5T_NATIVE_INT8},
+                                           {H5T_STD_U8LE, H5T_STD_U8BE, H5T_NATIVE_UINT8},
+                                           {H5T_STD_I16LE, H5T_STD_I16BE, H5T_NATIVE_INT16},
+                                           {H5T_STD_U16LE, H5T_STD_U16BE, H5T_NATIVE_UINT16},
+                                           {H5T_STD_I32LE, H5T_STD_I32BE, H5T_NATIVE_INT32},
+                                           {H5T_STD_U32LE, H5T_STD_U32BE, H5T_NATIVE_UINT32},
+                                           {H5T_STD_I64LE, H5T_STD_I64BE, H5T_NATIVE_INT64},
+                                           {H5T_STD_U64LE, H5T_STD_U64BE, H5T_NATIVE_UINT64},
+                                           {H5T_IEEE_F32LE, H5T_IEEE_F32BE, H5T_NATIVE_FLOAT},
+                                           {H5T_IEEE_F64LE, H5T_IEEE_F64BE, H5T_NATIVE_DOUBLE}}};
+  return types.at(static_cast<std::size_t>(number));
+}
+hid_t stored_type(Number number, bool big_endian) { return big_endian ? type_of(number).big : type_of(number).little; }
+
 }  // namespace
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path, std::string subject) : subject_(std::move(subject)) {
@@ -80,27 +99,37 @@ Hdf5Writer::~Hdf5Writer() {
   file_.reset();
 }
 
-void Hdf5Writer::counts(const std::string& name, const std::vector<hsize_t>& extents, const Storage& storage) {
+void Hdf5Writer::group(const std::string& name) {
+  const Hdf5Lock lock;
+  const PropertyHandle creation(H5Pcreate(H5P_GROUP_CREATE));
+  check(H5Pset_obj_track_times(creation.get(), false), "switch off object times");
+  using GroupHandle = Handle<HidTraits<H5Gclose>>;
+  const GroupHandle made(H5Gcreate2(file_.get(), name.c_str(), H5P_DEFAULT, creation.get(), H5P_DEFAULT));
+  check(made ? 0 : -1, "create a group", subject_);
+}
+
+void Hdf5Writer::dataset(const std::string& name, Number number, const std::vector<hsize_t>& extents,
+                         const Packing& packing) {
   const Hdf5Lock lock;
   const PropertyHandle properties = without_times();
-  if (!storage.chunk.empty()) {
-    check(H5Pset_chunk(properties.get(), static_cast<int>(storage.chunk.size()), storage.chunk.data()), "set chunks");
-    if (storage.gzip > 0) {
+  if (!packing.chunk.empty()) {
+    check(H5Pset_chunk(properties.get(), static_cast<int>(packing.chunk.size()), packing.chunk.data()), "set chunks");
+    if (packing.gzip > 0) {
       check(H5Pset_shuffle(properties.get()), "set the shuffle filter");
-      check(H5Pset_deflate(properties.get(), static_cast<unsigned>(storage.gzip)), "set the deflate filter");
+      check(H5Pset_deflate(properties.get(), static_cast<unsigned>(packing.gzip)), "set the deflate filter");
     }
   } else {
     check(H5Pset_alloc_time(properties.get(), H5D_ALLOC_TIME_EARLY), "allocate early");
     check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "leave out filling");
   }
   const SpaceHandle space = space_of(extents);
-  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), storage.big_endian ? H5T_STD_I16BE : H5T_STD_I16LE,
+  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), stored_type(number, packing.big_endian),
                                          space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
   check(dataset ? 0 : -1, "create a dataset", subject_);
 }
 
-void Hdf5Writer::write_counts(const std::string& name, hsize_t first, hsize_t rows,
-                              std::span<const std::int16_t> values) {
+void Hdf5Writer::write(const std::string& name, hsize_t first, hsize_t rows, Number number,
+                       std::span<const std::byte> values) {
   const Hdf5Lock lock;
   const DatasetHandle dataset(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT));
   const SpaceHandle space(H5Dget_space(dataset.get()));
@@ -111,18 +140,22 @@ void Hdf5Writer::write_counts(const std::string& name, hsize_t first, hsize_t ro
   count[0] = rows;
   check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr), "select");
   const SpaceHandle memory = space_of(count);
-  check(H5Dwrite(dataset.get(), H5T_NATIVE_INT16, memory.get(), space.get(), H5P_DEFAULT, values.data()),
-        "write counts", subject_);
+  TRAINMARK_CHECK(
+      static_cast<std::size_t>(H5Sget_simple_extent_npoints(memory.get())) * size_of(number) == values.size(), name);
+  check(H5Dwrite(dataset.get(), type_of(number).memory, memory.get(), space.get(), H5P_DEFAULT, values.data()),
+        "write numbers", subject_);
 }
 
-void Hdf5Writer::floats(const std::string& name, const std::vector<hsize_t>& extents, std::span<const float> values,
-                        bool big_endian) {
+void Hdf5Writer::values(const std::string& name, Number number, const std::vector<hsize_t>& extents,
+                        std::span<const std::byte> values, bool big_endian) {
   const Hdf5Lock lock;
   const SpaceHandle space = space_of(extents);
+  TRAINMARK_CHECK(
+      static_cast<std::size_t>(H5Sget_simple_extent_npoints(space.get())) * size_of(number) == values.size(), name);
   const PropertyHandle properties = without_times();
-  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), big_endian ? H5T_IEEE_F32BE : H5T_IEEE_F32LE,
-                                         space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
-  check(H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write numbers",
+  const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), stored_type(number, big_endian), space.get(),
+                                         H5P_DEFAULT, properties.get(), H5P_DEFAULT));
+  check(H5Dwrite(dataset.get(), type_of(number).memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "write numbers",
         subject_);
 }
 
@@ -181,4 +214,4 @@ std::string read_attribute(const std::filesystem::path& path, const std::string&
   return value.substr(0, value.find('\0'));
 }
 
-}  // namespace trainmark::synth
+}  // namespace trainmark
