@@ -49,8 +49,9 @@ Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::st
   const std::string nearest = nearest_name(candidates.front(), there);
   if (role != "input" && role != "target") refuse(path, std::move(what), "", "give the dataset one of these names");
   refuse(path, std::move(what), "",
-         nearest.empty() ? fmt::format("set data.format.{} to the dataset's name", role)
-                         : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));
+         nearest.empty()
+             ? fmt::format("are these files of another workload? else set data.format.{} to the dataset's name", role)
+             : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));
 }
 
 /// The dataset of a field: the one that data.format names, or else one of the schema's names.

@@ -12,38 +12,31 @@ namespace {
 
 constexpr std::size_t classes = 3;
 
-/// Sums in fixed order, whatever the vectors' width.
-struct Moments {
-  double sum = 0.0, squares = 0.0;
-  float least = 0.0F, most = 0.0F;
-  [[nodiscard]] float mean(std::size_t count) const { return static_cast<float>(sum / static_cast<double>(count)); }
-  [[nodiscard]] float deviation(std::size_t count) const {
-    const double of_mean = sum / static_cast<double>(count);
-    return static_cast<float>(std::sqrt(std::max(0.0, squares / static_cast<double>(count) - of_mean * of_mean)));
-  }
-};
-
-/// [4][16]: mean, maximum, minimum, standard deviation.
+/// [4][16]: mean, maximum, minimum, standard deviation. Each channel is summed up on its own, so that the bits do not
+/// depend on the width of vectors.
 std::vector<float> statistics_of(std::span<const float> data) {
-  std::array<Moments, channels> of{};
-  for (std::size_t number = 0; number < channels; ++number)
-    of[number].least = of[number].most = data[number];
+  std::array<double, channels> sum{}, squares{};
+  std::array<float, channels> least, most;
+  std::copy_n(data.begin(), channels, least.begin());
+  most = least;
   for (std::size_t at = 0; at < data.size(); at += channels) {
-    for (std::size_t number = 0; number < channels; ++number) {
-      const float value = data[at + number];
-      of[number].sum += value;
-      of[number].squares += static_cast<double>(value) * value;
-      of[number].least = std::min(of[number].least, value);
-      of[number].most = std::max(of[number].most, value);
+    const float* pixel = data.data() + at;
+    for (std::size_t i = 0; i < channels; ++i) {
+      const auto value = static_cast<double>(pixel[i]);
+      sum[i] += value;
+      squares[i] += value * value;
+      least[i] = std::min(least[i], pixel[i]);
+      most[i] = std::max(most[i], pixel[i]);
     }
   }
-  const std::size_t pixels = data.size() / channels;
+  const auto pixels = static_cast<double>(data.size() / channels);
   std::vector<float> statistics(4 * channels);
-  for (std::size_t number = 0; number < channels; ++number) {
-    statistics[number] = of[number].mean(pixels);
-    statistics[channels + number] = of[number].most;
-    statistics[2 * channels + number] = of[number].least;
-    statistics[3 * channels + number] = of[number].deviation(pixels);
+  for (std::size_t i = 0; i < channels; ++i) {
+    const double mean = sum[i] / pixels;
+    statistics[i] = static_cast<float>(mean);
+    statistics[channels + i] = most[i];
+    statistics[2 * channels + i] = least[i];
+    statistics[3 * channels + i] = static_cast<float>(std::sqrt(std::max(0.0, squares[i] / pixels - mean * mean)));
   }
   return statistics;
 }
