@@ -41,7 +41,7 @@ std::array<double, 3> shares(int height, int width, int samples) {
 }
 
 TEST(Weather, HasTheTrueShareOfEachClassAtFullSize) {
-  const auto [background, cyclones, rivers] = shares(768, 1152, 60);
+  const auto [background, cyclones, rivers] = shares(768, 1152, 40);
   EXPECT_NEAR(background, 0.986267818, 0.004);
   EXPECT_NEAR(cyclones, 0.00045787, 0.2 * 0.00045787);
   EXPECT_NEAR(rivers, 0.01327431, 0.2 * 0.01327431);
