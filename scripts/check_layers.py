@@ -60,7 +60,8 @@ NO_TWIN = {
     "cuda/ops/winners": "the pool of those blocks",
     "cuda/ops/pool_shape": "extents as kernels take them, for pool and winners",
     "cuda/ops/weights": "between the arena's order of weights and the graphs'; oneDNN reorders by itself",
-    "cuda/ops/row_sums": "sums over rows in parts, for weights and winners",
+    "cuda/ops/row_sums": "sums over rows in parts, for weights, winners, norms and spatial sums",
+    "cuda/ops/segments": "how an update's launches find their tensors; the CPU's loops have backend/chunks.hpp",
 }
 # src/nn/ops has the same families, and what a backend has at its top:
 WITHOUT_ARITHMETIC = {"all_reduce"}
@@ -154,12 +155,36 @@ def check_tests(breaches):
             breaches.append(f"{path.relative_to(ROOT)}: no CMakeLists.txt builds it")
 
 
+OPENS = re.compile(r"namespace ?([\w:]*) ?\{$")
+TYPE = re.compile(r"(?:template <.*> )?(?:struct|class|enum class) (\w+)(?: final)?(?: :[^:].*)? ?\{")
+
+
+def check_names(files, breaches):
+    """Two types of one name in one namespace: the linker takes either one's functions for both."""
+    where = {}
+    for path in files:
+        spaces = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            opens, names = OPENS.match(line), TYPE.match(line)
+            if opens:
+                spaces.append(opens.group(1))
+            elif line.startswith("}  // namespace") and spaces:
+                spaces.pop()
+            elif names and spaces and "" not in spaces:
+                name = "::".join([*spaces, names.group(1)])
+                other = where.setdefault(name, f"{path.relative_to(ROOT)}:{number}")
+                if not other.startswith(f"{path.relative_to(ROOT)}:"):
+                    breaches.append(f"{path}:{number}: {name} is another type in {other}; name it otherwise, or put it "
+                                    "into an unnamed namespace")
+
+
 def main() -> int:
     breaches = []
     check_mirror(breaches)
     check_tests(breaches)
     files = [p for folder in ("src", "include") for p in sorted((ROOT / folder).rglob("*")) if p.suffix in
              {".cpp", ".hpp", ".cu", ".cuh"}]
+    check_names(files, breaches)
     for path in files:
         module = module_of(path)
         if module not in USES:

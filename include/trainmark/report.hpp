@@ -86,11 +86,11 @@ struct RunReport {
 
 /// Mean without the fastest and the slowest, in minutes. None below three runs, for runs of different configurations,
 /// for instances that ran at the same time, or where more than one missed its target (one that did counts as the slowest).
-struct Score {
+struct OlympicScore {
   std::optional<double> minutes, at_most;  ///< the second where clocks went back
   std::string why_not;
 };
-[[nodiscard]] Score olympic_score(std::span<const RunReport> runs);
+[[nodiscard]] OlympicScore olympic_score(std::span<const RunReport> runs);
 
 [[nodiscard]] std::string render_text(std::span<const RunReport> runs);
 [[nodiscard]] std::string render_json(std::span<const RunReport> runs);

@@ -99,7 +99,7 @@ std::string render_json(std::span<const RunReport> runs) {
   Json document = {{"runs", Json::array()}};
   for (const RunReport& run : runs)
     document["runs"].push_back(run_json(run));
-  const Score score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs);
   document["olympic_mean_min"] = number(score.minutes);
   if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);
   if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;

@@ -149,7 +149,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
     }
     html += "</tr>\n";
   }
-  const Score score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs);
   return report::stacked_bars("Runs side by side", bars, "s") + html + "</table></div>\n" +
          (score.minutes
               ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b>{} [logged]</p>\n",

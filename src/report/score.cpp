@@ -45,7 +45,7 @@ bool at_once(const RunReport& one, const RunReport& other) {
 
 }  // namespace
 
-Score olympic_score(std::span<const RunReport> runs) {
+OlympicScore olympic_score(std::span<const RunReport> runs) {
   if (runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
   std::vector<double> times, longest;
   for (const RunReport& run : runs) {

@@ -83,7 +83,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
                         number("samples/s median epoch", 1), number("wait for input share of training", 1),
                         shown(run.name()));
   }
-  const Score score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs);
   const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";
   text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f}{} min of {} runs [logged]\n",
                                       *score.minutes, most, runs.size())

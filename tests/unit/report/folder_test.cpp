@@ -197,7 +197,7 @@ TEST(Score, IsBoundedByClocksThatWentBack) {
   std::string stepped = small_log({59250});
   stepped.insert(stepped.find(":::MLLOG", stepped.find("epoch_start") + 20), record(31000, "x") + record(25000, "y"));
   const auto runs = reports_of(folder, {small_log({29250}), stepped, small_log({119250})});
-  const Score score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs);
   EXPECT_NEAR(score.minutes.value(), 1.0, 1e-9);
   EXPECT_NEAR(score.at_most.value(), 1.1, 1e-9);
   EXPECT_NE(render_text(runs).find("1.0000, at most 1.1000, min of 3 runs"), std::string::npos);
