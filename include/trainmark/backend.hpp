@@ -77,10 +77,17 @@ struct Planned {
   std::int64_t scratch_traffic = 0;
 };
 class Collective;
+/// One for each group of ranks, and each on the lane of the operations that sum over it.
+struct Collectives {
+  Collectives() = default;
+  Collectives(Collective& of_all, Collective* of_norm = nullptr) : all(&of_all), norm(of_norm) {}  // NOLINT
+  Collective* all = nullptr;   ///< AllReduce, AverageStatistics: communication
+  Collective* norm = nullptr;  ///< SumOverGroup: compute; null where norms have no groups
+};
 struct Operands {
   std::vector<TensorDesc> inputs;
-  std::vector<TensorDesc> outputs;   ///< shapes and types as inferred; layouts still open but for gradients (logical)
-  Collective* collective = nullptr;  ///< what an AllReduce sums with; outlives the plan
+  std::vector<TensorDesc> outputs;  ///< shapes and types as inferred; layouts still open but for gradients (logical)
+  Collectives collectives = {};     ///< what sums over ranks go through; outlive the plan
 };
 
 /// One launch of a recording: a plan with its memory, its lane and what orders it.
@@ -102,7 +109,9 @@ class Replay {
 class Collective {
  public:
   virtual ~Collective() = default;
-  virtual void all_reduce(Stream& stream, float* values, std::int64_t count) = 0;  ///< in place, sum
+  /// In place, sum.
+  virtual void all_reduce(Stream& stream, float* values, std::int64_t count) = 0;
+  virtual void all_reduce(Stream& stream, double* values, std::int64_t count) = 0;
 };
 
 struct BackendOptions {
@@ -161,14 +170,12 @@ class Backend {
   [[nodiscard]] virtual Graph fuse(Graph graph) const = 0;  ///< keeps a fused form only if it plans
 
   /// An operation made ready for these operands. A backend visits Op, so that one it forgets does not compile.
-  /// Plans of operations on arenas take, instead of operands:
-  ///   AllReduce: gradients of the range; Accumulate: gradients of the range, their sums so far;
-  ///   GradientCheck: gradients of the range, loss_scale; AdjustLossScale: loss_scale, changed in place;
-  ///   Update: parameters, gradients, one pointer per optimizer slot (each at the range's begin), step_state;
-  ///   loss_scale if the update is scaled.
+  /// Plans of operations on arenas take what arena_uses says, then those operands that are no gradients.
   [[nodiscard]] virtual Planned plan(const Op& op, const Operands& operands) = 0;
 
-  [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group) = 0;
+  /// For sums on this lane.
+  [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group,
+                                                                    Lane lane = Lane::communication) = 0;
   [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;
   /// Runs the launches one by one and times each (compute lane waits between). For `plan --measure` and benchmarks.
   virtual Profile profile(const std::vector<Launch>& launches) = 0;

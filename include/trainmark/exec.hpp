@@ -31,54 +31,72 @@ class Arena {
   std::size_t bytes_;
 };
 
-/// Parameters, gradients (with the loss value behind them), optimizer slots, metric sums and the loss scale: one arena
-/// each, in logical order and the order of the reference's tensors, without padding. Owned by the run, shared by its
-/// programs.
+/// What a step leaves for the next one: one arena of device memory for each region, in logical order and the order of
+/// the reference's tensors, without padding. Owned by the run, shared by its programs. Hash, snapshot and addresses are
+/// loops over the regions.
 class ModelState {
  public:
   struct Entry {
     std::string name;
     Shape shape;
     std::int64_t offset = 0;  // elements
+    Initial initial;
+  };
+  struct Region {
+    Space space = Space::parameter;
+    std::size_t bytes = 0;
+    bool kept = false;    ///< belongs to what training has come to: a snapshot holds it
+    bool agreed = false;  ///< equal on all ranks, to the bit: the hash is of it
+    std::unique_ptr<Arena> arena = {};
   };
   ModelState(Backend& backend, const Graph& graph, int slots);
 
-  /// Glorot-uniform weights and zero biases as a function of (seed, tensor, element): equal on all ranks, no broadcast.
+  /// Parameters and statistics by their own laws, as a function of (seed, tensor, element): equal on all ranks, no
+  /// broadcast. All else as in a state that is new.
   void initialise(std::uint64_t seed);
-  [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
-  [[nodiscard]] float* parameters() const noexcept;
-  [[nodiscard]] float* gradients() const noexcept;
-  /// Of the step's earlier batches, zero between steps; null where the graph does not accumulate.
-  [[nodiscard]] float* gradient_sums() const noexcept;
-  [[nodiscard]] float* slot(int index) const noexcept;
-  [[nodiscard]] double* metrics() const noexcept;  ///< a Score
-  [[nodiscard]] LossScale* scaler() const noexcept;
+  [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }  ///< parameters
+  [[nodiscard]] const std::vector<Entry>& statistics() const noexcept { return statistics_; }
+  [[nodiscard]] const std::vector<Region>& regions() const noexcept { return regions_; }
+  /// Null where the graph has no such region.
+  [[nodiscard]] std::byte* data(Space space) const noexcept;
+  [[nodiscard]] void* data(const ArenaUse& use) const noexcept;  ///< where its range begins
+  [[nodiscard]] float* parameters() const noexcept { return floats(Space::parameter); }
+  [[nodiscard]] float* gradients() const noexcept { return floats(Space::gradient); }
+  [[nodiscard]] float* slot(int index) const noexcept { return floats(Space::slot) + index * elements_; }
+  [[nodiscard]] float* statistic_values() const noexcept { return floats(Space::statistic); }
+  [[nodiscard]] double* metrics() const noexcept {
+    return reinterpret_cast<double*>(data(Space::metric));
+  }  ///< a Score
+  [[nodiscard]] LossScale* scaler() const noexcept { return reinterpret_cast<LossScale*>(data(Space::loss_scale)); }
   [[nodiscard]] std::int64_t parameter_elements() const noexcept { return elements_; }
 
-  /// XXH3 of parameters and slots, for proving that ranks agree.
+  /// XXH3 of all that ranks must agree on.
   [[nodiscard]] std::uint64_t hash() const;
   [[nodiscard]] std::vector<float> read(const float* from, std::int64_t count) const;  ///< device to host
   void write(float* to, std::span<const float> values);
-  [[nodiscard]] float loss() const;  ///< summed over ranks after a step
+  [[nodiscard]] float loss() const;   ///< summed over ranks after a step
   [[nodiscard]] Score score() const;  ///< of this rank, since clear_metrics()
   void clear_metrics();
   /// Where the graph scales its loss: what has become of the scale, once the steps so far have ended.
   [[nodiscard]] std::optional<LossScale> loss_scale() const;
 
-  /// A copy of parameters, slots and loss scale, and its return (used by warm-up).
-  [[nodiscard]] std::vector<float> snapshot() const;
-  void restore(std::span<const float> snapshot);
+  /// A copy of what training has come to, and the return to it (used by warm-up).
+  [[nodiscard]] std::vector<std::byte> snapshot() const;
+  void restore(std::span<const std::byte> snapshot);
 
  private:
+  [[nodiscard]] float* floats(Space space) const noexcept { return reinterpret_cast<float*>(data(space)); }
+  void add(Space space, std::size_t bytes, bool kept, bool agreed);
+  void draw(const std::vector<Entry>& entries, Space space, std::uint64_t seed);
+  void clear(const Region& region);
   void fetch(void* to, const void* from, std::size_t bytes) const;
   void reset_loss_scale();
 
   Backend& backend_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_, statistics_;
   std::int64_t elements_ = 0;
-  int slots_ = 0;
   std::optional<LossScaling> scaling_;
-  std::unique_ptr<Arena> parameters_, gradients_, gradient_sums_, slot_arena_, metrics_, scaler_;
+  std::vector<Region> regions_;          // in the order in which they are hashed
   std::unique_ptr<std::byte[]> bounce_;  // host memory through which a hash reads the device
 };
 
@@ -119,8 +137,8 @@ class Program {
     bool reuse = true;  ///< of activation memory; without it every tensor can be read after a step
   };
   /// Raises Error{environment} with everything that `backend` refuses of this graph.
-  Program(Backend& backend, Graph graph, ModelState& state, Collective& collective, std::shared_ptr<InputSlots> slots,
-          Options options);
+  Program(Backend& backend, Graph graph, ModelState& state, const Collectives& collectives,
+          std::shared_ptr<InputSlots> slots, Options options);
   ~Program();
   Program(Program&&) noexcept;
 

@@ -1,5 +1,6 @@
-// What a benchmark trains and how: graphs, update rule, schedule, scoring, data schema, the rules of its closed division
-// and what its log says of them. Pure functions of a Recipe; each is a visit onto one of src/models/<model>.cpp.
+// What a benchmark trains and how: graphs, update rule, schedule, scoring, data schema, the rules of its closed
+// division and what its log says of them. Pure functions of a Recipe; each is a visit onto one of
+// src/models/<model>.cpp.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,15 @@ struct CosmoflowOptions {
   bool log_transform = true;
   bool operator==(const CosmoflowOptions&) const = default;
 };
-using ModelOptions = std::variant<CosmoflowOptions>;
+/// DeepCAM (MLPerf HPC 1.0 to 3.0; the network of 0.7 has its activations elsewhere).
+struct DeepcamOptions {
+  int rows = 768, columns = 1152;  ///< of a map; divisible by 16
+  double width = 1.0;              ///< factor on the channels 32 to 2048
+  int middle_blocks = 16;
+  int norm_group = 1;  ///< neighbouring ranks that normalise over their samples together
+  bool operator==(const DeepcamOptions&) const = default;
+};
+using ModelOptions = std::variant<CosmoflowOptions, DeepcamOptions>;
 
 /// What is trained and how its parameters are updated. The defaults are CosmoFlow's.
 struct Recipe {
@@ -37,24 +46,32 @@ struct Recipe {
 
 // --- Graphs ----------------------------------------------------------------------------------------------------------
 
+/// The values of one channel of a dataset, which a model may map to [0, 1].
+struct ChannelRange {
+  double least = 0.0, most = 1.0;
+};
 struct GraphOptions {
   std::int64_t local_batch = 1;
   std::int64_t global_batch = 1;  ///< of a whole step
   DType compute = DType::f32;
-  std::uint64_t seed = 0;   ///< of dropout
-  bool scale_loss = false;  ///< keep a dynamic loss scale; f16 always does
+  std::uint64_t seed = 0;                   ///< of dropout
+  bool scale_loss = false;                  ///< keep a dynamic loss scale; f16 always does
+  std::vector<ChannelRange> channels = {};  ///< of the data; empty: they are in [0, 1]
 };
 struct StepOptions {
   GraphOptions graph;
   std::int64_t bucket_bytes = 4 << 20;  ///< least size of an all-reduce bucket
   std::int64_t accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
   LossScaling scaling = {};
+  int ranks = 1;
 };
 /// What a run launches.
 struct StepGraphs {
   Graph last;                    ///< of a step's batches the last or only one: forward, backward, reduction, update
   std::optional<Graph> earlier;  ///< of its other batches: forward, backward, sum of gradients
   Graph evaluation;              ///< forward, ends in Metric
+  /// Where norms keep statistics of a rank's own: their mean over ranks, for all to evaluate alike.
+  std::optional<Graph> average;
 };
 /// The only place that assembles a step. Raises Error{usage} where the model's options are impossible.
 [[nodiscard]] StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options);
@@ -64,6 +81,12 @@ struct StepGraphs {
 
 [[nodiscard]] std::string_view benchmark_of(const ModelOptions& model);  ///< MLPerf's name, e.g. "cosmoflow"
 [[nodiscard]] DataSchema schema_of(const ModelOptions& model);
+/// Of an image whose channels are mapped to [0, 1] by their range over the dataset; 0 where nothing is.
+[[nodiscard]] int channels_of(const ModelOptions& model);
+/// Whether training leaves out the samples that fill no whole batch (others in each epoch); false: there are to be
+/// none.
+[[nodiscard]] bool drops_tail(const ModelOptions& model);
+[[nodiscard]] int norm_group_of(const ModelOptions& model);  ///< ranks that normalise over their samples together
 
 /// One figure of an evaluation: the log's name for it, and the sum over samples that it is the mean of.
 struct EvaluationFigure {
@@ -86,8 +109,18 @@ struct DatasetFacts {
 };
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data);
 
+/// Under which the log says in how many parts a step is computed.
+[[nodiscard]] std::string_view accumulation_key_of(const ModelOptions& model);
 /// Hyper-parameters under the names that the benchmark's rules give them, in the order in which they are logged.
 [[nodiscard]] Metadata logged(const Recipe& recipe);
+
+// --- DeepCAM ---------------------------------------------------------------------------------------------------------
+
+/// data: f32 [H,W,16]; labels: u8 [H,W], 0 to 2.
+[[nodiscard]] DataSchema data_schema(const DeepcamOptions& model);
+[[nodiscard]] Graph training_graph(const DeepcamOptions& model, const GraphOptions& options);
+[[nodiscard]] Graph evaluation_graph(const DeepcamOptions& model, const GraphOptions& options);
+[[nodiscard]] std::vector<Treatment> treatments(const DeepcamOptions& model, const Rule& rule, const Graph& graph);
 
 // --- CosmoFlow -------------------------------------------------------------------------------------------------------
 
@@ -95,6 +128,7 @@ struct DatasetFacts {
 [[nodiscard]] DataSchema data_schema(const CosmoflowOptions& model);
 [[nodiscard]] Graph training_graph(const CosmoflowOptions& model, const GraphOptions& options);
 [[nodiscard]] Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& options);
-[[nodiscard]] DecayRule decay_rule(const CosmoflowOptions& model);
+/// How each parameter of the model's graph is updated, in the order of the arena.
+[[nodiscard]] std::vector<Treatment> treatments(const CosmoflowOptions& model, const Rule& rule, const Graph& graph);
 
 }  // namespace trainmark

@@ -63,22 +63,89 @@ struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x 
   static constexpr std::string_view name = "Preprocess";
   bool operator==(const Preprocess&) const = default;
 };
-struct Loss {  // mean squared error: (prediction[N,K], target[N,K], step_state [, loss_scale])
-               // -> (value[1], diff_prediction[N,K])
-  // value = sum over this rank's valid samples of (p - y)^2 / (K global_batch); diff seeded with 1 / global_batch.
+struct Normalise {  // (raw, channels-last f32) -> (dst): (x - shift[c]) scale[c]
+  std::vector<float> shift, scale;
+  static constexpr std::string_view name = "Normalise";
+  bool operator==(const Normalise&) const = default;
+};
+struct SpatialSum {  // (src[N,C,...]) -> (dst[N,C,1...]): factor times the sum over all spatial positions
+  float factor = 1.0F;
+  static constexpr std::string_view name = "SpatialSum";
+  bool operator==(const SpatialSum&) const = default;
+};
+struct Tile {  // (src[N,C,1...]) -> (dst[N,C,extents]): factor times src at each position
+  std::vector<std::int64_t> extents;
+  float factor = 1.0F;
+  static constexpr std::string_view name = "Tile";
+  bool operator==(const Tile&) const = default;
+};
+
+/// Batch norm: each channel is brought to mean 0 and variance 1 over the samples and positions of `ranks` ranks.
+/// In training that is four operations, so that ranks of a group may add their moments up in between.
+struct Norm {
+  float epsilon = 1e-5F;
+  float momentum = 0.1F;  ///< PyTorch's: running = (1 - momentum) running + momentum (mean, unbiased variance)
+  int ranks = 1;          ///< whose samples the moments are of
+  bool operator==(const Norm&) const = default;
+};
+struct NormMoments {  // (src) -> (moments f64[2,C]): sums of x and of x^2
+  static constexpr std::string_view name = "NormMoments";
+  bool operator==(const NormMoments&) const = default;
+};
+struct NormApply {  // (src, moments, gamma[C], beta[C], running_mean[C], running_variance[C]) -> (dst); moves the
+                    // running statistics
+  Norm norm;
+  static constexpr std::string_view name = "NormApply";
+  bool operator==(const NormApply&) const = default;
+};
+struct NormInference {  // (src, gamma[C], beta[C], running_mean[C], running_variance[C]) -> (dst)
+  Norm norm;
+  static constexpr std::string_view name = "NormInference";
+  bool operator==(const NormInference&) const = default;
+};
+struct NormGradients {  // (src, moments, diff_dst) -> (diff_gamma, diff_beta, sums f64[2,C]: those of diff_dst times
+  Norm norm;            // the normalised x, and of diff_dst, which are the first two again)
+  static constexpr std::string_view name = "NormGradients";
+  bool operator==(const NormGradients&) const = default;
+};
+struct NormBackward {  // (src, moments, gamma, sums, diff_dst) -> (diff_src)
+  Norm norm;
+  static constexpr std::string_view name = "NormBackward";
+  bool operator==(const NormBackward&) const = default;
+};
+
+struct SquaredError {  // of prediction[N,K] f32 and target[N,K] f32; of a sample the mean over K
+  bool operator==(const SquaredError&) const = default;
+};
+struct CrossEntropy {  // of softmax(logits[N,K,...]), in fp32 whatever their type, and labels[N,...] u8 below K:
+                       // -weight[label] log p[label]; of a sample the mean over positions, undivided by weights
+  std::vector<float> weights;  // by class
+  bool operator==(const CrossEntropy&) const = default;
+};
+using Criterion = std::variant<SquaredError, CrossEntropy>;
+struct Loss {  // (prediction, target, step_state [, loss_scale]) -> (value[1], diff_prediction)
+  // value = sum over this rank's valid samples of the criterion / global_batch; diff is its derivative.
   // A loss scale multiplies diff, never the value.
   std::int64_t global_batch = 1;
+  Criterion criterion = {};
   static constexpr std::string_view name = "Loss";
   bool operator==(const Loss&) const = default;
 };
-struct Metric {  // (prediction[N,K], target[N,K], step_state) -> (sums f64[3], a Score): adds |p - y|, (p - y)^2 and
-                 // one for each output of a valid sample
+/// What an evaluation judges a sample by.
+enum class Judge : std::uint8_t {
+  absolute_error,  ///< of each output, which is counted by itself
+  mean_iou         ///< mean over classes of the intersection over union of a sample's labels; 1 for a class without any
+};
+struct Metric {  // (prediction, target, step_state) -> (sums f64[3], a Score): adds what `judge` and the criterion make
+                 // of each valid sample
+  Judge judge = Judge::absolute_error;
+  Criterion criterion = {};
   static constexpr std::string_view name = "Metric";
   bool operator==(const Metric&) const = default;
 };
 /// What an evaluation adds up over the samples that count. Each figure of it is one of the sums over `count`.
 struct Score {
-  double quality = 0.0;  ///< CosmoFlow: absolute errors
+  double quality = 0.0;  ///< CosmoFlow: absolute errors; DeepCAM: intersections over union
   double loss = 0.0;
   double count = 0.0;  ///< of what the other two are sums
   bool operator==(const Score&) const = default;
@@ -139,13 +206,41 @@ struct GradientCheck {  // (gradients..., loss_scale) -> (): raises found_inf wh
   static constexpr std::string_view name = "GradientCheck";
   bool operator==(const GradientCheck&) const = default;
 };
-struct Update {  // (gradients..., step_state [, loss_scale]) -> (): updates the elements [begin, end) of the parameter
-                 // arena
-  Rule rule;
-  float decay = 0.0F;  // added to the gradient as decay * weight (Keras L2 of c is decay 2c)
+struct SquaredNorm {  // (gradients...) -> (sum f64[1]): of the squares of the elements [begin, end) of the gradient
+  Range range;        // arena, as they are: a loss scale is not taken off
+  static constexpr std::string_view name = "SquaredNorm";
+  bool operator==(const SquaredNorm&) const = default;
+};
+struct CountUpdate {  // (update_count [, loss_scale]) -> (): one more, unless the loss scale skips this step
+  bool scaled = false;
+  static constexpr std::string_view name = "CountUpdate";
+  bool operator==(const CountUpdate&) const = default;
+};
+/// One tensor of the parameter arena, or several neighbours where a rule looks at elements alone.
+struct Segment {
   Range range;
+  Treatment treatment = {};
+  bool operator==(const Segment&) const = default;
+};
+struct Update {  // (gradients..., step_state [, update_count] [, squared norm of each bucket...] [, loss_scale]) -> ():
+                 // updates a stretch of the parameter arena
+  Rule rule;
+  std::vector<Segment> segments;  // side by side
+  int norms = 0;                  // squared norms, which together are those of all gradients
   bool scaled = false;  // there is a loss scale: gradients are divided by it, and found_inf leaves everything as it is
+  [[nodiscard]] Range range() const { return {segments.front().range.begin, segments.back().range.end}; }
   static constexpr std::string_view name = "Update";
+};
+struct AverageStatistics {  // () -> (): the elements [0, elements) of the statistic arena become their mean over ranks
+  std::int64_t elements = 0;
+  int ranks = 1;
+  static constexpr std::string_view name = "AverageStatistics";
+  bool operator==(const AverageStatistics&) const = default;
+};
+struct SumOverGroup {  // (values f64) -> (sums f64): over the ranks of a group of batch norm
+  int ranks = 1;
+  static constexpr std::string_view name = "SumOverGroup";
+  bool operator==(const SumOverGroup&) const = default;
 };
 struct AdjustLossScale {  // (loss_scale) -> (): the step's last word on it, see optim.hpp's adjust
   LossScaling rule;
@@ -177,10 +272,12 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 
-using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Loss, Metric, ConvBackwardData,
-                        ConvBackwardWeights, PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward,
-                        DropoutBackward, Slice, Accumulate, AllReduce, GradientCheck, Update, AdjustLossScale,
-                        ConvBlock, PoolActivationBackward, ConvBlockBackwardWeights>;
+using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Normalise, SpatialSum, Tile,
+                        NormMoments, NormApply, NormInference, Loss, Metric, ConvBackwardData, ConvBackwardWeights,
+                        PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward,
+                        Slice, NormGradients, NormBackward, Accumulate, AllReduce, SumOverGroup, AverageStatistics,
+                        GradientCheck, SquaredNorm, CountUpdate, Update, AdjustLossScale, ConvBlock,
+                        PoolActivationBackward, ConvBlockBackwardWeights>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
 /// Elements of a spatial axis from the first tap of a window to its last.
@@ -193,6 +290,34 @@ using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Pre
 [[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 16 + 8 * local_batch; }
 /// Extent of a graph's loss_scale (u8). optim.hpp's LossScale is its layout.
 inline constexpr std::int64_t loss_scale_extent = 24;
+/// Of a graph's update_count (u8). optim.hpp's UpdateCount is its layout.
+inline constexpr std::int64_t update_count_extent = 8;
+
+/// The memories that nodes touch. Ranges of different ones never overlap.
+enum class Space : std::uint8_t {
+  pool,          ///< activations
+  input,         ///< what arrives with a batch
+  parameter,     ///< fp32, as all arenas down to `statistic`
+  gradient,      ///< and behind the parameters' gradients the value of the loss
+  gradient_sum,  ///< of a step's earlier batches
+  slot,          ///< of the optimizer: arrays of the parameters' size, one behind the other
+  statistic,     ///< running statistics of norms
+  metric,        ///< a Score
+  loss_scale,
+  update_count
+};
+/// Elements of an arena that an operation works on although no operand says so.
+struct ArenaUse {
+  Space space = Space::gradient;
+  Range range;
+  bool writes = false;
+  int slot = 0;  ///< which array of the optimizer's
+};
+/// Empty for what works on operands alone. Otherwise the operation's plan takes a pointer to each of these, in this
+/// order, and behind them its operands that are not gradients.
+[[nodiscard]] std::vector<ArenaUse> arena_uses(const Op& op);
+/// Whether it changes those of its operands in place that are state: loss scale, update count, running statistics.
+[[nodiscard]] bool changes_state(const Op& op);
 
 // --- Graph -----------------------------------------------------------------------------------------------------------
 
@@ -204,7 +329,21 @@ enum class Role : std::uint8_t {
   gradient,    ///< a range of the gradient arena (the loss value is its last element, so it is summed with the rest)
   metric,      ///< accumulates over an evaluation: f64 sums in device memory
   scaler,      ///< ModelState's loss scale
+  counter,     ///< ModelState's count of updates
+  statistic,   ///< a range of the arena of running statistics
 };
+
+/// The law that a tensor's initial values follow. Each is drawn as a function of (seed, tensor, element).
+struct Initial {
+  enum class Law : std::uint8_t { constant, uniform, normal } law = Law::constant;
+  float scale = 0.0F;  ///< the constant; half the width of the uniform interval around 0; the standard deviation
+  bool operator==(const Initial&) const = default;
+};
+/// Inputs of one output element, for weights [O,I/groups,kernel...].
+[[nodiscard]] std::int64_t fan_in_of(const Shape& weights);
+[[nodiscard]] Initial glorot_uniform(const Shape& weights);  ///< Keras' default; of weights without groups
+[[nodiscard]] Initial he_normal(const Shape& weights);       ///< for ReLU, by fan-in
+[[nodiscard]] Initial torch_uniform(const Shape& weights);   ///< PyTorch's default: uniform within 1 / sqrt(fan-in)
 
 using TensorId = int;
 struct Tensor {
@@ -212,7 +351,8 @@ struct Tensor {
   Shape shape;
   DType dtype = DType::f32;
   Role role = Role::activation;
-  std::int64_t offset = 0;  // parameter and gradient: first element in the arena
+  std::int64_t offset = 0;  // parameter, gradient and statistic: first element in the arena
+  Initial initial = {};     // parameter and statistic
 };
 
 enum class Lane : std::uint8_t { compute, communication, copy };
@@ -233,6 +373,7 @@ struct Graph {
   TensorId add(Tensor tensor);
   [[nodiscard]] TensorId find(std::string_view name) const;  ///< contract: it exists
   [[nodiscard]] std::int64_t parameter_elements() const;
+  [[nodiscard]] std::int64_t statistic_elements() const;
   [[nodiscard]] std::int64_t gradient_elements() const;  ///< parameters plus the loss value
 };
 
@@ -258,18 +399,28 @@ class GraphBuilder {
   /// `compute` is the element type of activations (f32, bf16 or f16); parameters and gradients are always f32.
   explicit GraphBuilder(DType compute) : compute_(compute) {}
   TensorId input(std::string name, Shape shape, DType dtype);
-  TensorId parameter(std::string name, Shape shape);
+  TensorId parameter(std::string name, Shape shape, Initial initial = {});
   TensorId loss_scale();  ///< the tensor of that name, for a Loss that takes one
   /// Returns the first output, which is named "<name>.dst" ("<name>.value", "<name>.sums" of a loss and a metric).
   /// `result` overrides its element type, e.g. to leave bf16 before the loss.
   TensorId apply(const std::string& name, const Op& op, std::vector<TensorId> inputs, std::optional<DType> result = {});
-  /// Makes the weights and, with `bias`, one bias value a channel.
-  TensorId conv(const std::string& name, TensorId src, int channels, const Conv& attributes, bool bias = true);
+  /// How a layer's parameters begin, and whether there is a bias.
+  struct Parameters {
+    Initial (*weights)(const Shape&) = glorot_uniform;
+    bool with_bias = true;
+    Initial bias = {};
+  };
+  /// Makes the weights and, if wanted, one bias value a channel.
+  TensorId conv(const std::string& name, TensorId src, int channels, const Conv& attributes,
+                const Parameters& parameters = {glorot_uniform, true, {}});
   /// The way back through a convolution `attributes` that takes `extents` (one a spatial axis) to those of `src`; makes
   /// the weights.
   TensorId conv_transposed(const std::string& name, TensorId src, int channels, const Conv& attributes,
-                           std::vector<std::int64_t> extents);
+                           std::vector<std::int64_t> extents, Initial (*weights)(const Shape&) = glorot_uniform);
   TensorId dense(const std::string& name, TensorId src, int units, std::optional<DType> result = {});
+  /// Makes gamma (1), beta (0), running_mean (0) and running_variance (1). In training over the batch, else by the
+  /// running statistics.
+  TensorId norm(const std::string& name, TensorId src, const Norm& attributes, bool training);
   [[nodiscard]] const Tensor& tensor(TensorId id) const { return graph_.tensors.at(static_cast<std::size_t>(id)); }
   [[nodiscard]] Graph take() { return std::move(graph_); }
 
@@ -286,18 +437,19 @@ class GraphBuilder {
 /// Appends to a differentiated graph what keeps its gradients and its loss for later batches of the same step.
 [[nodiscard]] Graph accumulate(Graph graph);
 
-/// Parameters whose names are in `tensors` get `decay` in their update.
-struct DecayRule {
-  float decay = 0.0F;
-  std::vector<std::string> tensors;
-};
+/// Lets the ranks of groups of `ranks` neighbours normalise over their samples together: what norms sum over this
+/// rank's batch is summed over its group before it is used, forward and backward.
+[[nodiscard]] Graph group_norms(Graph graph, int ranks);
+
 /// Appends bucketed AllReduce nodes (placed as soon as a bucket's last gradient is there, on the communication lane)
 /// and the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the
 /// last.
-/// Where the loss takes a loss scale, gradients are checked after their sum, all of them before the first update, and
-/// `scaling` moves the scale at the end. With `accumulated` a bucket first takes in what accumulate() kept of earlier
-/// batches.
-[[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
-                                      const LossScaling& scaling = {}, bool accumulated = false);
+/// `treatments` are the parameters' in the order of their arena; none: all alike, without decay. Where the rule takes
+/// norms, all of them are measured before the first update. Where the loss takes a loss scale, gradients are checked
+/// after their sum, all of them before the first update, and `scaling` moves the scale at the end. With `accumulated` a
+/// bucket first takes in what accumulate() kept of earlier batches.
+[[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule,
+                                      const std::vector<Treatment>& treatments, const LossScaling& scaling = {},
+                                      bool accumulated = false);
 
 }  // namespace trainmark

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -15,18 +17,95 @@ struct SgdMomentum {
   float momentum = 0.9F;
   bool operator==(const SgdMomentum&) const = default;
 };
-using Rule = std::variant<SgdMomentum>;
+/// Adam, with decay in the gradient (L2), or decoupled from it (AdamW). Bias-corrected; PyTorch's forms.
+struct Adam {
+  float beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-6F;
+  float weight_decay = 0.0F;  ///< of the tensors that a model lets decay
+  bool decoupled = false;
+  bool operator==(const Adam&) const = default;
+};
+/// LAMB (NVIDIA's fused form): gradients clipped by their norm over all tensors, moments and decoupled decay as in
+/// AdamW, then the step of each tensor that decays scaled to the tensor's own norm, without bounds.
+struct Lamb {
+  float beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-6F;
+  float weight_decay = 0.01F;
+  float largest_norm = 1.0F;  ///< of the gradients of all tensors together
+  bool operator==(const Lamb&) const = default;
+};
+using Rule = std::variant<SgdMomentum, Adam, Lamb>;
 
-/// Number of optimizer slots (arrays of the parameters' size) that a rule keeps.
-[[nodiscard]] constexpr int slots_of(const Rule& rule) {
-  return std::visit([](const SgdMomentum&) { return 1; }, rule);
+[[nodiscard]] constexpr std::string_view name_of(const Rule& rule) {
+  constexpr std::string_view names[] = {"sgd", "adam", "lamb"};
+  return names[rule.index()];
 }
+/// Number of optimizer slots (arrays of the parameters' size) that a rule keeps.
+[[nodiscard]] constexpr int slots_of(const Rule& rule) { return std::holds_alternative<SgdMomentum>(rule) ? 1 : 2; }
+/// Whether it corrects its moments' bias, for which it counts the updates.
+[[nodiscard]] constexpr bool counts_updates(const Rule& rule) { return !std::holds_alternative<SgdMomentum>(rule); }
+/// Whether it looks at tensors as wholes, and at the norm of all gradients.
+[[nodiscard]] constexpr bool takes_norms(const Rule& rule) { return std::holds_alternative<Lamb>(rule); }
 
-/// One element's update, in fp32. Host and device.
+/// How one tensor is updated.
+struct Treatment {
+  float decay = 0.0F;
+  bool operator==(const Treatment&) const = default;
+};
+
+/// Updates done so far, as they are counted in device memory: steps that the loss scale skipped are not among them.
+struct UpdateCount {
+  std::int64_t done = 0;
+};
+
+// --- One element's update, in fp32. Host and device.
+
 constexpr void update(const SgdMomentum& rule, float rate, float decay, float gradient, float& velocity,
                       float& weight) {
   velocity = rule.momentum * velocity - rate * (gradient + decay * weight);
   weight += velocity;
+}
+
+/// What moments are divided by, since they start at zero: 1 - beta^updates.
+struct BiasCorrection {
+  float first = 1.0F, second = 1.0F;
+};
+template <class AdamLike>
+[[nodiscard]] constexpr BiasCorrection bias_correction(const AdamLike& rule, UpdateCount count) {
+  const auto updates = static_cast<double>(count.done);
+  return {static_cast<float>(1.0 - std::pow(static_cast<double>(rule.beta1), updates)),
+          static_cast<float>(1.0 - std::pow(static_cast<double>(rule.beta2), updates))};
+}
+template <class AdamLike>
+constexpr void advance_moments(const AdamLike& rule, float gradient, float& first, float& second) {
+  first = rule.beta1 * first + (1.0F - rule.beta1) * gradient;
+  second = rule.beta2 * second + (1.0F - rule.beta2) * gradient * gradient;
+}
+/// Where the moments point.
+template <class AdamLike>
+[[nodiscard]] constexpr float direction(const AdamLike& rule, BiasCorrection correction, float first, float second) {
+  return (first / correction.first) / (std::sqrt(second / correction.second) + rule.epsilon);
+}
+
+constexpr void update(const Adam& rule, BiasCorrection correction, float rate, float decay, float gradient,
+                      float& first, float& second, float& weight) {
+  advance_moments(rule, rule.decoupled ? gradient : gradient + decay * weight, first, second);
+  const float step = direction(rule, correction, first, second);
+  weight -= rate * (rule.decoupled ? step + decay * weight : step);
+}
+
+/// What gradients are multiplied by, given their squared norm over all tensors.
+[[nodiscard]] constexpr float clip(const Lamb& rule, double squared_norm) {
+  const auto norm = static_cast<float>(std::sqrt(squared_norm));
+  return norm > rule.largest_norm ? rule.largest_norm / norm : 1.0F;
+}
+/// A tensor's step before its scaling.
+[[nodiscard]] constexpr float step_of(const Lamb& rule, BiasCorrection correction, float decay, float first,
+                                      float second, float weight) {
+  return direction(rule, correction, first, second) + decay * weight;
+}
+/// What a tensor's step is scaled by, given the squared norms of its weights and of the step.
+[[nodiscard]] constexpr float trust_ratio(float decay, double squared_weights, double squared_step) {
+  if (decay == 0.0F || !(squared_weights > 0.0) || !(squared_step > 0.0)) return 1.0F;
+  return static_cast<float>(std::sqrt(squared_weights) / std::sqrt(squared_step));
 }
 
 /// How a dynamic loss scale moves. All factors are powers of two, so that scaling and unscaling round nothing.
@@ -95,9 +174,31 @@ struct PiecewiseSchedule {
   std::vector<Decay> decay = {{32, 0.25}, {64, 0.125}};
   bool operator==(const PiecewiseSchedule&) const = default;
 };
-using Schedule = std::variant<PiecewiseSchedule>;
+/// By the step (DeepCAM). Steps are updates, counted from 0. A warm-up over W steps rises in equal steps from 0 to
+/// `rate` (with a factor f above 1: from `rate` to f rate). As in the reference it ends one step short: the rate stays
+/// at what step W - 2 reached, times what the decay says.
+struct StepSchedule {
+  struct Decay {
+    std::int64_t step = 0;  ///< counted from the end of the warm-up
+    double factor = 1.0;    ///< from then on; absolute, not cumulative
+    bool operator==(const Decay&) const = default;
+  };
+  double rate = 0.001;
+  std::int64_t warmup_steps = 0;
+  double warmup_factor = 1.0;
+  std::vector<Decay> decay = {};  ///< in ascending order
+  /// Above 0, and then without the list above: half a cosine, from the rate to zero in so many steps.
+  std::int64_t cosine_steps = 0;
+  bool operator==(const StepSchedule&) const = default;
+};
+using Schedule = std::variant<PiecewiseSchedule, StepSchedule>;
 
-[[nodiscard]] double rate_at(const Schedule& schedule, int epoch);
+/// Of an update: all that its rate may depend on.
+struct Position {
+  std::int64_t epoch = 0;
+  std::int64_t step = 0;  ///< updates before it, skipped ones included
+};
+[[nodiscard]] double rate_at(const Schedule& schedule, const Position& position);
 [[nodiscard]] double peak_rate_of(const Schedule& schedule);
 
 }  // namespace trainmark

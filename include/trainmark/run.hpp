@@ -24,6 +24,7 @@ struct DataOptions {
   std::string validation;               ///< folder of the validation files
   std::int64_t train_samples = 0;       ///< 0: all that are there
   std::int64_t validation_samples = 0;  ///< 0: all that are there
+  std::string stats = {};               ///< what channels range over; empty: stats.h5 beside the training folder
   std::string manifest = "require";     ///< one beside the data: require (the files are those it lists), ignore
   FormatOptions format;
   bool operator==(const DataOptions&) const = default;
@@ -54,14 +55,14 @@ struct TrainOptions {
   std::int64_t global_batch = 64;
   std::int64_t gradient_accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
   Until until = Until::target;
-  std::int64_t epochs = 128;                     ///< until=epochs: how many; until=target: at most
-  std::int64_t steps = 100;                      ///< until=steps
-  double seconds = 60.0;                         ///< until=seconds
-  double target = 0.0;                           ///< figure to reach; 0: the benchmark's
+  std::int64_t epochs = 128;  ///< until=epochs: how many; until=target: at most
+  std::int64_t steps = 100;   ///< until=steps
+  double seconds = 60.0;      ///< until=seconds
+  double target = 0.0;        ///< figure to reach; 0: the benchmark's
   Precision precision = Precision::fp32;
-  ScaleLoss loss_scaling = ScaleLoss::automatic;  ///< automatic: with fp16
+  ScaleLoss loss_scaling = ScaleLoss::automatic;    ///< automatic: with fp16
   OnDivergence on_divergence = OnDivergence::stop;  ///< once a loss or metric is not finite
-  double bucket_mib = 4.0;                       ///< least size of an all-reduce bucket
+  double bucket_mib = 4.0;                          ///< least size of an all-reduce bucket
 
   /// Samples that all ranks compute at a time.
   [[nodiscard]] std::int64_t batch() const noexcept { return global_batch / gradient_accumulation_steps; }

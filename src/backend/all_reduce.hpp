@@ -10,6 +10,7 @@ namespace trainmark {
 class SelfCollective final : public Collective {
  public:
   void all_reduce(Stream&, float*, std::int64_t) override {}
+  void all_reduce(Stream&, double*, std::int64_t) override {}
 };
 
 class AllReducePlan final : public Plan {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "trainmark/core.hpp"
 #include "trainmark/nn.hpp"
@@ -40,6 +41,38 @@ constexpr float scaled_tanh(float src, float scale) { return scale * std::tanh(s
 constexpr float scaled_tanh_backward(float dst, float diff_dst, float scale) {
   const float t = dst / scale;  // tanh(src)
   return diff_dst * scale * (1.0F - t * t);
+}
+
+/// What batch norm makes of a channel's sums over `count` values.
+struct ChannelMoments {
+  float mean = 0.0F;
+  float inverse = 1.0F;  ///< 1 / sqrt(variance + epsilon)
+  double variance = 0.0;
+};
+constexpr ChannelMoments moments_of_channel(const Norm& norm, double count, double sum, double squares) {
+  const double mean = sum / count;
+  const double spread = squares / count - mean * mean;
+  const double variance = spread > 0.0 ? spread : 0.0;  // rounding may take it below
+  return {static_cast<float>(mean), static_cast<float>(1.0 / std::sqrt(variance + norm.epsilon)), variance};
+}
+/// Sums about `centre`, as they were added up, to sums about 0.
+constexpr void uncentre(double count, double centre, double& sum, double& squares) {
+  squares += 2.0 * centre * sum + count * centre * centre;
+  sum += count * centre;
+}
+constexpr void move_statistics(const Norm& norm, double count, const ChannelMoments& moments, float& mean,
+                               float& variance) {
+  const double unbiased = moments.variance * (count / (count > 1.0 ? count - 1.0 : 1.0));
+  mean += norm.momentum * (moments.mean - mean);
+  variance += norm.momentum * (static_cast<float>(unbiased) - variance);
+}
+
+/// Mean over classes of the positions in both sets over those in either; 1 for a class that is in none.
+constexpr double mean_iou_of(std::span<const std::int64_t> both, std::span<const std::int64_t> either) {
+  double sum = 0.0;
+  for (std::size_t at = 0; at < both.size(); ++at)
+    sum += either[at] == 0 ? 1.0 : static_cast<double>(both[at]) / static_cast<double>(either[at]);
+  return sum / static_cast<double>(both.size());
 }
 
 /// What preprocessing makes of a count: log(1 + count).

@@ -61,6 +61,10 @@ struct InPlaceOf {
   List operator()(const Activation&) const { return {{0, 0}}; }
   List operator()(const Dropout&) const { return {{0, 0}}; }
   List operator()(const Add&) const { return {{0, 0}, {0, 1}}; }
+  List operator()(const NormApply&) const { return {{0, 0}}; }
+  List operator()(const NormInference&) const { return {{0, 0}}; }
+  List operator()(const NormBackward&) const { return {{0, 4}, {0, 0}}; }
+  List operator()(const SumOverGroup&) const { return {{0, 0}}; }
   List operator()(const ActivationBackward&) const { return {{0, 1}}; }
   List operator()(const DropoutBackward&) const { return {{0, 0}}; }
   List operator()(const PoolActivationBackward&) const { return {{0, 0}}; }
@@ -119,7 +123,7 @@ class NullBackend final : public Backend {
     return result;
   }
 
-  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&) override {
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group&, Lane) override {
     return std::make_unique<SelfCollective>();
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {

@@ -24,14 +24,13 @@ struct PathFlags {
   bool json = false, write = false, quiet = false;
   /// With extent 0 open extents: as the files have them.
   [[nodiscard]] DataSchema schema() const {
-    if (workload == "deepcam") {
-      if (extent == 0) return deepcam_schema(0, 0);
+    if (workload == "deepcam" && extent > 0) {
       throw Error(ExitCode::usage, Complaint{"--extent", "is no option of workload deepcam",
                                              "its images are taken in the size that they have", "leave it out"});
     }
-    CosmoflowOptions model;
-    if (extent > 0) model.extent = extent;
-    DataSchema schema = data_schema(model);
+    CosmoflowOptions cubes;
+    if (extent > 0) cubes.extent = extent;
+    DataSchema schema = workload == "deepcam" ? data_schema(DeepcamOptions{}) : data_schema(cubes);
     for (Field& field : schema.fields) {
       if (extent == 0) field.shape = Shape(std::vector<std::int64_t>(field.shape.rank(), 0));
     }

@@ -7,6 +7,7 @@
 
 #include "cli/config_file.hpp"
 #include "cli/prediction.hpp"
+#include "cli/rates.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/exec.hpp"
 
@@ -19,7 +20,7 @@ struct Flags {
   ConfigSource config;
   int ranks = 1;
   std::string device;
-  bool json = false;
+  bool json = false, schedule = false;
 };
 
 struct Row {
@@ -118,7 +119,8 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   plan.unshared_bytes = unfused.unshared_bytes;
   // Parameters, velocity, and gradients with the loss behind them (and their sums over parts): fp32 always.
   const std::int64_t gradients = (parts > 1 ? 2 : 1) * step.gradient_elements();
-  plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) * (2 * plan.parameters + gradients);
+  plan.state_bytes = static_cast<std::int64_t>(sizeof(float)) *
+                     ((1 + slots_of(options.recipe.rule)) * plan.parameters + gradients + step.statistic_elements());
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(schema_of(options.recipe.model).sample_bytes());
@@ -147,7 +149,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                       static_cast<double>(plan.total.flops) * 1e-9, mib(static_cast<double>(plan.total.bytes)));
   text += fmt::format("activation pool  {:.1f} MiB, {:.1f} MiB without reuse (modelled, unfused)\n",
                       mib(static_cast<double>(plan.pool_bytes)), mib(static_cast<double>(plan.unshared_bytes)));
-  text += fmt::format("model state      {:.1f} MiB (parameters, gradients{}, velocity)\n",
+  text += fmt::format("model state      {:.1f} MiB (parameters, gradients{}, optimizer)\n",
                       mib(static_cast<double>(plan.state_bytes)),
                       options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
   text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
@@ -259,18 +261,24 @@ void add_plan(CLI::App& app, Action& action) {
       ->add_option("--device", flags->device,
                    "Add the least time that this device could take, and check that cuDNN has plans for it")
       ->check(CLI::IsMember(known_devices()));
+  command->add_flag("--schedule", flags->schedule, "Show the learning rate over the run instead");
   command->add_flag("--json", flags->json, "Print JSON");
   command->footer(
       "Nothing runs and no data are read: figures come from the graph of the step (forward, backward, all-reduce, "
       "update).\n"
       "MACs are the dense count: taps in the padding count too. GFLOP has element-wise work besides 2 per MAC.\n\n"
       "Examples:\n  trainmark plan configs/cosmoflow/node.json\n"
-      "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n  trainmark plan my.json --set model.width=0.5 "
+      "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n"
+      "  trainmark plan configs/deepcam/closed_2048.json --schedule\n  trainmark plan my.json --set model.width=0.5 "
       "--json\n  trainmark plan configs/cosmoflow/node.json --device h200 --set train.precision=bf16\n\n"
       "Exit codes: 0; 2 config, or a batch that the ranks do not divide");
   command->callback([flags, &action] {
     action = [flags](Process&) {
       const RunOptions options = load_config(flags->config);
+      if (flags->schedule) {
+        write_output(flags->json ? json_text(rates_json(options), 2) + "\n" : rates_text(options));
+        return 0;
+      }
       const StepPlan plan = plan_step(options, flags->ranks, flags->device);
       if (flags->json) {
         write_output(plan_json(plan, options, flags->ranks));

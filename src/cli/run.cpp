@@ -62,9 +62,9 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
   const bool wants_target = options.train.until == Until::target;
   std::string time = "none (fixed work)";
   if (wants_target) {
-    time = outcome.target_met
-               ? fmt::format("{:.1f} s", outcome.time_to_train_s)
-               : fmt::format("none (target {} not reached, last {:.4f})", options.train.target, outcome.final_metric);
+    time = outcome.target_met ? fmt::format("{:.1f} s", outcome.time_to_train_s)
+                              : fmt::format("none (target {} not reached, last {:.4f})", target_of(options).value,
+                                            outcome.final_metric);
   }
   const std::string staging = options.stage.strategy == "none" ? "none" : fmt::format("{:.1f} s", outcome.staging_s);
   return fmt::format("\nresults          {}\n", outcome.results.string()) +

@@ -62,16 +62,30 @@ class Checker {
     }
   }
 
-  void schedule() {
-    const auto* piecewise = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule);
-    if (piecewise == nullptr) return;
-    const auto& decay = piecewise->decay;
+  /// `boundary` gives what stands in ascending order, under the key `name`.
+  template <class Decay, class Boundary>
+  void ascending(const std::vector<Decay>& decay, std::string_view name, const Boundary& boundary) {
     for (std::size_t i = 1; i < decay.size(); ++i) {
-      if (decay[i].epoch > decay[i - 1].epoch) continue;
-      add(fmt::format("/schedule/decay/{}/epoch", i),
+      if (boundary(decay[i]) > boundary(decay[i - 1])) continue;
+      add(fmt::format("/schedule/decay/{}/{}", i, name),
           fmt::format("{} does not come after the boundary {} before it; write boundaries in ascending order",
-                      decay[i].epoch, decay[i - 1].epoch));
+                      boundary(decay[i]), boundary(decay[i - 1])));
     }
+  }
+  void schedule() {
+    if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule))
+      ascending(by_epoch->decay, "epoch", [](const auto& decay) { return decay.epoch; });
+    const auto* by_step = std::get_if<StepSchedule>(&options_.recipe.schedule);
+    if (by_step == nullptr) return;
+    ascending(by_step->decay, "step", [](const auto& decay) { return decay.step; });
+    if (by_step->cosine_steps > 0 && !by_step->decay.empty()) {
+      add("/schedule/cosine_steps",
+          fmt::format("{} steps of a cosine and {} boundaries exclude each other; leave one of them out",
+                      by_step->cosine_steps, by_step->decay.size()));
+    }
+    if (by_step->warmup_steps == 1 && by_step->warmup_factor == 1.0)
+      add("/schedule/warmup_steps",
+          "1 leaves a rate of 0 (the warm-up ends one step short); use 0 for none, or 2 or more");
   }
 
   void counts() {
@@ -86,6 +100,7 @@ class Checker {
     }
     const std::int64_t samples = options_.data.train_samples;
     if (samples == 0 || samples % batch == 0 || doubtful("/train/global_batch")) return;
+    if (drops_tail(options_.recipe.model) && samples > batch) return;
     const std::int64_t fewer = samples / batch * batch;
     add("/data/train_samples",
         fmt::format(

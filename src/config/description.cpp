@@ -8,25 +8,22 @@ namespace {
 constexpr double most_samples = 1ULL << 40U;
 constexpr double most_parts = 1U << 20U;
 
+/// Boundaries from which on a factor holds. `Decay` is a schedule's; `boundary(visitor, decay)` describes where it is.
+template <class Decay, class Boundary>
 class DecayList final : public List {
  public:
-  explicit DecayList(std::vector<PiecewiseSchedule::Decay>& values) : values_(values) {}
+  DecayList(std::vector<Decay>& values, Boundary boundary) : values_(values), boundary_(boundary) {}
   [[nodiscard]] std::size_t size() const override { return values_.size(); }
   void resize(std::size_t count) override { values_.assign(count, {}); }
   void describe(std::size_t index, Visitor& visitor) override { fields(values_.at(index), visitor); }
   void describe_default(Visitor& visitor) override {
-    PiecewiseSchedule::Decay element;
+    Decay element;
     fields(element, visitor);
   }
 
  private:
-  static void fields(PiecewiseSchedule::Decay& decay, Visitor& visitor) {
-    visitor.field({.name = "epoch",
-                   .doc = "Boundary: the factor holds in epochs (counted from 0) strictly after this one.",
-                   .unit = "epochs",
-                   .minimum = 0,
-                   .required = true},
-                  &decay.epoch);
+  void fields(Decay& decay, Visitor& visitor) {
+    boundary_(visitor, decay);
     visitor.field({.name = "factor",
                    .doc = "What the peak rate is multiplied by; absolute, not cumulative.",
                    .above = 0,
@@ -34,7 +31,8 @@ class DecayList final : public List {
                    .required = true},
                   &decay.factor);
   }
-  std::vector<PiecewiseSchedule::Decay>& values_;
+  std::vector<Decay>& values_;
+  Boundary boundary_;
 };
 
 void describe_data(Visitor& visitor, DataOptions& data) {
@@ -56,6 +54,12 @@ void describe_data(Visitor& visitor, DataOptions& data) {
                  .unit = "samples",
                  .minimum = 0},
                 &data.validation_samples);
+  visitor.field(
+      {.name = "stats",
+       .doc = "What the channels of images range over, which are mapped to [0, 1] (deepcam); empty: stats.h5 in "
+              "the folder of the training folder.",
+       .path = true},
+      &data.stats);
   visitor.field({.name = "manifest",
                  .doc = "require: where a manifest stands beside the data, the files must be those that it lists; "
                         "ignore: it is not looked at.",
@@ -149,9 +153,61 @@ void describe_model(Visitor& visitor, CosmoflowOptions& model) {
   visitor.close();
 }
 
+void describe_model(Visitor& visitor, DeepcamOptions& model) {
+  visitor.open("model", "The network. Defaults are the reference's.");
+  visitor.field({.name = "rows",
+                 .doc = "Extent of a map from south to north; four strided layers need a multiple of 16.",
+                 .unit = "pixels",
+                 .minimum = 16,
+                 .maximum = 16384,
+                 .multiple_of = 16},
+                &model.rows);
+  visitor.field({.name = "columns",
+                 .doc = "Extent of a map from west to east; a multiple of 16.",
+                 .unit = "pixels",
+                 .minimum = 16,
+                 .maximum = 16384,
+                 .multiple_of = 16},
+                &model.columns);
+  visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0},
+                &model.width);
+  visitor.field({.name = "middle_blocks", .doc = "Blocks of the middle flow.", .minimum = 0, .maximum = 256},
+                &model.middle_blocks);
+  visitor.field({.name = "norm_group",
+                 .doc = "Neighbouring ranks that batch norm takes together; divides the number of ranks.",
+                 .unit = "ranks",
+                 .minimum = 1,
+                 .maximum = most_parts},
+                &model.norm_group);
+  visitor.close();
+}
+
 void describe_rule(Visitor& visitor, SgdMomentum& rule) {
   visitor.field({.name = "momentum", .doc = "Share of the velocity that a step keeps.", .minimum = 0, .below = 1},
                 &rule.momentum);
+}
+template <class AdamLike>
+void describe_moments(Visitor& visitor, AdamLike& rule) {
+  visitor.field({.name = "beta1", .doc = "Share of the first moment that a step keeps.", .minimum = 0, .below = 1},
+                &rule.beta1);
+  visitor.field({.name = "beta2", .doc = "Share of the second moment that a step keeps.", .minimum = 0, .below = 1},
+                &rule.beta2);
+  visitor.field({.name = "epsilon", .doc = "Added to the root of the second moment.", .above = 0}, &rule.epsilon);
+  visitor.field(
+      {.name = "weight_decay", .doc = "Of the tensors that the workload lets decay (deepcam: all).", .minimum = 0},
+      &rule.weight_decay);
+}
+void describe_rule(Visitor& visitor, Adam& rule) {
+  describe_moments(visitor, rule);
+  visitor.field({.name = "decoupled", .doc = "Decay beside the gradient (AdamW); false: as a part of it (L2)."},
+                &rule.decoupled);
+}
+void describe_rule(Visitor& visitor, Lamb& rule) {
+  describe_moments(visitor, rule);
+  visitor.field({.name = "largest_norm",
+                 .doc = "Norm of all gradients together, beyond which they are clipped to it.",
+                 .above = 0},
+                &rule.largest_norm);
 }
 
 void describe_optimizer(Visitor& visitor, Rule& rule) {
@@ -159,8 +215,10 @@ void describe_optimizer(Visitor& visitor, Rule& rule) {
   VariantChoice choice(
       rule,
       {.name = "name",
-       .doc = "sgd: stochastic gradient descent with momentum, the rate inside the velocity (Keras form).",
-       .words = {"sgd"}},
+       .doc =
+           "sgd: stochastic gradient descent with momentum, the rate inside the velocity (Keras form); adam: Adam or "
+           "AdamW; lamb: AdamW's step, scaled to each tensor's norm.",
+       .words = {"sgd", "adam", "lamb"}},
       [](Visitor& to, auto& chosen) { describe_rule(to, chosen); });
   visitor.select(choice);
   visitor.alternatives(choice);
@@ -168,7 +226,6 @@ void describe_optimizer(Visitor& visitor, Rule& rule) {
 }
 
 void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
-  visitor.open("schedule", "The learning rate, constant within an epoch.");
   visitor.field({.name = "base_rate", .doc = "Rate of epoch 0 where there is a warm-up.", .minimum = 0},
                 &schedule.base_rate);
   visitor.field({.name = "peak_rate", .doc = "Rate after the warm-up, before any decay.", .above = 0},
@@ -178,8 +235,52 @@ void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
                  .unit = "epochs",
                  .minimum = 0},
                 &schedule.warmup_epochs);
-  DecayList decay(schedule.decay);
+  DecayList decay(schedule.decay, [](Visitor& to, PiecewiseSchedule::Decay& element) {
+    to.field({.name = "epoch",
+              .doc = "Boundary: the factor holds in epochs (counted from 0) strictly after this one.",
+              .unit = "epochs",
+              .minimum = 0,
+              .required = true},
+             &element.epoch);
+  });
   visitor.list("decay", "Boundaries in ascending order; the last one before an epoch gives its factor.", decay);
+}
+void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
+  visitor.field({.name = "rate", .doc = "Rate towards which the warm-up goes.", .above = 0}, &schedule.rate);
+  visitor.field({.name = "warmup_steps",
+                 .doc = "Steps of the warm-up; as the reference's, it ends one step short of the rate. 0: none.",
+                 .unit = "steps",
+                 .minimum = 0},
+                &schedule.warmup_steps);
+  visitor.field(
+      {.name = "warmup_factor", .doc = "1: from 0 to the rate; f: from the rate to f times that.", .minimum = 1},
+      &schedule.warmup_factor);
+  DecayList decay(schedule.decay, [](Visitor& to, StepSchedule::Decay& element) {
+    to.field({.name = "step",
+              .doc = "From this step on, counted from the end of the warm-up.",
+              .unit = "steps",
+              .minimum = 1,
+              .required = true},
+             &element.step);
+  });
+  visitor.list("decay", "Boundaries in ascending order; the last one that is reached gives the factor.", decay);
+  visitor.field({.name = "cosine_steps",
+                 .doc = "Instead of boundaries: half a cosine, from the rate to zero in so many steps; 0: none.",
+                 .unit = "steps",
+                 .minimum = 0},
+                &schedule.cosine_steps);
+}
+
+void describe_schedules(Visitor& visitor, Schedule& schedule) {
+  visitor.open("schedule", "The learning rate.");
+  VariantChoice choice(
+      schedule,
+      {.name = "by",
+       .doc = "epoch: constant within an epoch (cosmoflow); step: another rate for each update (deepcam).",
+       .words = {"epoch", "step"}},
+      [](Visitor& to, auto& chosen) { describe_schedule(to, chosen); });
+  visitor.select(choice);
+  visitor.alternatives(choice);
   visitor.close();
 }
 
@@ -326,7 +427,8 @@ void describe(Visitor& visitor, RunOptions& options) {
                  .pattern_text = "up to 100 letters, digits, '.', '_' and '-', not starting with '.'",
                  .longest = 100},
                 &options.name);
-  VariantChoice workload(options.recipe.model, {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow"}},
+  VariantChoice workload(options.recipe.model,
+                         {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow", "deepcam"}},
                          [](Visitor& to, auto& model) { describe_model(to, model); });
   visitor.select(workload);
   visitor.field({.name = "seed",
@@ -340,7 +442,7 @@ void describe(Visitor& visitor, RunOptions& options) {
   describe_staging(visitor, options.stage, options.load);
   visitor.alternatives(workload);
   describe_optimizer(visitor, options.recipe.rule);
-  std::visit([&](auto& schedule) { describe_schedule(visitor, schedule); }, options.recipe.schedule);
+  describe_schedules(visitor, options.recipe.schedule);
   describe_train(visitor, options.train);
   describe_backend(visitor, options.backend);
   describe_submission(visitor, options.submission);

@@ -34,10 +34,11 @@ void require_supported(const Backend& backend, const Graph& graph, const std::ve
 }
 
 /// Plans one node and notes which layouts its outputs got.
-Planned plan_node(Backend& backend, const Graph& graph, const Node& node, Collective& collective,
+Planned plan_node(Backend& backend, const Graph& graph, const Node& node, const Collectives& collectives,
                   std::vector<TensorDesc>& tensors) {
   Operands operands = operands_of(node, tensors);
-  operands.collective = &collective;
+  operands.collectives = collectives;
+  TRAINMARK_CHECK(collectives.norm != nullptr || !std::holds_alternative<SumOverGroup>(node.op), node.name);
   Planned planned = backend.plan(node.op, operands);
   TRAINMARK_CHECK(planned.plan != nullptr, node.name);
   TRAINMARK_CHECK(planned.outputs.size() == node.outputs.size(), node.name);
@@ -54,7 +55,8 @@ Planned plan_node(Backend& backend, const Graph& graph, const Node& node, Collec
 
 }  // namespace
 
-PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective, const Program::Options& options) {
+PlannedGraph plan_graph(Backend& backend, Graph graph, const Collectives& collectives,
+                        const Program::Options& options) {
   PlannedGraph result;
   result.graph = options.fuse ? backend.fuse(std::move(graph)) : std::move(graph);
   for (const Tensor& tensor : result.graph.tensors)
@@ -63,7 +65,7 @@ PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective, c
 
   std::vector<Alias> in_place;
   for (const Node& node : result.graph.nodes) {
-    Planned planned = plan_node(backend, result.graph, node, collective, result.tensors);
+    Planned planned = plan_node(backend, result.graph, node, collectives, result.tensors);
     for (const InPlace& pair : planned.in_place) {
       in_place.push_back({node.outputs.at(static_cast<std::size_t>(pair.output)),
                           node.inputs.at(static_cast<std::size_t>(pair.input))});
@@ -82,13 +84,14 @@ namespace {
 class NoCollective final : public Collective {
  public:
   void all_reduce(Stream&, float*, std::int64_t) override {}
+  void all_reduce(Stream&, double*, std::int64_t) override {}
 };
 
 }  // namespace
 
 Blueprint plan_only(Backend& backend, Graph graph) {
   NoCollective collective;
-  const PlannedGraph planned = plan_graph(backend, std::move(graph), collective, {});
+  const PlannedGraph planned = plan_graph(backend, std::move(graph), {collective, &collective}, {});
   Blueprint result{
       .graph = planned.graph, .pool_bytes = planned.memory.pool_bytes, .unshared_bytes = planned.memory.unshared_bytes};
   std::array<std::size_t, 3> scratch{};  // by lane

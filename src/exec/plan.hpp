@@ -16,7 +16,7 @@ struct PlannedGraph {
 };
 
 /// Raises Error{environment} with everything that the backend refuses.
-[[nodiscard]] PlannedGraph plan_graph(Backend& backend, Graph graph, Collective& collective,
+[[nodiscard]] PlannedGraph plan_graph(Backend& backend, Graph graph, const Collectives& collectives,
                                       const Program::Options& options);
 
 }  // namespace trainmark

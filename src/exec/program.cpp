@@ -13,19 +13,21 @@ namespace trainmark {
 
 static_assert(step_state_bytes(3) == static_cast<std::size_t>(step_state_extent(3)),
               "graphs and backends must agree on the size of step_state");
-static_assert(sizeof(LossScale) == static_cast<std::size_t>(loss_scale_extent),
-              "graphs and backends must agree on the size of loss_scale");
+static_assert(sizeof(LossScale) == static_cast<std::size_t>(loss_scale_extent) &&
+                  sizeof(UpdateCount) == static_cast<std::size_t>(update_count_extent),
+              "graphs and backends must agree on the sizes of loss_scale and update_count");
 
 struct Program::Impl {
-  Impl(Backend& owner, Graph source, ModelState& model, Collective& collective, std::shared_ptr<InputSlots> memory,
-       Options options)
+  Impl(Backend& owner, Graph source, ModelState& model, const Collectives& collectives,
+       std::shared_ptr<InputSlots> memory, Options options)
       : backend(owner),
         state(model),
         slots(std::move(memory)),
-        planned(plan_graph(owner, std::move(source), collective, options)) {
+        planned(plan_graph(owner, std::move(source), collectives, options)) {
     const Graph& graph = planned.graph;
     for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
-      if (graph.tensors[id].role == Role::parameter) require_known(graph.tensors[id]);
+      if (graph.tensors[id].role == Role::parameter) require_known(graph.tensors[id], state.entries());
+      if (graph.tensors[id].role == Role::statistic) require_known(graph.tensors[id], state.statistics());
       if (graph.tensors[id].role != Role::input) continue;
       inputs.push_back(static_cast<TensorId>(id));
       slots->want_input(graph.tensors[id].name, planned.bytes[id]);
@@ -40,11 +42,10 @@ struct Program::Impl {
   }
 
   /// A program reads the state's arenas by its graph's offsets: they must be those of the state's own graph.
-  void require_known(const Tensor& parameter) const {
-    const auto found = std::ranges::find(state.entries(), parameter.name, &ModelState::Entry::name);
-    TRAINMARK_CHECK(
-        found != state.entries().end() && found->offset == parameter.offset && found->shape == parameter.shape,
-        fmt::format("{} is not a parameter of this state", parameter.name));
+  static void require_known(const Tensor& tensor, const std::vector<ModelState::Entry>& entries) {
+    const auto found = std::ranges::find(entries, tensor.name, &ModelState::Entry::name);
+    TRAINMARK_CHECK(found != entries.end() && found->offset == tensor.offset && found->shape == tensor.shape,
+                    fmt::format("{} is not a tensor of this state", tensor.name));
   }
 
   [[nodiscard]] void* address(TensorId id, int slot) const {
@@ -63,6 +64,10 @@ struct Program::Impl {
         return state.metrics();
       case Role::scaler:
         return state.scaler();
+      case Role::counter:
+        return state.data(Space::update_count);
+      case Role::statistic:
+        return state.statistic_values() + tensor.offset;
     }
     return nullptr;
   }
@@ -70,26 +75,14 @@ struct Program::Impl {
   [[nodiscard]] std::vector<void*> arguments(std::size_t at, int slot) const {
     const Node& node = planned.graph.nodes[at];
     std::vector<void*> args;
-    if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
-      args.push_back(state.gradients() + sum->range.begin);
-      args.push_back(state.gradient_sums() + sum->range.begin);
-    } else if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
-      args.push_back(state.gradients() + reduce->range.begin);
-    } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
-      args.push_back(state.gradients() + check->range.begin);
-      args.push_back(state.scaler());
-    } else if (const auto* update = std::get_if<Update>(&node.op)) {
-      args.push_back(state.parameters() + update->range.begin);
-      args.push_back(state.gradients() + update->range.begin);
-      for (int index = 0; index < slots_of(update->rule); ++index)
-        args.push_back(state.slot(index) + update->range.begin);
-      const std::size_t controls = update->scaled ? 2 : 1;  // step_state, loss_scale: the last inputs
-      for (std::size_t input = node.inputs.size() - controls; input < node.inputs.size(); ++input)
-        args.push_back(address(node.inputs[input], slot));
-    } else {
-      for (const auto* operands : {&node.inputs, &node.outputs})
-        for (const TensorId id : *operands)
-          args.push_back(address(id, slot));
+    const std::vector<ArenaUse> uses = arena_uses(node.op);
+    for (const ArenaUse& use : uses)
+      args.push_back(state.data(use));
+    for (const auto* operands : {&node.inputs, &node.outputs}) {
+      for (const TensorId id : *operands) {
+        const bool gradient = planned.graph.tensors.at(static_cast<std::size_t>(id)).role == Role::gradient;
+        if (uses.empty() || !gradient) args.push_back(address(id, slot));
+      }
     }
     if (planned.plans[at].scratch_bytes > 0) args.push_back(slots->scratch(node.lane));
     return args;
@@ -141,9 +134,9 @@ struct Program::Impl {
   bool recorded = false;
 };
 
-Program::Program(Backend& backend, Graph graph, ModelState& state, Collective& collective,
+Program::Program(Backend& backend, Graph graph, ModelState& state, const Collectives& collectives,
                  std::shared_ptr<InputSlots> slots, Options options)
-    : impl_(std::make_unique<Impl>(backend, std::move(graph), state, collective, std::move(slots), options)) {}
+    : impl_(std::make_unique<Impl>(backend, std::move(graph), state, collectives, std::move(slots), options)) {}
 Program::~Program() = default;
 Program::Program(Program&&) noexcept = default;
 

@@ -27,11 +27,20 @@ Access access_of(const Graph& graph, TensorId id, const MemoryPlan& memory, cons
     case Role::metric:
       return from(Space::metric, 0, tensor.shape.elements());
     case Role::scaler:
-      return from(Space::scaler, 0, tensor.shape.elements());
+      return from(Space::loss_scale, 0, tensor.shape.elements());
+    case Role::counter:
+      return from(Space::update_count, 0, tensor.shape.elements());
+    case Role::statistic:
+      return from(Space::statistic, tensor.offset, tensor.shape.elements());
     case Role::input:
       break;
   }
   return from(Space::input, id, 1);
+}
+
+bool is_state(const Graph& graph, TensorId id) {
+  const Role role = graph.tensors.at(static_cast<std::size_t>(id)).role;
+  return role == Role::scaler || role == Role::counter || role == Role::statistic;
 }
 
 bool conflict(const std::vector<Access>& earlier, const std::vector<Access>& later) {
@@ -49,27 +58,13 @@ std::vector<std::vector<Access>> accesses_of(const Graph& graph, const MemoryPla
   std::vector<std::vector<Access>> all;
   for (const Node& node : graph.nodes) {
     std::vector<Access>& accesses = all.emplace_back();
+    const bool changes = changes_state(node.op);
     for (const TensorId id : node.inputs)
-      accesses.push_back(access_of(graph, id, memory, bytes, false));
+      accesses.push_back(access_of(graph, id, memory, bytes, changes && is_state(graph, id)));
     for (const TensorId id : node.outputs)
       accesses.push_back(access_of(graph, id, memory, bytes, true));
-    // Five operations work on arenas in place, which their operands do not say.
-    constexpr Range whole_scaler = {0, loss_scale_extent};
-    if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
-      accesses.push_back({Space::gradient, sum->range, sum->last});
-      accesses.push_back({Space::gradient_sum, sum->range, true});
-    } else if (const auto* reduce = std::get_if<AllReduce>(&node.op)) {
-      accesses.push_back({Space::gradient, reduce->range, true});
-    } else if (const auto* check = std::get_if<GradientCheck>(&node.op)) {
-      accesses.push_back({Space::gradient, check->range, false});
-      accesses.push_back({Space::scaler, whole_scaler, true});
-    } else if (std::holds_alternative<AdjustLossScale>(node.op)) {
-      accesses.push_back({Space::scaler, whole_scaler, true});
-    } else if (const auto* update = std::get_if<Update>(&node.op)) {
-      accesses.push_back({Space::gradient, update->range, false});
-      accesses.push_back({Space::parameter, update->range, true});
-      accesses.push_back({Space::slot, update->range, true});
-    }
+    for (const ArenaUse& use : arena_uses(node.op))
+      accesses.push_back({use.space, use.range, use.writes});
   }
   return all;
 }

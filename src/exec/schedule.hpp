@@ -9,9 +9,6 @@
 
 namespace trainmark {
 
-/// The memories that nodes share. A range of one never overlaps a range of another.
-enum class Space : std::uint8_t { pool, input, parameter, gradient, gradient_sum, slot, metric, scaler };
-
 struct Access {
   Space space = Space::pool;
   Range range;  // bytes of the pool, elements of an arena, the tensor of an input

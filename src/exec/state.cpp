@@ -1,8 +1,7 @@
-// The model's state in device memory: arenas in the reference's tensor order, their initialisation, hash and copies.
+// The model's state in device memory: regions in the reference's tensor order, their initial values, hash and copies.
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string_view>
 
 #include "trainmark/exec.hpp"
@@ -11,18 +10,39 @@ namespace trainmark {
 namespace {
 
 constexpr std::size_t arena_alignment = 64;
-constexpr std::int64_t scaler_floats = sizeof(LossScale) / sizeof(float);  // its bytes in a snapshot
 constexpr std::size_t bounce_bytes = std::size_t{1} << 20;
 
-/// Half the width of Glorot's uniform distribution for weights [O, I, kernel...].
-float glorot_limit(const Shape& weights) {
-  const auto taps = static_cast<double>(weights.elements() / (weights[0] * weights[1]));
-  const double fan_in = taps * static_cast<double>(weights[1]);
-  const double fan_out = taps * static_cast<double>(weights[0]);
-  return static_cast<float>(std::sqrt(6.0 / (fan_in + fan_out)));
+std::size_t bytes_of_floats(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); }
+
+/// Tensors of one arena in its order; `end` becomes their elements.
+std::vector<ModelState::Entry> entries_of(const Graph& graph, Role role, std::int64_t& end) {
+  std::vector<ModelState::Entry> entries;
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == role) entries.push_back({tensor.name, tensor.shape, tensor.offset, tensor.initial});
+  std::ranges::sort(entries, {}, &ModelState::Entry::offset);
+  end = 0;
+  for (const ModelState::Entry& entry : entries) {
+    TRAINMARK_CHECK(entry.offset == end, "tensors leave a gap in their arena");
+    end += entry.shape.elements();
+  }
+  return entries;
 }
 
-std::size_t bytes_of_floats(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); }
+void fill(std::span<float> values, const Initial& initial, Rng rng) {
+  switch (initial.law) {
+    case Initial::Law::constant:
+      std::ranges::fill(values, initial.scale);
+      break;
+    case Initial::Law::uniform:
+      for (float& value : values)
+        value = initial.scale * (2.0F * unit_float(rng.bits()) - 1.0F);
+      break;
+    case Initial::Law::normal:
+      for (float& value : values)
+        value = initial.scale * static_cast<float>(rng.normal());
+      break;
+  }
+}
 
 }  // namespace
 
@@ -32,31 +52,48 @@ Arena::Arena(Backend& backend, std::size_t bytes) : backend_(backend), bytes_(st
 Arena::~Arena() { backend_.device_memory().deallocate(data_, bytes_, arena_alignment); }
 
 ModelState::ModelState(Backend& backend, const Graph& graph, int slots)
-    : backend_(backend), slots_(slots), bounce_(std::make_unique<std::byte[]>(bounce_bytes)) {
-  for (const Tensor& tensor : graph.tensors)
-    if (tensor.role == Role::parameter) entries_.push_back({tensor.name, tensor.shape, tensor.offset});
-  std::ranges::sort(entries_, {}, &Entry::offset);
-  for (const Entry& entry : entries_) {
-    TRAINMARK_CHECK(entry.offset == elements_, "parameters leave a gap in their arena");
-    elements_ += entry.shape.elements();
-  }
-  parameters_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_));
-  gradients_ = std::make_unique<Arena>(backend, bytes_of_floats(graph.gradient_elements()));
-  slot_arena_ = std::make_unique<Arena>(backend, bytes_of_floats(elements_ * slots));
-  metrics_ = std::make_unique<Arena>(backend, sizeof(Score));
-  scaler_ = std::make_unique<Arena>(backend, sizeof(LossScale));
+    : backend_(backend), bounce_(std::make_unique<std::byte[]>(bounce_bytes)) {
+  entries_ = entries_of(graph, Role::parameter, elements_);
+  std::int64_t statistics = 0;
+  statistics_ = entries_of(graph, Role::statistic, statistics);
+  bool accumulates = false;
   for (const Node& node : graph.nodes) {
     if (const auto* adjust = std::get_if<AdjustLossScale>(&node.op)) scaling_ = adjust->rule;
-    if (std::holds_alternative<Accumulate>(node.op) && gradient_sums_ == nullptr)
-      gradient_sums_ = std::make_unique<Arena>(backend, gradients_->bytes());
+    accumulates |= std::holds_alternative<Accumulate>(node.op);
   }
-  Stream& stream = backend.stream(Lane::compute);
-  for (const Arena* arena :
-       {parameters_.get(), gradients_.get(), gradient_sums_.get(), slot_arena_.get(), metrics_.get(), scaler_.get()}) {
-    if (arena != nullptr) backend.fill_zero(stream, arena->data(), arena->bytes());
-  }
-  stream.synchronize();
+  const bool counts = std::ranges::any_of(graph.tensors, [](const Tensor& t) { return t.role == Role::counter; });
+
+  add(Space::parameter, bytes_of_floats(elements_), true, true);
+  add(Space::slot, bytes_of_floats(elements_ * slots), true, true);
+  if (counts) add(Space::update_count, sizeof(UpdateCount), true, true);
+  // Ranks keep statistics of their own; in training nothing but themselves reads them.
+  if (statistics > 0) add(Space::statistic, bytes_of_floats(statistics), true, false);
+  add(Space::loss_scale, sizeof(LossScale), true, false);
+  add(Space::gradient, bytes_of_floats(graph.gradient_elements()), false, false);
+  // Zero between steps.
+  if (accumulates) add(Space::gradient_sum, bytes_of_floats(graph.gradient_elements()), false, false);
+  add(Space::metric, sizeof(Score), false, false);
+  for (const Region& region : regions_)
+    clear(region);
+  backend_.stream(Lane::compute).synchronize();
   reset_loss_scale();
+}
+
+void ModelState::add(Space space, std::size_t bytes, bool kept, bool agreed) {
+  regions_.push_back({space, bytes, kept, agreed, std::make_unique<Arena>(backend_, bytes)});
+}
+
+void ModelState::clear(const Region& region) {
+  backend_.fill_zero(backend_.stream(Lane::compute), region.arena->data(), region.arena->bytes());
+}
+
+std::byte* ModelState::data(Space space) const noexcept {
+  const auto found = std::ranges::find(regions_, space, &Region::space);
+  return found == regions_.end() ? nullptr : found->arena->data();
+}
+
+void* ModelState::data(const ArenaUse& use) const noexcept {
+  return floats(use.space) + use.slot * elements_ + use.range.begin;
 }
 
 void ModelState::reset_loss_scale() {
@@ -67,35 +104,23 @@ void ModelState::reset_loss_scale() {
   stream.synchronize();
 }
 
-void ModelState::initialise(std::uint64_t seed) {
+void ModelState::draw(const std::vector<Entry>& entries, Space space, std::uint64_t seed) {
   std::vector<float> values;
-  for (std::size_t at = 0; at < entries_.size(); ++at) {
-    const Entry& entry = entries_[at];
-    values.assign(static_cast<std::size_t>(entry.shape.elements()), 0.0F);
-    if (entry.shape.rank() >= 2) {  // weights; a bias has one axis and starts at zero
-      const float limit = glorot_limit(entry.shape);
-      Rng rng(seed, Purpose::initialise, at);
-      for (float& value : values)
-        value = limit * (2.0F * unit_float(rng.bits()) - 1.0F);
-    }
-    write(parameters() + entry.offset, values);
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    values.assign(static_cast<std::size_t>(entries[at].shape.elements()), 0.0F);
+    fill(values, entries[at].initial, Rng(seed, Purpose::initialise, at));
+    write(floats(space) + entries[at].offset, values);
   }
-  Stream& stream = backend_.stream(Lane::compute);
-  backend_.fill_zero(stream, slot_arena_->data(), slot_arena_->bytes());
-  stream.synchronize();
-  reset_loss_scale();
 }
 
-float* ModelState::parameters() const noexcept { return reinterpret_cast<float*>(parameters_->data()); }
-float* ModelState::gradients() const noexcept { return reinterpret_cast<float*>(gradients_->data()); }
-float* ModelState::gradient_sums() const noexcept {
-  return gradient_sums_ == nullptr ? nullptr : reinterpret_cast<float*>(gradient_sums_->data());
+void ModelState::initialise(std::uint64_t seed) {
+  for (const Region& region : regions_)
+    if (region.kept) clear(region);
+  backend_.stream(Lane::compute).synchronize();
+  draw(entries_, Space::parameter, seed);
+  draw(statistics_, Space::statistic, seed);
+  reset_loss_scale();
 }
-float* ModelState::slot(int index) const noexcept {
-  return reinterpret_cast<float*>(slot_arena_->data()) + index * elements_;
-}
-double* ModelState::metrics() const noexcept { return reinterpret_cast<double*>(metrics_->data()); }
-LossScale* ModelState::scaler() const noexcept { return reinterpret_cast<LossScale*>(scaler_->data()); }
 
 void ModelState::fetch(void* to, const void* from, std::size_t bytes) const {
   Stream& stream = backend_.stream(Lane::compute);
@@ -107,15 +132,14 @@ std::uint64_t ModelState::hash() const {
   // Piecewise through one buffer: a copy of the whole state would show up in the peak memory of a run.
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), &XXH3_freeState);
   XXH3_64bits_reset(hash.get());
-  const auto feed = [&](const std::byte* from, std::size_t bytes) {
-    for (std::size_t done = 0; done < bytes; done += bounce_bytes) {
-      const std::size_t count = std::min(bounce_bytes, bytes - done);
-      fetch(bounce_.get(), from + done, count);
+  for (const Region& region : regions_) {
+    if (!region.agreed) continue;
+    for (std::size_t done = 0; done < region.bytes; done += bounce_bytes) {
+      const std::size_t count = std::min(bounce_bytes, region.bytes - done);
+      fetch(bounce_.get(), region.arena->data() + done, count);
       XXH3_64bits_update(hash.get(), bounce_.get(), count);
     }
-  };
-  feed(parameters_->data(), bytes_of_floats(elements_));
-  feed(slot_arena_->data(), bytes_of_floats(elements_ * slots_));
+  }
   return XXH3_64bits_digest(hash.get());
 }
 
@@ -152,22 +176,27 @@ std::optional<LossScale> ModelState::loss_scale() const {
   return now;
 }
 
-std::vector<float> ModelState::snapshot() const {
-  std::vector<float> values = read(parameters(), elements_);
-  const std::vector<float> slots = read(slot(0), elements_ * slots_);
-  values.insert(values.end(), slots.begin(), slots.end());
-  const std::vector<float> scale = read(reinterpret_cast<const float*>(scaler()), scaler_floats);
-  values.insert(values.end(), scale.begin(), scale.end());
-  return values;
+std::vector<std::byte> ModelState::snapshot() const {
+  std::vector<std::byte> copy;
+  for (const Region& region : regions_) {
+    if (!region.kept) continue;
+    copy.resize(copy.size() + region.bytes);
+    fetch(copy.data() + copy.size() - region.bytes, region.arena->data(), region.bytes);
+  }
+  return copy;
 }
 
-void ModelState::restore(std::span<const float> snapshot) {
-  const auto parameters_count = static_cast<std::size_t>(elements_);
-  const std::size_t values = parameters_count * static_cast<std::size_t>(1 + slots_);
-  TRAINMARK_CHECK(snapshot.size() == values + static_cast<std::size_t>(scaler_floats), "of another state");
-  write(parameters(), snapshot.first(parameters_count));
-  write(slot(0), snapshot.subspan(parameters_count, values - parameters_count));
-  write(reinterpret_cast<float*>(scaler()), snapshot.subspan(values));
+void ModelState::restore(std::span<const std::byte> snapshot) {
+  Stream& stream = backend_.stream(Lane::compute);
+  std::size_t at = 0;
+  for (const Region& region : regions_) {
+    if (!region.kept) continue;
+    TRAINMARK_CHECK(at + region.bytes <= snapshot.size(), "of another state");
+    backend_.copy_to_device(stream, region.arena->data(), snapshot.data() + at, region.bytes);
+    at += region.bytes;
+  }
+  stream.synchronize();
+  TRAINMARK_CHECK(at == snapshot.size(), "of another state");
 }
 
 }  // namespace trainmark

@@ -2,6 +2,8 @@
 // not compile.
 #pragma once
 
+#include <fmt/format.h>
+
 #include "trainmark/models.hpp"
 
 namespace trainmark::models {
@@ -11,5 +13,35 @@ namespace trainmark::models {
                                                       const DatasetFacts& data);
 [[nodiscard]] Metadata logged(const CosmoflowOptions& model, const Recipe& recipe);
 [[nodiscard]] constexpr std::string_view benchmark_of(const CosmoflowOptions&) { return "cosmoflow"; }
+[[nodiscard]] constexpr int norm_group_of(const CosmoflowOptions&) { return 1; }
+[[nodiscard]] constexpr bool drops_tail(const CosmoflowOptions&) { return false; }
+[[nodiscard]] constexpr int channels_of(const CosmoflowOptions&) { return 0; }
+[[nodiscard]] constexpr std::string_view accumulation_key_of(const CosmoflowOptions&) {
+  return "gradient_accumulation_steps";
+}
+
+[[nodiscard]] std::vector<EvaluationFigure> figures_of(const DeepcamOptions& model);
+[[nodiscard]] std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe,
+                                                      const DatasetFacts& data);
+[[nodiscard]] Metadata logged(const DeepcamOptions& model, const Recipe& recipe);
+[[nodiscard]] constexpr std::string_view benchmark_of(const DeepcamOptions&) { return "deepcam"; }
+[[nodiscard]] constexpr int norm_group_of(const DeepcamOptions& model) { return model.norm_group; }
+[[nodiscard]] constexpr bool drops_tail(const DeepcamOptions&) { return true; }
+[[nodiscard]] constexpr int channels_of(const DeepcamOptions&) { return 16; }
+[[nodiscard]] constexpr std::string_view accumulation_key_of(const DeepcamOptions&) {
+  return "gradient_accumulation_frequency";
+}
+
+/// Collects what is not as the closed division asks for.
+struct Breaches {
+  std::vector<RuleBreach> found;
+  template <class Found, class Required>
+  void require(bool kept, std::string subject, const Found& value, const Required& required) {
+    if (!kept) found.push_back({std::move(subject), fmt::format("{}", value), fmt::format("{}", required)});
+  }
+};
+
+/// The double that reads as the shortest text of this float: what somebody wrote who meant it.
+[[nodiscard]] double as_written(float value);
 
 }  // namespace trainmark::models

@@ -128,9 +128,15 @@ Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& option
   return builder.take();
 }
 
-DecayRule decay_rule(const CosmoflowOptions& model) {
-  // Keras' l2(c) adds c * sum(w^2) without a half, so its gradient is 2 c w.
-  return {.decay = static_cast<float>(2.0 * model.l2), .tensors = {"dense1.weights", "dense2.weights"}};
+std::vector<Treatment> treatments(const CosmoflowOptions& model, const Rule&, const Graph& graph) {
+  std::vector<Treatment> treatments;
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.role != Role::parameter) continue;
+    const bool decays = tensor.name == "dense1.weights" || tensor.name == "dense2.weights";
+    // Keras' l2(c) adds c * sum(w^2) without a half, so its gradient is 2 c w.
+    treatments.push_back({.decay = decays ? static_cast<float>(2.0 * model.l2) : 0.0F});
+  }
+  return treatments;
 }
 
 namespace models {
@@ -138,46 +144,50 @@ namespace models {
 std::vector<EvaluationFigure> figures_of(const CosmoflowOptions&) { return {{"eval_error", &Score::quality}}; }
 
 std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe, const DatasetFacts& data) {
-  constexpr std::int64_t train_samples = 524288;
-  constexpr std::int64_t validation_samples = 65536;
-  constexpr float momentum = 0.9F;
-  std::vector<RuleBreach> breaches;
-  const auto require = [&](bool kept, std::string subject, std::string found, std::string required) {
-    if (!kept) breaches.push_back({std::move(subject), std::move(found), std::move(required)});
-  };
-  require(model.extent == 128, "/model/extent", fmt::format("{}", model.extent), "128");
-  require(model.width == 1.0, "/model/width", fmt::format("{}", model.width), "1");
-  require(model.kernel == 3, "/model/kernel", fmt::format("{}", model.kernel), "3");
-  require(model.log_transform, "/model/log_transform", "false", "true");
-  require(data.train_samples == train_samples, "/data/train_samples", fmt::format("{}", data.train_samples),
-          fmt::format("{}", train_samples));
-  require(data.validation_samples == validation_samples, "/data/validation_samples",
-          fmt::format("{}", data.validation_samples), fmt::format("{}", validation_samples));
-  require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
-  if (const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule))
-    require(sgd->momentum == momentum, "/optimizer/momentum", fmt::format("{}", sgd->momentum),
-            fmt::format("{}", momentum));
-  return breaches;
+  Breaches breaches;
+  breaches.require(model.extent == 128, "/model/extent", model.extent, 128);
+  breaches.require(model.width == 1.0, "/model/width", model.width, 1);
+  breaches.require(model.kernel == 3, "/model/kernel", model.kernel, 3);
+  breaches.require(model.log_transform, "/model/log_transform", model.log_transform, true);
+  breaches.require(data.train_samples == 524288, "/data/train_samples", data.train_samples, 524288);
+  breaches.require(data.validation_samples == 65536, "/data/validation_samples", data.validation_samples, 65536);
+  breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
+  const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule);
+  breaches.require(sgd != nullptr, "/optimizer/name", "another rule", "sgd");
+  if (sgd != nullptr) breaches.require(sgd->momentum == 0.9F, "/optimizer/momentum", sgd->momentum, 0.9F);
+  breaches.require(std::holds_alternative<PiecewiseSchedule>(recipe.schedule), "/schedule/by", "step", "epoch");
+  return std::move(breaches.found);
 }
 
-Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
-  const auto* piecewise = std::get_if<PiecewiseSchedule>(&recipe.schedule);
-  TRAINMARK_CHECK(piecewise != nullptr && std::holds_alternative<SgdMomentum>(recipe.rule), "what the log names");
-  const PiecewiseSchedule& schedule = *piecewise;
+namespace {
+
+void log_schedule(Metadata& log, const PiecewiseSchedule& schedule) {
   std::vector<std::int64_t> boundaries;
   std::vector<double> factors;
   for (const auto& decay : schedule.decay) {
     boundaries.push_back(decay.epoch);
     factors.push_back(decay.factor);
   }
-  return {{"opt_name", std::string("sgd")},
-          {"opt_base_learning_rate", schedule.peak_rate},
-          {"opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs}},
-          {"opt_learning_rate_warmup_factor", schedule.base_rate > 0.0 ? schedule.peak_rate / schedule.base_rate : 1.0},
-          {"opt_learning_rate_decay_boundary_epochs", std::move(boundaries)},
-          {"opt_learning_rate_decay_factor", std::move(factors)},
-          {"dropout", model.dropout},
-          {"opt_weight_decay", model.l2}};
+  log.emplace_back("opt_base_learning_rate", schedule.peak_rate);
+  log.emplace_back("opt_learning_rate_warmup_epochs", std::int64_t{schedule.warmup_epochs});
+  log.emplace_back("opt_learning_rate_warmup_factor",
+                   schedule.base_rate > 0.0 ? schedule.peak_rate / schedule.base_rate : 1.0);
+  log.emplace_back("opt_learning_rate_decay_boundary_epochs", std::move(boundaries));
+  log.emplace_back("opt_learning_rate_decay_factor", std::move(factors));
+}
+void log_schedule(Metadata& log, const StepSchedule& schedule) {
+  log.emplace_back("opt_base_learning_rate", schedule.rate);
+  log.emplace_back("opt_learning_rate_warmup_steps", schedule.warmup_steps);
+}
+
+}  // namespace
+
+Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
+  Metadata log = {{"opt_name", std::string(name_of(recipe.rule))}};
+  std::visit([&](const auto& schedule) { log_schedule(log, schedule); }, recipe.schedule);
+  log.emplace_back("dropout", model.dropout);
+  log.emplace_back("opt_weight_decay", model.l2);
+  return log;
 }
 
 }  // namespace models

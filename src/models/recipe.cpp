@@ -1,18 +1,35 @@
 // From a recipe to what a run needs of it: every function visits the model that the recipe holds.
 #include "models/benchmarks.hpp"
 
+#include <charconv>
+
 namespace trainmark {
+
+namespace {
+
+std::optional<Graph> average_of(const Graph& network, int ranks) {
+  if (network.statistic_elements() == 0 || ranks == 1) return {};
+  Graph graph;
+  graph.nodes.push_back(
+      {"average_statistics", AverageStatistics{network.statistic_elements(), ranks}, {}, {}, Lane::communication});
+  return graph;
+}
+
+}  // namespace
 
 StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
   return std::visit(
       [&](const auto& model) {
         const bool in_parts = options.accumulation_steps > 1;
-        Graph gradients = differentiate(training_graph(model, options.graph));
+        Graph gradients =
+            group_norms(differentiate(training_graph(model, options.graph)), models::norm_group_of(model));
         StepGraphs graphs;
         if (in_parts) graphs.earlier = accumulate(gradients);
-        graphs.last = reduce_and_update(std::move(gradients), options.bucket_bytes, recipe.rule, decay_rule(model),
+        const std::vector<Treatment> treated = treatments(model, recipe.rule, gradients);
+        graphs.last = reduce_and_update(std::move(gradients), options.bucket_bytes, recipe.rule, treated,
                                         options.scaling, in_parts);
         graphs.evaluation = evaluation_graph(model, options.graph);
+        graphs.average = average_of(graphs.evaluation, options.ranks);
         return graphs;
       },
       recipe.model);
@@ -22,8 +39,31 @@ Graph forward_of(const ModelOptions& model, const GraphOptions& options) {
   return std::visit([&](const auto& chosen) { return training_graph(chosen, options); }, model);
 }
 
+double models::as_written(float value) {
+  const std::string text = fmt::format("{}", value);
+  double result = value;
+  std::from_chars(text.data(), text.data() + text.size(), result);
+  return result;
+}
+
 std::string_view benchmark_of(const ModelOptions& model) {
   return std::visit([](const auto& chosen) { return models::benchmark_of(chosen); }, model);
+}
+
+std::string_view accumulation_key_of(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::accumulation_key_of(chosen); }, model);
+}
+
+int channels_of(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::channels_of(chosen); }, model);
+}
+
+bool drops_tail(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::drops_tail(chosen); }, model);
+}
+
+int norm_group_of(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::norm_group_of(chosen); }, model);
 }
 
 DataSchema schema_of(const ModelOptions& model) {

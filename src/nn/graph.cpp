@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "trainmark/nn.hpp"
@@ -22,26 +23,49 @@ TensorId Graph::find(std::string_view name) const {
   return static_cast<TensorId>(found - tensors.begin());
 }
 
-std::int64_t Graph::parameter_elements() const {
+namespace {
+
+std::int64_t elements_of(const Graph& graph, Role role) {
   std::int64_t total = 0;
-  for (const Tensor& tensor : tensors)
-    if (tensor.role == Role::parameter) total += tensor.shape.elements();
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == role) total += tensor.shape.elements();
   return total;
 }
 
+}  // namespace
+
+std::int64_t Graph::parameter_elements() const { return elements_of(*this, Role::parameter); }
+std::int64_t Graph::statistic_elements() const { return elements_of(*this, Role::statistic); }
 std::int64_t Graph::gradient_elements() const { return parameter_elements() + 1; }
 
-TensorId GraphBuilder::input(std::string name, Shape shape, DType dtype) {
-  return graph_.add({std::move(name), std::move(shape), dtype, Role::input, 0});
+std::int64_t fan_in_of(const Shape& weights) { return weights.elements() / weights[0]; }
+
+Initial glorot_uniform(const Shape& weights) {
+  const auto taps = static_cast<double>(weights.elements() / (weights[0] * weights[1]));
+  const double fan_in = taps * static_cast<double>(weights[1]);
+  const double fan_out = taps * static_cast<double>(weights[0]);
+  return {Initial::Law::uniform, static_cast<float>(std::sqrt(6.0 / (fan_in + fan_out)))};
 }
 
-TensorId GraphBuilder::parameter(std::string name, Shape shape) {
+Initial he_normal(const Shape& weights) {
+  return {Initial::Law::normal, static_cast<float>(std::sqrt(2.0 / static_cast<double>(fan_in_of(weights))))};
+}
+
+Initial torch_uniform(const Shape& weights) {
+  return {Initial::Law::uniform, static_cast<float>(1.0 / std::sqrt(static_cast<double>(fan_in_of(weights))))};
+}
+
+TensorId GraphBuilder::input(std::string name, Shape shape, DType dtype) {
+  return graph_.add({std::move(name), std::move(shape), dtype, Role::input});
+}
+
+TensorId GraphBuilder::parameter(std::string name, Shape shape, Initial initial) {
   const std::int64_t offset = graph_.parameter_elements();
-  return graph_.add({std::move(name), std::move(shape), DType::f32, Role::parameter, offset});
+  return graph_.add({std::move(name), std::move(shape), DType::f32, Role::parameter, offset, initial});
 }
 
 TensorId GraphBuilder::loss_scale() {
-  return graph_.add({"loss_scale", Shape{loss_scale_extent}, DType::u8, Role::scaler, 0});
+  return graph_.add({"loss_scale", Shape{loss_scale_extent}, DType::u8, Role::scaler});
 }
 
 TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<TensorId> inputs,
@@ -50,7 +74,7 @@ TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<
   for (const TensorId id : inputs)
     operands.push_back(tensor(id));
   std::vector<Tensor> made = infer(op, operands, name);
-  if (std::holds_alternative<Preprocess>(op)) made.front().dtype = compute_;
+  if (std::holds_alternative<Preprocess>(op) || std::holds_alternative<Normalise>(op)) made.front().dtype = compute_;
   if (result) made.front().dtype = *result;
   if (std::holds_alternative<Loss>(op)) {
     made[0].name = name + ".value";
@@ -69,27 +93,48 @@ TensorId GraphBuilder::apply(const std::string& name, const Op& op, std::vector<
   return first;
 }
 
-TensorId GraphBuilder::conv(const std::string& name, TensorId src, int channels, const Conv& attributes, bool bias) {
+TensorId GraphBuilder::conv(const std::string& name, TensorId src, int channels, const Conv& attributes,
+                            const Parameters& parameters) {
   std::vector<std::int64_t> extents = {channels, tensor(src).shape[1] / attributes.groups};
   extents.insert(extents.end(), attributes.kernel.begin(), attributes.kernel.end());
-  std::vector<TensorId> inputs = {src, parameter(name + ".weights", Shape(std::move(extents)))};
-  if (bias) inputs.push_back(parameter(name + ".bias", Shape{channels}));
+  const Shape weights(std::move(extents));
+  std::vector<TensorId> inputs = {src, parameter(name + ".weights", weights, parameters.weights(weights))};
+  if (parameters.with_bias) inputs.push_back(parameter(name + ".bias", Shape{channels}, parameters.bias));
   return apply(name, attributes, std::move(inputs));
 }
 
 TensorId GraphBuilder::conv_transposed(const std::string& name, TensorId src, int channels, const Conv& attributes,
-                                       std::vector<std::int64_t> extents) {
-  std::vector<std::int64_t> weights = {tensor(src).shape[1], channels / attributes.groups};
-  weights.insert(weights.end(), attributes.kernel.begin(), attributes.kernel.end());
-  const TensorId parameters = parameter(name + ".weights", Shape(std::move(weights)));
+                                       std::vector<std::int64_t> extents, Initial (*law)(const Shape&)) {
+  std::vector<std::int64_t> lengths = {tensor(src).shape[1], channels / attributes.groups};
+  lengths.insert(lengths.end(), attributes.kernel.begin(), attributes.kernel.end());
+  const Shape weights(std::move(lengths));
+  const TensorId parameters = parameter(name + ".weights", weights, law(weights));
   return apply(name, ConvBackwardData{attributes, std::move(extents)}, {src, parameters});
 }
 
 TensorId GraphBuilder::dense(const std::string& name, TensorId src, int units, std::optional<DType> result) {
   const Shape& shape = tensor(src).shape;
-  const TensorId weights = parameter(name + ".weights", Shape{units, shape.elements() / shape[0]});
+  const Shape matrix{units, shape.elements() / shape[0]};
+  const TensorId weights = parameter(name + ".weights", matrix, glorot_uniform(matrix));
   const TensorId bias = parameter(name + ".bias", Shape{units});
   return apply(name, Dense{}, {src, weights, bias}, result);
+}
+
+TensorId GraphBuilder::norm(const std::string& name, TensorId src, const Norm& attributes, bool training) {
+  const Shape channels{tensor(src).shape[1]};
+  constexpr Initial one{Initial::Law::constant, 1.0F};
+  const TensorId gamma = parameter(name + ".gamma", channels, one);
+  const TensorId beta = parameter(name + ".beta", channels);
+  const auto statistic = [&](const char* which, Initial initial) {
+    const std::int64_t offset = graph_.statistic_elements();
+    return graph_.add(
+        {fmt::format("{}.running_{}", name, which), channels, DType::f32, Role::statistic, offset, initial});
+  };
+  const TensorId mean = statistic("mean", {});
+  const TensorId variance = statistic("variance", one);
+  if (!training) return apply(name, NormInference{attributes}, {src, gamma, beta, mean, variance});
+  const TensorId moments = apply(name + ".moments", NormMoments{}, {src});
+  return apply(name, NormApply{attributes}, {src, moments, gamma, beta, mean, variance});
 }
 
 }  // namespace trainmark

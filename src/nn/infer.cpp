@@ -37,12 +37,6 @@ void Infer::scaler(std::size_t index) const {
                   fmt::format("{} {} takes a loss scale as its last input", name_of(op_), node_));
 }
 
-void Infer::compared(std::size_t inputs) const {
-  arity(inputs);
-  require(inputs_[0].shape.rank() == 2 && inputs_[0].shape == inputs_[1].shape,
-          "compares a prediction with a target of another shape", "give both as N,K");
-}
-
 Shape Infer::weights_of(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels) {
   std::vector<std::int64_t> weights = {dst_channels, src_channels / conv.groups};
   weights.insert(weights.end(), conv.kernel.begin(), conv.kernel.end());

@@ -82,41 +82,62 @@ Node check_of(const Graph& graph, const Bucket& bucket, TensorId loss_scale, std
   return check;
 }
 
-/// The parameter of a gradient: both lie at the same place of their arenas.
-const Tensor& parameter_of(const Graph& graph, const Tensor& gradient) {
-  const auto fits = [&](const Tensor& tensor) {
-    return tensor.role == Role::parameter && tensor.offset == gradient.offset;
-  };
-  const auto found = std::ranges::find_if(graph.tensors, fits);
-  TRAINMARK_CHECK(found != graph.tensors.end(), gradient.name);
-  return *found;
+const Tensor& parameter_at(const Graph& graph, std::int64_t offset) {
+  const auto fits = [&](const Tensor& tensor) { return tensor.role == Role::parameter && tensor.offset == offset; };
+  return *std::ranges::find_if(graph.tensors, fits);
 }
 
-/// Cuts a bucket into the longest ranges of one decay each; the loss value behind the parameters is no part of any.
-std::vector<Node> updates_of(const Graph& graph, const Bucket& bucket, const Rule& rule, const DecayRule& decay,
-                             const Controls& controls) {
-  const std::int64_t parameters = graph.parameter_elements();
-  std::vector<Node> updates;
+/// A bucket's parameters and how each is treated: as few segments as the rule can do with. The loss value behind the
+/// parameters is no part of any.
+std::vector<Segment> segments_of(const Graph& graph, const Bucket& bucket, const Rule& rule,
+                                 const std::vector<Treatment>& treatments) {
+  std::vector<Segment> segments;
+  std::size_t parameter = 0;  // of `treatments`
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == Role::parameter && tensor.offset < bucket.range.begin) ++parameter;
   for (const TensorId id : bucket.gradients) {
     const Tensor& gradient = graph.tensors[static_cast<std::size_t>(id)];
-    if (gradient.offset == parameters) continue;
-    const std::string& parameter = parameter_of(graph, gradient).name;
-    const bool decays = std::ranges::find(decay.tensors, parameter) != decay.tensors.end();
-    const float factor = decays ? decay.decay : 0.0F;
-    const std::int64_t end = gradient.offset + gradient.shape.elements();
-    if (updates.empty() || std::get<Update>(updates.back().op).decay != factor) {
-      const Update update{
-          .rule = rule, .decay = factor, .range = {gradient.offset, end}, .scaled = controls.loss_scale.has_value()};
-      updates.push_back({fmt::format("update.{}", parameter), update, {}, {}, Lane::compute});
+    if (gradient.offset == graph.parameter_elements()) continue;
+    const Treatment treatment = treatments.empty() ? Treatment{} : treatments.at(parameter++);
+    const Range range{gradient.offset, gradient.offset + gradient.shape.elements()};
+    if (!segments.empty() && !takes_norms(rule) && segments.back().treatment == treatment) {
+      segments.back().range.end = range.end;
+    } else {
+      segments.push_back({range, treatment});
     }
-    std::get<Update>(updates.back().op).range.end = end;
-    updates.back().inputs.push_back(id);
   }
-  for (Node& update : updates) {
-    update.inputs.push_back(controls.step_state);
-    if (controls.loss_scale) update.inputs.push_back(*controls.loss_scale);
+  return segments;
+}
+
+/// The nodes between reduction and the step's end, which stand on one lane in the order of these lists.
+struct Tail {
+  std::vector<Node> checks, norms, updates;
+  std::vector<TensorId> squared_norms;
+};
+
+Node norm_of(Graph& graph, const Bucket& bucket, std::size_t index) {
+  const Range range{bucket.range.begin, std::min(bucket.range.end, graph.parameter_elements())};
+  const std::string name = fmt::format("norm{}", index);
+  const TensorId sum = graph.add({name + ".sum", Shape{1}, DType::f64, Role::activation});
+  return {name, SquaredNorm{range}, bucket.gradients, {sum}, Lane::compute};
+}
+
+/// Hands every update what the host and the other nodes say of the step.
+void add_controls(Graph& graph, const Controls& controls, const Rule& rule, Tail& tail) {
+  std::vector<TensorId> last = {controls.step_state};
+  if (counts_updates(rule)) {
+    const TensorId count = graph.add({"update_count", Shape{update_count_extent}, DType::u8, Role::counter});
+    std::vector<TensorId> inputs = {count};
+    if (controls.loss_scale) inputs.push_back(*controls.loss_scale);
+    tail.norms.push_back({"count_update", CountUpdate{controls.loss_scale.has_value()}, inputs, {}, Lane::compute});
+    last.push_back(count);
   }
-  return updates;
+  last.insert(last.end(), tail.squared_norms.begin(), tail.squared_norms.end());
+  if (controls.loss_scale) last.push_back(*controls.loss_scale);
+  for (Node& update : tail.updates) {
+    std::get<Update>(update.op).norms = static_cast<int>(tail.squared_norms.size());
+    update.inputs.insert(update.inputs.end(), last.begin(), last.end());
+  }
 }
 
 }  // namespace
@@ -130,15 +151,17 @@ Graph accumulate(Graph graph) {
   return graph;
 }
 
-Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule, const DecayRule& decay,
-                        const LossScaling& scaling, bool accumulated) {
-  for (const std::string& name : decay.tensors)
-    TRAINMARK_CHECK(graph.tensors[static_cast<std::size_t>(graph.find(name))].role == Role::parameter, name);
+Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule,
+                        const std::vector<Treatment>& treatments, const LossScaling& scaling, bool accumulated) {
+  const auto is_parameter = [](const Tensor& tensor) { return tensor.role == Role::parameter; };
+  TRAINMARK_CHECK(treatments.empty() || static_cast<std::ptrdiff_t>(treatments.size()) ==
+                                            std::ranges::count_if(graph.tensors, is_parameter),
+                  "one treatment for each parameter");
   const Controls controls = controls_of(graph);
   const std::vector<Bucket> buckets = make_buckets(graph, bucket_bytes);
 
   std::vector<std::vector<Node>> after(graph.nodes.size());
-  std::vector<Node> checks, updates;
+  Tail tail;
   for (std::size_t at = 0; at < buckets.size(); ++at) {
     const Bucket& bucket = buckets[at];
     std::vector<Node>& ready = after[ready_after(graph, bucket)];
@@ -147,19 +170,27 @@ Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule
       ready.push_back({fmt::format("accumulate{}", at), sum, bucket.gradients, {}, Lane::compute});
     }
     ready.push_back({fmt::format("reduce{}", at), AllReduce{bucket.range}, bucket.gradients, {}, Lane::communication});
-    if (controls.loss_scale) checks.push_back(check_of(graph, bucket, *controls.loss_scale, at));
-    for (Node& update : updates_of(graph, bucket, rule, decay, controls))
-      updates.push_back(std::move(update));
+    if (controls.loss_scale) tail.checks.push_back(check_of(graph, bucket, *controls.loss_scale, at));
+    if (takes_norms(rule)) {
+      tail.norms.push_back(norm_of(graph, bucket, at));
+      tail.squared_norms.push_back(tail.norms.back().outputs[0]);
+    }
+    const Update update{.rule = rule,
+                        .segments = segments_of(graph, bucket, rule, treatments),
+                        .scaled = controls.loss_scale.has_value()};
+    const std::string name = fmt::format("update.{}", parameter_at(graph, update.range().begin).name);
+    tail.updates.push_back({name, update, bucket.gradients, {}, Lane::compute});
   }
+  add_controls(graph, controls, rule, tail);
 
   std::vector<Node> nodes;
   for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
     nodes.push_back(std::move(graph.nodes[at]));
     std::ranges::move(after[at], std::back_inserter(nodes));
   }
-  // On one lane in this order, so that every check has ended before the first update begins.
-  std::ranges::move(checks, std::back_inserter(nodes));
-  std::ranges::move(updates, std::back_inserter(nodes));
+  // On one lane in this order, so that every check and every norm has ended before the first update begins.
+  for (auto* list : {&tail.checks, &tail.norms, &tail.updates})
+    std::ranges::move(*list, std::back_inserter(nodes));
   if (controls.loss_scale) {
     nodes.push_back({"adjust_loss_scale", AdjustLossScale{scaling}, {*controls.loss_scale}, {}, Lane::compute});
   }

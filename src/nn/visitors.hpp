@@ -52,6 +52,18 @@ class Infer {
   Tensors operator()(const GradientCheck&) const;
   Tensors operator()(const AdjustLossScale&) const;
   Tensors operator()(const AllReduce&) const;
+  Tensors operator()(const Normalise&) const;
+  Tensors operator()(const SpatialSum&) const;
+  Tensors operator()(const Tile&) const;
+  Tensors operator()(const NormMoments&) const;
+  Tensors operator()(const NormApply&) const;
+  Tensors operator()(const NormInference&) const;
+  Tensors operator()(const NormGradients&) const;
+  Tensors operator()(const NormBackward&) const;
+  Tensors operator()(const SumOverGroup&) const;
+  Tensors operator()(const AverageStatistics&) const;
+  Tensors operator()(const SquaredNorm&) const;
+  Tensors operator()(const CountUpdate&) const;
 
  private:
   void arity(std::size_t expected) const;
@@ -59,7 +71,8 @@ class Infer {
   void same(const Shape& expected, std::size_t index) const;
   void bias(std::size_t index, std::int64_t units) const;
   void scaler(std::size_t index) const;
-  void compared(std::size_t inputs) const;
+  void compared(const Criterion& criterion) const;
+  void channelled(std::size_t index) const;
   [[nodiscard]] bool with_bias() const { return inputs_.size() > 2; }
   [[nodiscard]] static Shape weights_of(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels);
   void spatial(const Shape& src, const Conv& conv) const;
@@ -105,6 +118,18 @@ class CostOf {
   Cost operator()(const GradientCheck& check) const;
   Cost operator()(const AdjustLossScale&) const;
   Cost operator()(const AllReduce& reduce) const;
+  Cost operator()(const Normalise&) const;
+  Cost operator()(const SpatialSum&) const;
+  Cost operator()(const Tile&) const;
+  Cost operator()(const NormMoments&) const;
+  Cost operator()(const NormApply&) const;
+  Cost operator()(const NormInference&) const;
+  Cost operator()(const NormGradients&) const;
+  Cost operator()(const NormBackward&) const;
+  Cost operator()(const SumOverGroup&) const;
+  Cost operator()(const AverageStatistics&) const;
+  Cost operator()(const SquaredNorm&) const;
+  Cost operator()(const CountUpdate&) const;
 
  private:
   const Shape& input(std::size_t index) const { return shape(node_.inputs.at(index)); }
@@ -155,6 +180,18 @@ class Differentiate {
   void operator()(const GradientCheck&);
   void operator()(const AdjustLossScale&);
   void operator()(const AllReduce&);
+  void operator()(const Normalise&);
+  void operator()(const SpatialSum&);
+  void operator()(const Tile&);
+  void operator()(const NormMoments&);
+  void operator()(const NormApply&);
+  void operator()(const NormInference&);
+  void operator()(const NormGradients&);
+  void operator()(const NormBackward&);
+  void operator()(const SumOverGroup&);
+  void operator()(const AverageStatistics&);
+  void operator()(const SquaredNorm&);
+  void operator()(const CountUpdate&);
 
  private:
   static std::size_t index(TensorId id) { return static_cast<std::size_t>(id); }

@@ -1,10 +1,15 @@
 // Learning-rate schedules.
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
 #include "trainmark/optim.hpp"
 
 namespace trainmark {
 namespace {
 
-double rate_of(const PiecewiseSchedule& schedule, int epoch) {
+double rate_of(const PiecewiseSchedule& schedule, const Position& position) {
+  const auto epoch = static_cast<int>(position.epoch);
   if (epoch < schedule.warmup_epochs) {
     return schedule.base_rate + epoch * (schedule.peak_rate - schedule.base_rate) / schedule.warmup_epochs;
   }
@@ -19,14 +24,43 @@ double rate_of(const PiecewiseSchedule& schedule, int epoch) {
   return schedule.peak_rate * factor;
 }
 
+/// The rate `steps` into the warm-up of W steps. The reference hands over one step early, and stays where it was then.
+double warmed_up(const StepSchedule& schedule, std::int64_t steps) {
+  if (schedule.warmup_steps == 0) return schedule.rate;
+  const double share = static_cast<double>(steps) / static_cast<double>(schedule.warmup_steps);
+  return schedule.rate * (schedule.warmup_factor > 1.0 ? 1.0 + (schedule.warmup_factor - 1.0) * share : share);
+}
+
+double decayed(const StepSchedule& schedule, std::int64_t step) {
+  if (schedule.cosine_steps > 0) {
+    const std::int64_t begin = std::max<std::int64_t>(schedule.warmup_steps - 1, 0);
+    const double share = static_cast<double>(step - begin) / static_cast<double>(schedule.cosine_steps);
+    return 0.5 * (1.0 + std::cos(std::numbers::pi * share));
+  }
+  // Behind a warm-up a milestone is met one step later than without: so do the reference's two schedulers.
+  const std::int64_t done = schedule.warmup_steps > 0 ? step - schedule.warmup_steps : step + 1;
+  double factor = 1.0;
+  for (const auto& decay : schedule.decay)
+    if (decay.step <= done) factor = decay.factor;
+  return factor;
+}
+
+double rate_of(const StepSchedule& schedule, const Position& position) {
+  const std::int64_t plateau = std::max<std::int64_t>(schedule.warmup_steps - 1, 0);
+  if (position.step < plateau) return warmed_up(schedule, position.step + 1);
+  return warmed_up(schedule, plateau) * decayed(schedule, position.step);
+}
+
 }  // namespace
 
-double rate_at(const Schedule& schedule, int epoch) {
-  return std::visit([epoch](const auto& chosen) { return rate_of(chosen, epoch); }, schedule);
+double rate_at(const Schedule& schedule, const Position& position) {
+  return std::visit([&](const auto& chosen) { return rate_of(chosen, position); }, schedule);
 }
 
 double peak_rate_of(const Schedule& schedule) {
-  return std::visit([](const auto& chosen) { return chosen.peak_rate; }, schedule);
+  if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&schedule)) return by_epoch->peak_rate;
+  const auto& by_step = std::get<StepSchedule>(schedule);
+  return warmed_up(by_step, std::max<std::int64_t>(by_step.warmup_steps - 1, 0));
 }
 
 }  // namespace trainmark

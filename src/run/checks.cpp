@@ -37,7 +37,12 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
         fmt::format("/data/train: {} samples for {} ranks (some would have nothing to train on); start at most {} "
                     "ranks or add data",
                     samples, ranks, samples));
-  } else if (samples % batch != 0) {
+  } else if (samples < batch) {
+    complaints.push_back(fmt::format(
+        "/train/global_batch: {} is more than the {} training samples (an epoch would have no step); use at "
+        "most {} or add data",
+        batch, samples, samples));
+  } else if (samples % batch != 0 && !drops_tail(options.recipe.model)) {
     complaints.push_back(
         fmt::format("/train/global_batch: {} training samples are not a multiple of {} (each sample is visited exactly "
                     "once an epoch, in whole "
@@ -96,6 +101,12 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
                       "nodes; start a multiple of {} ranks",
                       ranks, nodes, nodes));
     }
+  }
+  if (const int group = norm_group_of(options.recipe.model); ranks % group != 0) {
+    complaints.push_back(
+        fmt::format("/model/norm_group: {} does not divide the {} ranks of this launch (each group has the same number "
+                    "of ranks); start a multiple of {} ranks or use a divisor of {}",
+                    group, ranks, group, ranks));
   }
   check_closed(options, facts, complaints);
   return complaints;

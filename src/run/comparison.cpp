@@ -43,11 +43,11 @@ class Side {
  public:
   Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style)
       : graphs_(graphs_of(options.recipe, checked_step(world, options))),
-        collective_(backend.make_collective(world.all())),
+        collectives_(make_collectives(world, backend, options.recipe.model)),
         state_(backend, graphs_.last, slots_of(options.recipe.rule)),
         slots_(make_input_slots(backend)),
-        program_(backend, graphs_.last, state_, *collective_, slots_, style),
-        evaluation_(backend, graphs_.evaluation, state_, *collective_, slots_, style) {
+        program_(backend, graphs_.last, state_, collectives_.get(), slots_, style),
+        evaluation_(backend, graphs_.evaluation, state_, collectives_.get(), slots_, style) {
     state_.initialise(static_cast<std::uint64_t>(options.seed));
   }
   void step(const SyntheticBatch& batch, int slot) {
@@ -72,7 +72,7 @@ class Side {
 
  private:
   StepGraphs graphs_;
-  std::unique_ptr<Collective> collective_;
+  OwnedCollectives collectives_;
   ModelState state_;
   std::shared_ptr<InputSlots> slots_;
   Program program_, evaluation_;

@@ -345,7 +345,7 @@ void Conclusion::failed(const std::exception& error) {
 
 RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
                    Progress& progress) {
-  const Compiled compiled = compile(world, backend, options);
+  const Compiled compiled = compile(world, backend, options, dataset.channels);
   progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));

@@ -100,6 +100,23 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
   });
 }
 
+/// One rank reads, all know.
+std::vector<ChannelRange> find_channels(const World& world, const RunOptions& options) {
+  const int count = channels_of(options.recipe.model);
+  std::vector<ChannelRange> channels(static_cast<std::size_t>(count));
+  if (count == 0) return channels;
+  agree_on(world.all(), [&] {
+    if (world.all().rank() != 0) return;
+    std::filesystem::path path = options.data.stats;
+    if (path.empty()) path = (std::filesystem::path(options.data.train) / "").parent_path().parent_path() / "stats.h5";
+    const ChannelStats stats = read_channel_stats(path, count);
+    for (std::size_t c = 0; c < channels.size(); ++c)
+      channels[c] = {stats.minimum.at(c), stats.maximum.at(c)};
+  });
+  world.all().broadcast(std::as_writable_bytes(std::span(channels)));
+  return channels;
+}
+
 }  // namespace
 
 Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
@@ -111,6 +128,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
   };
+  dataset.channels = find_channels(world, options);
   dataset.train = find("train", options.data.train);
   dataset.validation = find("validation", options.data.validation);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
@@ -159,7 +177,8 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Split&
   Sampling sampling;
   sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.shuffle = split.name == "train";
-  sampling.tail = split.name == "train" ? Tail::exact : Tail::short_batch;
+  const Tail training = drops_tail(options.recipe.model) ? Tail::drop : Tail::exact;
+  sampling.tail = split.name == "train" ? training : Tail::short_batch;
   sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();

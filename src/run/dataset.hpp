@@ -26,6 +26,7 @@ struct Dataset {
   DataSchema schema;
   Split train, validation;
   DatasetFacts facts;
+  std::vector<ChannelRange> channels;  ///< what they range over; empty where the model does not ask
 };
 
 struct StagedDataset {

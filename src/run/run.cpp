@@ -92,7 +92,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       const std::shared_ptr<void> range = backend->range("initialisation");
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
-      compiled = compile(world, *backend, options);
+      compiled = compile(world, *backend, options, dataset.channels);
       on_device(*backend, stuck, [&] {
         warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size(), context.measure_nodes);
       });
@@ -108,9 +108,10 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     Input input = open_input(world, *backend, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(world, options, input);
     plan.profile_steps = context.profile_steps;
-    Trainer trainer({world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), *compiled.evaluate,
-                     *input.train, *input.validation, timeline, watchdog, results, progress},
-                    std::move(plan));
+    Trainer trainer(
+        {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
+         *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress},
+        std::move(plan));
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
     world.all().barrier();

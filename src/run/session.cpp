@@ -60,27 +60,43 @@ StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
                     .global_batch = options.train.global_batch,
                     .compute = compute_type(options.train.precision),
                     .seed = static_cast<std::uint64_t>(options.seed),
-                    .scale_loss = options.train.loss_scaling == ScaleLoss::always},
+                    .scale_loss = options.train.loss_scaling == ScaleLoss::always,
+                    .channels = {}},
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024),
-          .accumulation_steps = options.train.gradient_accumulation_steps};
+          .accumulation_steps = options.train.gradient_accumulation_steps,
+          .scaling = {},
+          .ranks = static_cast<int>(ranks)};
 }
 
-Compiled compile(const World& world, Backend& backend, const RunOptions& options) {
+OwnedCollectives make_collectives(const World& world, Backend& backend, const ModelOptions& model) {
+  OwnedCollectives collectives;
+  collectives.all = backend.make_collective(world.all());
+  const int ranks = norm_group_of(model);
+  if (ranks > 1)
+    collectives.norm = backend.make_collective(world.all().split(world.all().rank() / ranks), Lane::compute);
+  return collectives;
+}
+
+Compiled compile(const World& world, Backend& backend, const RunOptions& options,
+                 const std::vector<ChannelRange>& channels) {
   const Clock clock;
-  StepGraphs graphs = graphs_of(options.recipe, step_options(options, world.all().size()));
+  StepOptions shape = step_options(options, world.all().size());
+  shape.graph.channels = channels;
+  StepGraphs graphs = graphs_of(options.recipe, shape);
 
   Compiled compiled;
-  compiled.collective = backend.make_collective(world.all());
+  compiled.collectives = make_collectives(world, backend, options.recipe.model);
   compiled.state = std::make_unique<ModelState>(backend, graphs.last, slots_of(options.recipe.rule));
   compiled.state->initialise(static_cast<std::uint64_t>(options.seed));
   std::shared_ptr<InputSlots> slots = make_input_slots(backend);
   const auto program = [&](Graph graph) {
-    return std::make_unique<Program>(backend, std::move(graph), *compiled.state, *compiled.collective, slots,
+    return std::make_unique<Program>(backend, std::move(graph), *compiled.state, compiled.collectives.get(), slots,
                                      Program::Options{});
   };
   compiled.train = program(std::move(graphs.last));
   if (graphs.earlier) compiled.accumulate = program(std::move(*graphs.earlier));
   compiled.evaluate = program(std::move(graphs.evaluation));
+  if (graphs.average) compiled.average = program(std::move(*graphs.average));
   compiled.planning_seconds = clock.seconds();
   return compiled;
 }
@@ -136,7 +152,7 @@ std::vector<NodeTime> timed_nodes(Program& program) {
 void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch,
              bool measure_nodes) {
   const Clock clock;
-  const std::vector<float> before = compiled.state->snapshot();
+  const std::vector<std::byte> before = compiled.state->snapshot();
   const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(options.seed), 0.0F);
   for (const int slot : {0, 1}) {
     // The training step comes after accumulation: it leaves no sums behind.
@@ -145,6 +161,7 @@ void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& sc
       program->upload(slot, batch.inputs());
       program->step(slot);
     }
+    if (compiled.average != nullptr) compiled.average->step(slot);
   }
   if (measure_nodes) compiled.nodes = timed_nodes(*compiled.train);
   compiled.state->restore(before);

@@ -30,17 +30,29 @@ struct NodeTime {
   Cost cost;
 };
 
+/// What this run's programs sum over ranks with.
+struct OwnedCollectives {
+  std::unique_ptr<Collective> all;
+  std::unique_ptr<Collective> norm;  ///< of the ranks that normalise together; null where each is alone
+  [[nodiscard]] Collectives get() const { return {*all, norm.get()}; }
+};
+/// Collective.
+[[nodiscard]] OwnedCollectives make_collectives(const World& world, Backend& backend, const ModelOptions& model);
+
 /// The compiled model on this rank: state and programs.
 struct Compiled {
-  std::unique_ptr<Collective> collective;
+  OwnedCollectives collectives;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Program> train, evaluate;
   std::unique_ptr<Program> accumulate;  ///< of a step's batches before the last; null where there is but one
+  std::unique_ptr<Program> average;     ///< of running statistics over ranks, before an evaluation; null without any
   double planning_seconds = 0.0;
   double warm_up_seconds = 0.0;
   std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
 };
-[[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options);
+/// `channels`: what those of the dataset range over, where the model asks.
+[[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options,
+                               const std::vector<ChannelRange>& channels = {});
 
 /// Samples that are random but fixed, packed as a program takes them, with a step state that counts all of them.
 class SyntheticBatch {

@@ -81,7 +81,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
   point("accelerators_per_node", std::int64_t{facts.accelerators_per_node});
   point("seed", facts.seed);
   point("global_batch_size", options.train.global_batch);
-  point("gradient_accumulation_steps", options.train.gradient_accumulation_steps);
+  point(std::string(accumulation_key_of(options.recipe.model)), options.train.gradient_accumulation_steps);
   for (auto& [key, value] : logged(options.recipe))
     point(key, std::move(value));
   point("train_samples", facts.data.train_samples);

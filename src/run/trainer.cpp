@@ -99,9 +99,9 @@ Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
   return figures;
 }
 
-/// Brings the batch that is launched next. Returns the time spent waiting for the loader.
-double Trainer::bring_batch(std::int64_t epoch) {
-  const auto rate = static_cast<float>(rate_at(plan_.schedule, static_cast<int>(epoch)));
+/// Brings the batch that is launched next, as part of this update. Returns the time spent waiting for the loader.
+double Trainer::bring_batch(std::int64_t epoch, std::int64_t update) {
+  const auto rate = static_cast<float>(rate_at(plan_.schedule, {.epoch = epoch, .step = update}));
   const Feed::Brought brought = feed_.bring(parts_.train, parts_.train_input, rate, epoch);
   waiting_ = brought.slot;
   outcome_.uploads.seconds += brought.upload.seconds;
@@ -111,14 +111,14 @@ double Trainer::bring_batch(std::int64_t epoch) {
 
 void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   const Clock clock;
-  double waited = waiting_ ? 0.0 : bring_batch(epoch);
+  double waited = waiting_ ? 0.0 : bring_batch(epoch, outcome_.steps);
   profile_if_asked();
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
     const bool another = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
-    if (another) waited += bring_batch(epoch);
+    if (another) waited += bring_batch(epoch, outcome_.steps + (left > 0 ? 0 : 1));
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   read_sensors();
@@ -200,6 +200,7 @@ double Trainer::evaluate(std::int64_t epoch) {
   const LogScope scope = parts_.timeline.evaluation(epoch + 1);
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("evaluation of epoch {}", epoch + 1));
   prove_equal(epoch);
+  if (parts_.average != nullptr) parts_.average->step(0);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
     feed_.launch(parts_.evaluate, feed_.bring(parts_.evaluate, parts_.validation_input, 0.0F, epoch).slot);
@@ -242,7 +243,7 @@ bool Trainer::fixed_work_done() {
 
 void Trainer::report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds) {
   const double samples_per_s = static_cast<double>(figures.steps * plan_.options.global_batch) / figures.seconds;
-  const double rate = rate_at(plan_.schedule, static_cast<int>(epoch));
+  const double rate = rate_at(plan_.schedule, {.epoch = epoch, .step = outcome_.steps - 1});
   const double loss = figures.loss_sum / static_cast<double>(figures.steps);
   parts_.timeline.throughput(samples_per_s, epoch + 1);
   parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x}\n", epoch + 1, rate,

@@ -49,6 +49,7 @@ class Trainer {
     ModelState& state;
     Program& train;
     Program* accumulate;  ///< of a step's batches before the last; null where there is but one
+    Program* average;     ///< of running statistics, before an evaluation; null where there are none
     Program& evaluate;
     Loader& train_input;
     Loader& validation_input;
@@ -96,7 +97,7 @@ class Trainer {
   void require_finite_metric(std::int64_t epoch);
   void require_updates() const;
   [[nodiscard]] bool goes_on() const { return plan_.options.on_divergence == OnDivergence::proceed; }
-  double bring_batch(std::int64_t epoch);
+  double bring_batch(std::int64_t epoch, std::int64_t update);
   [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
   void report_step(std::int64_t epoch, const EpochFigures& figures);

@@ -50,11 +50,11 @@ Graph decoder_network(DType compute) {
   const Conv point{{1, 1}, {1, 1}, {0, 0}, {0, 0}}, half{{3, 3}, {2, 2}, {1, 1}, {1, 1}};
   const Conv depthwise{{3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, 6};
   TensorId src = builder.apply("preprocess", Preprocess{}, {raw});
-  src = builder.conv("stem", src, 6, half, false);
+  src = builder.conv("stem", src, 6, half, {.with_bias = false});
   const TensorId low = builder.apply("stem.leaky", Activation{}, {src});
-  src = builder.conv("depthwise", low, 6, depthwise, false);
-  src = builder.conv("point", src, 5, point, false);
-  src = builder.conv("down", src, 7, half, false);
+  src = builder.conv("depthwise", low, 6, depthwise, {.with_bias = false});
+  src = builder.conv("point", src, 5, point, {.with_bias = false});
+  src = builder.conv("down", src, 7, half, {.with_bias = false});
   src = builder.conv_transposed("up1", src, 6, half, {3, 4});
   src = builder.apply("joined", Concat{}, {src, low});
   src = builder.conv_transposed("up2", src, 3, half, {6, 8});
@@ -63,14 +63,40 @@ Graph decoder_network(DType compute) {
   return builder.take();
 }
 
+/// Norms behind convolutions and around a sum, a branch through the mean of the map, and a loss of labels.
+Graph norm_network(DType compute) {
+  GraphBuilder builder(compute);
+  const TensorId raw = builder.input("x", {batch, 3, 4, 6}, DType::f32);
+  const TensorId labels = builder.input("y", {batch, 4, 6}, DType::u8);
+  const TensorId state = builder.input("step_state", {step_state_extent(batch)}, DType::u8);
+  const Conv same{{3, 3}, {1, 1}, {1, 1}, {1, 1}}, point{{1, 1}, {1, 1}, {0, 0}, {0, 0}};
+  const Activation relu{.curve = Curve::leaky_relu, .slope = 0.0F, .scale = 1.0F};
+  const auto norm_relu = [&](const std::string& name, TensorId src) {
+    return builder.apply(name + ".relu", relu, {builder.norm(name + ".norm", src, Norm{}, true)});
+  };
+  TensorId src = builder.apply("normalise", Normalise{{0.1F, 0.2F, 0.3F}, {1.5F, 2.0F, 0.5F}}, {raw});
+  src = norm_relu("stem", builder.conv("stem", src, 5, same, {.with_bias = false}));
+  const TensorId main = builder.norm("main", builder.conv("main", src, 5, same, {.with_bias = false}), Norm{}, true);
+  src = builder.apply("add.relu", relu, {builder.apply("add", Add{}, {main, src})});
+  const Conv affine{{1, 1}, {1, 1}, {0, 0}, {0, 0}, {}, 5};
+  TensorId mean = builder.apply("mean", SpatialSum{1.0F / 24.0F}, {src});
+  mean = builder.apply("tile", Tile{{4, 6}, 1.0F}, {builder.conv("affine", mean, 5, affine)});
+  src = norm_relu("join", builder.conv("join", builder.apply("concat", Concat{}, {src, mean}), 6, point));
+  src = builder.conv("head", src, 3, point);
+  builder.apply("loss", Loss{.global_batch = batch, .criterion = CrossEntropy{{1.0F, 2.5F, 1.75F}}},
+                {src, labels, state});
+  return builder.take();
+}
+
+/// Labels are whole numbers below 3.
 std::vector<Array> inputs_of(const Graph& graph) {
   std::vector<Array> inputs;
   Rng rng(3, Purpose::test);
   for (const Tensor& tensor : graph.tensors) {
-    if (tensor.role != Role::input || tensor.dtype != DType::f32) continue;
+    if (tensor.role != Role::input || tensor.name == "step_state") continue;
     Array& input = inputs.emplace_back(tensor.shape);
     for (double& value : input.values)
-      value = static_cast<float>(rng.uniform());
+      value = tensor.dtype == DType::u8 ? static_cast<double>(rng.below(3)) : static_cast<float>(rng.uniform());
   }
   return inputs;
 }
@@ -104,7 +130,7 @@ TEST_P(Branches, GradientsAreDifferencesOfTheLoss) {
   EXPECT_GT(largest, 1e-3) << "nothing was compared";
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, Branches, testing::Values(residual_network, decoder_network));
+INSTANTIATE_TEST_SUITE_P(Networks, Branches, testing::Values(residual_network, decoder_network, norm_network));
 
 class BackendBranches : public BackendTest {
  protected:
@@ -117,11 +143,13 @@ class BackendBranches : public BackendTest {
     const auto collective = backend->make_collective(world_of_one().all());
     Program program(*backend, graph, state, *collective, make_input_slots(*backend), options);
     const std::vector<float> x = channels_last(inputs[0]), y(inputs[1].values.begin(), inputs[1].values.end());
+    const std::vector<std::uint8_t> labels(inputs[1].values.begin(), inputs[1].values.end());
+    const bool labelled = graph.tensors[static_cast<std::size_t>(graph.find("y"))].dtype == DType::u8;
     std::vector<std::byte> now(step_state_bytes(batch));
     const StepState header{.rate = 0.0F, .valid = batch, .epoch = 0};
     std::memcpy(now.data(), &header, sizeof header);
-    const std::array<std::span<const std::byte>, 3> fed = {std::as_bytes(std::span(x)), std::as_bytes(std::span(y)),
-                                                           now};
+    const std::array<std::span<const std::byte>, 3> fed = {
+        std::as_bytes(std::span(x)), labelled ? std::as_bytes(std::span(labels)) : std::as_bytes(std::span(y)), now};
     program.upload(0, fed);
     program.step(0);
     return state.read(state.gradients(), graph.gradient_elements());
@@ -164,6 +192,8 @@ TEST_P(BackendBranches, GradientsOfResidualsAndPartsSideBySideAreThoseOfTheRewri
 TEST_P(BackendBranches, GradientsOfSeparableAndTransposedConvolutionsAreThoseOfTheRewrite) {
   expect_gradients(decoder_network);
 }
+
+TEST_P(BackendBranches, GradientsThroughNormsMeansAndLabelsAreThoseOfTheRewrite) { expect_gradients(norm_network); }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendBranches, testing::ValuesIn(cases()), name_of_case);
 

@@ -73,8 +73,7 @@ TEST_F(BackendCollective, StaysWithinItsGroup) {
 TEST_F(BackendCollective, APlanSumsAsManyElementsAsItsRangeHas) {
   const auto collective = backend->make_collective(all);
   for (const Range range : {Range{0, 0}, Range{5, 6}, Range{100, 177}}) {
-    const Planned planned =
-        backend->plan(AllReduce{range}, {.inputs = {}, .outputs = {}, .collective = collective.get()});
+    const Planned planned = backend->plan(AllReduce{range}, {.inputs = {}, .outputs = {}, .collectives = *collective});
     std::vector<float> values = values_of(all.rank(), 100);
     const std::array<void*, 2> args = {values.data(), nullptr};
     planned.plan->execute(backend->stream(Lane::communication), args);
@@ -105,7 +104,7 @@ TEST_F(BackendCollective, RecordedSumsRunBesideControlPlaneCallsAndGiveTheSameEa
   const auto collective = backend->make_collective(all);
   FillPlan fill(all.rank(), backend->overlaps() ? &all : nullptr);
   const Planned reduce =
-      backend->plan(AllReduce{{0, FillPlan::elements}}, {.inputs = {}, .outputs = {}, .collective = collective.get()});
+      backend->plan(AllReduce{{0, FillPlan::elements}}, {.inputs = {}, .outputs = {}, .collectives = *collective});
   std::vector<std::vector<float>> buckets(4, std::vector<float>(FillPlan::elements));
   std::vector<Launch> launches;
   for (auto& bucket : buckets) {

@@ -133,7 +133,7 @@ TEST_P(BackendScaler, UpdateOfScaledGradientsIsThatOfTrueOnesToTheBit) {
     for (double& value : larger.values)
       value *= 65536.0;
     const Operand now = step_state({.rate = 0.05F, .valid = 1}, {1}, 1);
-    Update update{.rule = SgdMomentum{.momentum = 0.9F}, .decay = 0.02F, .range = {100, 100 + count}};
+    Update update{.rule = SgdMomentum{.momentum = 0.9F}, .segments = {{{100, 100 + count}, {0.02F}}}};
     const auto updated = [&](const Array& values, const LossScale* scale) {
       update.scaled = scale != nullptr;
       const Operand w = parameter(weights), v = parameter(velocity), g = parameter(values);

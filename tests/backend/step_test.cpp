@@ -118,7 +118,7 @@ TEST_P(BackendStep, MetricAddsToItsSumsAndLeavesPaddingOut) {
   const std::int64_t batch = 5, outputs = 3;
   for (const std::int64_t valid : {0, 1, 4, 5}) {
     const Array prediction = random({batch, outputs}), target = random({batch, outputs});
-    const auto expected = reference::metric(prediction, target, valid);
+    const auto expected = reference::metric(Metric{}, prediction, target, valid);
     const std::vector<std::int64_t> ids(static_cast<std::size_t>(valid), 1);
     const auto inputs = list(activation(prediction, DType::f32), activation(target, DType::f32),
                              step_state(state(static_cast<int>(valid)), ids, batch));
@@ -148,7 +148,7 @@ TEST_P(BackendStep, UpdateAgreesAndTakesItsRateFromTheStepState) {
       const Operand on_device_weights = parameter(weights), on_device_velocity = parameter(velocity);
       const Operand on_device_gradients = parameter(gradients);
       const SgdMomentum rule{.momentum = 0.9F};
-      Planned planned = backend->plan(Update{.rule = rule, .decay = decay, .range = {100, 100 + count}}, {});
+      Planned planned = backend->plan(Update{.rule = rule, .segments = {{{100, 100 + count}, {decay}}}}, {});
       for (const float rate : {0.05F, 0.01F}) {  // two steps, the second at another rate
         StepState changed = state(1);
         changed.rate = rate;

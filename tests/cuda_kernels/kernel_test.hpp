@@ -74,4 +74,28 @@ class KernelTest : public ::testing::Test {
   std::uint64_t drawn_ = 0;
 };
 
+/// Plans run on a stream of their own, with scratch memory behind their operands.
+class PlanTest : public KernelTest {
+ protected:
+  void run(const Planned& planned, std::vector<void*> args) {
+    CudaStream lane(Lane::compute);
+    args.push_back(cuda_double::device_array<std::byte>(planned.scratch_bytes + 1));
+    planned.plan->execute(lane, args);
+    lane.synchronize();
+  }
+  static void* step_state(const StepState& state, const std::vector<std::int64_t>& ids, std::int64_t batch) {
+    std::vector<std::byte> host(step_state_bytes(batch), std::byte{0xFF});
+    std::memcpy(host.data(), &state, sizeof state);
+    std::memcpy(host.data() + sizeof state, ids.data(), ids.size() * sizeof(std::int64_t));
+    return cuda_double::on_device(host);
+  }
+  static StepState state(int valid) {
+    StepState result;
+    result.rate = 0.1F;
+    result.valid = valid;
+    result.epoch = 3;
+    return result;
+  }
+};
+
 }  // namespace trainmark::cuda

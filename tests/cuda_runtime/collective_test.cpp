@@ -28,7 +28,7 @@ float sum_of(int ranks, std::int64_t index) {
 }
 
 Planned reduce_plan(const AllReduce& reduce, Collective& collective) {
-  return plan_op(reduce, {.inputs = {}, .outputs = {}, .collective = &collective});
+  return plan_op(reduce, {.inputs = {}, .outputs = {}, .collectives = collective});
 }
 
 class CudaCollective : public testing::Test {
@@ -111,6 +111,28 @@ TEST_F(CudaCollective, StaysWithinItsGroup) {
   collective->all_reduce(stream(), ones, 33);
   stream().synchronize();
   EXPECT_EQ(download(ones, 33), std::vector<float>(33, static_cast<float>(half.size())));
+}
+
+TEST_F(CudaCollective, AddsDoublesOfAGroupUpOnTheComputeLaneBesideTheRanksOwn) {
+  const Group half = all.split(rank % 2);
+  Stream& compute = (*lanes)[0];
+  const auto of_all = make_collective(all, stream());
+  const auto of_half = make_collective(half, compute);
+  const TensorDesc desc{Shape{2, 5}, DType::f64, logical_layout};
+  const Planned sum = plan_op(SumOverGroup{half.size()},
+                              {.inputs = {desc}, .outputs = {desc}, .collectives = {*of_all, of_half.get()}});
+  const std::size_t bytes = 10 * sizeof(double);
+  const std::vector<double> own(10, 1.0 + 0x1p-40);  // more than a float holds
+  auto* values = static_cast<double*>(memory.allocate(bytes, 256));
+  auto* sums = static_cast<double*>(memory.allocate(bytes, 256));
+  check(cudaMemcpy(values, own.data(), bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+  for (double* to : {sums, values}) {
+    std::vector<double> found(10);
+    sum.plan->execute(compute, std::array<void*, 2>{values, to});
+    compute.synchronize();
+    check(cudaMemcpy(found.data(), to, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+    EXPECT_EQ(found, std::vector<double>(10, half.size() * own[0]));
+  }
 }
 
 TEST_F(CudaCollective, NamesItsLibrary) { EXPECT_EQ(nccl_version().rfind("NCCL 2.", 0), 0U) << nccl_version(); }

@@ -38,6 +38,24 @@ class Interpreter {
       parts.push_back(in(at));
     set(0, concat(parts));
   }
+  void operator()(const Normalise& op) { set(0, normalise(op, in(0))); }
+  void operator()(const SpatialSum& op) { set(0, spatial_sum(op.factor, in(0))); }
+  void operator()(const Tile& op) { set(0, tile(op, in(0))); }
+  void operator()(const NormMoments&) { set(0, norm_moments(in(0))); }
+  void operator()(const NormApply& op) { set(0, norm_apply(op.norm, in(0), in(1), in(2), in(3))); }
+  void operator()(const NormGradients& op) {
+    const Array sums = norm_gradients(op.norm, in(0), in(1), in(2));
+    const std::int64_t channels = sums.shape[1];
+    Array gamma(Shape{channels}), beta(Shape{channels});
+    for (std::int64_t c = 0; c < channels; ++c) {
+      gamma[c] = sums[c];
+      beta[c] = sums[channels + c];
+    }
+    set(0, gamma);
+    set(1, beta);
+    set(2, sums);
+  }
+  void operator()(const NormBackward& op) { set(0, norm_backward(op.norm, in(0), in(1), in(2), in(3), in(4))); }
   void operator()(const Loss& op) {
     const LossResult result = loss(op, in(0), in(1), in(0).shape[0]);
     Array value(Shape{1});
@@ -73,7 +91,7 @@ std::vector<double> gradients_of(const Graph& graph, const std::vector<Array>& i
   auto input = inputs.begin();
   for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
     const Tensor& tensor = graph.tensors[id];
-    if (tensor.role == Role::input && tensor.dtype == DType::f32)
+    if (tensor.role == Role::input && tensor.name != "step_state")
       values.insert_or_assign(static_cast<TensorId>(id), *input++);
     if (tensor.role != Role::parameter) continue;
     Array array(tensor.shape);

@@ -51,16 +51,42 @@ struct Gradients {
                             const Array& src);
 [[nodiscard]] Array preprocess(const Preprocess& preprocess, const Array& raw);
 
+[[nodiscard]] Array normalise(const Normalise& normalise, const Array& raw);
+/// factor * the sum over all spatial positions, N,C,1...
+[[nodiscard]] Array spatial_sum(double factor, const Array& src);
+[[nodiscard]] Array tile(const Tile& tile, const Array& src);
+
+/// [2,C]: sums of x and of x^2.
+[[nodiscard]] Array norm_moments(const Array& src);
+[[nodiscard]] Array norm_apply(const Norm& norm, const Array& src, const Array& moments, const Array& gamma,
+                               const Array& beta);
+/// As PyTorch moves them: with the unbiased variance.
+void move_statistics(const Norm& norm, std::int64_t count, const Array& moments, Array& mean, Array& variance);
+[[nodiscard]] Array norm_inference(const Norm& norm, const Array& src, const Array& gamma, const Array& beta,
+                                   const Array& mean, const Array& variance);
+/// [2,C]: sums of diff_dst times the normalised x, and of diff_dst.
+[[nodiscard]] Array norm_gradients(const Norm& norm, const Array& src, const Array& moments, const Array& diff_dst);
+[[nodiscard]] Array norm_backward(const Norm& norm, const Array& src, const Array& moments, const Array& gamma,
+                                  const Array& sums, const Array& diff_dst);
+
 struct LossResult {
   double value = 0.0;
   Array diff;
 };
 [[nodiscard]] LossResult loss(const Loss& loss, const Array& prediction, const Array& target, std::int64_t valid);
-/// Sum of |p - y|, of (p - y)^2, and the number of outputs in them.
-[[nodiscard]] std::array<double, 3> metric(const Array& prediction, const Array& target, std::int64_t valid);
+/// Sum of |p - y|, of (p - y)^2, and the number of outputs in them; or of each sample's mean IoU, of its cross-entropy,
+/// and the number of samples.
+[[nodiscard]] std::array<double, 3> metric(const Metric& metric, const Array& prediction, const Array& target,
+                                           std::int64_t valid);
 
 /// Keras SGD with momentum: the rate is inside the velocity.
 void update(const SgdMomentum& rule, double rate, double decay, const Array& gradients, Array& velocity,
             Array& weights);
+/// `count`: updates done, this one included.
+void update(const Adam& rule, std::int64_t count, double rate, double decay, const Array& gradients, Array& first,
+            Array& second, Array& weights);
+/// Of one tensor; `norm` is that of all gradients.
+void update(const Lamb& rule, std::int64_t count, double norm, double rate, double decay, const Array& gradients,
+            Array& first, Array& second, Array& weights);
 
 }  // namespace trainmark::reference

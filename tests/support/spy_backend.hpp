@@ -69,8 +69,9 @@ class SpyBackend : public Backend {
         output.layout = layout;
     return made;
   }
-  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
-    return null_->make_collective(group);
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group,
+                                                            Lane lane = Lane::communication) override {
+    return null_->make_collective(group, lane);
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     recordings.push_back(launches);

@@ -138,7 +138,7 @@ class CpuBackend final : public Backend {
     return std::visit([&](const auto& each) { return plan_op(each, operands); }, op);
   }
 
-  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group, Lane) override {
     return cpu::make_collective(group);
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {

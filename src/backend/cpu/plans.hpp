@@ -37,6 +37,18 @@ namespace trainmark::cpu {
 [[nodiscard]] Planned plan_op(const Update& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const AdjustLossScale& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const AllReduce& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Normalise& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SpatialSum& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Tile& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormMoments& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormApply& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormInference& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormGradients& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SumOverGroup& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AverageStatistics& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SquaredNorm& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const CountUpdate& op, const Operands& operands);
 
 /// Graph rewrites to the fused blocks that this backend has.
 [[nodiscard]] Graph fuse(Graph graph);
@@ -54,8 +66,10 @@ class FunctionPlan final : public Plan {
   Body body_;
 };
 template <class Body>
-[[nodiscard]] Planned planned(Body body, std::vector<TensorDesc> outputs, std::vector<InPlace> in_place = {}) {
-  return {std::make_unique<FunctionPlan<Body>>(std::move(body)), std::move(outputs), 0, std::move(in_place)};
+[[nodiscard]] Planned planned(Body body, std::vector<TensorDesc> outputs, std::vector<InPlace> in_place = {},
+                              std::size_t scratch_bytes = 0) {
+  return {std::make_unique<FunctionPlan<Body>>(std::move(body)), std::move(outputs), scratch_bytes,
+          std::move(in_place)};
 }
 
 }  // namespace trainmark::cpu

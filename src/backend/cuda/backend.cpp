@@ -63,6 +63,24 @@ std::string group_refusal(const Op& op, const Operands& operands) {
   return "groups of channels are there for depthwise convolutions, and for channels in multiples of eight";
 }
 
+/// Constants of channels and classes travel in a kernel's parameters.
+struct ConstantsOf {
+  std::size_t operator()(const Normalise& op) const { return op.shift.size(); }
+  std::size_t operator()(const Loss& op) const { return std::visit(*this, op.criterion); }
+  std::size_t operator()(const Metric& op) const { return std::visit(*this, op.criterion); }
+  std::size_t operator()(const CrossEntropy& criterion) const { return criterion.weights.size(); }
+  template <class Other>
+  std::size_t operator()(const Other&) const {
+    return 0;
+  }
+};
+std::string constants_refusal(const Op& op) {
+  const std::size_t constants = std::visit(ConstantsOf{}, op);
+  if (constants <= most_constants) return {};
+  return fmt::format("{} channels or classes with constants of their own, and kernels take {}; run on the CPU",
+                     constants, most_constants);
+}
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
@@ -132,6 +150,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
     std::string reason = size_refusal(operands);
     if (reason.empty()) reason = group_refusal(op, operands);
+    if (reason.empty()) reason = constants_refusal(op);
     if (std::holds_alternative<PoolActivationBackward>(op))
       return "pool and curve are derived in the block of their convolution here";
     const auto* block = std::get_if<ConvBlock>(&op);
@@ -155,10 +174,9 @@ class CudaBackend final : public Backend {
     return std::visit(plan_each, op);
   }
 
-  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group) override {
+  [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group, Lane lane) override {
     if (!device_) return std::make_unique<SelfCollective>();
-    return cuda::make_collective(group, stream(Lane::communication),
-                                 {.deterministic = deterministic_, .even_alone = nccl_alone_});
+    return cuda::make_collective(group, stream(lane), {.deterministic = deterministic_, .even_alone = nccl_alone_});
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     if (!capture_) return make_replay(std::move(launches), lanes(), false).replay;

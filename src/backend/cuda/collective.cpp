@@ -1,4 +1,4 @@
-// Sums of gradients over ranks: NCCL in a communicator of its own, or nothing for a rank alone. No device pointer is
+// Sums over ranks: NCCL in a communicator of its own, or nothing for a rank alone. No device pointer is
 // ever given to MPI.
 #include "backend/cuda/collective.hpp"
 
@@ -39,7 +39,10 @@ class SumBuffer {
   ~SumBuffer() { cudaFree(memory_); }
   SumBuffer(const SumBuffer&) = delete;
   SumBuffer& operator=(const SumBuffer&) = delete;
-  [[nodiscard]] float* values() const noexcept { return static_cast<float*>(memory_); }
+  template <class T>
+  [[nodiscard]] T* values() const noexcept {
+    return static_cast<T*>(memory_);
+  }
 
  private:
   void* memory_ = nullptr;
@@ -49,7 +52,7 @@ class NcclCollective final : public Collective {
  public:
   NcclCollective(const Group& group, Stream& stream, const CollectiveOptions& options)
       : group_(group), options_(options), communicator_(joined(group, options)), stream_(native(stream)) {
-    prepare(1);
+    prepare<float>(1);
     collectives().push_back(this);
   }
   ~NcclCollective() override { std::erase(collectives(), this); }
@@ -62,30 +65,28 @@ class NcclCollective final : public Collective {
     return all;
   }
 
-  void all_reduce(Stream& stream, float* values, std::int64_t count) override {
-    if (count == 0) return;
-    keep_with_capture(communicator_);
-    communicator_->sum(native(stream), values, count);
-  }
+  void all_reduce(Stream& stream, float* values, std::int64_t count) override { sum(stream, values, count); }
+  void all_reduce(Stream& stream, double* values, std::int64_t count) override { sum(stream, values, count); }
 
   /// Sums `count` elements once, to no end: NCCL makes connections at the first call that needs them (which depends on
-  /// the size), and that must not happen while a step is captured. Collective.
+  /// the size and the type), and that must not happen while a step is captured. Collective.
+  template <class T>
   void prepare(std::int64_t count) {
-    if (count == 0 || !prepared_.insert(count).second) return;
+    if (count == 0 || !prepared_.insert({sizeof(T), count}).second) return;
     // Ranks plan at their own pace, minutes apart where one has a plan cache and another has none: the limit is for
     // NCCL.
     group_.barrier();
-    const auto bytes = static_cast<std::size_t>(count) * sizeof(float);
+    const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
     const SumBuffer scratch(bytes);
-    float value = 1.0F;
-    check(cudaMemsetAsync(scratch.values(), 0, bytes, stream_), "clearing device memory");
-    check(cudaMemcpyAsync(scratch.values(), &value, sizeof value, cudaMemcpyHostToDevice, stream_),
-          "copy to the device");
-    communicator_->sum(stream_, scratch.values(), count);
+    T* values = scratch.values<T>();
+    T value = 1;
+    check(cudaMemsetAsync(values, 0, bytes, stream_), "clearing device memory");
+    check(cudaMemcpyAsync(values, &value, sizeof value, cudaMemcpyHostToDevice, stream_), "copy to the device");
+    communicator_->sum(stream_, values, count);
     communicator_->wait_for(stream_, "the first NCCL sum");  // before the copy, which would block without a limit
-    check(cudaMemcpyAsync(&value, scratch.values(), sizeof value, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+    check(cudaMemcpyAsync(&value, values, sizeof value, cudaMemcpyDeviceToHost, stream_), "copy to the host");
     communicator_->wait_for(stream_, "the copy of the first NCCL sum");
-    if (value == static_cast<float>(group_.size())) return;
+    if (value == static_cast<T>(group_.size())) return;
     throw Error(ExitCode::communication,
                 Complaint{"NCCL", fmt::format("the ranks' ones sum to {} instead of {}", value, group_.size()),
                           "sums over ranks are wrong on this machine",
@@ -99,16 +100,44 @@ class NcclCollective final : public Collective {
     communicator_->spoil("a capture failed on another rank");
     // Joining is collective: the old one is let go where all ranks have seen the end of its sums.
     communicator_ = joined(group_, options_);
-    for (const std::int64_t count : std::exchange(prepared_, {}))
-      prepare(count);
+    for (const auto& [bytes_each, count] : std::exchange(prepared_, {}))
+      bytes_each == sizeof(double) ? prepare<double>(count) : prepare<float>(count);
   }
 
  private:
+  template <class T>
+  void sum(Stream& stream, T* values, std::int64_t count) {
+    if (count == 0) return;
+    keep_with_capture(communicator_);
+    communicator_->sum(native(stream), values, count);
+  }
+
   Group group_;
   CollectiveOptions options_;
   std::shared_ptr<Communicator> communicator_;  // shared with captured graphs, which end first
   cudaStream_t stream_;
-  std::set<std::int64_t> prepared_;
+  std::set<std::pair<std::size_t, std::int64_t>> prepared_;  // bytes of an element, and how many
+};
+
+template <class T>
+void prepare(Collective& collective, std::int64_t count) {
+  if (auto* nccl = dynamic_cast<NcclCollective*>(&collective); nccl != nullptr) nccl->prepare<T>(count);
+}
+
+/// A group's sums lie beside the rank's own, or in their place.
+class GroupSumPlan final : public Plan {
+ public:
+  GroupSumPlan(Collective& collective, std::int64_t count) : collective_(collective), count_(count) {}
+  void execute(Stream& stream, std::span<void* const> args) override {
+    const auto bytes = static_cast<std::size_t>(count_) * sizeof(double);
+    if (args[0] != args[1])
+      check(cudaMemcpyAsync(args[1], args[0], bytes, cudaMemcpyDeviceToDevice, native(stream)), "copy on the device");
+    collective_.all_reduce(stream, static_cast<double*>(args[1]), count_);
+  }
+
+ private:
+  Collective& collective_;
+  std::int64_t count_;
 };
 
 }  // namespace
@@ -125,10 +154,20 @@ std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream) 
 }
 
 Planned plan_op(const AllReduce& reduce, const Operands& operands) {
-  Collective& collective = *operands.collective;
-  if (auto* nccl = dynamic_cast<NcclCollective*>(&collective); nccl != nullptr) nccl->prepare(reduce.range.size());
+  Collective& collective = *operands.collectives.all;
+  prepare_sums(collective, reduce.range.size());
   return {std::make_unique<AllReducePlan>(collective, reduce.range.size()), {}, 0, {}};
 }
+
+Planned plan_op(const SumOverGroup&, const Operands& operands) {
+  TRAINMARK_CHECK(operands.collectives.norm != nullptr, "norms of groups have a collective");
+  Collective& collective = *operands.collectives.norm;
+  const std::int64_t count = operands.inputs[0].shape.elements();
+  prepare<double>(collective, count);
+  return {std::make_unique<GroupSumPlan>(collective, count), operands.outputs, 0, {{0, 0}}};
+}
+
+void prepare_sums(Collective& collective, std::int64_t count) { prepare<float>(collective, count); }
 
 std::string nccl_version() {
   int code = 0;

@@ -25,6 +25,10 @@ struct CollectiveOptions {
 [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream,
                                                           const CollectiveOptions& options);
 
+/// For a plan that will sum `count` floats: makes the connections of that before anything is captured. Collective over
+/// the collective's group.
+void prepare_sums(Collective& collective, std::int64_t count);
+
 [[nodiscard]] std::string nccl_version();  ///< "NCCL 2.28.9", of the library that is loaded
 
 /// Behind a capture that failed on some rank, when no rank has anything under way: an error inside NCCL has spoilt the

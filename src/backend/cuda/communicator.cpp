@@ -93,10 +93,9 @@ void Communicator::await_abort() const {
   if (aborted_.valid()) static_cast<void>(aborted_.wait_for(abort_limit));
 }
 
-void Communicator::sum(cudaStream_t stream, float* values, std::int64_t count) {
-  call("ncclAllReduce", [&] {
-    return ncclAllReduce(values, values, static_cast<std::size_t>(count), ncclFloat, ncclSum, comm_, stream);
-  });
+void Communicator::sum(cudaStream_t stream, void* values, std::int64_t count, ncclDataType_t type) {
+  call("ncclAllReduce",
+       [&] { return ncclAllReduce(values, values, static_cast<std::size_t>(count), type, ncclSum, comm_, stream); });
 }
 
 void Communicator::wait_for(cudaStream_t stream, const char* what) {

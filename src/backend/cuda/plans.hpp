@@ -24,6 +24,9 @@ inline constexpr std::int64_t channel_multiple = 8;
 [[nodiscard]] Shape stored_shape(const TensorDesc& desc);
 [[nodiscard]] std::size_t stored_bytes(const TensorDesc& desc);
 
+/// Channels that Normalise, and classes that CrossEntropy may have.
+inline constexpr std::size_t most_constants = 256;
+
 /// What plans of matrix work need: the graph compiler and whether fp32 may be TF32.
 struct Compute {
   GraphCompiler& graphs;
@@ -58,6 +61,18 @@ struct Compute {
 [[nodiscard]] Planned plan_op(const Update& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const AdjustLossScale& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const AllReduce& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Normalise& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SpatialSum& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const Tile& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormMoments& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormApply& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormInference& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormGradients& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const NormBackward& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SumOverGroup& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const AverageStatistics& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const SquaredNorm& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const CountUpdate& op, const Operands& operands);
 
 [[nodiscard]] Graph fuse(Graph graph);
 

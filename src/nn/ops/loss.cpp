@@ -5,8 +5,27 @@
 
 namespace trainmark::nn {
 
+void Infer::compared(const Criterion& criterion) const {
+  const Tensor& prediction = inputs_.at(0);
+  const Tensor& target = inputs_.at(1);
+  const auto* classes = std::get_if<CrossEntropy>(&criterion);
+  if (classes == nullptr) {
+    require(prediction.shape.rank() == 2 && prediction.shape == target.shape && prediction.dtype == DType::f32 &&
+                target.dtype == DType::f32,
+            "compares a prediction with a target of another shape or type", "give both as N,K in fp32");
+    return;
+  }
+  std::vector<std::int64_t> positions = prediction.shape.extents();
+  require(positions.size() >= 2 && positions[1] == static_cast<std::int64_t>(classes->weights.size()),
+          fmt::format("has weights for {} classes", classes->weights.size()), "give one logit and one weight a class");
+  positions.erase(positions.begin() + 1);
+  require(target.shape == Shape(positions) && target.dtype == DType::u8,
+          "compares logits with labels of another shape or type", "give logits N,K,... and labels N,... in u8");
+}
+
 Tensors Infer::operator()(const Loss& loss) const {
-  compared(inputs_.size() > 3 ? 4 : 3);
+  arity(inputs_.size() > 3 ? 4 : 3);
+  compared(loss.criterion);
   if (inputs_.size() > 3) scaler(3);
   require(loss.global_batch >= inputs_[0].shape[0],
           fmt::format("has a global batch of {} for a local batch of {}", loss.global_batch, inputs_[0].shape[0]),
@@ -22,8 +41,11 @@ void Differentiate::operator()(const Loss&) {
   contribute(node_.inputs[0], node_.outputs[1]);
 }
 
-Tensors Infer::operator()(const Metric&) const {
-  compared(3);
+Tensors Infer::operator()(const Metric& metric) const {
+  arity(3);
+  compared(metric.criterion);
+  const bool labels = std::holds_alternative<CrossEntropy>(metric.criterion);
+  TRAINMARK_CHECK(labels == (metric.judge == Judge::mean_iou), "a judge of labels wants a criterion of labels");
   return {{"", Shape{3}, DType::f64, Role::metric, 0}};
 }
 Cost CostOf::operator()(const Metric&) const { return elementwise(4 * input(0).elements()); }

@@ -16,4 +16,17 @@ void Differentiate::operator()(const Preprocess&) {
   // Nothing flows into inputs.
 }
 
+Tensors Infer::operator()(const Normalise& normalise) const {
+  arity(1);
+  require(inputs_[0].dtype == DType::f32, fmt::format("reads {}", name_of(inputs_[0].dtype)), "feed f32");
+  const auto channels = static_cast<std::size_t>(inputs_[0].shape[1]);
+  require(normalise.shift.size() == channels && normalise.scale.size() == channels,
+          fmt::format("has constants of {} channels", normalise.shift.size()), "give a shift and a scale each channel");
+  return {activation(inputs_[0].shape, DType::f32)};
+}
+Cost CostOf::operator()(const Normalise&) const { return elementwise(2 * output(0).elements()); }
+void Differentiate::operator()(const Normalise&) {
+  // Nothing flows into inputs.
+}
+
 }  // namespace trainmark::nn

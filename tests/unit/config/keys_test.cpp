@@ -14,13 +14,13 @@ using Json = nlohmann::ordered_json;
 /// A right document as a tree, with every key at a value of its own.
 Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
-    "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "manifest": "ignore",
+    "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
     "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8},
-    "schedule": {"base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
+    "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "bucket_mib": 17.5},
     "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "nccl_alone": true},
@@ -34,6 +34,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.name, o.seed, o.clear_cache), std::make_tuple("n", 9007199254740993, true));
   EXPECT_EQ(std::tie(o.data.train, o.data.validation, o.data.train_samples, o.data.validation_samples),
             std::make_tuple("a", "b", 630, 31));
+  EXPECT_EQ(o.data.stats, "s");
   EXPECT_EQ(o.data.manifest, "ignore");
   EXPECT_EQ(std::tie(o.data.format.layout, o.data.format.input, o.data.format.target),
             std::make_tuple("packed", "c", "d"));

@@ -54,6 +54,7 @@ struct LateHalving final : Collective {
     for (float& value : std::span(values, static_cast<std::size_t>(count)))
       value *= 0.5F;
   }
+  void all_reduce(Stream&, double*, std::int64_t) override {}
 };
 
 /// A state and its training program on the CPU.

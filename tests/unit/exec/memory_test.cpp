@@ -149,7 +149,7 @@ TEST(MemoryPlan, TakesTheFirstOfSeveralInputsThatNobodyNeedsLaterAndNoSecond) {
 }
 
 TEST(MemoryPlan, KeepsArenasAndInputsOutOfThePool) {
-  const Graph graph = differentiate(training_graph({.extent = 32}, {}));
+  const Graph graph = differentiate(training_graph(CosmoflowOptions{.extent = 32}, {}));
   const std::vector<std::size_t> bytes(graph.tensors.size(), 100);
   const MemoryPlan plan = plan_memory(graph, bytes, {});
   for (std::size_t id = 0; id < graph.tensors.size(); ++id)
@@ -163,7 +163,8 @@ TEST(MemoryPlan, RefusesActivationsBesideTheComputeLane) {
 }
 
 TEST(MemoryPlan, OfCosmoflowComesCloseToWhatMustBeAliveAtOnce) {
-  const Graph graph = differentiate(training_graph({.extent = 64}, {.local_batch = 2, .global_batch = 2}));
+  const Graph graph =
+      differentiate(training_graph(CosmoflowOptions{.extent = 64}, {.local_batch = 2, .global_batch = 2}));
   std::vector<std::size_t> bytes;
   for (const Tensor& tensor : graph.tensors)
     bytes.push_back(static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype));

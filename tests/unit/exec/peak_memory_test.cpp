@@ -17,6 +17,7 @@ constexpr int extent = 32;
 
 struct Alone final : Collective {
   void all_reduce(Stream&, float*, std::int64_t) override {}
+  void all_reduce(Stream&, double*, std::int64_t) override {}
 };
 
 class PeakMemory : public ::testing::TestWithParam<DType> {

@@ -115,8 +115,7 @@ TEST(ScaledPrograms, GiveChecksUpdatesAndTheLossTheScaleLast) {
   SpyBackend spy;
   GraphOptions half = two_samples;
   half.compute = DType::f16;
-  const Graph step = reduce_and_update(differentiate(training_graph(small, half)), 1 << 16, SgdMomentum{},
-                                       {.decay = 0.1F, .tensors = {}});
+  const Graph step = reduce_and_update(differentiate(training_graph(small, half)), 1 << 16, SgdMomentum{}, {});
   ModelState state(spy, step, 1);
   const std::unique_ptr<Collective> collective = spy.make_collective(Group(nullptr));
   Program subject(spy, step, state, *collective, make_input_slots(spy), {.fuse = false, .reuse = false});
@@ -134,7 +133,7 @@ TEST(ScaledPrograms, GiveChecksUpdatesAndTheLossTheScaleLast) {
       ++checks;
     } else if (const auto* update = std::get_if<Update>(&node.op)) {
       ASSERT_EQ(args.size(), 5U);
-      EXPECT_EQ(args[0], state.parameters() + update->range.begin);
+      EXPECT_EQ(args[0], state.parameters() + update->range().begin);
       EXPECT_EQ(args[3], step_state);
       EXPECT_EQ(args[4], state.scaler());
       ++updates;
@@ -160,9 +159,9 @@ TEST_F(Programs, GiveReductionsAndUpdatesTheirRanges) {
     } else if (const auto* update = std::get_if<Update>(&node.op)) {
       const auto& args = launch(0, node.name).args;
       ASSERT_EQ(args.size(), 4U);
-      EXPECT_EQ(args[0], state.parameters() + update->range.begin);
-      EXPECT_EQ(args[1], state.gradients() + update->range.begin);
-      EXPECT_EQ(args[2], state.slot(0) + update->range.begin);
+      EXPECT_EQ(args[0], state.parameters() + update->range().begin);
+      EXPECT_EQ(args[1], state.gradients() + update->range().begin);
+      EXPECT_EQ(args[2], state.slot(0) + update->range().begin);
       EXPECT_EQ(args[3], launch(0, "loss").args[2]) << "step_state";
     }
   }
@@ -229,7 +228,7 @@ TEST_F(Programs, RefuseABatchOfAnotherSize) {
 }
 
 TEST_F(Programs, RefuseAGraphOfAnotherState) {
-  Graph other = evaluation_graph({.extent = 32, .width = 0.2}, two_samples);
+  Graph other = evaluation_graph(CosmoflowOptions{.extent = 32, .width = 0.2}, two_samples);
   EXPECT_THROW(Program(spy, std::move(other), state, *collective, slots, {}), std::logic_error);
 }
 

@@ -13,7 +13,7 @@ namespace {
 class State : public ::testing::Test {
  protected:
   std::unique_ptr<Backend> backend = make_null_backend();
-  Graph graph = training_graph({.extent = 32}, {});
+  Graph graph = training_graph(CosmoflowOptions{.extent = 32}, {});
 
   ModelState initialised(std::uint64_t seed) {
     ModelState state(*backend, graph, 1);
@@ -110,7 +110,7 @@ TEST_F(State, ReturnsToASnapshot) {
   EXPECT_NE(state.hash(), before);
   state.restore(snapshot);
   EXPECT_EQ(state.hash(), before);
-  EXPECT_THROW(state.restore(std::vector<float>(3)), std::logic_error);
+  EXPECT_THROW(state.restore(std::vector<std::byte>(3)), std::logic_error);
 }
 
 TEST_F(State, HoldsALossScaleWhereItsGraphMovesOne) {

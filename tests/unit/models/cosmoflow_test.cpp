@@ -21,7 +21,7 @@ std::vector<std::string> parameter_names(const Graph& graph) {
 std::int64_t matrix_macs(const Graph& graph) { return cost(graph).macs; }
 
 TEST(Cosmoflow, HasTheReferencesParametersInItsOrder) {
-  const Graph graph = training_graph({}, one_sample());
+  const Graph graph = training_graph(CosmoflowOptions{}, one_sample());
   EXPECT_EQ(parameter_names(graph),
             (std::vector<std::string>{"conv1.weights", "conv1.bias", "conv2.weights", "conv2.bias", "conv3.weights",
                                       "conv3.bias", "conv4.weights", "conv4.bias", "conv5.weights", "conv5.bias",
@@ -33,12 +33,12 @@ TEST(Cosmoflow, HasTheReferencesParametersInItsOrder) {
 }
 
 TEST(Cosmoflow, CountsTheForwardOperationsOfTheFactSheet) {
-  EXPECT_EQ(matrix_macs(training_graph({}, one_sample())), 34'431'049'984);
-  EXPECT_EQ(matrix_macs(evaluation_graph({}, one_sample())), 34'431'049'984);
+  EXPECT_EQ(matrix_macs(training_graph(CosmoflowOptions{}, one_sample())), 34'431'049'984);
+  EXPECT_EQ(matrix_macs(evaluation_graph(CosmoflowOptions{}, one_sample())), 34'431'049'984);
 }
 
 TEST(Cosmoflow, CountsATrainingSampleWithoutTheFirstDataGradient) {
-  const Graph step = differentiate(training_graph({}, one_sample()));
+  const Graph step = differentiate(training_graph(CosmoflowOptions{}, one_sample()));
   const std::int64_t macs = matrix_macs(step);
   EXPECT_EQ(macs, 3 * 34'431'049'984 - 7'247'757'312);
   EXPECT_NEAR(2.0 * static_cast<double>(macs) * 1e-9, 192.1, 0.05);
@@ -50,12 +50,12 @@ TEST(Cosmoflow, CountsATrainingSampleWithoutTheFirstDataGradient) {
 TEST(Cosmoflow, ScalesItsOperationsWithTheBatch) {
   GraphOptions options = one_sample();
   options.local_batch = 3;
-  EXPECT_EQ(matrix_macs(training_graph({.extent = 32}, options)),
-            3 * matrix_macs(training_graph({.extent = 32}, one_sample())));
+  EXPECT_EQ(matrix_macs(training_graph(CosmoflowOptions{.extent = 32}, options)),
+            3 * matrix_macs(training_graph(CosmoflowOptions{.extent = 32}, one_sample())));
 }
 
 TEST(Cosmoflow, OfKernelTwoPadsBehindTheData) {
-  const Graph graph = training_graph({.kernel = 2}, one_sample());
+  const Graph graph = training_graph(CosmoflowOptions{.kernel = 2}, one_sample());
   EXPECT_EQ(graph.parameter_elements(), 5'597'604);
   EXPECT_EQ(matrix_macs(graph), 10'204'750'080);
   for (const Node& node : graph.nodes) {
@@ -69,7 +69,7 @@ TEST(Cosmoflow, OfKernelTwoPadsBehindTheData) {
 TEST(Cosmoflow, PacksItsInputsAsDataTargetAndStepState) {
   GraphOptions options = one_sample();
   options.local_batch = 2;
-  const Graph graph = training_graph({.extent = 64}, options);
+  const Graph graph = training_graph(CosmoflowOptions{.extent = 64}, options);
   std::vector<Tensor> inputs;
   for (const Tensor& tensor : graph.tensors)
     if (tensor.role == Role::input) inputs.push_back(tensor);
@@ -80,13 +80,13 @@ TEST(Cosmoflow, PacksItsInputsAsDataTargetAndStepState) {
   EXPECT_EQ(inputs[1].shape, (Shape{2, 4}));
   EXPECT_EQ(inputs[2].name, "step_state");
   EXPECT_EQ(inputs[2].shape, (Shape{step_state_extent(2)}));
-  const DataSchema schema = data_schema({.extent = 64});
+  const DataSchema schema = data_schema(CosmoflowOptions{.extent = 64});
   EXPECT_EQ(schema.sample_bytes(), static_cast<std::size_t>(64 * 64 * 64 * 4 * 2 + 16));
 }
 
 TEST(Cosmoflow, AllowsCountsAndScaledTargets) {
   for (const bool log_transform : {true, false}) {
-    const DataSchema schema = data_schema({.extent = 32, .log_transform = log_transform});
+    const DataSchema schema = data_schema(CosmoflowOptions{.extent = 32, .log_transform = log_transform});
     EXPECT_EQ(schema.fields[0].legal.least, 0.0);
     EXPECT_EQ(schema.fields[0].legal.most, 32767.0);
     EXPECT_EQ(schema.fields[0].legal.positive_mean, !log_transform);
@@ -104,7 +104,7 @@ TEST(Cosmoflow, ScalesItsLossInFp16AndWhereItIsToldTo) {
     GraphOptions options = one_sample();
     options.compute = compute;
     options.scale_loss = scale_loss;
-    return training_graph({.extent = 32}, options);
+    return training_graph(CosmoflowOptions{.extent = 32}, options);
   };
   EXPECT_TRUE(scales(training(DType::f16, false)));
   EXPECT_TRUE(scales(training(DType::f32, true)));
@@ -112,13 +112,13 @@ TEST(Cosmoflow, ScalesItsLossInFp16AndWhereItIsToldTo) {
   EXPECT_FALSE(scales(training(DType::bf16, false)));
   GraphOptions half = one_sample();
   half.compute = DType::f16;
-  EXPECT_FALSE(scales(evaluation_graph({.extent = 32}, half))) << "an evaluation has no gradients";
+  EXPECT_FALSE(scales(evaluation_graph(CosmoflowOptions{.extent = 32}, half))) << "an evaluation has no gradients";
 }
 
 TEST(Cosmoflow, ComputesThePredictionInFp32WhateverTheRestComputesIn) {
   GraphOptions options = one_sample();
   options.compute = DType::bf16;
-  const Graph graph = differentiate(training_graph({.extent = 32}, options));
+  const Graph graph = differentiate(training_graph(CosmoflowOptions{.extent = 32}, options));
   const auto type_of = [&](std::string_view name) {
     return graph.tensors[static_cast<std::size_t>(graph.find(name))].dtype;
   };
@@ -137,43 +137,52 @@ TEST(Cosmoflow, DropsOutOnlyWhenTrainingAndOnlyHiddenDenseLayers) {
     return std::ranges::count_if(graph.nodes,
                                  [](const Node& node) { return std::holds_alternative<Dropout>(node.op); });
   };
-  EXPECT_EQ(dropouts(training_graph({.dropout = 0.5}, one_sample())), 2);
-  EXPECT_EQ(dropouts(training_graph({.dropout = 0.0}, one_sample())), 0);
-  EXPECT_EQ(dropouts(evaluation_graph({.dropout = 0.5}, one_sample())), 0);
+  EXPECT_EQ(dropouts(training_graph(CosmoflowOptions{.dropout = 0.5}, one_sample())), 2);
+  EXPECT_EQ(dropouts(training_graph(CosmoflowOptions{.dropout = 0.0}, one_sample())), 0);
+  EXPECT_EQ(dropouts(evaluation_graph(CosmoflowOptions{.dropout = 0.5}, one_sample())), 0);
 }
 
 TEST(Cosmoflow, EvaluatesWithTheParametersOfTraining) {
-  const Graph training = training_graph({.dropout = 0.5}, one_sample());
-  const Graph evaluation = evaluation_graph({.dropout = 0.5}, one_sample());
+  const Graph training = training_graph(CosmoflowOptions{.dropout = 0.5}, one_sample());
+  const Graph evaluation = evaluation_graph(CosmoflowOptions{.dropout = 0.5}, one_sample());
   EXPECT_EQ(parameter_names(training), parameter_names(evaluation));
   EXPECT_EQ(training.parameter_elements(), evaluation.parameter_elements());
 }
 
 TEST(Cosmoflow, KeepsAtLeastOneChannelAtSmallWidths) {
-  const Graph graph = training_graph({.extent = 32, .width = 0.01}, one_sample());
+  const Graph graph = training_graph(CosmoflowOptions{.extent = 32, .width = 0.01}, one_sample());
   EXPECT_EQ(graph.tensors[static_cast<std::size_t>(graph.find("conv1.weights"))].shape, (Shape{1, 4, 3, 3, 3}));
   EXPECT_EQ(graph.tensors[static_cast<std::size_t>(graph.find("conv5.weights"))].shape, (Shape{5, 3, 3, 3, 3}));
 }
 
 TEST(Cosmoflow, RefusesAnExtentThatFivePoolsDoNotHalveAndNamesOneThatFits) {
   try {
-    (void)training_graph({.extent = 100}, one_sample());
+    (void)training_graph(CosmoflowOptions{.extent = 100}, one_sample());
     FAIL() << "accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::usage);
     EXPECT_NE(std::string(error.what()).find("/model/extent: 100"), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("choose 96"), std::string::npos) << error.what();
   }
-  EXPECT_THROW((void)data_schema({.extent = 0}), Error);
-  EXPECT_THROW((void)training_graph({.extent = 32, .kernel = 5}, one_sample()), Error);
-  EXPECT_THROW((void)training_graph({.extent = 32, .width = std::nan("")}, one_sample()), Error);
-  EXPECT_THROW((void)training_graph({.extent = 32, .dropout = 1.0}, one_sample()), Error);
+  EXPECT_THROW((void)data_schema(CosmoflowOptions{.extent = 0}), Error);
+  EXPECT_THROW((void)training_graph(CosmoflowOptions{.extent = 32, .kernel = 5}, one_sample()), Error);
+  EXPECT_THROW((void)training_graph(CosmoflowOptions{.extent = 32, .width = std::nan("")}, one_sample()), Error);
+  EXPECT_THROW((void)training_graph(CosmoflowOptions{.extent = 32, .dropout = 1.0}, one_sample()), Error);
 }
 
 TEST(Cosmoflow, DecaysTheKernelsOfTheFirstTwoDenseLayersByTwiceTheFactor) {
-  const DecayRule rule = decay_rule({.l2 = 0.01});
-  EXPECT_FLOAT_EQ(rule.decay, 0.02F);
-  EXPECT_EQ(rule.tensors, (std::vector<std::string>{"dense1.weights", "dense2.weights"}));
+  const Graph graph = training_graph(CosmoflowOptions{}, one_sample());
+  std::vector<std::string> decayed;
+  std::size_t at = 0;
+  const auto treated = treatments(CosmoflowOptions{.l2 = 0.01}, SgdMomentum{}, graph);
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.role != Role::parameter) continue;
+    const float decay = treated.at(at++).decay;
+    if (decay != 0.0F) decayed.push_back(tensor.name);
+    EXPECT_FLOAT_EQ(decay, decayed.empty() || decayed.back() != tensor.name ? 0.0F : 0.02F);
+  }
+  EXPECT_EQ(at, treated.size());
+  EXPECT_EQ(decayed, (std::vector<std::string>{"dense1.weights", "dense2.weights"}));
 }
 
 TEST(Cosmoflow, OfTheReferenceBreachesNoClosedRule) {

@@ -169,7 +169,7 @@ TEST(Cost, CountsWhatAGroupMultiplies) {
   GraphBuilder builder(DType::f32);
   const TensorId raw = builder.input("x", {2, 8, 5, 6}, DType::f32);
   const Conv depthwise{{3, 3}, {1, 1}, {1, 1}, {1, 1}, {}, 8};
-  builder.conv("depthwise", builder.apply("preprocess", Preprocess{}, {raw}), 8, depthwise, false);
+  builder.conv("depthwise", builder.apply("preprocess", Preprocess{}, {raw}), 8, depthwise, {.with_bias = false});
   EXPECT_EQ(cost(builder.take()).macs, 2 * 8 * 5 * 6 * 9);
 }
 

@@ -13,18 +13,27 @@ using testing::tensor_of;
 
 struct Parts {
   std::vector<Range> reduced, updated;
-  std::vector<float> decays;
+  std::vector<Segment> segments;
 };
 Parts parts_of(const Graph& graph) {
   Parts parts;
   for (const Node& node : graph.nodes) {
     if (const auto* reduce = std::get_if<AllReduce>(&node.op)) parts.reduced.push_back(reduce->range);
     if (const auto* update = std::get_if<Update>(&node.op)) {
-      parts.updated.push_back(update->range);
-      parts.decays.push_back(update->decay);
+      parts.updated.push_back(update->range());
+      parts.segments.insert(parts.segments.end(), update->segments.begin(), update->segments.end());
     }
   }
   return parts;
+}
+/// The parameters of these names decay.
+std::vector<Treatment> decay(const Graph& graph, float factor, const std::vector<std::string>& names) {
+  std::vector<Treatment> treatments;
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.role == Role::parameter)
+      treatments.push_back({std::ranges::count(names, tensor.name) > 0 ? factor : 0.0F});
+  }
+  return treatments;
 }
 bool tiles(std::vector<Range> ranges, std::int64_t end) {
   std::ranges::sort(ranges, {}, &Range::begin);
@@ -40,7 +49,7 @@ class Buckets : public ::testing::TestWithParam<std::int64_t> {};
 
 TEST_P(Buckets, CoverTheGradientsAndTheLossOnceEach) {
   const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{},
-                                        {.decay = 0.02F, .tensors = {"dense1.weights", "dense2.weights"}});
+                                        decay(small_network(), 0.02F, {"dense1.weights", "dense2.weights"}));
   const Parts parts = parts_of(graph);
   EXPECT_TRUE(tiles(parts.reduced, graph.gradient_elements()));
   EXPECT_TRUE(tiles(parts.updated, graph.parameter_elements()));
@@ -89,7 +98,7 @@ TEST_P(Buckets, LeaveRightAfterTheirLastGradient) {
 TEST_P(Buckets, AreCheckedOnceEachBehindTheirSumAndBeforeAnyUpdateWhereTheLossIsScaled) {
   const LossScaling scaling{.initial = 4.0F, .interval = 7};
   const Graph graph = reduce_and_update(differentiate(small_network(DType::f16, true)), GetParam(), SgdMomentum{},
-                                        {.decay = 0.02F, .tensors = {"dense1.weights"}}, scaling);
+                                        decay(small_network(), 0.02F, {"dense1.weights"}), scaling);
   const TensorId scaler = graph.find("loss_scale");
   EXPECT_EQ(graph.tensors[static_cast<std::size_t>(scaler)].role, Role::scaler);
   std::vector<Range> reduced, checked;
@@ -150,22 +159,71 @@ TEST(Accumulate, KeepsAllGradientsAndTheLossAndUpdatesNothing) {
   EXPECT_EQ(cost(graph, last).bytes, 12 * graph.gradient_elements());
 }
 
-TEST(ReduceAndUpdate, SplitsUpdatesWhereTheDecayChanges) {
+TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithASegmentWhereverTheDecayChanges) {
   const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{.momentum = 0.8F},
-                                        {.decay = 0.02F, .tensors = {"dense1.weights"}});
+                                        decay(small_network(), 0.02F, {"dense1.weights"}));
   const Parts parts = parts_of(graph);
   const Tensor& weights = tensor_of(graph, "dense1.weights");
-  ASSERT_EQ(parts.updated.size(), 3U);
-  EXPECT_EQ(parts.updated[1], (Range{weights.offset, weights.offset + weights.shape.elements()}));
-  EXPECT_EQ(parts.decays, (std::vector<float>{0.0F, 0.02F, 0.0F}));
+  EXPECT_EQ(parts.updated, (std::vector<Range>{{0, graph.parameter_elements()}}));
+  const std::int64_t end = weights.offset + weights.shape.elements();
+  EXPECT_EQ(parts.segments,
+            (std::vector<Segment>{
+                {{0, weights.offset}, {}}, {{weights.offset, end}, {0.02F}}, {{end, graph.parameter_elements()}, {}}}));
   EXPECT_EQ(std::get<SgdMomentum>(std::get<Update>(graph.nodes.back().op).rule).momentum, 0.8F);
 }
 
-TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithoutDecay) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{},
-                                        {.decay = 0.0F, .tensors = {"dense1.weights"}});
-  EXPECT_EQ(parts_of(graph).updated.size(), 1U);
-  EXPECT_EQ(parts_of(graph).reduced.size(), 1U);
+TEST(ReduceAndUpdate, KeepsTensorsApartForARuleThatTakesTheirNorms) {
+  for (const std::int64_t bucket_bytes : {std::int64_t{1}, std::int64_t{1} << 30}) {
+    const Graph graph = reduce_and_update(differentiate(small_network()), bucket_bytes, Lamb{},
+                                          decay(small_network(), 0.5F, {"conv2.bias"}));
+    std::size_t at = 0;
+    const auto segments = parts_of(graph).segments;
+    std::vector<Segment> sorted = segments;
+    std::ranges::sort(sorted, {}, [](const Segment& segment) { return segment.range.begin; });
+    for (const Tensor& tensor : graph.tensors) {
+      if (tensor.role != Role::parameter) continue;
+      ASSERT_LT(at, sorted.size());
+      EXPECT_EQ(sorted[at].range, (Range{tensor.offset, tensor.offset + tensor.shape.elements()}));
+      EXPECT_EQ(sorted[at++].treatment.decay, tensor.name == "conv2.bias" ? 0.5F : 0.0F) << tensor.name;
+    }
+    EXPECT_EQ(at, sorted.size());
+  }
+}
+
+TEST(ReduceAndUpdate, MeasuresAllGradientsAndCountsBeforeTheFirstUpdateOfARuleThatClips) {
+  for (const bool scaled : {false, true}) {
+    const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, scaled)), 1, Lamb{}, {});
+    std::vector<Range> measured;
+    std::vector<TensorId> norms;
+    bool counted = false;
+    for (const Node& node : graph.nodes) {
+      if (const auto* norm = std::get_if<SquaredNorm>(&node.op)) {
+        measured.push_back(norm->range);
+        norms.push_back(node.outputs.at(0));
+      }
+      if (const auto* count = std::get_if<CountUpdate>(&node.op)) {
+        counted = true;
+        EXPECT_EQ(count->scaled, scaled) << "a skipped step does not count";
+        EXPECT_EQ(node.inputs.size(), scaled ? 2U : 1U);
+      }
+      const auto* update = std::get_if<Update>(&node.op);
+      if (update == nullptr) continue;
+      EXPECT_TRUE(counted);
+      EXPECT_TRUE(tiles(measured, graph.parameter_elements())) << "of the loss value none";
+      EXPECT_EQ(update->norms, static_cast<int>(norms.size()));
+      const auto last = node.inputs.end() - (scaled ? 1 : 0);
+      EXPECT_EQ(std::vector<TensorId>(last - static_cast<std::ptrdiff_t>(norms.size()), last), norms);
+    }
+    EXPECT_GT(norms.size(), 3U);
+  }
+}
+
+TEST(ReduceAndUpdate, MakesOneSegmentOfABucketThatIsTreatedAlike) {
+  for (const std::vector<Treatment>& treatments : {std::vector<Treatment>{}, decay(small_network(), 0.0F, {})}) {
+    const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, Adam{}, treatments);
+    EXPECT_EQ(parts_of(graph).segments.size(), 1U);
+    EXPECT_EQ(parts_of(graph).reduced.size(), 1U);
+  }
 }
 
 TEST(ReduceAndUpdate, MakesNoNodesOfAScaleThatTheLossDoesNotTake) {
@@ -178,10 +236,9 @@ TEST(ReduceAndUpdate, MakesNoNodesOfAScaleThatTheLossDoesNotTake) {
   }
 }
 
-TEST(ReduceAndUpdate, TakesADecayOfAnUnknownTensorForABugOfOurs) {
-  EXPECT_THROW(
-      (void)reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {.decay = 0.1F, .tensors = {"no"}}),
-      std::logic_error);
+TEST(ReduceAndUpdate, TakesTreatmentsOfAnotherNetworkForABugOfOurs) {
+  EXPECT_THROW((void)reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {Treatment{}}),
+               std::logic_error);
 }
 
 }  // namespace

@@ -132,11 +132,11 @@ class Rig {
     const Graph forward = network(local, true);
     Graph step = reduce_and_update(differentiate(forward), 1, SgdMomentum{}, {}, {},
                                    options.train.gradient_accumulation_steps > 1);
-    compiled.collective = backend.make_collective(world.all());
+    compiled.collectives.all = backend.make_collective(world.all());
     compiled.state = std::make_unique<ModelState>(backend, step, 1);
     const auto slots = make_input_slots(backend);
     const auto program = [&](Graph graph) {
-      return std::make_unique<Program>(backend, std::move(graph), *compiled.state, *compiled.collective, slots,
+      return std::make_unique<Program>(backend, std::move(graph), *compiled.state, compiled.collectives.get(), slots,
                                        Program::Options{});
     };
     compiled.train = program(std::move(step));
@@ -181,8 +181,8 @@ class Rig {
     Trainer::Plan plan = trainer_plan(world, options, input);
     plan.profile_steps = profile_steps;
     plan.figures.insert(plan.figures.end(), more_figures.begin(), more_figures.end());
-    Trainer trainer({world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), *compiled.evaluate,
-                     *input.train, *input.validation, *timeline, *watchdog, *results, *progress},
+    Trainer trainer({world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), nullptr,
+                     *compiled.evaluate, *input.train, *input.validation, *timeline, *watchdog, *results, *progress},
                     std::move(plan));
     TrainOutcome outcome = trainer.run();
     timeline->run_stop(outcome.target_met);

@@ -117,7 +117,8 @@ TEST(Options, BecomeTheStepsRuleDecayAndBuckets) {
   bool decays = false;
   for (const Node& node : step.nodes)
     if (const auto* update = std::get_if<Update>(&node.op)) {
-      decays = decays || update->decay == 0.02F;
+      for (const Segment& segment : update->segments)
+        decays = decays || segment.treatment.decay == 0.02F;
       EXPECT_EQ(update->rule, options.recipe.rule);
     }
   EXPECT_TRUE(decays);

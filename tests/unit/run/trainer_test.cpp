@@ -63,11 +63,11 @@ TEST(Trainer, GivesUpRowsThatTheDiskDidNotTakeInsteadOfWritingThemTwice) {
   rig.train_samples = 400;
   rig.options.train.epochs = 1;
   rig.build();
-  auto trainer =
-      std::make_unique<Trainer>(Trainer::Parts{rig.world, rig.backend, *rig.compiled.state, *rig.compiled.train,
-                                               nullptr, *rig.compiled.evaluate, *rig.input.train, *rig.input.validation,
-                                               *rig.timeline, *rig.watchdog, *rig.results, *rig.progress},
-                                trainer_plan(rig.world, rig.options, rig.input));
+  auto trainer = std::make_unique<Trainer>(
+      Trainer::Parts{rig.world, rig.backend, *rig.compiled.state, *rig.compiled.train, nullptr, nullptr,
+                     *rig.compiled.evaluate, *rig.input.train, *rig.input.validation, *rig.timeline, *rig.watchdog,
+                     *rig.results, *rig.progress},
+      trainer_plan(rig.world, rig.options, rig.input));
   constexpr rlim_t most = 1000;  // bytes of a file: a part of the rows of 100 steps
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};

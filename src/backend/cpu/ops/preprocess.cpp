@@ -1,4 +1,5 @@
-// Raw counts to what the network sees: log(1 + x), or x over the mean of its sample, channels-last in and out.
+// Raw samples to what the network sees: log(1 + x), x over the mean of its sample, or each channel shifted and scaled;
+// channels-last in and out.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/ops/preprocess.cpp"
 #include <hwy/foreach_target.h>
@@ -57,6 +58,23 @@ void preprocess_range(const void* src, bool integers, void* dst, bool half, std:
   }
 }
 
+template <class Out>
+void normalise(const float* src, Out* dst, Range rows, std::int64_t channels, const float* shift, const float* scale) {
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    const std::int64_t first = row * channels;
+    over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+      const auto x = hn::Sub(hn::LoadU(d, src + first + c), hn::LoadU(d, shift + c));
+      store(d, hn::Mul(x, hn::LoadU(d, scale + c)), dst + first + c);
+    });
+  }
+}
+void normalise_rows(const void* src, void* dst, bool half, Range rows, std::int64_t channels, const float* shift,
+                    const float* scale) {
+  if (half)
+    return normalise(static_cast<const float*>(src), static_cast<std::uint16_t*>(dst), rows, channels, shift, scale);
+  normalise(static_cast<const float*>(src), static_cast<float*>(dst), rows, channels, shift, scale);
+}
+
 }  // namespace trainmark::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -65,6 +83,7 @@ namespace trainmark::cpu {
 namespace {
 
 HWY_EXPORT(preprocess_range);
+HWY_EXPORT(normalise_rows);
 
 constexpr std::int64_t grain = 1 << 13;
 
@@ -99,6 +118,19 @@ Planned plan_op(const Preprocess& preprocess, const Operands& operands) {
         (args[0], integers, args[1], half, first + range.begin, first + range.end, factor);
       });
     }
+  };
+  return planned(body, as_activations(operands.outputs));
+}
+
+Planned plan_op(const Normalise& normalise, const Operands& operands) {
+  const std::int64_t channels = operands.inputs[0].shape[1];
+  const std::int64_t rows = operands.inputs[0].shape.elements() / channels;
+  const bool half = operands.outputs[0].dtype == DType::bf16;
+  auto body = [=](std::span<void* const> args) {
+    parallel_for(rows, grain / channels, [&](Range range, int) {
+      HWY_DYNAMIC_DISPATCH(normalise_rows)
+      (args[0], args[1], half, range, channels, normalise.shift.data(), normalise.scale.data());
+    });
   };
   return planned(body, as_activations(operands.outputs));
 }

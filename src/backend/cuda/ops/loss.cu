@@ -1,10 +1,16 @@
-// Losses and metrics: a handful of numbers a sample, summed in fp64 by one block in a fixed order. Padding beyond the
-// valid count adds nothing.
+// Losses and metrics, summed in fp64 in a fixed order: a handful of numbers a sample by one block, labelled positions
+// in parts, a block each. Padding beyond the valid count adds nothing.
+#include <cmath>
+
 #include "backend/cuda/element.cuh"
 #include "backend/cuda/plans.hpp"
+#include "backend/cuda/scratch.hpp"
+#include "backend/math.hpp"
 
 namespace trainmark::cuda {
 namespace {
+
+// --- Numbers ---------------------------------------------------------------------------------------------------------
 
 __device__ double error_of(const float* prediction, const float* target, std::int64_t at) {
   return static_cast<double>(prediction[at]) - static_cast<double>(target[at]);
@@ -56,9 +62,7 @@ LaunchShape one_block(std::int64_t items) {
   return shape;
 }
 
-}  // namespace
-
-Planned plan_op(const Loss& loss, const Operands& operands) {
+Planned plan_criterion(const SquaredError&, const Loss& loss, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   const double scale = 1.0 / static_cast<double>(outputs * loss.global_batch);
@@ -74,7 +78,7 @@ Planned plan_op(const Loss& loss, const Operands& operands) {
   return planned(body, operands.outputs);
 }
 
-Planned plan_op(const Metric&, const Operands& operands) {
+Planned plan_metric(const SquaredError&, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
@@ -83,6 +87,262 @@ Planned plan_op(const Metric&, const Operands& operands) {
            outputs);
   };
   return planned(body, operands.outputs);
+}
+
+// --- Labelled positions ----------------------------------------------------------------------------------------------
+
+constexpr std::int64_t positions_each = 8;  // of a thread
+constexpr std::int64_t most_label_parts = 1024;
+
+/// Samples of positions with a logit for each class, channels-last. Block (part, sample) takes some positions.
+struct Labelled {
+  std::int64_t samples, positions;
+  int classes, stored, parts;
+  float weights[most_constants];
+  Labelled(const CrossEntropy& criterion, const TensorDesc& logits)
+      : samples(logits.shape[0]),
+        positions(logits.shape.elements() / (logits.shape[0] * logits.shape[1])),
+        classes(static_cast<int>(logits.shape[1])),
+        stored(static_cast<int>(stored_shape(logits)[1])),
+        parts(static_cast<int>(
+            std::clamp<std::int64_t>(positions / (block_threads * positions_each), 1, most_label_parts))),
+        weights{} {
+    TRAINMARK_CHECK(criterion.weights.size() <= most_constants, "more classes are refused");
+    TRAINMARK_CHECK(samples < 65536, "a batch is one axis of a grid");
+    std::ranges::copy(criterion.weights, weights);
+  }
+  [[nodiscard]] LaunchShape blocks() const {
+    LaunchShape shape;
+    shape.grid = dim3(static_cast<unsigned>(parts), static_cast<unsigned>(samples));
+    shape.block.x = block_threads;
+    return shape;
+  }
+  [[nodiscard]] std::size_t sums() const { return static_cast<std::size_t>(samples * parts); }
+};
+
+constexpr int row_width = static_cast<int>(channel_multiple);
+/// One position's logits: in registers where they are one pack (`Packed`), else read where they are wanted.
+template <class T, bool Packed>
+class Logits {
+ public:
+  __device__ Logits(const T* row, int classes) : row_(row), classes_(classes) {
+    if constexpr (Packed) pack_ = load<row_width>(row);
+    each([this](int of, float value) {
+      if (of > 0 && !(value > largest_)) return;
+      largest_ = value;
+      chosen_ = of;
+    });
+  }
+  /// Calls body(class, logit).
+  template <class Body>
+  __device__ void each(Body&& body) const {
+    if constexpr (Packed) {
+      for (int of = 0; of < row_width; ++of) {
+        if (of < classes_) body(of, logit(of));
+      }
+    } else {
+      for (int of = 0; of < classes_; ++of)
+        body(of, logit(of));
+    }
+  }
+  [[nodiscard]] __device__ float logit(int of) const {
+    if constexpr (Packed) {
+      return to_float(pack_.values[of]);  // a constant once loops are unrolled
+    } else {
+      return to_float(row_[of]);
+    }
+  }
+  /// The class of the largest logit, the first of equals.
+  [[nodiscard]] __device__ int chosen() const { return chosen_; }
+  [[nodiscard]] __device__ float largest() const { return largest_; }
+  /// log(sum of exp(logit - largest))
+  [[nodiscard]] __device__ float log_sum() const {
+    float sum = 0.0F;
+    each([&](int, float value) { sum += std::exp(value - largest_); });
+    return std::log(sum);
+  }
+  /// -log p of a class
+  [[nodiscard]] __device__ double entropy(int label, float log_sum) const {
+    float own = 0.0F;
+    each([&](int of, float value) { own = of == label ? value - largest_ : own; });
+    return static_cast<double>(log_sum) - static_cast<double>(own);
+  }
+
+ private:
+  const T* row_;
+  int classes_;
+  Pack<T, row_width> pack_;
+  float largest_ = 0.0F;
+  int chosen_ = 0;
+};
+
+/// Writes a position's stored channels: value(class), and zeros for padding.
+template <class T, bool Packed, class Value>
+__device__ void write_row(T* to, int classes, int stored, Value&& value) {
+  if constexpr (Packed) {
+    Pack<T, row_width> pack{};
+    for (int of = 0; of < row_width; ++of)
+      pack.values[of] = from_float<T>(of < classes ? value(of) : 0.0F);
+    store<row_width>(to, pack);
+  } else {
+    for (int of = 0; of < stored; ++of)
+      to[of] = from_float<T>(of < classes ? value(of) : 0.0F);
+  }
+}
+
+/// -weight log p summed over a part, and its derivative.
+template <class T, bool Packed>
+__global__ void __launch_bounds__(block_threads)
+    cross_entropy(const T* logits, const std::uint8_t* labels, const StepState* state, const LossScale* scaler,
+                  const __grid_constant__ Labelled data, double scale, T* diff, double* sums) {
+  __shared__ double slots[block_threads];
+  const bool counts = blockIdx.y < static_cast<unsigned>(state->valid);
+  const float factor = (scaler == nullptr ? 1.0F : scaler->scale) * static_cast<float>(scale);
+  double sum = 0.0;
+  for (std::int64_t at = item(); at < data.positions; at += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
+    const std::int64_t row = blockIdx.y * data.positions + at;
+    T* to = diff + row * data.stored;
+    if (!counts) {
+      write_row<T, Packed>(to, data.classes, data.stored, [](int) { return 0.0F; });
+      continue;
+    }
+    const Logits<T, Packed> own(logits + row * data.stored, data.classes);
+    const int label = labels[row];
+    const float weight = data.weights[label];
+    const float log_sum = own.log_sum();
+    sum += static_cast<double>(weight) * own.entropy(label, log_sum);
+    write_row<T, Packed>(to, data.classes, data.stored, [&](int of) {
+      const float p = std::exp(own.logit(of) - own.largest() - log_sum);
+      return factor * weight * (p - (of == label ? 1.0F : 0.0F));
+    });
+  }
+  sum = block_sum(sum, slots);
+  if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+/// Adds the parts of the valid samples up, in one block; thread 0 has the sum.
+__device__ double sum_of_valid(const double* sums, const StepState* state, int parts, double* slots) {
+  double sum = 0.0;
+  for (std::int64_t at = threadIdx.x; at < static_cast<std::int64_t>(state->valid) * parts; at += blockDim.x)
+    sum += sums[at];
+  return block_sum(sum, slots);
+}
+__global__ void __launch_bounds__(block_threads)
+    add_entropies(const double* sums, const StepState* state, int parts, double scale, float* value) {
+  __shared__ double slots[block_threads];
+  const double sum = sum_of_valid(sums, state, parts, slots);
+  if (threadIdx.x == 0) *value = static_cast<float>(scale * sum);
+}
+
+/// -weight log p summed over a part. Counts positions by class, first those that are labelled and predicted so, then
+/// those that are either: whole numbers, which add up to the same in any order.
+template <class T, bool Packed>
+__global__ void __launch_bounds__(block_threads)
+    judge_labels(const T* logits, const std::uint8_t* labels, const StepState* state,
+                 const __grid_constant__ Labelled data, double* sums, unsigned long long* counts) {
+  __shared__ double slots[block_threads];
+  __shared__ unsigned found[2 * most_constants];
+  if (blockIdx.y >= static_cast<unsigned>(state->valid)) return;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * data.classes; i += static_cast<int>(blockDim.x))
+    found[i] = 0;
+  __syncthreads();
+  unsigned* either = found + data.classes;
+  double sum = 0.0;
+  for (std::int64_t at = item(); at < data.positions; at += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
+    const std::int64_t row = blockIdx.y * data.positions + at;
+    const Logits<T, Packed> own(logits + row * data.stored, data.classes);
+    const int label = labels[row];
+    sum += static_cast<double>(data.weights[label]) * own.entropy(label, own.log_sum());
+    if (own.chosen() == label) atomicAdd(found + label, 1U);
+    if (own.chosen() != label) atomicAdd(either + own.chosen(), 1U);
+    if (label < data.classes) atomicAdd(either + label, 1U);
+  }
+  sum = block_sum(sum, slots);  // behind which all have counted
+  if (threadIdx.x == 0) sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+  unsigned long long* total = counts + static_cast<std::int64_t>(blockIdx.y) * 2 * data.classes;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * data.classes; i += static_cast<int>(blockDim.x))
+    atomicAdd(total + i, static_cast<unsigned long long>(found[i]));
+}
+__global__ void __launch_bounds__(block_threads)
+    add_judgements(const double* sums, const std::int64_t* counts, const StepState* state, int parts, int classes,
+                   double positions, double* score) {
+  __shared__ double slots[block_threads];
+  const double entropy = sum_of_valid(sums, state, parts, slots);
+  double quality = 0.0;
+  for (int sample = static_cast<int>(threadIdx.x); sample < state->valid; sample += static_cast<int>(blockDim.x)) {
+    const auto size = static_cast<std::size_t>(classes);
+    const std::int64_t* both = counts + 2 * size * static_cast<std::size_t>(sample);
+    quality += mean_iou_of({both, size}, {both + size, size});
+  }
+  quality = block_sum(quality, slots);
+  if (threadIdx.x != 0) return;
+  score[0] += quality;
+  score[1] += entropy / positions;
+  score[2] += static_cast<double>(state->valid);
+}
+
+/// Calls body(Type<T>{}, whether a row is one pack, as a constant).
+template <class Body>
+void with_logits(DType type, const Labelled& data, Body&& body) {
+  with_type(type, [&]<class T>(Type<T>) {
+    if (data.stored == row_width) return body(Type<T>{}, std::true_type{});
+    return body(Type<T>{}, std::false_type{});
+  });
+}
+
+Planned plan_criterion(const CrossEntropy& criterion, const Loss& loss, const Operands& operands) {
+  const TensorDesc& logits = operands.inputs[0];
+  const Labelled data(criterion, logits);
+  const bool scaled = operands.inputs.size() > 3;
+  const double scale = 1.0 / static_cast<double>(data.positions * loss.global_batch);
+  auto body = [=, type = logits.dtype](cudaStream_t stream, std::span<void* const> args) {
+    const auto* state = static_cast<const StepState*>(args[2]);
+    const auto* scaler = scaled ? static_cast<const LossScale*>(args[3]) : nullptr;
+    const std::span<void* const> results = args.subspan(scaled ? 4 : 3);
+    auto* sums = static_cast<double*>(results[2]);
+    with_logits(type, data, [&]<class T, class Packed>(Type<T>, Packed) {
+      launch("cross_entropy", cross_entropy<T, Packed::value>, data.blocks(), stream, static_cast<const T*>(args[0]),
+             static_cast<const std::uint8_t*>(args[1]), state, scaler, data, scale, static_cast<T*>(results[1]), sums);
+    });
+    launch("add_entropies", add_entropies, one_block(block_threads), stream, sums, state, data.parts, scale,
+           static_cast<float*>(results[0]));
+  };
+  return planned(body, {operands.outputs[0], {operands.outputs[1].shape, logits.dtype, logits.layout}}, {},
+                 data.sums() * sizeof(double));
+}
+
+Planned plan_metric(const CrossEntropy& criterion, const Operands& operands) {
+  const TensorDesc& logits = operands.inputs[0];
+  const Labelled data(criterion, logits);
+  Scratch scratch;
+  const std::size_t count_bytes =
+      static_cast<std::size_t>(data.samples * 2 * data.classes) * sizeof(unsigned long long);
+  const std::size_t sums_at = scratch.take(data.sums() * sizeof(double)), counts_at = scratch.take(count_bytes);
+  auto body = [=, type = logits.dtype](cudaStream_t stream, std::span<void* const> args) {
+    const auto* state = static_cast<const StepState*>(args[2]);
+    auto* memory = static_cast<std::byte*>(args[4]);
+    auto* sums = reinterpret_cast<double*>(memory + sums_at);
+    void* counts = memory + counts_at;
+    check(cudaMemsetAsync(counts, 0, count_bytes, stream), "clearing device memory");
+    with_logits(type, data, [&]<class T, class Packed>(Type<T>, Packed) {
+      launch("judge_labels", judge_labels<T, Packed::value>, data.blocks(), stream, static_cast<const T*>(args[0]),
+             static_cast<const std::uint8_t*>(args[1]), state, data, sums, static_cast<unsigned long long*>(counts));
+    });
+    launch("add_judgements", add_judgements, one_block(block_threads), stream, sums,
+           static_cast<const std::int64_t*>(counts), state, data.parts, data.classes,
+           static_cast<double>(data.positions), static_cast<double*>(args[3]));
+  };
+  return planned(body, operands.outputs, {}, scratch.bytes());
+}
+
+}  // namespace
+
+Planned plan_op(const Loss& loss, const Operands& operands) {
+  return std::visit([&](const auto& criterion) { return plan_criterion(criterion, loss, operands); }, loss.criterion);
+}
+
+Planned plan_op(const Metric& metric, const Operands& operands) {
+  return std::visit([&](const auto& criterion) { return plan_metric(criterion, operands); }, metric.criterion);
 }
 
 }  // namespace trainmark::cuda

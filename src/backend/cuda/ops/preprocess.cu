@@ -1,5 +1,5 @@
-// Raw counts to what the network sees: log(1 + x), or x over the mean of its sample. Raw samples lie channels-last
-// without padding; the result has its channels padded with zeros.
+// Raw values to what the network sees: log(1 + x), x over the mean of its sample, or each channel shifted and scaled.
+// Raw samples lie channels-last without padding; the result has its channels padded with zeros.
 #include <cmath>
 
 #include "backend/cuda/element.cuh"
@@ -103,6 +103,40 @@ const float* mean_factors(cudaStream_t stream, const In* raw, std::int64_t sampl
   return factors;
 }
 
+/// By value in a kernel's parameters.
+struct ChannelConstants {
+  float shift[most_constants];
+  float scale[most_constants];
+};
+/// A thread takes a group of a voxel's stored channels. `Whole`: all groups are full, on both sides.
+template <class Out, bool Whole>
+__global__ void __launch_bounds__(block_threads)
+    shift_and_scale(const float* raw, Out* dst, Voxels shape, const __grid_constant__ ChannelConstants constants) {
+  constexpr int width = static_cast<int>(channel_multiple);
+  const std::int64_t voxel = item() / shape.groups();
+  const std::int64_t first = item() % shape.groups() * width;
+  if (voxel >= shape.count) return;
+  const float* from = raw + voxel * shape.channels + first;
+  Pack<float, width> values{};
+  if constexpr (Whole) {
+    values = load<width>(from);
+  } else {
+    for (int i = 0; i < width; ++i) {
+      if (first + i < shape.channels) values.values[i] = from[i];
+    }
+  }
+  Pack<Out, width> pack{};
+  for (int i = 0; i < width; ++i) {
+    if (Whole || first + i < shape.channels)
+      pack.values[i] = from_float<Out>((values.values[i] - constants.shift[first + i]) * constants.scale[first + i]);
+  }
+  Out* to = dst + voxel * shape.stored + first;
+  if (shape.stored % width == 0) return store<width>(to, pack);
+  for (int i = 0; i < width; ++i) {
+    if (first + i < shape.stored) to[i] = pack.values[i];
+  }
+}
+
 /// Calls body(Type<In>{}) for the type of raw data.
 template <class Body>
 void with_raw_type(DType type, Body&& body) {
@@ -141,6 +175,27 @@ Planned plan_op(const Preprocess& preprocess, const Operands& operands) {
     });
   };
   return planned(body, {dst}, {}, logarithm ? 0 : sums_offset + sums_bytes);
+}
+
+Planned plan_op(const Normalise& normalise, const Operands& operands) {
+  const TensorDesc& raw = operands.inputs[0];
+  const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
+  const std::int64_t channels = raw.shape[1];
+  const std::int64_t voxels = raw.shape.elements() / channels;
+  TRAINMARK_CHECK(normalise.shift.size() <= most_constants, "more channels are refused");
+  const Voxels shape{voxels, voxels / raw.shape[0], channels, stored_shape(dst)[1]};
+  ChannelConstants constants{};
+  std::ranges::copy(normalise.shift, constants.shift);
+  std::ranges::copy(normalise.scale, constants.scale);
+  auto body = [=, type = dst.dtype](cudaStream_t stream, std::span<void* const> args) {
+    with_type(type, [&]<class Out>(Type<Out>) {
+      launch("shift_and_scale",
+             channels % channel_multiple == 0 ? shift_and_scale<Out, true> : shift_and_scale<Out, false>,
+             one_thread_each(voxels * shape.groups()), stream, static_cast<const float*>(args[0]),
+             static_cast<Out*>(args[1]), shape, constants);
+    });
+  };
+  return planned(std::move(body), {dst});
 }
 
 }  // namespace trainmark::cuda

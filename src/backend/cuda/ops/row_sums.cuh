@@ -1,5 +1,5 @@
 // Sums over the rows of a matrix, column by column and in a fixed order: rows are cut into parts, a block each, and
-// dealt to the block's lanes. What kernels do with a row on the way is theirs; add_parts ends all of them.
+// dealt to the block's lanes. What kernels do with a row on the way is theirs; column_sum ends all of them.
 #pragma once
 
 #include <bit>
@@ -65,6 +65,35 @@ __device__ void sum_lanes(const RowDeal& deal, const RowShare& share, Pack<float
     }
   }
   if (share.works && share.lane == 0) store<Width>(partial + blockIdx.x * deal.stored + share.column, sums);
+}
+
+inline constexpr int column_threads = 32, part_threads = 32;
+using ColumnSlots = double[part_threads][column_threads];
+/// Blocks of 32 columns; each of a block's rows of threads takes every so many-th part.
+[[nodiscard]] inline LaunchShape add_parts_shape(std::int64_t parts, std::int64_t columns) {
+  LaunchShape shape;
+  shape.grid.x = static_cast<unsigned>(ceil_div(columns, column_threads));
+  shape.block = dim3(column_threads, static_cast<unsigned>(std::min<std::int64_t>(parts, part_threads)));
+  return shape;
+}
+/// The column of a thread in such a launch.
+__device__ inline std::int64_t own_column() {
+  return static_cast<std::int64_t>(blockIdx.x) * column_threads + threadIdx.x;
+}
+/// Sum over parts of partial[part][own column], for columns below `columns`; the block's first row of threads has it.
+__device__ inline double column_sum(const float* partial, std::int64_t parts, std::int64_t columns, std::int64_t stored,
+                                    ColumnSlots& slots) {
+  const std::int64_t column = own_column();
+  double sum = 0.0;
+  for (std::int64_t part = threadIdx.y; column < columns && part < parts; part += blockDim.y)
+    sum += static_cast<double>(partial[part * stored + column]);
+  __syncthreads();  // the slots may hold an earlier sum
+  slots[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0) return 0.0;
+  for (unsigned i = 1; i < blockDim.y; ++i)
+    sum += slots[i][threadIdx.x];
+  return sum;
 }
 
 /// to[c] = sum over parts of partial[part][c].

@@ -139,7 +139,6 @@ TileLaunch tiles_of(const WeightOrder& order, std::int64_t blocks_outer) {
 // --- Sums over rows --------------------------------------------------------------------------------------------------
 
 constexpr std::int64_t least_part = 128;  // rows
-constexpr int column_threads = 32, part_threads = 32;
 
 std::int64_t parts_of(std::int64_t rows) { return std::clamp<std::int64_t>(rows / least_part, 1, most_row_parts); }
 
@@ -156,20 +155,11 @@ __global__ void __launch_bounds__(block_threads) sum_part(const T* from, RowDeal
   sum_lanes<Width>(deal, share, sums, slots, partial);
 }
 
-/// A block takes 32 columns; each of its 32 rows of threads takes every 32nd part.
 __global__ void __launch_bounds__(column_threads* part_threads)
     sum_parts(const float* partial, std::int64_t parts, std::int64_t channels, std::int64_t stored, float* to) {
-  __shared__ double slots[part_threads][column_threads];
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * column_threads + threadIdx.x;
-  double sum = 0.0;
-  for (std::int64_t part = threadIdx.y; column < channels && part < parts; part += blockDim.y)
-    sum += static_cast<double>(partial[part * stored + column]);
-  slots[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= channels) return;
-  for (unsigned i = 1; i < blockDim.y; ++i)
-    sum += slots[i][threadIdx.x];
-  to[column] = static_cast<float>(sum);
+  __shared__ ColumnSlots slots;
+  const double sum = column_sum(partial, parts, channels, stored, slots);
+  if (threadIdx.y == 0 && own_column() < channels) to[own_column()] = static_cast<float>(sum);
 }
 
 template <class T, int Width>
@@ -238,10 +228,8 @@ void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t ro
 
 void add_parts(cudaStream_t stream, const float* partial, std::int64_t parts, std::int64_t channels,
                std::int64_t stored_channels, float* to) {
-  LaunchShape shape;
-  shape.grid.x = static_cast<unsigned>(ceil_div(channels, column_threads));
-  shape.block = dim3(column_threads, static_cast<unsigned>(std::min<std::int64_t>(parts, part_threads)));
-  launch("sum_parts", sum_parts, shape, stream, partial, parts, channels, stored_channels, to);
+  launch("sum_parts", sum_parts, add_parts_shape(parts, channels), stream, partial, parts, channels, stored_channels,
+         to);
 }
 
 }  // namespace trainmark::cuda
