@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare machine to a judged training run: installs what is missing, builds, generates a small dataset, trains a workload's
 # tiny config on two MPI ranks to the target, and prints where the results are. A second call builds nothing and keeps the data.
-#   scripts/quickstart.sh [WORKLOAD] [options of trainmark run]      WORKLOAD: a folder of configs/ (cosmoflow)
+#   scripts/quickstart.sh [WORKLOAD] [options of trainmark run]      WORKLOAD: a folder of configs/ (cosmoflow, deepcam)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,8 +36,5 @@ launch=(mpirun -n 2 --bind-to none)
 [ "$(id -u)" -eq 0 ] && launch+=(--allow-run-as-root)
 [ "$(nproc)" -lt 2 ] && launch+=(--oversubscribe)
 
-# Only CosmoFlow has a generator; of other workloads the data must be there.
-if [ "$workload" = cosmoflow ]; then
-  "${launch[@]}" build/default/bin/trainmark data generate "$TRAINMARK_DATA"
-fi
+"${launch[@]}" build/default/bin/trainmark data generate "$TRAINMARK_DATA" --workload "$workload"
 "${launch[@]}" build/default/bin/trainmark run "$config" "$@"

@@ -1,4 +1,4 @@
-// Reads the files that scripts/record_reference.py writes, and repeats its formula for the inputs.
+// Reads the files that scripts/record_*.py write, and repeats their formulas for what is not stored.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,14 @@ inline std::int16_t count_at(std::int64_t index) {
   const std::uint64_t word = (static_cast<std::uint64_t>(index) * 2654435761ULL + 12345ULL) & 0xFFFFFFFFULL;
   const auto level = static_cast<std::int64_t>((word >> 13) & 15);
   return static_cast<std::int16_t>(level < 12 ? level % 3 : level * level / 4);
+}
+
+/// Element `index` of a stream of values in [0, 1), as scripts/record_deepcam.py makes them.
+inline double hashed(std::int64_t index, std::int64_t stream) {
+  std::uint64_t word =
+      (static_cast<std::uint64_t>(index + 1000003 * stream) * 2654435761ULL + 12345ULL) & 0xFFFFFFFFULL;
+  word = ((word ^ (word >> 15)) * 2246822519ULL) & 0xFFFFFFFFULL;
+  return static_cast<double>(word >> 8) * 0x1p-24;
 }
 
 }  // namespace recorded

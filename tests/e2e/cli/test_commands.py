@@ -109,6 +109,15 @@ class Commands(unittest.TestCase):
         self.assertGreater(floor["a100", "bf16"], floor["h200", "bf16"])
         self.expect(call("plan", ROOT / "configs/cosmoflow/node.json", "--device", "h900"), 2, "h900", "a100", "h200")
 
+    def test_plan_shows_the_rate_over_a_run(self):
+        done = call("plan", ROOT / "configs/deepcam/closed_2048.json", "--schedule", "--json", env={"TRAINMARK_DATA": "/some"})
+        rates = {point["step"]: point["rate"] for point in json.loads(done.stdout)}
+        self.assertAlmostEqual(rates[399], 0.9975 * 0.0055)
+        self.assertAlmostEqual(rates[1199], 0.9975 * 0.0055)
+        self.assertAlmostEqual(rates[1200], 0.09975 * 0.0055)
+        drawn = call("plan", ROOT / "configs/cosmoflow/closed_512.json", "--schedule", env={"TRAINMARK_DATA": "/some"}).stdout
+        self.assertRegex(drawn, "\n +19  0.024 +#{50}\n +20  0.012 +#{25}\n")
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)

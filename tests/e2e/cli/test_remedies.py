@@ -36,6 +36,8 @@ def config_keys() -> set:
             if "items" in value:
                 found.add(f"{pointer}/{name}/0")
                 collect(value["items"], f"{pointer}/{name}/0")
+        for alternative in schema.get("allOf", []):
+            collect(alternative["then"], pointer)
 
     collect(json.loads(call("schema").stdout), "")
     return found

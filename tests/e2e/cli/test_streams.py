@@ -24,6 +24,10 @@ class Streams(unittest.TestCase):
         shutil.copytree(cls.folder / "data/validation", damaged)
         assert call("data", "verify", damaged, "--write").returncode == 0
         next(damaged.glob("*.hdf5")).unlink()
+        maps = cls.folder / "maps"
+        made = call("data", "generate", maps, "--workload", "deepcam", "--height", 32, "--width", 48, "--train-samples", 4,
+                    "--validation-samples", 1)
+        assert made.returncode == 0, made.stderr
         (cls.folder / "bad.json").write_text('{"seed": -1, "nmae": 1}')
         (cls.folder / "empty.log").write_text("")
         data, run = str(cls.folder / "data/train"), ["run", SMOKE, "--set", "train.steps=1", "--set", f"results.folder={cls.folder}/results"]
@@ -34,6 +38,7 @@ class Streams(unittest.TestCase):
             (["validate", str(cls.folder / "bad.json"), "--json"], 2), (["plan", SMOKE], 0), (["plan", SMOKE, "--json"], 0),
             (["data", "generate", str(cls.folder / "data"), "--train-samples", "16", "--validation-samples", "16",
               "--samples-per-file", "8"], 0),
+            (["data", "stats", str(maps / "train"), "--output", str(cls.folder / "stats.h5"), "--json"], 0),
             (["data", "inspect", data], 0), (["data", "inspect", data, "--json"], 0), (["data", "verify", data], 0),
             (["data", "verify", str(damaged)], 3), (["data", "verify", str(damaged), "--json"], 3), (["check", GOOD], 0),
             (["check", GOOD, "--json"], 0), (["check", str(cls.folder / "empty.log")], 7), (["check", str(cls.folder / "empty.log"), "--json"], 7),

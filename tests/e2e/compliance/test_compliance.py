@@ -205,6 +205,18 @@ class Compliance(unittest.TestCase):
         self.assertTrue(all(record["metadata"]["file"] == "write_closed_log.cpp" and record["metadata"]["lineno"] > 0
                             for record in records))
 
+    def test_the_official_checker_accepts_the_keys_that_deepcams_recipes_log(self):
+        for form in ("lamb", "adamw"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "closed.log")
+                subprocess.run([os.environ["WRITE_CLOSED_LOG"], path, form], check=True)
+                text = pathlib.Path(path).read_text(encoding="utf-8")
+            self.assertTrue(self.official.passes(text, "hpc", "3.0.0"), text)
+            self.assertEqual(self.ours.verdict(text, "hpc", "3.0.0"), "PASS", form)
+            for key in ("opt_eps", "opt_betas", "batchnorm_group_size", "gradient_accumulation_frequency", "scheduler_type"):
+                without = "\n".join(line for line in text.splitlines() if f'"{key}"' not in line) + "\n"
+                self.assertFalse(self.official.passes(without, "hpc", "3.0.0"), f"{form} without {key}")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

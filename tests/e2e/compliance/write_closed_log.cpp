@@ -1,14 +1,63 @@
-// Writes a log with the full closed CosmoFlow key set through our writer, with everything in it that writers stumble
-// over.
+// Writes logs with full closed key sets through our writer: CosmoFlow's with everything in it that writers stumble
+// over; with a second argument (lamb, adamw) DeepCAM's, whose keys are those that its recipe logs.
 #include <clocale>
 #include <cmath>
 #include <cstdint>
 #include <string>
 
 #include "trainmark/mllog.hpp"
+#include "trainmark/models.hpp"
 
-int main(int, char** argv) {
-  using namespace trainmark;
+namespace {
+
+using namespace trainmark;
+
+int write_deepcam(const std::string& path, bool lamb) {
+  LogFile log(path);
+  const Clock clock;
+  const auto point = [&](const std::string& key, EventValue value, Metadata metadata = {}) {
+    log.write({clock.unix_ms(), EventType::point_in_time, key, std::move(value), std::move(metadata),
+               std::source_location::current()});
+  };
+  Recipe recipe{
+      .model = DeepcamOptions{.norm_group = 2}, .rule = Adam{.weight_decay = 0.01F, .decoupled = true}, .schedule = {}};
+  recipe.schedule = StepSchedule{.rate = 0.00155, .cosine_steps = 9000};
+  if (lamb) {
+    recipe.rule = Lamb{};
+    recipe.schedule = StepSchedule{.rate = 0.0055, .warmup_steps = 400, .decay = {{800, 0.1}}};
+  }
+  point("submission_benchmark", std::string(benchmark_of(recipe.model)));
+  point("submission_org", std::string("org"));
+  point("submission_division", std::string("closed"));
+  point("submission_status", std::string("onprem"));
+  point("submission_platform", std::string("2048 x node"));
+  point("cache_clear", true);
+  {
+    const LogScope init(log, clock, "init");
+    point("number_of_ranks", std::int64_t{2048});
+    point("number_of_nodes", std::int64_t{256});
+    point("accelerators_per_node", std::int64_t{8});
+    point("seed", std::int64_t{5});
+    point("global_batch_size", std::int64_t{2048});
+    point(std::string(accumulation_key_of(recipe.model)), std::int64_t{1});
+    for (auto& [key, value] : logged(recipe))
+      point(key, std::move(value));
+    point("train_samples", std::int64_t{121266});
+    point("eval_samples", std::int64_t{15158});
+  }
+  const LogScope run(log, clock, "run", {{"status", std::string("success")}});
+  { const LogScope staging(log, clock, "staging"); }
+  const LogScope epoch(log, clock, "epoch", {{"epoch_num", std::int64_t{1}}});
+  const LogScope evaluation(log, clock, "eval", {{"epoch_num", std::int64_t{1}}});
+  for (const EvaluationFigure& figure : figures_of(recipe.model))
+    point(figure.key, 0.82, {{"epoch_num", std::int64_t{1}}});
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** argv) {
+  if (count > 2) return write_deepcam(argv[1], std::string(argv[2]) == "lamb");
   std::setlocale(LC_ALL, "de_DE.UTF-8");  // where it exists: decimal commas
   LogFile log(argv[1]);
   const Clock clock;
