@@ -43,7 +43,7 @@ std::int64_t Sampling::samples() const noexcept {
 }
 
 std::int64_t Sampling::steps_per_epoch() const noexcept {
-  if (tail == Tail::drop) return samples() / global_batch;
+  if (tail == Tail::drop) return samples() / (global_batch * batches_together) * batches_together;
   std::int64_t longest = 0;
   for (const auto& shard : shards)
     longest = std::max(longest, count_of(shard));

@@ -108,7 +108,10 @@ std::vector<ChannelRange> find_channels(const World& world, const RunOptions& op
   agree_on(world.all(), [&] {
     if (world.all().rank() != 0) return;
     std::filesystem::path path = options.data.stats;
-    if (path.empty()) path = (std::filesystem::path(options.data.train) / "").parent_path().parent_path() / "stats.h5";
+    if (path.empty()) {
+      const std::filesystem::path train = std::filesystem::absolute(options.data.train) / "";
+      path = train.lexically_normal().parent_path().parent_path() / "stats.h5";
+    }
     const ChannelStats stats = read_channel_stats(path, count);
     for (std::size_t c = 0; c < channels.size(); ++c)
       channels[c] = {stats.minimum.at(c), stats.maximum.at(c)};
@@ -128,8 +131,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
   };
-  dataset.channels = find_channels(world, options);
   dataset.train = find("train", options.data.train);
+  dataset.channels = find_channels(world, options);
   dataset.validation = find("validation", options.data.validation);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
                    options.submission.generated_data};
@@ -179,6 +182,7 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Split&
   sampling.shuffle = split.name == "train";
   const Tail training = drops_tail(options.recipe.model) ? Tail::drop : Tail::exact;
   sampling.tail = split.name == "train" ? training : Tail::short_batch;
+  if (split.name == "train") sampling.batches_together = options.train.gradient_accumulation_steps;
   sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();

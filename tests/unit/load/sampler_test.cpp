@@ -233,5 +233,12 @@ TEST(Sampler, OfAnEvaluationTakesShardsOfAnyLength) {
   }
 }
 
+TEST(Sampler, DropsWhatFillsNoWholeStepOfSeveralBatches) {
+  Sampling sampling{.shards = {{{0, 43}}}, .tail = Tail::drop, .global_batch = 4};
+  EXPECT_EQ(sampling.steps_per_epoch(), 10);
+  sampling.batches_together = 4;
+  EXPECT_EQ(sampling.steps_per_epoch(), 8) << "two steps of four batches: no batch waits for the next epoch";
+}
+
 }  // namespace
 }  // namespace trainmark
