@@ -194,6 +194,8 @@ struct RunOutcome {
   std::string divergence;  ///< what was not finite in a run that went on all the same; empty: nothing
 };
 
+/// The complaint about a group of norms that so many ranks cannot form; empty if they can.
+[[nodiscard]] std::string ungroupable(const RunOptions& options, int ranks);
 /// What the run is to reach: the benchmark's target, with the config's value if it has one.
 [[nodiscard]] QualityTarget target_of(const RunOptions& options);
 /// Rules that its log is judged by.

@@ -92,6 +92,8 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
                 Complaint{"/train/global_batch", indivisible(options.train, ranks), "every rank takes the same share",
                           "choose other --ranks, another batch or other parts"});
   }
+  if (const std::string complaint = ungroupable(options, ranks); !complaint.empty())
+    throw Error(ExitCode::usage, complaint);
   require_countable(options, ranks);
   const std::int64_t parts = options.train.gradient_accumulation_steps;
   StepPlan plan;

@@ -64,7 +64,7 @@ double rate_of(const RunOptions& options, const Points& points, std::int64_t at)
 
 std::string rates_text(const RunOptions& options) {
   const Points points = points_of(options);
-  double largest = 0.0;
+  double largest = 1e-300;  // a rate of 0 throughout has bars of length 0
   for (const std::int64_t at : points.at)
     largest = std::max(largest, rate_of(options, points, at));
   std::string text = fmt::format("{:>10}  {:<12}\n", points.unit, "rate");

@@ -255,6 +255,12 @@ void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
   visitor.field(
       {.name = "warmup_factor", .doc = "1: from 0 to the rate; f: from the rate to f times that.", .minimum = 1},
       &schedule.warmup_factor);
+  visitor.field({.name = "cosine_steps",
+                 .doc = "Instead of boundaries: half a cosine, from the rate to zero in so many steps, and up again in "
+                        "as many; 0: none.",
+                 .unit = "steps",
+                 .minimum = 0},
+                &schedule.cosine_steps);
   DecayList decay(schedule.decay, [](Visitor& to, StepSchedule::Decay& element) {
     to.field({.name = "step",
               .doc = "From this step on, counted from the end of the warm-up.",
@@ -264,11 +270,6 @@ void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
              &element.step);
   });
   visitor.list("decay", "Boundaries in ascending order; the last one that is reached gives the factor.", decay);
-  visitor.field({.name = "cosine_steps",
-                 .doc = "Instead of boundaries: half a cosine, from the rate to zero in so many steps; 0: none.",
-                 .unit = "steps",
-                 .minimum = 0},
-                &schedule.cosine_steps);
 }
 
 void describe_schedules(Visitor& visitor, Schedule& schedule) {

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "trainmark/models.hpp"
 
 namespace trainmark::models {
@@ -16,6 +18,8 @@ namespace trainmark::models {
 [[nodiscard]] constexpr int norm_group_of(const CosmoflowOptions&) { return 1; }
 [[nodiscard]] constexpr bool drops_tail(const CosmoflowOptions&) { return false; }
 [[nodiscard]] constexpr int channels_of(const CosmoflowOptions&) { return 0; }
+/// By how much a loss scale begins higher than usual: a power of two.
+[[nodiscard]] constexpr float loss_scale_factor(const CosmoflowOptions&, const GraphOptions&) { return 1.0F; }
 [[nodiscard]] constexpr std::string_view accumulation_key_of(const CosmoflowOptions&) {
   return "gradient_accumulation_steps";
 }
@@ -28,9 +32,17 @@ namespace trainmark::models {
 [[nodiscard]] constexpr int norm_group_of(const DeepcamOptions& model) { return model.norm_group; }
 [[nodiscard]] constexpr bool drops_tail(const DeepcamOptions&) { return true; }
 [[nodiscard]] constexpr int channels_of(const DeepcamOptions&) { return 16; }
+/// A pixel's gradient is divided by the pixels of a map and by the global batch; the reference divides by the latter
+/// behind the backward pass, where fp16 has no part in it any more.
+[[nodiscard]] constexpr float loss_scale_factor(const DeepcamOptions&, const GraphOptions& options) {
+  return static_cast<float>(std::bit_floor(static_cast<std::uint64_t>(options.global_batch)));
+}
 [[nodiscard]] constexpr std::string_view accumulation_key_of(const DeepcamOptions&) {
   return "gradient_accumulation_frequency";
 }
+
+/// What a rule asks tensors to decay by, where it does.
+[[nodiscard]] float weight_decay_of(const Rule& rule);
 
 /// Collects what is not as the closed division asks for.
 struct Breaches {

@@ -128,13 +128,14 @@ Graph evaluation_graph(const CosmoflowOptions& model, const GraphOptions& option
   return builder.take();
 }
 
-std::vector<Treatment> treatments(const CosmoflowOptions& model, const Rule&, const Graph& graph) {
+std::vector<Treatment> treatments(const CosmoflowOptions& model, const Rule& rule, const Graph& graph) {
   std::vector<Treatment> treatments;
   for (const Tensor& tensor : graph.tensors) {
     if (tensor.role != Role::parameter) continue;
     const bool decays = tensor.name == "dense1.weights" || tensor.name == "dense2.weights";
     // Keras' l2(c) adds c * sum(w^2) without a half, so its gradient is 2 c w.
-    treatments.push_back({.decay = decays ? static_cast<float>(2.0 * model.l2) : 0.0F});
+    treatments.push_back(
+        {.decay = models::weight_decay_of(rule) + (decays ? static_cast<float>(2.0 * model.l2) : 0.0F)});
   }
   return treatments;
 }
@@ -186,7 +187,8 @@ Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
   Metadata log = {{"opt_name", std::string(name_of(recipe.rule))}};
   std::visit([&](const auto& schedule) { log_schedule(log, schedule); }, recipe.schedule);
   log.emplace_back("dropout", model.dropout);
-  log.emplace_back("opt_weight_decay", model.l2);
+  const float decay = weight_decay_of(recipe.rule);
+  log.emplace_back("opt_weight_decay", decay > 0.0F ? as_written(decay) : model.l2);
   return log;
 }
 

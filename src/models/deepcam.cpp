@@ -213,12 +213,7 @@ Graph evaluation_graph(const DeepcamOptions& model, const GraphOptions& options)
 
 std::vector<Treatment> treatments(const DeepcamOptions&, const Rule& rule, const Graph& graph) {
   // One group of parameters: norms, biases and scales decay as well.
-  const float decay = std::visit(
-      [](const auto& chosen) {
-        if constexpr (requires { chosen.weight_decay; }) return chosen.weight_decay;
-        return 0.0F;
-      },
-      rule);
+  const float decay = models::weight_decay_of(rule);
   const auto parameters =
       std::ranges::count_if(graph.tensors, [](const Tensor& tensor) { return tensor.role == Role::parameter; });
   return std::vector<Treatment>(static_cast<std::size_t>(parameters), {decay});

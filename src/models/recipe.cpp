@@ -7,6 +7,13 @@ namespace trainmark {
 
 namespace {
 
+/// NCCL does not promise that sums over different groups of ranks go on beside each other: on one lane they follow each
+/// other, in the same order on all ranks.
+void sum_in_turn(Graph& graph) {
+  for (Node& node : graph.nodes)
+    if (std::holds_alternative<AllReduce>(node.op)) node.lane = Lane::compute;
+}
+
 std::optional<Graph> average_of(const Graph& network, int ranks) {
   if (network.statistic_elements() == 0 || ranks == 1) return {};
   Graph graph;
@@ -21,13 +28,18 @@ StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
   return std::visit(
       [&](const auto& model) {
         const bool in_parts = options.accumulation_steps > 1;
+        LossScaling scaling = options.scaling;
+        const float factor = models::loss_scale_factor(model, options.graph);
+        scaling.initial *= factor;
+        scaling.maximum *= factor;
         Graph gradients =
             group_norms(differentiate(training_graph(model, options.graph)), models::norm_group_of(model));
         StepGraphs graphs;
         if (in_parts) graphs.earlier = accumulate(gradients);
         const std::vector<Treatment> treated = treatments(model, recipe.rule, gradients);
-        graphs.last = reduce_and_update(std::move(gradients), options.bucket_bytes, recipe.rule, treated,
-                                        options.scaling, in_parts);
+        graphs.last =
+            reduce_and_update(std::move(gradients), options.bucket_bytes, recipe.rule, treated, scaling, in_parts);
+        if (models::norm_group_of(model) > 1) sum_in_turn(graphs.last);
         graphs.evaluation = evaluation_graph(model, options.graph);
         graphs.average = average_of(graphs.evaluation, options.ranks);
         return graphs;
@@ -37,6 +49,15 @@ StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
 
 Graph forward_of(const ModelOptions& model, const GraphOptions& options) {
   return std::visit([&](const auto& chosen) { return training_graph(chosen, options); }, model);
+}
+
+float models::weight_decay_of(const Rule& rule) {
+  return std::visit(
+      [](const auto& chosen) {
+        if constexpr (requires { chosen.weight_decay; }) return chosen.weight_decay;
+        return 0.0F;
+      },
+      rule);
 }
 
 double models::as_written(float value) {

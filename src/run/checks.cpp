@@ -72,6 +72,15 @@ std::string indivisible(const TrainOptions& train, std::int64_t ranks) {
   return fmt::format("{} is not divisible by {} ranks{}", train.global_batch, ranks, in_parts(train));
 }
 
+std::string ungroupable(const RunOptions& options, int ranks) {
+  const int group = norm_group_of(options.recipe.model);
+  if (ranks % group == 0) return {};
+  return fmt::format(
+      "/model/norm_group: {} does not divide the {} ranks of this launch (each group has the same number of ranks); "
+      "start a multiple of {} ranks or use a divisor of {}",
+      group, ranks, group, ranks);
+}
+
 QualityTarget target_of(const RunOptions& options) {
   QualityTarget target = quality_target(benchmark_of(options.recipe.model)).value();
   if (options.train.target > 0.0) target.value = options.train.target;
@@ -102,12 +111,8 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
                       ranks, nodes, nodes));
     }
   }
-  if (const int group = norm_group_of(options.recipe.model); ranks % group != 0) {
-    complaints.push_back(
-        fmt::format("/model/norm_group: {} does not divide the {} ranks of this launch (each group has the same number "
-                    "of ranks); start a multiple of {} ranks or use a divisor of {}",
-                    group, ranks, group, ranks));
-  }
+  if (std::string complaint = ungroupable(options, ranks); !complaint.empty())
+    complaints.push_back(std::move(complaint));
   check_closed(options, facts, complaints);
   return complaints;
 }

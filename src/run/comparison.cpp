@@ -64,7 +64,11 @@ class Side {
   }
   [[nodiscard]] const Graph& graph() const noexcept { return program_.graph(); }
   [[nodiscard]] float loss() const { return state_.loss(); }
-  [[nodiscard]] double loss_scale() const { return state_.loss_scale() ? scaling.initial : 1.0; }
+  [[nodiscard]] double loss_scale() const {
+    for (const Node& node : graphs_.last.nodes)
+      if (const auto* adjust = std::get_if<AdjustLossScale>(&node.op)) return adjust->rule.initial;
+    return 1.0;
+  }
   [[nodiscard]] std::vector<float> read(const std::string& tensor) const { return program_.read(tensor); }
   [[nodiscard]] std::vector<float> parameters() const {
     return state_.read(state_.parameters(), state_.parameter_elements());
@@ -201,6 +205,8 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
                                                            "every rank takes the same share",
                                                            "choose another batch, rank count or number of parts"}));
   }
+  if (const std::string complaint = ungroupable(wanted, static_cast<int>(ranks)); !complaint.empty())
+    throw AgreedError(ExitCode::usage, complaint);
   BackendOptions host = options.backend;
   host.device = "cpu";
   host.overlap = "off";

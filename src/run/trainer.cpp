@@ -20,11 +20,13 @@ constexpr std::int32_t patience = 20;             // skipped steps in a row; 16 
 double without_sign(double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; }
 
 /// What is raised follows from sums over ranks: every rank sees the same, and raises the same.
-[[noreturn]] void fail_diverged(std::string where, std::string what, const std::string& remedy) {
+[[noreturn]] void fail_diverged(const Schedule& schedule, std::string where, std::string what,
+                                const std::string& remedy) {
+  const char* rate = std::holds_alternative<StepSchedule>(schedule) ? "/schedule/rate" : "/schedule/peak_rate";
   throw AgreedError(
       ExitCode::target_missed,
       to_string(Complaint{std::move(where), std::move(what), "the run has diverged, and no later step will change that",
-                          "lower /schedule/peak_rate, warm up longer" + remedy}));
+                          fmt::format("lower {}, warm up longer{}", rate, remedy)}));
 }
 
 }  // namespace
@@ -150,14 +152,15 @@ void Trainer::require_finite_loss(std::int64_t epoch, double loss) {
   if (std::isfinite(loss)) return;
   if (++outcome_.losses_not_finite == 1) outcome_.first_loss_not_finite = outcome_.steps;
   if (goes_on()) return;
-  fail_diverged(fmt::format("step {} (epoch {})", outcome_.steps, epoch + 1), fmt::format("the loss is {}", loss), "");
+  fail_diverged(plan_.schedule, fmt::format("step {} (epoch {})", outcome_.steps, epoch + 1),
+                fmt::format("the loss is {}", loss), "");
 }
 
 void Trainer::require_finite_metric(std::int64_t epoch) {
   if (std::isfinite(outcome_.metric)) return;
   ++outcome_.metrics_not_finite;
   if (goes_on()) return;
-  fail_diverged(fmt::format("evaluation of epoch {}", epoch + 1),
+  fail_diverged(plan_.schedule, fmt::format("evaluation of epoch {}", epoch + 1),
                 fmt::format("{} is {}", plan_.target.key, outcome_.metric), " or look at the validation samples");
 }
 
@@ -183,7 +186,7 @@ void Trainer::require_updates() const {
   if (goes_on()) return;
   const std::optional<LossScale> now = parts_.state.loss_scale();
   if (!now || !is_hopeless(LossScaling{}, *now, patience)) return;
-  fail_diverged(fmt::format("step {}", outcome_.steps),
+  fail_diverged(plan_.schedule, fmt::format("step {}", outcome_.steps),
                 fmt::format("the last {} updates were skipped: gradients are not finite even at a loss scale of {}",
                             now->skipped_in_a_row, now->scale),
                 ", or use \"bf16\" or \"fp32\" as /train/precision");

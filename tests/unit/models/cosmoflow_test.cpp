@@ -183,6 +183,7 @@ TEST(Cosmoflow, DecaysTheKernelsOfTheFirstTwoDenseLayersByTwiceTheFactor) {
   }
   EXPECT_EQ(at, treated.size());
   EXPECT_EQ(decayed, (std::vector<std::string>{"dense1.weights", "dense2.weights"}));
+  EXPECT_FLOAT_EQ(treatments(CosmoflowOptions{}, Adam{.weight_decay = 0.25F}, graph).front().decay, 0.25F);
 }
 
 TEST(Cosmoflow, OfTheReferenceBreachesNoClosedRule) {

@@ -179,6 +179,28 @@ TEST(Deepcam, DecaysEveryTensorByTheRulesDecay) {
   EXPECT_EQ(treated, std::vector<Treatment>(301, {0.25F}));
 }
 
+TEST(Deepcam, SumsGradientsInTurnWithTheSumsOfNormsWhereRanksShareThem) {
+  const DeepcamOptions small{.rows = 32, .columns = 32, .width = 0.05, .middle_blocks = 0};
+  for (const int group : {1, 2}) {
+    DeepcamOptions model = small;
+    model.norm_group = group;
+    const StepGraphs graphs = graphs_of({model, Lamb{}, StepSchedule{}}, {.graph = one_sample, .ranks = 2});
+    for (const Node& node : graphs.last.nodes) {
+      if (!std::holds_alternative<AllReduce>(node.op)) continue;
+      EXPECT_EQ(node.lane, group == 1 ? Lane::communication : Lane::compute);
+    }
+  }
+}
+
+TEST(Deepcam, BeginsAHigherLossScaleForALargerBatch) {
+  const DeepcamOptions small{.rows = 32, .columns = 32, .width = 0.05, .middle_blocks = 0};
+  const GraphOptions half{.local_batch = 1, .global_batch = 2048, .compute = DType::f16};
+  const StepGraphs graphs = graphs_of({small, Lamb{}, StepSchedule{}}, {.graph = half});
+  const auto& rule = std::get<AdjustLossScale>(graphs.last.nodes.back().op).rule;
+  EXPECT_EQ(rule.initial, 2048 * LossScaling{}.initial);
+  EXPECT_EQ(rule.maximum, 2048 * LossScaling{}.maximum);
+}
+
 TEST(GroupNorms, SumWhatEachNormSumsOverTheGroupForwardAndBackward) {
   const DeepcamOptions small{.rows = 32, .columns = 32, .width = 0.05, .middle_blocks = 0};
   const Graph plain = differentiate(training_graph(small, one_sample));

@@ -151,6 +151,31 @@ class Compiling : public testing::Test {
   std::unique_ptr<Backend> backend = make_cpu_backend(1, false);
 };
 
+TEST_F(Compiling, AveragesRunningStatisticsOverAllRanks) {
+  RunOptions options;
+  options.recipe.model = DeepcamOptions{.rows = 32, .columns = 32, .width = 0.02, .middle_blocks = 0};
+  options.train.global_batch = world().all().size();
+  const Compiled compiled = compile(world(), *backend, options);
+  if (world().all().size() == 1) {
+    EXPECT_EQ(compiled.average, nullptr) << "there is nobody to average with";
+    return;
+  }
+  ModelState& state = *compiled.state;
+  std::int64_t count = 0;
+  for (const auto& entry : state.statistics())
+    count += entry.shape.elements();
+  ASSERT_GT(count, 10);
+  const auto ranks = static_cast<float>(world().all().size());
+  std::vector<float> own(static_cast<std::size_t>(count));
+  for (std::size_t at = 0; at < own.size(); ++at)
+    own[at] = static_cast<float>(at) + static_cast<float>(world().all().rank());
+  state.write(state.statistic_values(), own);
+  compiled.average->step(0);
+  const std::vector<float> mean = state.read(state.statistic_values(), count);
+  for (std::size_t at = 0; at < mean.size(); ++at)
+    ASSERT_FLOAT_EQ(mean[at], static_cast<float>(at) + (ranks - 1.0F) / 2.0F) << at;
+}
+
 TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
   for (const bool measure : {false, true}) {
     RunOptions options = small();
