@@ -151,10 +151,37 @@ class Compiling : public testing::Test {
   std::unique_ptr<Backend> backend = make_cpu_backend(1, false);
 };
 
-TEST_F(Compiling, AveragesRunningStatisticsOverAllRanks) {
+RunOptions small_maps() {
   RunOptions options;
   options.recipe.model = DeepcamOptions{.rows = 32, .columns = 32, .width = 0.02, .middle_blocks = 0};
   options.train.global_batch = world().all().size();
+  return options;
+}
+
+TEST_F(Compiling, WarmUpLeavesRunningStatisticsAndTheCountOfUpdatesAlone) {
+  RunOptions options = small_maps();
+  options.recipe.rule = Adam{};
+  Compiled compiled = compile(world(), *backend, options);
+  const auto kept = [&] { return compiled.state->snapshot(); };
+  const std::vector<std::byte> before = kept();
+  const SyntheticBatch batch(schema_of(options.recipe.model), 1, 0, 3, 0.1F);
+  compiled.train->upload(0, batch.inputs());
+  compiled.train->step(0);
+  EXPECT_NE(kept(), before) << "a step moves them";
+  compiled.state->restore(before);
+  std::int64_t count = 0;
+  for (const auto& entry : compiled.state->statistics())
+    count += entry.shape.elements();
+  const std::vector<float> fresh = compiled.state->read(compiled.state->statistic_values(), count);
+  warm_up(compiled, options, schema_of(options.recipe.model), 1, false);
+  EXPECT_EQ(compiled.state->read(compiled.state->statistic_values(), count), fresh);
+  UpdateCount updates{.done = 7};
+  std::memcpy(&updates, compiled.state->data(Space::update_count), sizeof updates);  // the CPU's memory is the host's
+  EXPECT_EQ(updates.done, 0);
+}
+
+TEST_F(Compiling, AveragesRunningStatisticsOverAllRanks) {
+  const RunOptions options = small_maps();
   const Compiled compiled = compile(world(), *backend, options);
   if (world().all().size() == 1) {
     EXPECT_EQ(compiled.average, nullptr) << "there is nobody to average with";
