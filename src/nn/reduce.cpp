@@ -84,7 +84,9 @@ Node check_of(const Graph& graph, const Bucket& bucket, TensorId loss_scale, std
 
 const Tensor& parameter_at(const Graph& graph, std::int64_t offset) {
   const auto fits = [&](const Tensor& tensor) { return tensor.role == Role::parameter && tensor.offset == offset; };
-  return *std::ranges::find_if(graph.tensors, fits);
+  const auto found = std::ranges::find_if(graph.tensors, fits);
+  TRAINMARK_CHECK(found != graph.tensors.end(), fmt::format("no parameter begins at element {}", offset));
+  return *found;
 }
 
 /// A bucket's parameters and how each is treated: as few segments as the rule can do with. The loss value behind the
