@@ -7,6 +7,7 @@
 // clang-format on
 #include <cstring>
 
+#include "backend/cpu/element.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/math.hpp"
@@ -53,18 +54,6 @@ HWY_EXPORT(leaky_backward_f32);
 HWY_EXPORT(leaky_backward_bf16);
 
 constexpr std::int64_t grain = 1 << 14;
-
-float read(const void* from, std::int64_t at, DType type) {
-  return type == DType::f32 ? static_cast<const float*>(from)[at]
-                            : from_bf16(static_cast<const std::uint16_t*>(from)[at]);
-}
-void write(void* to, std::int64_t at, DType type, float value) {
-  if (type == DType::f32) {
-    static_cast<float*>(to)[at] = value;
-  } else {
-    static_cast<std::uint16_t*>(to)[at] = to_bf16(value);
-  }
-}
 
 void leaky(const void* src, void* dst, Range range, DType type, float slope) {
   if (type == DType::f32) {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backend/chunks.hpp"
+#include "backend/cpu/element.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/math.hpp"
@@ -16,7 +17,7 @@ constexpr std::int64_t chunk_positions = 1 << 12;  // positions that are summed 
 struct Labelled {
   std::int64_t samples = 0, positions = 0;
   int classes = 0;
-  bool half = false;
+  DType type = DType::f32;
   std::vector<float> weights;
   std::vector<SegmentChunk> chunks;  // of one sample
 
@@ -24,12 +25,11 @@ struct Labelled {
       : samples(logits.shape[0]),
         positions(logits.shape.elements() / (logits.shape[0] * logits.shape[1])),
         classes(static_cast<int>(logits.shape[1])),
-        half(logits.dtype == DType::bf16),
+        type(logits.dtype),
         weights(criterion.weights),
         chunks(chunks_of(positions, chunk_positions)) {}
   [[nodiscard]] float logit(const void* from, std::int64_t row, int of) const {
-    const std::int64_t at = row * classes + of;
-    return half ? from_bf16(static_cast<const std::uint16_t*>(from)[at]) : static_cast<const float*>(from)[at];
+    return read(from, row * classes + of, type);
   }
   /// The largest logit, the first of equals.
   [[nodiscard]] int chosen(const void* logits, std::int64_t row) const {
@@ -65,12 +65,7 @@ double entropy(const Labelled& data, const void* logits, const std::uint8_t* lab
     for (int of = 0; of < data.classes; ++of) {
       const float p = std::exp(data.logit(logits, row, of) - largest - log_sum);
       const float value = diff.scale * weight * (p - (of == label ? 1.0F : 0.0F));
-      const std::int64_t at = row * data.classes + of;
-      if (data.half) {
-        static_cast<std::uint16_t*>(diff.to)[at] = to_bf16(value);
-      } else {
-        static_cast<float*>(diff.to)[at] = value;
-      }
+      write(diff.to, row * data.classes + of, data.type, value);
     }
   }
   return sum;

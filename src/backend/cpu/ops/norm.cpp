@@ -8,6 +8,7 @@
 #include "backend/cpu/simd-inl.hpp"
 // clang-format on
 
+#include "backend/cpu/element.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/math.hpp"
@@ -179,10 +180,6 @@ void sum_blocks(const Rows& rows, float* scratch, double* totals, const Sum& sum
   });
 }
 
-float first_value(const void* src, bool half, std::int64_t channel) {
-  return half ? from_bf16(static_cast<const std::uint16_t*>(src)[channel]) : static_cast<const float*>(src)[channel];
-}
-
 /// Constants of a channel, side by side in scratch memory.
 struct Constants {
   float *mean, *factor, *shift, *slope;
@@ -199,7 +196,7 @@ Planned plan_op(const NormMoments&, const Operands& operands) {
     auto* centre = static_cast<float*>(args[2]);
     auto* totals = static_cast<double*>(args[1]);
     for (std::int64_t c = 0; c < rows.channels; ++c)
-      centre[c] = first_value(args[0], rows.half, c);
+      centre[c] = read(args[0], c, rows.half ? DType::bf16 : DType::f32);
     sum_blocks(rows, centre + rows.channels, totals, [&](Range block, float* first, float* second) {
       HWY_DYNAMIC_DISPATCH(moments_of)(args[0], rows.half, block, rows.channels, centre, first, second);
     });

@@ -1,31 +1,16 @@
 // Sums over all positions of a sample, in fp64, and the spreading of one value a channel over all positions.
 #include <cstring>
 
+#include "backend/cpu/element.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
-#include "backend/math.hpp"
 
 namespace trainmark::cpu {
-namespace {
-
-float read(const void* from, std::int64_t at, bool half) {
-  return half ? from_bf16(static_cast<const std::uint16_t*>(from)[at]) : static_cast<const float*>(from)[at];
-}
-void write(void* to, std::int64_t at, bool half, float value) {
-  if (half) {
-    static_cast<std::uint16_t*>(to)[at] = to_bf16(value);
-  } else {
-    static_cast<float*>(to)[at] = value;
-  }
-}
-
-}  // namespace
-
 Planned plan_op(const SpatialSum& op, const Operands& operands) {
   const TensorDesc& src = operands.inputs[0];
   const std::int64_t samples = src.shape[0], channels = src.shape[1];
   const std::int64_t positions = src.shape.elements() / (samples * channels);
-  const bool half = src.dtype == DType::bf16;
+  const DType type = src.dtype;
   auto body = [=, factor = op.factor](std::span<void* const> args) {
     constexpr std::int64_t together = 64;  // channels whose sums stay in registers or the nearest cache
     parallel_for(samples * channels, together, [&](Range range, int) {
@@ -36,9 +21,9 @@ Planned plan_op(const SpatialSum& op, const Operands& operands) {
         for (std::int64_t position = 0; position < positions; ++position)
           for (std::int64_t c = 0; c < count; ++c)
             sums[static_cast<std::size_t>(c)] +=
-                read(args[0], (sample * positions + position) * channels + first + c, half);
+                read(args[0], (sample * positions + position) * channels + first + c, type);
         for (std::int64_t c = 0; c < count; ++c)
-          write(args[1], at + c, half, static_cast<float>(factor * sums[static_cast<std::size_t>(c)]));
+          write(args[1], at + c, type, static_cast<float>(factor * sums[static_cast<std::size_t>(c)]));
         at += count;
       }
     });
@@ -50,9 +35,9 @@ Planned plan_op(const Tile& op, const Operands& operands) {
   const TensorDesc& dst = operands.outputs[0];
   const std::int64_t samples = dst.shape[0], channels = dst.shape[1];
   const std::int64_t positions = dst.shape.elements() / (samples * channels);
-  const bool half = operands.inputs[0].dtype == DType::bf16;
+  const DType type = operands.inputs[0].dtype;
   auto body = [=, factor = op.factor](std::span<void* const> args) {
-    const std::size_t bytes = static_cast<std::size_t>(channels) * (half ? 2 : 4);
+    const std::size_t bytes = static_cast<std::size_t>(channels) * size_of(type);
     auto* to = static_cast<std::byte*>(args[1]);
     parallel_for(samples * positions, 256, [&](Range rows, int) {
       std::int64_t previous = -1;
@@ -64,7 +49,7 @@ Planned plan_op(const Tile& op, const Operands& operands) {
           continue;
         }
         for (std::int64_t c = 0; c < channels; ++c)
-          write(to, row * channels + c, half, factor * read(args[0], sample * channels + c, half));
+          write(to, row * channels + c, type, factor * read(args[0], sample * channels + c, type));
       }
     });
   };
