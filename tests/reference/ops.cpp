@@ -235,7 +235,7 @@ namespace {
 
 /// Copies whole channels: `count` of them, from and to the given ones.
 void copy_channels(const Array& from, std::int64_t first, Array& to, std::int64_t target, std::int64_t count) {
-  const std::int64_t points = from.shape.elements() / from.shape[0] / from.shape[1];
+  const std::int64_t points = points_of(from.shape);
   for (std::int64_t n = 0; n < from.shape[0]; ++n)
     for (std::int64_t i = 0; i < count * points; ++i)
       to[(n * to.shape[1] + target) * points + i] = from[(n * from.shape[1] + first) * points + i];
@@ -280,8 +280,6 @@ Array preprocess(const Preprocess& preprocess, const Array& raw) {
 
 namespace {
 
-/// Positions of a sample and channel, and the elements of one channel.
-std::int64_t points_of(const Shape& shape) { return shape.elements() / shape[0] / shape[1]; }
 template <class Body>
 void over_channels(const Shape& shape, const Body& body) {
   const std::int64_t points = points_of(shape);
@@ -393,143 +391,6 @@ Array norm_backward(const Norm& norm, const Array& src, const Array& moments, co
         gamma[c] * channel.inverse * (diff_dst[at] - sums[src.shape[1] + c] / count - normalised * sums[c] / count);
   });
   return diff_src;
-}
-
-namespace {
-
-/// A position's probabilities.
-std::vector<double> softmax(const Array& logits, std::int64_t n, std::int64_t point) {
-  const std::int64_t classes = logits.shape[1], points = points_of(logits.shape);
-  std::vector<double> p(static_cast<std::size_t>(classes));
-  double sum = 0.0;
-  for (std::int64_t k = 0; k < classes; ++k)
-    sum += p[static_cast<std::size_t>(k)] = std::exp(logits[(n * classes + k) * points + point]);
-  for (double& value : p)
-    value /= sum;
-  return p;
-}
-
-LossResult loss_of(const CrossEntropy& criterion, std::int64_t global_batch, const Array& logits, const Array& labels,
-                   std::int64_t valid) {
-  LossResult result{0.0, Array(logits.shape)};
-  const std::int64_t classes = logits.shape[1], points = points_of(logits.shape);
-  const double share = 1.0 / static_cast<double>(points * global_batch);
-  for (std::int64_t n = 0; n < valid; ++n) {
-    for (std::int64_t point = 0; point < points; ++point) {
-      const auto label = static_cast<std::size_t>(labels[n * points + point]);
-      const std::vector<double> p = softmax(logits, n, point);
-      result.value -= share * criterion.weights[label] * std::log(p[label]);
-      for (std::size_t k = 0; k < p.size(); ++k)
-        result.diff[(n * classes + static_cast<std::int64_t>(k)) * points + point] =
-            share * criterion.weights[label] * (p[k] - (k == label ? 1.0 : 0.0));
-    }
-  }
-  return result;
-}
-LossResult loss_of(const SquaredError&, std::int64_t global_batch, const Array& prediction, const Array& target,
-                   std::int64_t valid) {
-  LossResult result{0.0, Array(prediction.shape)};
-  const std::int64_t outputs = prediction.shape[1];
-  const auto share = 1.0 / static_cast<double>(outputs * global_batch);
-  for (std::int64_t i = 0; i < valid * outputs; ++i) {
-    const double error = prediction[i] - target[i];
-    result.value += error * error * share;
-    result.diff[i] = 2.0 * error * share;
-  }
-  return result;
-}
-
-/// Of one sample, by the sets of positions.
-double mean_iou(const Array& logits, const Array& labels, std::int64_t n) {
-  const std::int64_t classes = logits.shape[1], points = points_of(logits.shape);
-  double sum = 0.0;
-  for (std::int64_t k = 0; k < classes; ++k) {
-    std::int64_t both = 0, either = 0;
-    for (std::int64_t point = 0; point < points; ++point) {
-      std::int64_t best = 0;
-      for (std::int64_t other = 1; other < classes; ++other)
-        if (logits[(n * classes + other) * points + point] > logits[(n * classes + best) * points + point])
-          best = other;
-      const bool predicted = best == k, labelled = labels[n * points + point] == static_cast<double>(k);
-      both += predicted && labelled ? 1 : 0;
-      either += predicted || labelled ? 1 : 0;
-    }
-    sum += either == 0 ? 1.0 : static_cast<double>(both) / static_cast<double>(either);
-  }
-  return sum / static_cast<double>(classes);
-}
-
-}  // namespace
-
-LossResult loss(const Loss& loss, const Array& prediction, const Array& target, std::int64_t valid) {
-  return std::visit(
-      [&](const auto& criterion) { return loss_of(criterion, loss.global_batch, prediction, target, valid); },
-      loss.criterion);
-}
-
-std::array<double, 3> metric(const Metric& metric, const Array& prediction, const Array& target, std::int64_t valid) {
-  std::array<double, 3> sums{};
-  if (metric.judge == Judge::mean_iou) {
-    for (std::int64_t n = 0; n < valid; ++n)
-      sums[0] += mean_iou(prediction, target, n);
-    sums[1] = loss({.global_batch = 1, .criterion = metric.criterion}, prediction, target, valid).value;
-    sums[2] = static_cast<double>(valid);
-    return sums;
-  }
-  for (std::int64_t i = 0; i < valid * prediction.shape[1]; ++i) {
-    const double error = prediction[i] - target[i];
-    sums[0] += std::fabs(error);
-    sums[1] += error * error;
-    sums[2] += 1.0;
-  }
-  return sums;
-}
-
-void update(const SgdMomentum& rule, double rate, double decay, const Array& gradients, Array& velocity,
-            Array& weights) {
-  for (std::int64_t i = 0; i < weights.shape.elements(); ++i) {
-    velocity[i] = rule.momentum * velocity[i] - rate * (gradients[i] + decay * weights[i]);
-    weights[i] += velocity[i];
-  }
-}
-
-namespace {
-
-template <class AdamLike>
-double step_of(const AdamLike& rule, std::int64_t count, double gradient, double& first, double& second) {
-  const double beta1 = rule.beta1, beta2 = rule.beta2;
-  first = beta1 * first + (1.0 - beta1) * gradient;
-  second = beta2 * second + (1.0 - beta2) * gradient * gradient;
-  const double updates = static_cast<double>(count);
-  const double unbiased = second / (1.0 - std::pow(beta2, updates));
-  return first / (1.0 - std::pow(beta1, updates)) / (std::sqrt(unbiased) + rule.epsilon);
-}
-
-}  // namespace
-
-void update(const Adam& rule, std::int64_t count, double rate, double decay, const Array& gradients, Array& first,
-            Array& second, Array& weights) {
-  for (std::int64_t i = 0; i < weights.shape.elements(); ++i) {
-    const double gradient = rule.decoupled ? gradients[i] : gradients[i] + decay * weights[i];
-    const double step = step_of(rule, count, gradient, first[i], second[i]);
-    weights[i] -= rate * (step + (rule.decoupled ? decay * weights[i] : 0.0));
-  }
-}
-
-void update(const Lamb& rule, std::int64_t count, double norm, double rate, double decay, const Array& gradients,
-            Array& first, Array& second, Array& weights) {
-  const double clipped = norm > rule.largest_norm ? rule.largest_norm / norm : 1.0;
-  Array steps(weights.shape);
-  double squared_steps = 0.0, squared_weights = 0.0;
-  for (std::int64_t i = 0; i < weights.shape.elements(); ++i) {
-    steps[i] = step_of(rule, count, clipped * gradients[i], first[i], second[i]) + decay * weights[i];
-    squared_steps += steps[i] * steps[i];
-    squared_weights += weights[i] * weights[i];
-  }
-  const bool scales = decay != 0.0 && squared_steps > 0.0 && squared_weights > 0.0;
-  const double ratio = scales ? std::sqrt(squared_weights / squared_steps) : 1.0;
-  for (std::int64_t i = 0; i < weights.shape.elements(); ++i)
-    weights[i] -= rate * ratio * steps[i];
 }
 
 }  // namespace trainmark::reference

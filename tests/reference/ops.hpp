@@ -17,6 +17,8 @@ struct Array {
   [[nodiscard]] double& operator[](std::int64_t index) { return values[static_cast<std::size_t>(index)]; }
   [[nodiscard]] double operator[](std::int64_t index) const { return values[static_cast<std::size_t>(index)]; }
 };
+/// Positions of a sample and channel.
+[[nodiscard]] inline std::int64_t points_of(const Shape& shape) { return shape.elements() / shape[0] / shape[1]; }
 /// |a|, element by element: a linear operation of magnitudes bounds the rounding error of its sums.
 [[nodiscard]] Array magnitude(Array array);
 
