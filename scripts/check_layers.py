@@ -43,6 +43,7 @@ ROOMS = {
     r"CLI/.*": ["cli"],
     r"xxhash\.h": ["stage", "exec", "run", "cli", "load", "synth"],
     r"libdeflate\.h": ["load"],
+    r"jpeglib\.h": ["load", "synth"],
     r"kiss.*": ["synth"],
     r"hwloc\.h": ["run", "backend", "cli"],
     r"spdlog/.*": ["run", "cli"],

@@ -146,9 +146,19 @@ struct Cut {
   std::string stored_as;    ///< the first field's name in files of that form
   std::int64_t extent = 1;  ///< of a block along each axis but the last, where the caller names none
 };
+/// The first field, u8 [S,S,3], is what a crop of a JPEG shows at S x S pixels (RGB, channels last); files hold the
+/// JPEGs. These are the ranges of training's random crops (the defaults are the ResNet-50 reference's).
+struct CodedImages {
+  double least_area = 0.05, most_area = 1.0;            ///< of the crop, as a share of the image's
+  double least_aspect = 0.75, most_aspect = 4.0 / 3.0;  ///< width over height of the crop
+  /// From this epoch on (the first is 0) training takes evaluation's centre crops, without flips.
+  std::int64_t plain_from_epoch = std::numeric_limits<std::int64_t>::max();
+  std::string offsets = "offsets";  ///< dataset that says where each JPEG begins
+};
 struct DataSchema {
   std::vector<Field> fields;
   std::optional<Cut> cut = {};
+  std::optional<CodedImages> images = {};
   [[nodiscard]] std::size_t sample_bytes() const noexcept;
 };
 /// What a record of a log may hold: null, or one of these. Doubles are printed as the shortest text that reads back equal;
@@ -172,7 +182,15 @@ struct Range {
 // --- Randomness: a pure function of a key. Philox 4x32-10 (Salmon et al., SC'11). ---------------------------------
 
 /// What a random number is for. Two purposes never share a stream, whatever the seed.
-enum class Purpose : std::uint32_t { initialise = 1, dropout = 2, sample_order = 3, synthesise = 4, warm_up = 5, test = 6 };
+enum class Purpose : std::uint32_t {
+  initialise = 1,
+  dropout = 2,
+  sample_order = 3,
+  synthesise = 4,
+  warm_up = 5,
+  test = 6,
+  augment = 7
+};
 
 /// Four 32-bit random words for a 64-bit seed and a 128-bit counter.
 [[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::array<std::uint32_t, 4> counter) {

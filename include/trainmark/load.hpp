@@ -64,11 +64,20 @@ class SampleSource {
 };
 /// Whether a sample that holds values which its schema does not allow is an error.
 enum class Values : std::uint8_t { legal, any };
+/// Which part of a coded image is a sample. `random` is training's, by the schema's ranges, with flips; `centre` is
+/// evaluation's: the shorter side resized to round(256 S / 224) pixels, and S x S from the middle; `whole` squeezes all
+/// of the image into the sample and decodes it to its last byte, for looking at data.
+enum class Crop : std::uint8_t { random, centre, whole };
+/// Of no effect where a schema has no coded images. A random crop is a function of (seed, epoch, sample) alone.
+struct Cropping {
+  Crop crop = Crop::centre;
+  std::uint64_t seed = 0;
+};
 /// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read. read()
 /// raises Error{data}: cut short, damaged, changed since the scan, illegal values.
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                                       const FormatOptions& format, const DataSchema& schema,
-                                                      Values values = Values::legal);
+                                                      Values values = Values::legal, const Cropping& cropping = {});
 /// Random but fixed content, for warm-up and for measuring everything but input.
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "load/coded_images.hpp"
 #include "load/descriptors.hpp"
 #include "load/layout.hpp"
 #include "load/region_reader.hpp"
@@ -20,11 +21,12 @@ std::size_t most_open_files() { return std::clamp<std::uint64_t>(open_file_limit
 class Hdf5Source final : public SampleSource {
  public:
   Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema,
-             Values values)
+             Values values, const Cropping& cropping)
       : root_(std::move(root)),
         format_(std::move(format)),
         schema_(std::move(schema)),
         values_(values),
+        cropping_(cropping),
         descriptors_(most_open_files()) {
     for (const ManifestEntry& entry : manifest.entries) {
       files_.push_back(std::make_unique<File>());
@@ -53,8 +55,13 @@ class Hdf5Source final : public SampleSource {
       if (fstat(opened, &info) == 0) require_unchanged(file, info);
     });
     const OpenFile open{file.path, descriptor->get(), within};
-    for (std::size_t at = 0; at < to.size(); ++at)
-      read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
+    for (std::size_t at = 0; at < to.size(); ++at) {
+      if (at == 0 && layout.layout == Layout::jpeg) {
+        read_image(open, layout, schema_, cropping_, visit, to[at]);
+      } else {
+        read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
+      }
+    }
     // Once a sample: later epochs read the same bytes.
     std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
     if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;
@@ -125,6 +132,7 @@ class Hdf5Source final : public SampleSource {
   FormatOptions format_;
   DataSchema schema_;
   Values values_;
+  Cropping cropping_;
   std::vector<std::unique_ptr<File>> files_;
   std::vector<std::int64_t> begins_;  // id of each file's first sample
   std::int64_t size_ = 0;
@@ -135,8 +143,9 @@ class Hdf5Source final : public SampleSource {
 }  // namespace
 
 std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
-                                        const FormatOptions& format, const DataSchema& schema, Values values) {
-  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values);
+                                        const FormatOptions& format, const DataSchema& schema, Values values,
+                                        const Cropping& cropping) {
+  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values, cropping);
 }
 
 }  // namespace trainmark

@@ -67,8 +67,9 @@ double amplification_of(const FileLayout& layout, const DataSchema& schema) {
   const std::int64_t stride = std::max<std::int64_t>(1, layout.samples / enough);
   double touched = 0.0, wanted = 0.0;
   for (std::int64_t i = 0; i < layout.samples; i += stride) {
-    touched += static_cast<double>(bytes_touched(layout.fields.front(), box_of(layout, schema, 0, i)));
-    wanted += static_cast<double>(schema.fields.front().bytes());
+    const Box box = box_of(layout, schema, 0, i);
+    touched += static_cast<double>(bytes_touched(layout.fields.front(), box));
+    wanted += static_cast<double>(box.elements()) * static_cast<double>(size_of(schema.fields.front().dtype));
   }
   return touched / wanted;
 }
@@ -139,7 +140,7 @@ void note_illegal(const Field& field, std::span<const std::byte> values, std::in
 }
 
 void read_values(const fs::path& root, const FormatOptions& format, std::int64_t max_samples, Inspection& found) {
-  const auto source = open_hdf5(root, found.manifest, format, found.schema, Values::any);
+  const auto source = open_hdf5(root, found.manifest, format, found.schema, Values::any, {Crop::whole});
   const std::int64_t wanted = std::min(max_samples, source->size());
   std::vector<std::vector<std::byte>> memory;
   SampleView view;

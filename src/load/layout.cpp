@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "load/coded_images.hpp"
 #include "load/links.hpp"
 #include "load/names.hpp"
 
@@ -135,6 +136,8 @@ void require_input_shape(const FileLayout& found, const DataSchema& schema, cons
       if (shape != sample)
         refuse(path, fmt::format("{}, expected {}", is, text_of(sample)), "one sample a file", remedy);
       return;
+    case Layout::jpeg:
+      return;  // place_images() looks
     case Layout::packed: {
       const bool ranks_fit = shape.rank() == sample.rank() + 1;
       if (!ranks_fit || shape != with_count(shape[0], sample)) {
@@ -192,6 +195,8 @@ std::string_view name_of(Layout layout) noexcept {
       return "block";
     case Layout::packed:
       return "packed";
+    case Layout::jpeg:
+      return "jpeg";
   }
   return "unknown";
 }
@@ -205,6 +210,15 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
 
   const Stored& input = found.fields.front();
   const Shape& sample = schema.fields.front().shape;
+  if (schema.images) {
+    if (format.layout != "auto")
+      refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", format.layout), "",
+             "set data.format.layout to auto");
+    const std::string& offsets = schema.images->offsets;
+    place_images(found, find_dataset(file, path, "auto", {offsets}, "offsets of the JPEGs"), path);
+    require_type(found.fields.back(), schema.fields.back(), path);
+    return found;
+  }
   found.layout = detect(input, schema, format);
   require_input_shape(found, schema, path);
   found.samples = found.layout == Layout::packed ? input.dims[0] : 1;
@@ -238,6 +252,7 @@ FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions
 
 Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index) {
   const Stored& stored = layout.fields.at(field);
+  if (layout.layout == Layout::jpeg) return image_box(layout, field, index);
   if (layout.layout == Layout::packed) return packed_box(stored, index);
   Box box = whole_box(stored);
   if (layout.layout == Layout::block || field > 0) return box;

@@ -1,4 +1,4 @@
-// How one file holds samples: which datasets, which of the three layouts, how many samples, and which box of which
+// How one file holds samples: which datasets, which of the layouts, how many samples, and which box of which
 // dataset a sample is. Everything a wrong file can be wrong in is found here.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace trainmark {
 
-enum class Layout : std::uint8_t { universe, block, packed };
+enum class Layout : std::uint8_t { universe, block, packed, jpeg };
 [[nodiscard]] std::string_view name_of(Layout layout) noexcept;
 
 struct FileLayout {
@@ -17,6 +17,7 @@ struct FileLayout {
   std::int64_t samples = 0;
   std::vector<Stored> fields;                   ///< in the schema's order
   Extents blocks{};                             ///< universe: blocks along each axis of the first field
+  std::vector<std::int64_t> offsets;            ///< jpeg: where each image's bytes begin, and where the last one's end
   [[nodiscard]] std::string companion() const;  ///< a file besides this one that samples are in; empty: none
 };
 

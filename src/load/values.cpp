@@ -49,7 +49,7 @@ std::string place_of(const Field& field, std::size_t index) {
     place[axis] = rest % field.shape[axis];
     rest /= field.shape[axis];
   }
-  return fmt::format("{}[{}]", field.name, fmt::join(place, ", "));
+  return place.empty() ? field.name : fmt::format("{}[{}]", field.name, fmt::join(place, ", "));
 }
 
 template <class T>

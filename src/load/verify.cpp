@@ -17,7 +17,7 @@ void read_all_samples(const fs::path& root, const FormatOptions& format, const D
   const FileLayout layout = resolve_layout(root / entry.name, format, schema);
   entry.samples = layout.samples;
   entry.companion = layout.companion();
-  const auto source = open_hdf5(root, Manifest{{entry}}, format, schema);
+  const auto source = open_hdf5(root, Manifest{{entry}}, format, schema, Values::legal, {Crop::whole});
   std::vector<std::vector<std::byte>> memory;
   SampleView view;
   for (const Field& field : schema.fields)
