@@ -61,6 +61,7 @@ NO_TWIN = {
     "cuda/ops/winners": "the pool of those blocks",
     "cuda/ops/pool_shape": "extents as kernels take them, for pool and winners",
     "cuda/ops/weights": "between the arena's order of weights and the graphs'; oneDNN reorders by itself",
+    "cuda/ops/labelled": "labelled positions as kernels take them, for loss",
     "cuda/ops/row_sums": "sums over rows in parts, for weights, winners, norms and spatial sums",
     "cuda/ops/segments": "how an update's launches find their tensors; the CPU's loops have backend/chunks.hpp",
 }

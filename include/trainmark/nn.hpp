@@ -25,8 +25,9 @@ struct Conv {                                       // (src, weights[O,I/groups,
   static constexpr std::string_view name = "Conv";
   bool operator==(const Conv&) const = default;
 };
-struct Pool {  // max pooling, 'valid': (src) -> (dst)
+struct Pool {  // max pooling: (src) -> (dst)
   std::vector<int> kernel, stride;
+  std::vector<int> pad_lo = {}, pad_hi = {};  // of elements that never win, fewer than the kernel's; empty: none
   static constexpr std::string_view name = "Pool";
   bool operator==(const Pool&) const = default;
 };
@@ -63,7 +64,7 @@ struct Preprocess {  // (raw, channels-last i16/f32) -> (dst): log(1 + x), or x 
   static constexpr std::string_view name = "Preprocess";
   bool operator==(const Preprocess&) const = default;
 };
-struct Normalise {  // (raw, channels-last f32) -> (dst): (x - shift[c]) scale[c]
+struct Normalise {  // (raw, channels-last f32 or u8) -> (dst): (x - shift[c]) scale[c]
   std::vector<float> shift, scale;
   static constexpr std::string_view name = "Normalise";
   bool operator==(const Normalise&) const = default;
@@ -117,9 +118,11 @@ struct NormBackward {  // (src, moments, gamma, sums, diff_dst) -> (diff_src)
 struct SquaredError {  // of prediction[N,K] f32 and target[N,K] f32; of a sample the mean over K
   bool operator==(const SquaredError&) const = default;
 };
-struct CrossEntropy {  // of softmax(logits[N,K,...]), in fp32 whatever their type, and labels[N,...] u8 below K:
-                       // -weight[label] log p[label]; of a sample the mean over positions, undivided by weights
-  std::vector<float> weights;  // by class
+struct CrossEntropy {  // of softmax(logits[N,K,...]), in fp32 whatever their type, and labels[N,...] u8 or i32 below K:
+                       // -weight[label] sum over k of q[k] log p[k]; of a sample the mean over positions, undivided by
+                       // weights. q is `others` for every class but the label, which has the rest of 1
+  std::vector<float> weights = {};  // by class; empty: all are 1
+  double others = 0.0;              // above 0: smoothed labels
   bool operator==(const CrossEntropy&) const = default;
 };
 using Criterion = std::variant<SquaredError, CrossEntropy>;
@@ -134,7 +137,8 @@ struct Loss {  // (prediction, target, step_state [, loss_scale]) -> (value[1], 
 /// What an evaluation judges a sample by.
 enum class Judge : std::uint8_t {
   absolute_error,  ///< of each output, which is counted by itself
-  mean_iou         ///< mean over classes of the intersection over union of a sample's labels; 1 for a class without any
+  mean_iou,        ///< mean over classes of the intersection over union of a sample's labels; 1 for a class without any
+  top1             ///< share of a sample's positions whose largest logit, the first of equals, is the label's
 };
 struct Metric {  // (prediction, target, step_state) -> (sums f64[3], a Score): adds what `judge` and the criterion make
                  // of each valid sample
@@ -145,7 +149,7 @@ struct Metric {  // (prediction, target, step_state) -> (sums f64[3], a Score): 
 };
 /// What an evaluation adds up over the samples that count. Each figure of it is one of the sums over `count`.
 struct Score {
-  double quality = 0.0;  ///< CosmoFlow: absolute errors; DeepCAM: intersections over union
+  double quality = 0.0;  ///< CosmoFlow: absolute errors; DeepCAM: intersections over union; ResNet-50: right answers
   double loss = 0.0;
   double count = 0.0;  ///< of what the other two are sums
   bool operator==(const Score&) const = default;
@@ -417,7 +421,8 @@ class GraphBuilder {
   /// the weights.
   TensorId conv_transposed(const std::string& name, TensorId src, int channels, const Conv& attributes,
                            std::vector<std::int64_t> extents, Initial (*weights)(const Shape&) = glorot_uniform);
-  TensorId dense(const std::string& name, TensorId src, int units, std::optional<DType> result = {});
+  TensorId dense(const std::string& name, TensorId src, int units, std::optional<DType> result = {},
+                 Initial (*weights)(const Shape&) = glorot_uniform);
   /// Makes gamma (1), beta (0), running_mean (0) and running_variance (1). In training over the batch, else by the
   /// running statistics.
   TensorId norm(const std::string& name, TensorId src, const Norm& attributes, bool training);

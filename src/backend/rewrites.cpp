@@ -49,7 +49,7 @@ std::optional<BlockNodes> block_nodes(const Graph& graph, std::size_t first, Dat
   if (!curve) return {};
   const TensorId active = graph.nodes[*curve].outputs[0];
   const auto pool = consumer<Pool>(graph, active);
-  if (!pool) return {};
+  if (!pool || !std::get<Pool>(graph.nodes[*pool].op).pad_lo.empty()) return {};
   nodes.curve = *curve;
   nodes.pool = *pool;
   const std::size_t readers = consumers_of(graph, active).size();

@@ -112,10 +112,11 @@ TensorId GraphBuilder::conv_transposed(const std::string& name, TensorId src, in
   return apply(name, ConvBackwardData{attributes, std::move(extents)}, {src, parameters});
 }
 
-TensorId GraphBuilder::dense(const std::string& name, TensorId src, int units, std::optional<DType> result) {
+TensorId GraphBuilder::dense(const std::string& name, TensorId src, int units, std::optional<DType> result,
+                             Initial (*law)(const Shape&)) {
   const Shape& shape = tensor(src).shape;
   const Shape matrix{units, shape.elements() / shape[0]};
-  const TensorId weights = parameter(name + ".weights", matrix, glorot_uniform(matrix));
+  const TensorId weights = parameter(name + ".weights", matrix, law(matrix));
   const TensorId bias = parameter(name + ".bias", Shape{units});
   return apply(name, Dense{}, {src, weights, bias}, result);
 }

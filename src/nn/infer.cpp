@@ -84,12 +84,27 @@ Shape Infer::convolved(const Conv& conv, const Shape& src, std::int64_t channels
 Shape Infer::pooled(const Pool& pool, const Shape& src) const {
   require(src.rank() >= 3 && pool.kernel.size() == src.rank() - 2 && pool.stride.size() == src.rank() - 2,
           "needs a window and a stride for each spatial axis", "give one entry an axis");
+  const auto fits = [&](const std::vector<int>& pad) {
+    if (pad.empty()) return true;
+    bool less = pad.size() == pool.kernel.size();
+    for (std::size_t axis = 0; less && axis < pad.size(); ++axis)
+      less = pad[axis] >= 0 && pad[axis] < pool.kernel[axis];
+    return less;
+  };
+  require(fits(pool.pad_lo) && fits(pool.pad_hi) && pool.pad_lo.empty() == pool.pad_hi.empty(),
+          "needs padding for each spatial axis or none, less than its window", "give one entry an axis");
   std::vector<std::int64_t> dst = {src[0], src[1]};
   for (std::size_t axis = 0; axis < pool.kernel.size(); ++axis) {
-    require(src[axis + 2] >= pool.kernel[axis],
+    const std::int64_t padding = pool.pad_lo.empty() ? 0 : pool.pad_lo[axis] + pool.pad_hi[axis];
+    require(src[axis + 2] + padding >= pool.kernel[axis],
             fmt::format("has a window of {} on axis {} of extent {}", pool.kernel[axis], axis, src[axis + 2]),
             "choose a larger input extent (one divisible by all pooling strides together), or fewer pools");
-    dst.push_back((src[axis + 2] - pool.kernel[axis]) / pool.stride[axis] + 1);
+    // A window that holds nothing but padding would have no maximum.
+    const std::int64_t windows = (src[axis + 2] + padding - pool.kernel[axis]) / pool.stride[axis] + 1;
+    const std::int64_t last = (windows - 1) * pool.stride[axis] - (pool.pad_lo.empty() ? 0 : pool.pad_lo[axis]);
+    require(last < src[axis + 2], fmt::format("has a window beyond axis {} of extent {}", axis, src[axis + 2]),
+            "choose less padding behind the axis");
+    dst.push_back(windows);
   }
   return Shape(std::move(dst));
 }

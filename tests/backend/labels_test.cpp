@@ -16,6 +16,10 @@ class BackendLabels : public BackendTest {
     const std::vector<std::uint8_t> values(array.values.begin(), array.values.end());
     return bytes({array.shape, DType::u8, logical_layout}, values.data());
   }
+  [[nodiscard]] Operand wide_labels(const Array& array) {
+    const std::vector<std::int32_t> values(array.values.begin(), array.values.end());
+    return bytes({array.shape, DType::i32, logical_layout}, values.data());
+  }
   [[nodiscard]] Operand now(std::int64_t valid, std::int64_t batch) {
     const std::vector<std::int64_t> ids(static_cast<std::size_t>(valid), 1);
     return step_state({.rate = 0.0F, .valid = static_cast<std::int32_t>(valid), .epoch = 0}, ids, batch);
@@ -102,6 +106,63 @@ TEST_P(BackendLabels, ManyClassesAgreeToo) {
   const auto found = measured(metric, inputs);
   EXPECT_NEAR(found[0], sums[0], 1e-12);
   EXPECT_NEAR(found[1], sums[1], 1e-6 * (1.0 + sums[1]));
+}
+
+TEST_P(BackendLabels, SmoothedLabelsAgreeForFewAndForManyClasses) {
+  struct Form {
+    Shape logits, labels;
+    double others;  // of alpha = 0.1: alpha / K, or alpha / (K - 1)
+  };
+  for (const Form& form : {Form{{3, 5, 2, 2}, {3, 2, 2}, 0.1 / 5}, Form{{4, 10}, {4}, 0.1 / 9},
+                           Form{{3, 1000}, {3}, 0.1 / 1000}, Form{{2, 300, 1, 3}, {2, 1, 3}, 0.0}}) {
+    const std::int64_t batch = form.logits[0], valid = batch - 1;
+    SCOPED_TRACE(to_string(form.logits));
+    Array logits = random(form.logits);
+    for (double& value : logits.values)
+      value = rounded(5.0 * value, GetParam().dtype);
+    const Array truth = whole(form.labels, 0, static_cast<int>(form.logits[1]));
+    const CrossEntropy criterion{{}, form.others};
+    const auto inputs = list(activation(logits), wide_labels(truth), now(valid, batch));
+    const Loss op{.global_batch = 2 * batch, .criterion = criterion};
+    const auto expected = reference::loss(op, logits, truth, valid);
+    const auto made = execute(op, inputs, {gradient({1}), output(form.logits)});
+    EXPECT_NEAR(logical(made[0])[0], expected.value, 2e-6 * (1.0 + std::fabs(expected.value)));
+    Array bounds = expected.diff;
+    bounds.values.assign(bounds.values.size(), static_cast<double>(form.labels[0]) /
+                                                   static_cast<double>(form.labels.elements() * op.global_batch));
+    expect_close(logical(made[1]), expected.diff, bounds);
+    const Metric metric{Judge::top1, criterion};
+    const auto sums = reference::metric(metric, logits, truth, valid);
+    const auto found = measured(metric, inputs);
+    EXPECT_NEAR(found[0], sums[0], 1e-12);
+    EXPECT_NEAR(found[1], sums[1], 2e-6 * (1.0 + sums[1]));
+    EXPECT_EQ(found[2], static_cast<double>(valid));
+  }
+}
+
+TEST_P(BackendLabels, SmoothingLeavesTheLabelWhatTheTwoDefinitionsSay) {
+  // One position, all logits equal: the gradient is 1/K - q.
+  constexpr int classes = 1000;
+  const Array logits(Shape{1, classes});
+  Array truth(Shape{1});
+  truth[0] = 999.0;
+  for (const auto& [others, own] : {std::pair{0.1 / classes, 0.9001}, std::pair{0.1 / (classes - 1), 0.9}}) {
+    const auto made =
+        execute(Loss{.global_batch = 1, .criterion = CrossEntropy{{}, others}},
+                list(activation(logits), wide_labels(truth), now(1, 1)), {gradient({1}), output(logits.shape)});
+    const Array diff = logical(made[1]);
+    EXPECT_NEAR(diff[999], 0.001 - own, 3e-3 * own);
+    EXPECT_NEAR(logical(made[0])[0], std::log(1000.0), 1e-5);
+  }
+}
+
+TEST_P(BackendLabels, ThePredictionIsTheFirstOfEqualLogits) {
+  Array logits(Shape{3, 40}), truth(Shape{3});
+  for (const std::int64_t n : {0, 1, 2})
+    logits[n * 40 + 7] = logits[n * 40 + 23] = logits[n * 40 + 39] = 2.0;
+  truth.values = {7.0, 23.0, 39.0};
+  EXPECT_DOUBLE_EQ(measured({Judge::top1, CrossEntropy{}}, list(activation(logits), wide_labels(truth), now(3, 3)))[0],
+                   1.0);
 }
 
 TEST_P(BackendLabels, LossOfLargeLogitsIsFinite) {

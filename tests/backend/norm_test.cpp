@@ -210,6 +210,22 @@ TEST_P(BackendNorm, ConstantsOfEachChannelAreTakenOffRawValues) {
   expect_close(result(op, samples, output(shape)), expected, bound(expected, 200.0));
 }
 
+TEST_P(BackendNorm, ConstantsOfEachChannelAreTakenOffBytes) {
+  const Shape shape{2, 3, 4, 5};
+  const Normalise op{{123.675F, 116.28F, 103.53F}, {1.0F / 58.395F, 1.0F / 57.12F, 1.0F / 57.375F}};
+  Array raw(shape);
+  std::vector<std::uint8_t> stored(raw.values.size());
+  for (std::int64_t i = 0; i < shape.elements(); ++i) {
+    const std::int64_t n = i / 60, c = i / 20 % 3, point = i % 20;
+    const auto value = static_cast<std::uint8_t>(255 - 13 * point - n - c);
+    raw[i] = value;
+    stored[static_cast<std::size_t>((n * 20 + point) * 3 + c)] = value;
+  }
+  const Array expected = reference::normalise(op, raw);
+  const auto samples = list(bytes({shape, DType::u8, logical_layout}, stored.data()));
+  expect_close(result(op, samples, output(shape)), expected, bound(expected, 20.0));
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, BackendNorm, testing::ValuesIn(cases()), name_of_case);
 
 }  // namespace

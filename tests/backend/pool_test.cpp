@@ -13,12 +13,22 @@ struct Problem {
 
 std::vector<Problem> problems() {
   return {
-      {{1, 1, 2, 2, 2}, {{2, 2, 2}, {2, 2, 2}}},  {{2, 16, 4, 6, 8}, {{2, 2, 2}, {2, 2, 2}}},
-      {{3, 17, 2, 8, 8}, {{2, 2, 2}, {2, 2, 2}}}, {{2, 5, 5, 7, 3}, {{2, 2, 2}, {2, 2, 2}}},
-      {{2, 7, 6, 6, 6}, {{3, 3, 3}, {2, 2, 2}}},  {{1, 3, 1, 5, 7}, {{1, 3, 3}, {1, 2, 2}}},
-      {{1, 2, 7, 9}, {{3, 3}, {2, 2}}},           {{2, 8, 6, 6}, {{2, 2}, {2, 2}}},
-      {{2, 4, 9, 5}, {{3, 2}, {3, 1}}},           {{3, 33, 4, 4, 4}, {{4, 4, 4}, {4, 4, 4}}},
+      {{1, 1, 2, 2, 2}, {{2, 2, 2}, {2, 2, 2}}},
+      {{2, 16, 4, 6, 8}, {{2, 2, 2}, {2, 2, 2}}},
+      {{3, 17, 2, 8, 8}, {{2, 2, 2}, {2, 2, 2}}},
+      {{2, 5, 5, 7, 3}, {{2, 2, 2}, {2, 2, 2}}},
+      {{2, 7, 6, 6, 6}, {{3, 3, 3}, {2, 2, 2}}},
+      {{1, 3, 1, 5, 7}, {{1, 3, 3}, {1, 2, 2}}},
+      {{1, 2, 7, 9}, {{3, 3}, {2, 2}}},
+      {{2, 8, 6, 6}, {{2, 2}, {2, 2}}},
+      {{2, 4, 9, 5}, {{3, 2}, {3, 1}}},
+      {{3, 33, 4, 4, 4}, {{4, 4, 4}, {4, 4, 4}}},
       {{1, 4, 5, 5, 5}, {{2, 2, 2}, {3, 3, 3}}},
+      // Padded: as PyTorch does and as TensorFlow does, to one side, and so that windows begin outside on every axis.
+      {{2, 9, 8, 6}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
+      {{2, 16, 8, 6}, {{3, 3}, {2, 2}, {0, 0}, {1, 1}}},
+      {{1, 3, 4, 5, 6}, {{3, 3, 3}, {2, 2, 2}, {2, 1, 1}, {0, 2, 0}}},
+      {{2, 8, 4, 4}, {{2, 2}, {2, 2}, {1, 0}, {1, 0}}},
   };
 }
 
@@ -51,7 +61,7 @@ class BackendPool : public BackendTest {
 
   [[nodiscard]] static bool covers(const Problem& problem) {
     for (std::size_t axis = 0; axis < problem.pool.kernel.size(); ++axis) {
-      if (problem.pool.kernel[axis] != problem.pool.stride[axis]) return false;
+      if (problem.pool.kernel[axis] != problem.pool.stride[axis] || !problem.pool.pad_lo.empty()) return false;
       if (problem.src[axis + 2] % problem.pool.kernel[axis] != 0) return false;
     }
     return true;

@@ -82,13 +82,18 @@ Array bias_gradient(const Array& diff_dst) {
 /// Calls body(n, c, index in dst, index of the window's first maximum in src).
 void over_windows(const Pool& pool, const Array& src, const Shape& dst,
                   const std::function<void(std::int64_t, std::int64_t)>& body) {
-  const Index kernel = lifted(pool.kernel, 1), stride = lifted(pool.stride, 1);
+  const Index kernel = lifted(pool.kernel, 1), stride = lifted(pool.stride, 1), pad = lifted(pool.pad_lo, 0);
+  const Index extents = spatial(src.shape);
   for (std::int64_t n = 0; n < dst[0]; ++n) {
     for (std::int64_t c = 0; c < dst[1]; ++c) {
       over(spatial(dst), [&](const Index& to) {
         std::int64_t best = -1;
         over(kernel, [&](const Index& tap) {
-          const Index from{to[0] * stride[0] + tap[0], to[1] * stride[1] + tap[1], to[2] * stride[2] + tap[2]};
+          Index from{};
+          for (std::size_t axis = 0; axis < 3; ++axis) {
+            from[axis] = to[axis] * stride[axis] - pad[axis] + tap[axis];
+            if (from[axis] < 0 || from[axis] >= extents[axis]) return;
+          }
           const std::int64_t here = at(src.shape, n, c, from);
           if (best < 0 || src[here] > src[best]) best = here;
         });
@@ -151,7 +156,10 @@ Gradients conv_backward_weights(const Conv& conv, const Array& src, const Array&
 Array pool(const Pool& pool, const Array& src) {
   Shape shape = src.shape;
   for (std::size_t axis = 0; axis < pool.kernel.size(); ++axis)
-    shape[axis + 2] = (src.shape[axis + 2] - pool.kernel[axis]) / pool.stride[axis] + 1;
+    shape[axis + 2] =
+        (src.shape[axis + 2] + (pool.pad_lo.empty() ? 0 : pool.pad_lo[axis] + pool.pad_hi[axis]) - pool.kernel[axis]) /
+            pool.stride[axis] +
+        1;
   Array dst(shape);
   over_windows(pool, src, shape, [&](std::int64_t to, std::int64_t best) { dst[to] = src[best]; });
   return dst;

@@ -26,11 +26,13 @@ LossResult loss_of(const CrossEntropy& criterion, std::int64_t global_batch, con
   for (std::int64_t n = 0; n < valid; ++n) {
     for (std::int64_t point = 0; point < points; ++point) {
       const auto label = static_cast<std::size_t>(labels[n * points + point]);
+      const double weight = share * (criterion.weights.empty() ? 1.0F : criterion.weights[label]);
       const std::vector<double> p = softmax(logits, n, point);
-      result.value -= share * criterion.weights[label] * std::log(p[label]);
-      for (std::size_t k = 0; k < p.size(); ++k)
-        result.diff[(n * classes + static_cast<std::int64_t>(k)) * points + point] =
-            share * criterion.weights[label] * (p[k] - (k == label ? 1.0 : 0.0));
+      for (std::size_t k = 0; k < p.size(); ++k) {
+        const double q = k == label ? 1.0 - static_cast<double>(classes - 1) * criterion.others : criterion.others;
+        if (q > 0.0) result.value -= weight * q * std::log(p[k]);
+        result.diff[(n * classes + static_cast<std::int64_t>(k)) * points + point] = weight * (p[k] - q);
+      }
     }
   }
   return result;
@@ -48,6 +50,24 @@ LossResult loss_of(const SquaredError&, std::int64_t global_batch, const Array& 
   return result;
 }
 
+/// The first of a position's largest logits.
+std::int64_t chosen(const Array& logits, std::int64_t n, std::int64_t point) {
+  const std::int64_t classes = logits.shape[1], points = points_of(logits.shape);
+  std::int64_t best = 0;
+  for (std::int64_t other = 1; other < classes; ++other)
+    if (logits[(n * classes + other) * points + point] > logits[(n * classes + best) * points + point]) best = other;
+  return best;
+}
+
+/// Of one sample.
+double top1(const Array& logits, const Array& labels, std::int64_t n) {
+  const std::int64_t points = points_of(logits.shape);
+  std::int64_t right = 0;
+  for (std::int64_t point = 0; point < points; ++point)
+    right += static_cast<double>(chosen(logits, n, point)) == labels[n * points + point] ? 1 : 0;
+  return static_cast<double>(right) / static_cast<double>(points);
+}
+
 /// Of one sample, by the sets of positions.
 double mean_iou(const Array& logits, const Array& labels, std::int64_t n) {
   const std::int64_t classes = logits.shape[1], points = points_of(logits.shape);
@@ -55,11 +75,8 @@ double mean_iou(const Array& logits, const Array& labels, std::int64_t n) {
   for (std::int64_t k = 0; k < classes; ++k) {
     std::int64_t both = 0, either = 0;
     for (std::int64_t point = 0; point < points; ++point) {
-      std::int64_t best = 0;
-      for (std::int64_t other = 1; other < classes; ++other)
-        if (logits[(n * classes + other) * points + point] > logits[(n * classes + best) * points + point])
-          best = other;
-      const bool predicted = best == k, labelled = labels[n * points + point] == static_cast<double>(k);
+      const bool predicted = chosen(logits, n, point) == k,
+                 labelled = labels[n * points + point] == static_cast<double>(k);
       both += predicted && labelled ? 1 : 0;
       either += predicted || labelled ? 1 : 0;
     }
@@ -78,9 +95,9 @@ LossResult loss(const Loss& loss, const Array& prediction, const Array& target, 
 
 std::array<double, 3> metric(const Metric& metric, const Array& prediction, const Array& target, std::int64_t valid) {
   std::array<double, 3> sums{};
-  if (metric.judge == Judge::mean_iou) {
+  if (metric.judge != Judge::absolute_error) {
     for (std::int64_t n = 0; n < valid; ++n)
-      sums[0] += mean_iou(prediction, target, n);
+      sums[0] += metric.judge == Judge::top1 ? top1(prediction, target, n) : mean_iou(prediction, target, n);
     sums[1] = loss({.global_batch = 1, .criterion = metric.criterion}, prediction, target, valid).value;
     sums[2] = static_cast<double>(valid);
     return sums;

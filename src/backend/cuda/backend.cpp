@@ -74,8 +74,11 @@ struct ConstantsOf {
     return 0;
   }
 };
-std::string constants_refusal(const Op& op) {
-  const std::size_t constants = std::visit(ConstantsOf{}, op);
+std::string constants_refusal(const Op& op, const Operands& operands) {
+  std::size_t constants = std::visit(ConstantsOf{}, op);
+  const auto* metric = std::get_if<Metric>(&op);  // it counts by class
+  if (metric != nullptr && metric->judge == Judge::mean_iou)
+    constants = static_cast<std::size_t>(operands.inputs[0].shape[1]);
   if (constants <= most_constants) return {};
   return fmt::format("{} channels or classes with constants of their own, and kernels take {}; run on the CPU",
                      constants, most_constants);
@@ -150,7 +153,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::string refusal(const Op& op, const Operands& operands) const override {
     std::string reason = size_refusal(operands);
     if (reason.empty()) reason = group_refusal(op, operands);
-    if (reason.empty()) reason = constants_refusal(op);
+    if (reason.empty()) reason = constants_refusal(op, operands);
     if (std::holds_alternative<PoolActivationBackward>(op))
       return "pool and curve are derived in the block of their convolution here";
     const auto* block = std::get_if<ConvBlock>(&op);

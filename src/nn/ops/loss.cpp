@@ -16,11 +16,14 @@ void Infer::compared(const Criterion& criterion) const {
     return;
   }
   std::vector<std::int64_t> positions = prediction.shape.extents();
-  require(positions.size() >= 2 && positions[1] == static_cast<std::int64_t>(classes->weights.size()),
+  require(positions.size() >= 2 &&
+              (classes->weights.empty() || positions[1] == static_cast<std::int64_t>(classes->weights.size())),
           fmt::format("has weights for {} classes", classes->weights.size()), "give one logit and one weight a class");
+  require(classes->others >= 0.0 && classes->others * static_cast<double>(positions[1]) <= 1.0,
+          fmt::format("gives {} to each class that is not the label", classes->others), "leave the label the most");
   positions.erase(positions.begin() + 1);
-  require(target.shape == Shape(positions) && target.dtype == DType::u8,
-          "compares logits with labels of another shape or type", "give logits N,K,... and labels N,... in u8");
+  require(target.shape == Shape(positions) && (target.dtype == DType::u8 || target.dtype == DType::i32),
+          "compares logits with labels of another shape or type", "give logits N,K,... and labels N,... in u8 or i32");
 }
 
 Tensors Infer::operator()(const Loss& loss) const {
@@ -45,7 +48,7 @@ Tensors Infer::operator()(const Metric& metric) const {
   arity(3);
   compared(metric.criterion);
   const bool labels = std::holds_alternative<CrossEntropy>(metric.criterion);
-  TRAINMARK_CHECK(labels == (metric.judge == Judge::mean_iou), "a judge of labels wants a criterion of labels");
+  TRAINMARK_CHECK(labels == (metric.judge != Judge::absolute_error), "a judge of labels wants a criterion of labels");
   return {{"", Shape{3}, DType::f64, Role::metric, 0}};
 }
 Cost CostOf::operator()(const Metric&) const { return elementwise(4 * input(0).elements()); }

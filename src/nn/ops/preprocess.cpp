@@ -18,7 +18,8 @@ void Differentiate::operator()(const Preprocess&) {
 
 Tensors Infer::operator()(const Normalise& normalise) const {
   arity(1);
-  require(inputs_[0].dtype == DType::f32, fmt::format("reads {}", name_of(inputs_[0].dtype)), "feed f32");
+  const DType raw = inputs_[0].dtype;
+  require(raw == DType::f32 || raw == DType::u8, fmt::format("reads {}", name_of(raw)), "feed f32 or u8");
   const auto channels = static_cast<std::size_t>(inputs_[0].shape[1]);
   require(normalise.shift.size() == channels && normalise.scale.size() == channels,
           fmt::format("has constants of {} channels", normalise.shift.size()), "give a shift and a scale each channel");

@@ -18,19 +18,32 @@ struct Labelled {
   std::int64_t samples = 0, positions = 0;
   int classes = 0;
   DType type = DType::f32;
+  DType label_type = DType::u8;
   std::vector<float> weights;
+  double others = 0.0;               // what a class has that is not the label
   std::vector<SegmentChunk> chunks;  // of one sample
 
-  Labelled(const CrossEntropy& criterion, const TensorDesc& logits)
+  Labelled(const CrossEntropy& criterion, const TensorDesc& logits, const TensorDesc& labels)
       : samples(logits.shape[0]),
         positions(logits.shape.elements() / (logits.shape[0] * logits.shape[1])),
         classes(static_cast<int>(logits.shape[1])),
         type(logits.dtype),
+        label_type(labels.dtype),
         weights(criterion.weights),
+        others(criterion.others),
         chunks(chunks_of(positions, chunk_positions)) {}
   [[nodiscard]] float logit(const void* from, std::int64_t row, int of) const {
     return read(from, row * classes + of, type);
   }
+  [[nodiscard]] int label(const void* from, std::int64_t row) const {
+    return label_type == DType::u8 ? static_cast<const std::uint8_t*>(from)[row]
+                                   : static_cast<const std::int32_t*>(from)[row];
+  }
+  [[nodiscard]] float weight(int label) const {
+    return weights.empty() ? 1.0F : weights[static_cast<std::size_t>(label)];
+  }
+  /// What a smoothed label leaves to itself.
+  [[nodiscard]] double own() const { return 1.0 - (classes - 1) * others; }
   /// The largest logit, the first of equals.
   [[nodiscard]] int chosen(const void* logits, std::int64_t row) const {
     int best = 0;
@@ -53,18 +66,25 @@ struct Gradient {
   float scale = 0.0F;  // of the derivative, loss scale included
 };
 
-/// -weight log p over the positions of one chunk, and its derivative.
-double entropy(const Labelled& data, const void* logits, const std::uint8_t* labels, Range rows, const Gradient& diff) {
+/// -weight sum of q log p over the positions of one chunk, and its derivative.
+double entropy(const Labelled& data, const void* logits, const void* labels, Range rows, const Gradient& diff) {
   double sum = 0.0;
+  const auto other_share = static_cast<float>(data.others), own_share = static_cast<float>(data.own());
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const int label = labels[row];
+    const int label = data.label(labels, row);
     const auto [log_sum, largest] = data.normaliser(logits, row);
-    const float weight = data.weights[static_cast<std::size_t>(label)];
-    sum += static_cast<double>(weight) * (static_cast<double>(log_sum) - (data.logit(logits, row, label) - largest));
+    const float weight = data.weight(label);
+    double expected = data.logit(logits, row, label) - largest;  // of the logits about the largest
+    if (data.others > 0.0) {
+      expected *= data.own() - data.others;
+      for (int of = 0; of < data.classes; ++of)
+        expected += data.others * static_cast<double>(data.logit(logits, row, of) - largest);
+    }
+    sum += static_cast<double>(weight) * (static_cast<double>(log_sum) - expected);
     if (diff.to == nullptr) continue;
     for (int of = 0; of < data.classes; ++of) {
       const float p = std::exp(data.logit(logits, row, of) - largest - log_sum);
-      const float value = diff.scale * weight * (p - (of == label ? 1.0F : 0.0F));
+      const float value = diff.scale * weight * (p - (of == label ? own_share : other_share));
       write(diff.to, row * data.classes + of, data.type, value);
     }
   }
@@ -72,7 +92,7 @@ double entropy(const Labelled& data, const void* logits, const std::uint8_t* lab
 }
 
 /// Sum over one sample's positions, in one order whatever the threads. `partial`: one for each chunk.
-double entropy_of_sample(const Labelled& data, const void* logits, const std::uint8_t* labels, std::int64_t sample,
+double entropy_of_sample(const Labelled& data, const void* logits, const void* labels, std::int64_t sample,
                          const Gradient& diff, double* partial) {
   parallel_for(static_cast<std::int64_t>(data.chunks.size()), 1, [&](Range range, int) {
     for (std::int64_t at = range.begin; at < range.end; ++at) {
@@ -88,7 +108,7 @@ double entropy_of_sample(const Labelled& data, const void* logits, const std::ui
 }
 
 Planned plan_criterion(const CrossEntropy& criterion, const Loss& loss, const Operands& operands) {
-  Labelled data(criterion, operands.inputs[0]);
+  Labelled data(criterion, operands.inputs[0], operands.inputs[1]);
   const bool scaled = operands.inputs.size() > 3;
   const double scale = 1.0 / static_cast<double>(data.positions * loss.global_batch);
   const std::size_t bytes_of_sample =
@@ -102,8 +122,7 @@ Planned plan_criterion(const CrossEntropy& criterion, const Loss& loss, const Op
     double sum = 0.0;
     for (std::int64_t sample = 0; sample < data.samples; ++sample) {
       if (sample < valid) {
-        sum += entropy_of_sample(data, args[0], static_cast<const std::uint8_t*>(args[1]), sample, diff,
-                                 static_cast<double*>(results[2]));
+        sum += entropy_of_sample(data, args[0], args[1], sample, diff, static_cast<double*>(results[2]));
       } else {
         std::memset(static_cast<std::byte*>(diff.to) + static_cast<std::size_t>(sample) * bytes_of_sample, 0,
                     bytes_of_sample);
@@ -140,7 +159,7 @@ Planned plan_criterion(const SquaredError&, const Loss& loss, const Operands& op
   return planned(body, operands.outputs);
 }
 
-Planned plan_metric(const SquaredError&, const Operands& operands) {
+Planned plan_metric(const SquaredError&, Judge, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   auto body = [=](std::span<void* const> args) {
@@ -159,13 +178,13 @@ Planned plan_metric(const SquaredError&, const Operands& operands) {
 }
 
 /// Mean over classes of intersection over union in one sample; a class that is neither there nor predicted counts as 1.
-double mean_iou(const Labelled& data, const void* logits, const std::uint8_t* labels, std::int64_t sample,
+double mean_iou(const Labelled& data, const void* logits, const void* labels, std::int64_t sample,
                 std::span<std::int64_t> counts) {
   const auto classes = static_cast<std::size_t>(data.classes);
   std::ranges::fill(counts, 0);
   for (std::int64_t row = sample * data.positions; row < (sample + 1) * data.positions; ++row) {
     const auto predicted = static_cast<std::size_t>(data.chosen(logits, row));
-    const std::size_t label = labels[row];
+    const auto label = static_cast<std::size_t>(data.label(labels, row));
     if (predicted == label) {
       ++counts[label];  // in both
       ++counts[classes + label];
@@ -177,19 +196,28 @@ double mean_iou(const Labelled& data, const void* logits, const std::uint8_t* la
   return mean_iou_of(counts.first(classes), counts.subspan(classes, classes));
 }
 
-Planned plan_metric(const CrossEntropy& criterion, const Operands& operands) {
-  Labelled data(criterion, operands.inputs[0]);
+/// Share of one sample's positions that are given their label.
+double top1(const Labelled& data, const void* logits, const void* labels, std::int64_t sample) {
+  std::int64_t right = 0;
+  for (std::int64_t row = sample * data.positions; row < (sample + 1) * data.positions; ++row)
+    right += data.chosen(logits, row) == data.label(labels, row) ? 1 : 0;
+  return static_cast<double>(right) / static_cast<double>(data.positions);
+}
+
+Planned plan_metric(const CrossEntropy& criterion, Judge judge, const Operands& operands) {
+  Labelled data(criterion, operands.inputs[0], operands.inputs[1]);
   const std::size_t counts_bytes = 2 * static_cast<std::size_t>(data.classes) * sizeof(std::int64_t);
   const std::size_t scratch = counts_bytes + data.chunks.size() * sizeof(double);
   auto body = [=, data = std::move(data)](std::span<void* const> args) {
-    const auto* labels = static_cast<const std::uint8_t*>(args[1]);
+    const void* labels = args[1];
     const std::int64_t valid = static_cast<const StepState*>(args[2])->valid;
     auto* sums = static_cast<double*>(args[3]);
     const std::span<std::int64_t> counts(static_cast<std::int64_t*>(args[4]),
                                          2 * static_cast<std::size_t>(data.classes));
     auto* partial = reinterpret_cast<double*>(static_cast<std::byte*>(args[4]) + counts_bytes);
     for (std::int64_t sample = 0; sample < valid; ++sample) {
-      sums[0] += mean_iou(data, args[0], labels, sample, counts);
+      sums[0] +=
+          judge == Judge::top1 ? top1(data, args[0], labels, sample) : mean_iou(data, args[0], labels, sample, counts);
       sums[1] += entropy_of_sample(data, args[0], labels, sample, {}, partial) / static_cast<double>(data.positions);
     }
     sums[2] += static_cast<double>(valid);
@@ -204,7 +232,8 @@ Planned plan_op(const Loss& loss, const Operands& operands) {
 }
 
 Planned plan_op(const Metric& metric, const Operands& operands) {
-  return std::visit([&](const auto& criterion) { return plan_metric(criterion, operands); }, metric.criterion);
+  return std::visit([&](const auto& criterion) { return plan_metric(criterion, metric.judge, operands); },
+                    metric.criterion);
 }
 
 }  // namespace trainmark::cpu

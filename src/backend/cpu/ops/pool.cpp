@@ -18,11 +18,11 @@ namespace trainmark::cpu::HWY_NAMESPACE {
 
 /// The maximum of a window's taps, and which came first to it.
 template <class D, class T>
-HWY_INLINE hn::Vec<D> maximum(D d, const T* window, const PoolWindow& pool, std::int64_t channel, hn::Vec<D>& winner) {
-  auto best = load(d, window + pool.tap_offset[0] + channel);
+HWY_INLINE hn::Vec<D> maximum(D d, const T* window, const PoolTaps& taps, std::int64_t channel, hn::Vec<D>& winner) {
+  auto best = load(d, window + taps.offset[0] + channel);
   winner = hn::Zero(d);
-  for (int tap = 1; tap < pool.taps; ++tap) {
-    const auto value = load(d, window + pool.tap_offset[static_cast<std::size_t>(tap)] + channel);
+  for (int tap = 1; tap < taps.count; ++tap) {
+    const auto value = load(d, window + taps.offset[static_cast<std::size_t>(tap)] + channel);
     const auto larger = hn::Gt(value, best);
     best = hn::IfThenElse(larger, value, best);
     winner = hn::IfThenElse(larger, hn::Set(d, static_cast<float>(tap)), winner);
@@ -33,13 +33,16 @@ HWY_INLINE hn::Vec<D> maximum(D d, const T* window, const PoolWindow& pool, std:
 template <class T>
 void forward_rows(const PoolWindow& pool, const T* src, T* dst, std::int64_t first, std::int64_t last) {
   for (std::int64_t row = first; row < last; ++row) {
-    const T* line = src + pool.row_offset(row);
+    std::int64_t at = pool.row_offset(row);
     T* out = dst + row * pool.dst.w * pool.dst.c;
-    for (std::int64_t w = 0; w < pool.dst.w; ++w, line += pool.step_w, out += pool.dst.c) {
+    PoolTaps inside;
+    for (std::int64_t w = 0; w < pool.dst.w; ++w, at += pool.step_w, out += pool.dst.c) {
+      if (pool.padded) inside = pool.taps_of(row, w);
+      const PoolTaps& taps = pool.padded ? inside : pool.all;
       over_lanes(pool.dst.c, [&](auto d, std::int64_t c) HWY_ATTR {
-        auto best = load(d, line + pool.tap_offset[0] + c);
-        for (int tap = 1; tap < pool.taps; ++tap) {
-          best = hn::Max(best, load(d, line + pool.tap_offset[static_cast<std::size_t>(tap)] + c));
+        auto best = load(d, src + at + taps.offset[0] + c);
+        for (int tap = 1; tap < taps.count; ++tap) {
+          best = hn::Max(best, load(d, src + at + taps.offset[static_cast<std::size_t>(tap)] + c));
         }
         store(d, best, out + c);
       });
@@ -54,14 +57,17 @@ void backward_rows(const PoolWindow& pool, const T* src, const T* diff_dst, T* d
   for (std::int64_t row = first; row < last; ++row) {
     std::int64_t at = pool.row_offset(row);
     const T* diff = diff_dst + row * pool.dst.w * pool.dst.c;
+    PoolTaps inside;
     for (std::int64_t w = 0; w < pool.dst.w; ++w, at += pool.step_w, diff += pool.dst.c) {
+      if (pool.padded) inside = pool.taps_of(row, w);
+      const PoolTaps& taps = pool.padded ? inside : pool.all;
       over_lanes(pool.dst.c, [&](auto d, std::int64_t c) HWY_ATTR {
         auto winner = hn::Zero(d);
-        const auto best = maximum(d, src + at, pool, c, winner);
+        const auto best = maximum(d, src + at, taps, c, winner);
         const auto g = load(d, diff + c);
         const auto share = hn::IfThenElse(hn::Gt(best, hn::Zero(d)), g, hn::Mul(g, hn::Set(d, slope)));
-        for (int tap = 0; tap < pool.taps; ++tap) {
-          T* to = diff_src + at + pool.tap_offset[static_cast<std::size_t>(tap)] + c;
+        for (int tap = 0; tap < taps.count; ++tap) {
+          T* to = diff_src + at + taps.offset[static_cast<std::size_t>(tap)] + c;
           auto value = hn::IfThenElseZero(hn::Eq(winner, hn::Set(d, static_cast<float>(tap))), share);
           if (accumulate) value = hn::Add(value, load(d, to));
           store(d, value, to);

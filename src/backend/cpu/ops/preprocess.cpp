@@ -58,21 +58,33 @@ void preprocess_range(const void* src, bool integers, void* dst, bool half, std:
   }
 }
 
-template <class Out>
-void normalise(const float* src, Out* dst, Range rows, std::int64_t channels, const float* shift, const float* scale) {
+template <class D>
+HWY_INLINE hn::Vec<D> load_raw(D d, const std::uint8_t* from) {
+  const hn::Rebind<std::uint8_t, D> narrow;
+  const hn::RebindToSigned<D> wide;
+  return hn::ConvertTo(d, hn::PromoteTo(wide, hn::LoadU(narrow, from)));
+}
+
+template <class In, class Out>
+void normalise(const In* src, Out* dst, Range rows, std::int64_t channels, const float* shift, const float* scale) {
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
     const std::int64_t first = row * channels;
     over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-      const auto x = hn::Sub(hn::LoadU(d, src + first + c), hn::LoadU(d, shift + c));
+      const auto x = hn::Sub(load_raw(d, src + first + c), hn::LoadU(d, shift + c));
       store(d, hn::Mul(x, hn::LoadU(d, scale + c)), dst + first + c);
     });
   }
 }
-void normalise_rows(const void* src, void* dst, bool half, Range rows, std::int64_t channels, const float* shift,
+template <class In>
+void normalise_from(const In* src, void* dst, bool half, Range rows, std::int64_t channels, const float* shift,
                     const float* scale) {
-  if (half)
-    return normalise(static_cast<const float*>(src), static_cast<std::uint16_t*>(dst), rows, channels, shift, scale);
-  normalise(static_cast<const float*>(src), static_cast<float*>(dst), rows, channels, shift, scale);
+  if (half) return normalise(src, static_cast<std::uint16_t*>(dst), rows, channels, shift, scale);
+  normalise(src, static_cast<float*>(dst), rows, channels, shift, scale);
+}
+void normalise_rows(const void* src, bool bytes, void* dst, bool half, Range rows, std::int64_t channels,
+                    const float* shift, const float* scale) {
+  if (bytes) return normalise_from(static_cast<const std::uint8_t*>(src), dst, half, rows, channels, shift, scale);
+  normalise_from(static_cast<const float*>(src), dst, half, rows, channels, shift, scale);
 }
 
 }  // namespace trainmark::cpu::HWY_NAMESPACE
@@ -125,11 +137,12 @@ Planned plan_op(const Preprocess& preprocess, const Operands& operands) {
 Planned plan_op(const Normalise& normalise, const Operands& operands) {
   const std::int64_t channels = operands.inputs[0].shape[1];
   const std::int64_t rows = operands.inputs[0].shape.elements() / channels;
+  const bool bytes = operands.inputs[0].dtype == DType::u8;
   const bool half = operands.outputs[0].dtype == DType::bf16;
   auto body = [=](std::span<void* const> args) {
     parallel_for(rows, grain / channels, [&](Range range, int) {
       HWY_DYNAMIC_DISPATCH(normalise_rows)
-      (args[0], args[1], half, range, channels, normalise.shift.data(), normalise.scale.data());
+      (args[0], bytes, args[1], half, range, channels, normalise.shift.data(), normalise.scale.data());
     });
   };
   return planned(body, as_activations(operands.outputs));

@@ -1,8 +1,9 @@
 // Losses and metrics, summed in fp64 in a fixed order: a handful of numbers a sample by one block, labelled positions
-// in parts, a block each. Padding beyond the valid count adds nothing.
+// in parts, a block each; positions of many classes by a block each. Padding beyond the valid count adds nothing.
 #include <cmath>
 
 #include "backend/cuda/element.cuh"
+#include "backend/cuda/ops/labelled.cuh"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
 #include "backend/math.hpp"
@@ -78,7 +79,7 @@ Planned plan_criterion(const SquaredError&, const Loss& loss, const Operands& op
   return planned(body, operands.outputs);
 }
 
-Planned plan_metric(const SquaredError&, const Operands& operands) {
+Planned plan_metric(const SquaredError&, Judge, const Operands& operands) {
   const std::int64_t samples = operands.inputs[0].shape[0];
   const std::int64_t outputs = operands.inputs[0].shape.elements() / samples;
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
@@ -90,35 +91,6 @@ Planned plan_metric(const SquaredError&, const Operands& operands) {
 }
 
 // --- Labelled positions ----------------------------------------------------------------------------------------------
-
-constexpr std::int64_t positions_each = 8;  // of a thread
-constexpr std::int64_t most_label_parts = 1024;
-
-/// Samples of positions with a logit for each class, channels-last. Block (part, sample) takes some positions.
-struct Labelled {
-  std::int64_t samples, positions;
-  int classes, stored, parts;
-  float weights[most_constants];
-  Labelled(const CrossEntropy& criterion, const TensorDesc& logits)
-      : samples(logits.shape[0]),
-        positions(logits.shape.elements() / (logits.shape[0] * logits.shape[1])),
-        classes(static_cast<int>(logits.shape[1])),
-        stored(static_cast<int>(stored_shape(logits)[1])),
-        parts(static_cast<int>(
-            std::clamp<std::int64_t>(positions / (block_threads * positions_each), 1, most_label_parts))),
-        weights{} {
-    TRAINMARK_CHECK(criterion.weights.size() <= most_constants, "more classes are refused");
-    TRAINMARK_CHECK(samples < 65536, "a batch is one axis of a grid");
-    std::ranges::copy(criterion.weights, weights);
-  }
-  [[nodiscard]] LaunchShape blocks() const {
-    LaunchShape shape;
-    shape.grid = dim3(static_cast<unsigned>(parts), static_cast<unsigned>(samples));
-    shape.block.x = block_threads;
-    return shape;
-  }
-  [[nodiscard]] std::size_t sums() const { return static_cast<std::size_t>(samples * parts); }
-};
 
 constexpr int row_width = static_cast<int>(channel_multiple);
 /// One position's logits: in registers where they are one pack (`Packed`), else read where they are wanted.
@@ -161,11 +133,14 @@ class Logits {
     each([&](int, float value) { sum += std::exp(value - largest_); });
     return std::log(sum);
   }
-  /// -log p of a class
-  [[nodiscard]] __device__ double entropy(int label, float log_sum) const {
-    float own = 0.0F;
-    each([&](int of, float value) { own = of == label ? value - largest_ : own; });
-    return static_cast<double>(log_sum) - static_cast<double>(own);
+  /// -sum of q log p
+  [[nodiscard]] __device__ double entropy(const Labelled& data, int label, float log_sum) const {
+    double expected = 0.0;  // of the logits about the largest
+    each([&](int of, float value) {
+      if (of == label || data.others > 0.0F)
+        expected += static_cast<double>(data.share(of, label)) * static_cast<double>(value - largest_);
+    });
+    return static_cast<double>(log_sum) - expected;
   }
 
  private:
@@ -190,10 +165,10 @@ __device__ void write_row(T* to, int classes, int stored, Value&& value) {
   }
 }
 
-/// -weight log p summed over a part, and its derivative.
+/// -weight sum of q log p over a part, and its derivative.
 template <class T, bool Packed>
 __global__ void __launch_bounds__(block_threads)
-    cross_entropy(const T* logits, const std::uint8_t* labels, const StepState* state, const LossScale* scaler,
+    cross_entropy(const T* logits, const void* labels, const StepState* state, const LossScale* scaler,
                   const __grid_constant__ Labelled data, double scale, T* diff, double* sums) {
   __shared__ double slots[block_threads];
   const bool counts = blockIdx.y < static_cast<unsigned>(state->valid);
@@ -207,13 +182,13 @@ __global__ void __launch_bounds__(block_threads)
       continue;
     }
     const Logits<T, Packed> own(logits + row * data.stored, data.classes);
-    const int label = labels[row];
-    const float weight = data.weights[label];
+    const int label = data.label(labels, row);
+    const float weight = data.weight(label);
     const float log_sum = own.log_sum();
-    sum += static_cast<double>(weight) * own.entropy(label, log_sum);
+    sum += static_cast<double>(weight) * own.entropy(data, label, log_sum);
     write_row<T, Packed>(to, data.classes, data.stored, [&](int of) {
       const float p = std::exp(own.logit(of) - own.largest() - log_sum);
-      return factor * weight * (p - (of == label ? 1.0F : 0.0F));
+      return factor * weight * (p - data.share(of, label));
     });
   }
   sum = block_sum(sum, slots);
@@ -238,8 +213,8 @@ __global__ void __launch_bounds__(block_threads)
 /// those that are either: whole numbers, which add up to the same in any order.
 template <class T, bool Packed>
 __global__ void __launch_bounds__(block_threads)
-    judge_labels(const T* logits, const std::uint8_t* labels, const StepState* state,
-                 const __grid_constant__ Labelled data, double* sums, unsigned long long* counts) {
+    judge_labels(const T* logits, const void* labels, const StepState* state, const __grid_constant__ Labelled data,
+                 double* sums, unsigned long long* counts) {
   __shared__ double slots[block_threads];
   __shared__ unsigned found[2 * most_constants];
   if (blockIdx.y >= static_cast<unsigned>(state->valid)) return;
@@ -251,8 +226,8 @@ __global__ void __launch_bounds__(block_threads)
   for (std::int64_t at = item(); at < data.positions; at += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
     const std::int64_t row = blockIdx.y * data.positions + at;
     const Logits<T, Packed> own(logits + row * data.stored, data.classes);
-    const int label = labels[row];
-    sum += static_cast<double>(data.weights[label]) * own.entropy(label, own.log_sum());
+    const int label = data.label(labels, row);
+    sum += static_cast<double>(data.weight(label)) * own.entropy(data, label, own.log_sum());
     if (own.chosen() == label) atomicAdd(found + label, 1U);
     if (own.chosen() != label) atomicAdd(either + own.chosen(), 1U);
     if (label < data.classes) atomicAdd(either + label, 1U);
@@ -281,6 +256,70 @@ __global__ void __launch_bounds__(block_threads)
   score[2] += static_cast<double>(state->valid);
 }
 
+// --- Positions of many classes, a block each -------------------------------------------------------------------------
+
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    cross_entropy_of_many(const T* logits, const void* labels, const StepState* state, const LossScale* scaler,
+                          const __grid_constant__ Labelled data, double scale, T* diff, double* sums) {
+  __shared__ double slots[block_threads];
+  __shared__ Largest candidates[block_threads];
+  const std::int64_t row = blockIdx.x;
+  const T* from = logits + row * data.stored;
+  T* to = diff + row * data.stored;
+  const bool counts = row < static_cast<std::int64_t>(state->valid) * data.positions;
+  const int label = counts ? data.label(labels, row) : 0;
+  const Position found = counts ? position_of(from, label, data, slots, candidates) : Position{};
+  const float factor =
+      counts ? (scaler == nullptr ? 1.0F : scaler->scale) * static_cast<float>(scale) * data.weight(label) : 0.0F;
+  for (int of = static_cast<int>(threadIdx.x); of < data.stored; of += static_cast<int>(blockDim.x)) {
+    float value = 0.0F;
+    if (counts && of < data.classes) {
+      const float p = std::exp(to_float(from[of]) - found.largest.value - found.log_sum);
+      value = factor * (p - data.share(of, label));
+    }
+    to[of] = from_float<T>(value);
+  }
+  if (threadIdx.x == 0) sums[row] = found.entropy;
+}
+
+/// Entropies and right answers, side by side.
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    judge_answers(const T* logits, const void* labels, const StepState* state, const __grid_constant__ Labelled data,
+                  double* entropies, double* right) {
+  __shared__ double slots[block_threads];
+  __shared__ Largest candidates[block_threads];
+  const std::int64_t row = blockIdx.x;
+  if (row >= static_cast<std::int64_t>(state->valid) * data.positions) return;
+  const int label = data.label(labels, row);
+  const Position found = position_of(logits + row * data.stored, label, data, slots, candidates);
+  if (threadIdx.x != 0) return;
+  entropies[row] = found.entropy;
+  right[row] = found.largest.at == label ? 1.0 : 0.0;
+}
+__global__ void __launch_bounds__(block_threads)
+    add_answers(const double* entropies, const double* right, const StepState* state, int positions, double* score) {
+  __shared__ double slots[block_threads];
+  const double entropy = sum_of_valid(entropies, state, positions, slots);
+  const double found = sum_of_valid(right, state, positions, slots);
+  if (threadIdx.x != 0) return;
+  score[0] += found / positions;
+  score[1] += entropy / positions;
+  score[2] += static_cast<double>(state->valid);
+}
+
+constexpr int many_classes = 33;  // from so many on a position is worth a block
+[[nodiscard]] std::int64_t rows_of(const Labelled& data) { return data.samples * data.positions; }
+[[nodiscard]] LaunchShape one_block_each(std::int64_t rows) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(rows));
+  shape.block.x = block_threads;
+  return shape;
+}
+
+// --- Plans -----------------------------------------------------------------------------------------------------------
+
 /// Calls body(Type<T>{}, whether a row is one pack, as a constant).
 template <class Body>
 void with_logits(DType type, const Labelled& data, Body&& body) {
@@ -292,8 +331,9 @@ void with_logits(DType type, const Labelled& data, Body&& body) {
 
 Planned plan_criterion(const CrossEntropy& criterion, const Loss& loss, const Operands& operands) {
   const TensorDesc& logits = operands.inputs[0];
-  const Labelled data(criterion, logits);
+  const Labelled data(criterion, logits, operands.inputs[1]);
   const bool scaled = operands.inputs.size() > 3;
+  const bool many = data.classes >= many_classes;
   const double scale = 1.0 / static_cast<double>(data.positions * loss.global_batch);
   auto body = [=, type = logits.dtype](cudaStream_t stream, std::span<void* const> args) {
     const auto* state = static_cast<const StepState*>(args[2]);
@@ -301,19 +341,49 @@ Planned plan_criterion(const CrossEntropy& criterion, const Loss& loss, const Op
     const std::span<void* const> results = args.subspan(scaled ? 4 : 3);
     auto* sums = static_cast<double*>(results[2]);
     with_logits(type, data, [&]<class T, class Packed>(Type<T>, Packed) {
-      launch("cross_entropy", cross_entropy<T, Packed::value>, data.blocks(), stream, static_cast<const T*>(args[0]),
-             static_cast<const std::uint8_t*>(args[1]), state, scaler, data, scale, static_cast<T*>(results[1]), sums);
+      const auto* from = static_cast<const T*>(args[0]);
+      auto* to = static_cast<T*>(results[1]);
+      if (many) {
+        launch("cross_entropy_of_many", cross_entropy_of_many<T>, one_block_each(rows_of(data)), stream, from, args[1],
+               state, scaler, data, scale, to, sums);
+      } else {
+        launch("cross_entropy", cross_entropy<T, Packed::value>, data.blocks(), stream, from, args[1], state, scaler,
+               data, scale, to, sums);
+      }
     });
-    launch("add_entropies", add_entropies, one_block(block_threads), stream, sums, state, data.parts, scale,
+    const int parts = many ? static_cast<int>(data.positions) : data.parts;
+    launch("add_entropies", add_entropies, one_block(block_threads), stream, sums, state, parts, scale,
            static_cast<float*>(results[0]));
   };
+  const std::size_t sums = many ? static_cast<std::size_t>(rows_of(data)) : data.sums();
   return planned(body, {operands.outputs[0], {operands.outputs[1].shape, logits.dtype, logits.layout}}, {},
-                 data.sums() * sizeof(double));
+                 sums * sizeof(double));
 }
 
-Planned plan_metric(const CrossEntropy& criterion, const Operands& operands) {
+Planned plan_answers(const Labelled& data, const Operands& operands) {
+  Scratch scratch;
+  const std::size_t bytes = static_cast<std::size_t>(rows_of(data)) * sizeof(double);
+  const std::size_t entropies_at = scratch.take(bytes), right_at = scratch.take(bytes);
+  auto body = [=, type = operands.inputs[0].dtype](cudaStream_t stream, std::span<void* const> args) {
+    const auto* state = static_cast<const StepState*>(args[2]);
+    auto* memory = static_cast<std::byte*>(args[4]);
+    auto* entropies = reinterpret_cast<double*>(memory + entropies_at);
+    auto* right = reinterpret_cast<double*>(memory + right_at);
+    with_type(type, [&]<class T>(Type<T>) {
+      launch("judge_answers", judge_answers<T>, one_block_each(rows_of(data)), stream, static_cast<const T*>(args[0]),
+             args[1], state, data, entropies, right);
+    });
+    launch("add_answers", add_answers, one_block(block_threads), stream, entropies, right, state,
+           static_cast<int>(data.positions), static_cast<double*>(args[3]));
+  };
+  return planned(body, operands.outputs, {}, scratch.bytes());
+}
+
+Planned plan_metric(const CrossEntropy& criterion, Judge judge, const Operands& operands) {
   const TensorDesc& logits = operands.inputs[0];
-  const Labelled data(criterion, logits);
+  const Labelled data(criterion, logits, operands.inputs[1]);
+  if (judge == Judge::top1) return plan_answers(data, operands);
+  TRAINMARK_CHECK(data.classes <= static_cast<int>(most_constants), "more classes are refused");
   Scratch scratch;
   const std::size_t count_bytes =
       static_cast<std::size_t>(data.samples * 2 * data.classes) * sizeof(unsigned long long);
@@ -326,7 +396,7 @@ Planned plan_metric(const CrossEntropy& criterion, const Operands& operands) {
     check(cudaMemsetAsync(counts, 0, count_bytes, stream), "clearing device memory");
     with_logits(type, data, [&]<class T, class Packed>(Type<T>, Packed) {
       launch("judge_labels", judge_labels<T, Packed::value>, data.blocks(), stream, static_cast<const T*>(args[0]),
-             static_cast<const std::uint8_t*>(args[1]), state, data, sums, static_cast<unsigned long long*>(counts));
+             args[1], state, data, sums, static_cast<unsigned long long*>(counts));
     });
     launch("add_judgements", add_judgements, one_block(block_threads), stream, sums,
            static_cast<const std::int64_t*>(counts), state, data.parts, data.classes,
@@ -342,7 +412,8 @@ Planned plan_op(const Loss& loss, const Operands& operands) {
 }
 
 Planned plan_op(const Metric& metric, const Operands& operands) {
-  return std::visit([&](const auto& criterion) { return plan_metric(criterion, operands); }, metric.criterion);
+  return std::visit([&](const auto& criterion) { return plan_metric(criterion, metric.judge, operands); },
+                    metric.criterion);
 }
 
 }  // namespace trainmark::cuda

@@ -13,14 +13,17 @@ __global__ void __launch_bounds__(block_threads)
   if (item() >= windows) return;
   const int channels = static_cast<int>(shape.vectors) * width;
   const Spot spot = spot_of(item(), shape.dst, shape.vectors, width);
-  const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + spot.channel;
+  const Place first = window_start(spot.at, shape);
+  const std::int64_t start = offset_of(spot.n, first, shape.src, channels) + spot.channel;
   float best[width] = {};
-  over_taps<Side>(shape, channels, [&](int tap, int offset) {
+  bool any = false;
+  over_taps<Side>(shape, first, channels, [&](int, int offset) {
     const Pack<T, width> pack = load<width>(src + start + offset);
     for (int i = 0; i < width; ++i) {
       const float value = to_float(pack.values[i]);
-      best[i] = tap == 0 || value > best[i] ? value : best[i];
+      best[i] = !any || value > best[i] ? value : best[i];
     }
+    any = true;
   });
   Pack<T, width> pack;
   for (int i = 0; i < width; ++i)
@@ -39,7 +42,7 @@ __global__ void __launch_bounds__(block_threads)
   const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + spot.channel;
   const auto winners = winners_of<Side>(shape, src + start, channels);
   const Pack<T, width> share = load<width>(diff_dst + item() * width);
-  over_taps<Side>(shape, channels, [&](int tap, int offset) {
+  over_taps<Side>(shape, {}, channels, [&](int tap, int offset) {
     Pack<T, width> pack;
     for (int i = 0; i < width; ++i)
       pack.values[i] = winners.tap[i] == tap ? share.values[i] : from_float<T>(0.0F);
@@ -51,7 +54,8 @@ __global__ void __launch_bounds__(block_threads)
 struct Span {
   int first, last;
 };
-__device__ inline Span windows_over(int at, int kernel, int stride, int windows) {
+__device__ inline Span windows_over(int place, int pad, int kernel, int stride, int windows) {
+  const int at = place + pad;
   const int first = at < kernel ? 0 : (at - kernel) / stride + 1;
   const int last = at / stride;
   return {first, last < windows ? last : windows - 1};
@@ -64,9 +68,9 @@ __global__ void __launch_bounds__(block_threads)
   if (item() >= elements) return;
   const int channels = static_cast<int>(shape.vectors) * width;
   const Spot spot = spot_of(item(), shape.src, shape.vectors, width);
-  const Span over_d = windows_over(spot.at.d, shape.kernel.d, shape.stride.d, shape.dst.d);
-  const Span over_h = windows_over(spot.at.h, shape.kernel.h, shape.stride.h, shape.dst.h);
-  const Span over_w = windows_over(spot.at.w, shape.kernel.w, shape.stride.w, shape.dst.w);
+  const Span over_d = windows_over(spot.at.d, shape.pad.d, shape.kernel.d, shape.stride.d, shape.dst.d);
+  const Span over_h = windows_over(spot.at.h, shape.pad.h, shape.kernel.h, shape.stride.h, shape.dst.h);
+  const Span over_w = windows_over(spot.at.w, shape.pad.w, shape.kernel.w, shape.stride.w, shape.dst.w);
   const Pack<T, width> self = load<width>(src + item() * width);
   float sums[width] = {};
   // Windows are few and each is a loop of its own: unrolling them would cost registers and gain nothing.
@@ -81,7 +85,7 @@ __global__ void __launch_bounds__(block_threads)
         const int own =
             ((spot.at.d - start.d) * shape.kernel.h + spot.at.h - start.h) * shape.kernel.w + spot.at.w - start.w;
         unsigned beaten = 0;  // a bit for each channel
-        over_taps<0>(shape, channels, [&](int tap, int offset) {
+        over_taps<0>(shape, start, channels, [&](int tap, int offset) {
           const auto others = load<width>(src + offset_of(spot.n, start, shape.src, channels) + spot.channel + offset);
           for (int i = 0; i < width; ++i) {
             const float value = to_float(others.values[i]);

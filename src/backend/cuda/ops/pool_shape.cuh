@@ -14,8 +14,9 @@ struct Place {
 /// Extents, and offsets within a window, fit 32 bits, which keeps divisions cheap and registers few; offsets within the
 /// tensor are formed in 64.
 struct PoolShape {
-  Place src, dst, kernel, stride;
+  Place src, dst, kernel, stride, pad;
   unsigned vectors = 1;  ///< of a voxel
+  bool padded = false;   ///< some windows reach beyond the source
 };
 
 /// One thread's voxel and the first of its channels.
@@ -41,10 +42,16 @@ __device__ inline std::int64_t offset_of(std::int64_t n, const Place& at, const 
   return (((n * extents.d + at.d) * extents.h + at.h) * extents.w + at.w) * channels;
 }
 
-/// Calls body(tap, offset) for the elements of a window in order; `Side` is the window's extent along all axes if that
-/// is known, else 0.
+/// Whether the element `at` of the window that begins at `start` lies in the source: a negative place is a large one.
+__device__ inline bool is_within(const Place& start, const Place& at, const Place& extents) {
+  const auto below = [](int place, int extent) { return static_cast<unsigned>(place) < static_cast<unsigned>(extent); };
+  return below(start.d + at.d, extents.d) && below(start.h + at.h, extents.h) && below(start.w + at.w, extents.w);
+}
+
+/// Calls body(tap, offset) for the elements of a window in order, those outside the source left out; `Side` is the
+/// window's extent along all axes if that is known and no window is padded, else 0.
 template <int Side, class Body>
-__device__ void over_taps(const PoolShape& shape, int channels, const Body& body) {
+__device__ void over_taps(const PoolShape& shape, const Place& start, int channels, const Body& body) {
   const int row = shape.src.w * channels;
   const int plane = shape.src.h * row;
   if constexpr (Side > 0) {
@@ -54,7 +61,7 @@ __device__ void over_taps(const PoolShape& shape, int channels, const Body& body
     Place at;  // one loop, not three: fewer counters and bounds to hold
     int offset = 0;
     for (int tap = 0; at.d < shape.kernel.d; ++tap) {
-      body(tap, offset);
+      if (!shape.padded || is_within(start, at, shape.src)) body(tap, offset);
       offset += channels;
       if (++at.w < shape.kernel.w) continue;
       at.w = 0;
@@ -68,10 +75,11 @@ __device__ void over_taps(const PoolShape& shape, int channels, const Body& body
 }
 
 __device__ inline Place window_start(const Place& window, const PoolShape& shape) {
-  return {window.d * shape.stride.d, window.h * shape.stride.h, window.w * shape.stride.w};
+  return {window.d * shape.stride.d - shape.pad.d, window.h * shape.stride.h - shape.pad.h,
+          window.w * shape.stride.w - shape.pad.w};
 }
 
-/// The maximum of each channel of a window and the tap at which it came first.
+/// The maximum of each channel of a window and the tap at which it came first. No window is padded.
 template <int Width>
 struct Winners {
   float best[Width];
@@ -80,7 +88,7 @@ struct Winners {
 template <int Side, class T, int Width = vector_width<T>>
 __device__ Winners<Width> winners_of(const PoolShape& shape, const T* window, int channels) {
   Winners<Width> winners{};
-  over_taps<Side>(shape, channels, [&](int tap, int offset) {
+  over_taps<Side>(shape, {}, channels, [&](int tap, int offset) {
     const Pack<T, Width> pack = load<Width>(window + offset);
     for (int i = 0; i < Width; ++i) {
       const float value = to_float(pack.values[i]);
@@ -106,7 +114,9 @@ __device__ Winners<Width> winners_of(const PoolShape& shape, const T* window, in
           .dst = place_of({window.dst.d, window.dst.h, window.dst.w}),
           .kernel = place_of(window.kernel),
           .stride = place_of(window.stride),
-          .vectors = static_cast<unsigned>(vectors)};
+          .pad = place_of(window.pad),
+          .vectors = static_cast<unsigned>(vectors),
+          .padded = window.padded};
 }
 
 }  // namespace trainmark::cuda

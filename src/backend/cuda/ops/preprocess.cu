@@ -109,15 +109,15 @@ struct ChannelConstants {
   float scale[most_constants];
 };
 /// A thread takes a group of a voxel's stored channels. `Whole`: all groups are full, on both sides.
-template <class Out, bool Whole>
+template <class In, class Out, bool Whole>
 __global__ void __launch_bounds__(block_threads)
-    shift_and_scale(const float* raw, Out* dst, Voxels shape, const __grid_constant__ ChannelConstants constants) {
+    shift_and_scale(const In* raw, Out* dst, Voxels shape, const __grid_constant__ ChannelConstants constants) {
   constexpr int width = static_cast<int>(channel_multiple);
   const std::int64_t voxel = item() / shape.groups();
   const std::int64_t first = item() % shape.groups() * width;
   if (voxel >= shape.count) return;
-  const float* from = raw + voxel * shape.channels + first;
-  Pack<float, width> values{};
+  const In* from = raw + voxel * shape.channels + first;
+  Pack<In, width> values{};
   if constexpr (Whole) {
     values = load<width>(from);
   } else {
@@ -128,7 +128,8 @@ __global__ void __launch_bounds__(block_threads)
   Pack<Out, width> pack{};
   for (int i = 0; i < width; ++i) {
     if (Whole || first + i < shape.channels)
-      pack.values[i] = from_float<Out>((values.values[i] - constants.shift[first + i]) * constants.scale[first + i]);
+      pack.values[i] = from_float<Out>((static_cast<float>(values.values[i]) - constants.shift[first + i]) *
+                                       constants.scale[first + i]);
   }
   Out* to = dst + voxel * shape.stored + first;
   if (shape.stored % width == 0) return store<width>(to, pack);
@@ -187,13 +188,16 @@ Planned plan_op(const Normalise& normalise, const Operands& operands) {
   ChannelConstants constants{};
   std::ranges::copy(normalise.shift, constants.shift);
   std::ranges::copy(normalise.scale, constants.scale);
-  auto body = [=, type = dst.dtype](cudaStream_t stream, std::span<void* const> args) {
-    with_type(type, [&]<class Out>(Type<Out>) {
-      launch("shift_and_scale",
-             channels % channel_multiple == 0 ? shift_and_scale<Out, true> : shift_and_scale<Out, false>,
-             one_thread_each(voxels * shape.groups()), stream, static_cast<const float*>(args[0]),
-             static_cast<Out*>(args[1]), shape, constants);
-    });
+  const bool whole = channels % channel_multiple == 0;
+  auto body = [=, from = raw.dtype, to = dst.dtype](cudaStream_t stream, std::span<void* const> args) {
+    const auto run_from = [&]<class In>(Type<In>) {
+      with_type(to, [&]<class Out>(Type<Out>) {
+        launch("shift_and_scale", whole ? shift_and_scale<In, Out, true> : shift_and_scale<In, Out, false>,
+               one_thread_each(voxels * shape.groups()), stream, static_cast<const In*>(args[0]),
+               static_cast<Out*>(args[1]), shape, constants);
+      });
+    };
+    from == DType::u8 ? run_from(Type<std::uint8_t>{}) : run_from(Type<float>{});
   };
   return planned(std::move(body), {dst});
 }

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(block_threads)
     }
     const Spot spot = spot_of(row, shape.dst, 1, width);
     const std::int64_t start = offset_of(spot.n, window_start(spot.at, shape), shape.src, channels) + share.column;
-    over_taps<side>(shape, channels, [&](int tap, int offset) {
+    over_taps<side>(shape, {}, channels, [&](int tap, int offset) {
       Pack<T, width> pack;
       for (int i = 0; i < width; ++i)
         pack.values[i] = (bytes.values[i] & ~above_zero) == tap ? diff.values[i] : from_float<T>(0.0F);
