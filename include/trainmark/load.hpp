@@ -98,7 +98,7 @@ struct Sampling {
   std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; equal sums but with short_batch
   Tail tail = Tail::short_batch;
   std::int64_t global_batch = 1;
-  std::int64_t batches_together = 1;  ///< of a training step; with `drop` an epoch has whole steps
+  std::int64_t batches_together = 1;  ///< of a training step; with `drop` and `wrap` an epoch has whole steps
   int ranks = 1;
   int rank = 0;
   [[nodiscard]] std::int64_t samples() const noexcept;

@@ -3,6 +3,7 @@
 // src/models/<model>.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,7 +35,46 @@ struct DeepcamOptions {
   int norm_group = 1;  ///< neighbouring ranks that normalise over their samples together
   bool operator==(const DeepcamOptions&) const = default;
 };
-using ModelOptions = std::variant<CosmoflowOptions, DeepcamOptions>;
+/// Where windows with a stride of 2 are padded.
+enum class PaddingStyle : std::uint8_t {
+  torch,      ///< alike on both sides (PyTorch, MXNet)
+  tensorflow  ///< 'same': where one side is enough, behind; the first convolution alike on both
+};
+template <>
+struct Words<PaddingStyle> {
+  static constexpr std::array<std::string_view, 2> all = {"torch", "tensorflow"};
+};
+/// Among which classes label smoothing spreads its share.
+enum class SmoothingStyle : std::uint8_t {
+  all_classes,   ///< the label among them (TensorFlow)
+  other_classes  ///< all but the label (MXNet)
+};
+template <>
+struct Words<SmoothingStyle> {
+  static constexpr std::array<std::string_view, 2> all = {"all_classes", "other_classes"};
+};
+/// What becomes of the pixels' bytes.
+enum class PixelStyle : std::uint8_t {
+  standardised,  ///< ImageNet's means are taken off, and its deviations divide (MXNet, PyTorch)
+  centred        ///< its means are taken off (TensorFlow)
+};
+template <>
+struct Words<PixelStyle> {
+  static constexpr std::array<std::string_view, 2> all = {"standardised", "centred"};
+};
+/// ResNet-50 v1.5 (MLPerf Training 0.5 to 4.0).
+struct Resnet50Options {
+  int extent = 224;    ///< pixels along each side of an image; at least 32
+  double width = 1.0;  ///< factor on the channels 64 to 2048
+  int classes = 1000;
+  PaddingStyle padding = PaddingStyle::torch;
+  PixelStyle pixels = PixelStyle::standardised;
+  double label_smoothing = 0.1;
+  SmoothingStyle smoothing = SmoothingStyle::all_classes;
+  int norm_group = 1;  ///< neighbouring ranks that normalise over their samples together
+  bool operator==(const Resnet50Options&) const = default;
+};
+using ModelOptions = std::variant<CosmoflowOptions, DeepcamOptions, Resnet50Options>;
 
 /// What is trained and how its parameters are updated. The defaults are CosmoFlow's.
 struct Recipe {
@@ -83,9 +123,13 @@ struct StepGraphs {
 [[nodiscard]] DataSchema schema_of(const ModelOptions& model);
 /// Of an image whose channels are mapped to [0, 1] by their range over the dataset; 0 where nothing is.
 [[nodiscard]] int channels_of(const ModelOptions& model);
-/// Whether training leaves out the samples that fill no whole batch (others in each epoch); false: there are to be
-/// none.
-[[nodiscard]] bool drops_tail(const ModelOptions& model);
+/// What becomes of training samples that fill no whole batch.
+enum class Remainder : std::uint8_t {
+  refused,   ///< there are to be none
+  left_out,  ///< others in each epoch
+  filled_up  ///< the last batch takes what it lacks from the epoch's beginning
+};
+[[nodiscard]] Remainder remainder_of(const ModelOptions& model);
 [[nodiscard]] int norm_group_of(const ModelOptions& model);  ///< ranks that normalise over their samples together
 
 /// One figure of an evaluation: the log's name for it, and the sum over samples that it is the mean of.
@@ -121,6 +165,14 @@ struct DatasetFacts {
 [[nodiscard]] Graph training_graph(const DeepcamOptions& model, const GraphOptions& options);
 [[nodiscard]] Graph evaluation_graph(const DeepcamOptions& model, const GraphOptions& options);
 [[nodiscard]] std::vector<Treatment> treatments(const DeepcamOptions& model, const Rule& rule, const Graph& graph);
+
+// --- ResNet-50 -------------------------------------------------------------------------------------------------------
+
+/// image: u8 [S,S,3], red, green, blue; label: i32, from 0 on.
+[[nodiscard]] DataSchema data_schema(const Resnet50Options& model);
+[[nodiscard]] Graph training_graph(const Resnet50Options& model, const GraphOptions& options);
+[[nodiscard]] Graph evaluation_graph(const Resnet50Options& model, const GraphOptions& options);
+[[nodiscard]] std::vector<Treatment> treatments(const Resnet50Options& model, const Rule& rule, const Graph& graph);
 
 // --- CosmoFlow -------------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ struct TrainOptions {
   ScaleLoss loss_scaling = ScaleLoss::automatic;    ///< automatic: with fp16
   OnDivergence on_divergence = OnDivergence::stop;  ///< once a loss or metric is not finite
   double bucket_mib = 4.0;                          ///< least size of an all-reduce bucket
+  std::int64_t eval_every = 1;  ///< epochs from one evaluation to the next; there is one behind the last epoch, too
+  std::int64_t eval_first = 0;  ///< epochs before the first evaluation; 0: as many as between others
 
   /// Samples that all ranks compute at a time.
   [[nodiscard]] std::int64_t batch() const noexcept { return global_batch / gradient_accumulation_steps; }
@@ -84,7 +86,7 @@ struct SubmissionOptions {
   std::string org = "none";
   std::string platform = "unnamed";
   std::string status = "research";  ///< onprem, cloud, preview, research
-  std::string ruleset = "3.0.0";    ///< 1.0.0, 2.0.0, 3.0.0
+  std::string ruleset = "auto";     ///< 1.0.0, 2.0.0, 3.0.0 of MLPerf HPC, 4.0.0 of Training; auto: the latest
   bool generated_data = false;      ///< the data are generated: no result of MLPerf whatever the verdict
   bool operator==(const SubmissionOptions&) const = default;
 };

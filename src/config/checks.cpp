@@ -19,6 +19,7 @@ class Checker {
     staging();
     schedule();
     counts();
+    rules();
     division();
     return std::move(found_);
   }
@@ -100,13 +101,36 @@ class Checker {
     }
     const std::int64_t samples = options_.data.train_samples;
     if (samples == 0 || samples % batch == 0 || doubtful("/train/global_batch")) return;
-    if (drops_tail(options_.recipe.model) && samples > batch) return;
+    if (remainder_of(options_.recipe.model) != Remainder::refused && samples > batch) return;
     const std::int64_t fewer = samples / batch * batch;
     add("/data/train_samples",
         fmt::format(
             "{} is not a multiple of /train/global_batch {} (each sample is visited exactly once an epoch, in whole "
             "batches); use {}",
             samples, batch, fewer > 0 ? fewer : batch));
+  }
+
+  /// The rules of a log follow from the benchmark; a version is one of theirs.
+  void rules() {
+    const std::string& version = options_.submission.ruleset;
+    const Rules rules = rules_of(options_);
+    const bool training = rules.usage == "training";
+    if (version != "auto" && (version == "4.0.0") != training && !doubtful("/submission/ruleset")) {
+      add("/submission/ruleset",
+          fmt::format("{} are no rules of {} (logs of this workload are judged by MLPerf {}'s); use \"auto\" or {}",
+                      version, benchmark_of(options_.recipe.model), training ? "Training" : "HPC",
+                      training ? "\"4.0.0\"" : "\"3.0.0\""));
+    }
+    if (!training && options_.train.eval_every != 1 && !doubtful("/train/eval_every")) {
+      add("/train/eval_every",
+          fmt::format("{} epochs lie between evaluations (the rules of {} ask for one behind each epoch); use 1",
+                      options_.train.eval_every, benchmark_of(options_.recipe.model)));
+    }
+    if (options_.train.eval_first > options_.train.eval_every && !doubtful("/train/eval_first")) {
+      add("/train/eval_first",
+          fmt::format("{} is more than /train/eval_every {} (evaluations are at most so far apart); use {} or less",
+                      options_.train.eval_first, options_.train.eval_every, options_.train.eval_every));
+    }
   }
 
   void division() {

@@ -6,7 +6,6 @@ namespace {
 
 // Far beyond any launch, and small enough that products of counts stay within 64 bits.
 constexpr double most_samples = 1ULL << 40U;
-constexpr double most_parts = 1U << 20U;
 
 /// Boundaries from which on a factor holds. `Decay` is a schedule's; `boundary(visitor, decay)` describes where it is.
 template <class Decay, class Boundary>
@@ -115,70 +114,6 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.field(
       {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},
       &load.prefetch);
-  visitor.close();
-}
-
-void describe_model(Visitor& visitor, CosmoflowOptions& model) {
-  visitor.open("model", "The network. Defaults are the reference's, dropout aside.");
-  visitor.field({.name = "extent",
-                 .doc = "Voxels along each axis of a sample; five poolings need a multiple of 32.",
-                 .unit = "voxels",
-                 .minimum = 32,
-                 .maximum = 1024,
-                 .multiple_of = 32},
-                &model.extent);
-  visitor.field({.name = "width",
-                 .doc = "Factor on the channels 32, 64, 128, 256, 512 of the convolutions.",
-                 .maximum = 16,
-                 .above = 0},
-                &model.width);
-  visitor.field({.name = "kernel",
-                 .doc = "Extent of the convolutions: 3, or 2 with asymmetric padding (the network of round 0.7).",
-                 .choices = {2, 3}},
-                &model.kernel);
-  visitor.field({.name = "dropout",
-                 .doc = "Dropout after the two hidden dense layers (0.5 in the reference).",
-                 .minimum = 0,
-                 .below = 1},
-                &model.dropout);
-  visitor.field(
-      {.name = "l2",
-       .doc =
-           "L2 on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to what is minimised. "
-           "A loss that is reported leaves it out, while Keras' contains it.",
-       .minimum = 0},
-      &model.l2);
-  visitor.field({.name = "log_transform", .doc = "Feed log(1 + x) to the network; false divides by the sample's mean."},
-                &model.log_transform);
-  visitor.close();
-}
-
-void describe_model(Visitor& visitor, DeepcamOptions& model) {
-  visitor.open("model", "The network. Defaults are the reference's.");
-  visitor.field({.name = "rows",
-                 .doc = "Extent of a map from south to north; four strided layers need a multiple of 16.",
-                 .unit = "pixels",
-                 .minimum = 16,
-                 .maximum = 16384,
-                 .multiple_of = 16},
-                &model.rows);
-  visitor.field({.name = "columns",
-                 .doc = "Extent of a map from west to east; a multiple of 16.",
-                 .unit = "pixels",
-                 .minimum = 16,
-                 .maximum = 16384,
-                 .multiple_of = 16},
-                &model.columns);
-  visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0},
-                &model.width);
-  visitor.field({.name = "middle_blocks", .doc = "Blocks of the middle flow.", .minimum = 0, .maximum = 256},
-                &model.middle_blocks);
-  visitor.field({.name = "norm_group",
-                 .doc = "Neighbouring ranks that batch norm takes together; divides the number of ranks.",
-                 .unit = "ranks",
-                 .minimum = 1,
-                 .maximum = most_parts},
-                &model.norm_group);
   visitor.close();
 }
 
@@ -331,6 +266,18 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
        .doc = "Once a loss or the metric is not finite, or no update happens any more. stop: the run ends with "
               "code 6; continue: it goes on and says so in its last lines and in run.json (for speed alone)."},
       train.on_divergence);
+  visitor.field(
+      {.name = "eval_every",
+       .doc = "Epochs from one evaluation to the next (resnet50; the others' rules ask for one an epoch). There "
+              "is always one behind the last epoch.",
+       .unit = "epochs",
+       .minimum = 1},
+      &train.eval_every);
+  visitor.field({.name = "eval_first",
+                 .doc = "Epochs before the first evaluation, at most eval_every; 0: as many.",
+                 .unit = "epochs",
+                 .minimum = 0},
+                &train.eval_first);
   visitor.field({.name = "bucket_mib",
                  .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",
@@ -387,10 +334,13 @@ void describe_submission(Visitor& visitor, SubmissionOptions& submission) {
   visitor.field(
       {.name = "status", .doc = "Availability of the system.", .words = {"onprem", "cloud", "preview", "research"}},
       &submission.status);
-  visitor.field({.name = "ruleset",
-                 .doc = "Rules the log is judged by; 3.0.0 lets staging to durable storage stand before the clock.",
-                 .words = {"1.0.0", "2.0.0", "3.0.0"}},
-                &submission.ruleset);
+  visitor.field(
+      {.name = "ruleset",
+       .doc = "Rules the log is judged by: 1.0.0, 2.0.0 and 3.0.0 are MLPerf HPC's (cosmoflow, deepcam; 3.0.0 "
+              "lets staging to durable storage stand before the clock), 4.0.0 is MLPerf Training's (resnet50); "
+              "auto: the latest of the workload.",
+       .words = {"auto", "1.0.0", "2.0.0", "3.0.0", "4.0.0"}},
+      &submission.ruleset);
   visitor.field({.name = "generated_data",
                  .doc = "The data are generated: the run is no MLPerf result whatever the verdict, and says so."},
                 &submission.generated_data);
@@ -429,7 +379,7 @@ void describe(Visitor& visitor, RunOptions& options) {
                  .longest = 100},
                 &options.name);
   VariantChoice workload(options.recipe.model,
-                         {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow", "deepcam"}},
+                         {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow", "deepcam", "resnet50"}},
                          [](Visitor& to, auto& model) { describe_model(to, model); });
   visitor.select(workload);
   visitor.field({.name = "seed",

@@ -113,6 +113,12 @@ class VariantChoice final : public Choice {
   Fields fields_;
 };
 
+inline constexpr double most_parts = 1U << 20U;  ///< far beyond any launch
+/// The keys of a workload's network.
+void describe_model(Visitor& visitor, CosmoflowOptions& model);
+void describe_model(Visitor& visitor, DeepcamOptions& model);
+void describe_model(Visitor& visitor, Resnet50Options& model);
+
 /// Shows every key of `options` to `visitor`, in the order in which a config is written.
 void describe(Visitor& visitor, RunOptions& options);
 

@@ -48,7 +48,9 @@ std::int64_t Sampling::steps_per_epoch() const noexcept {
   for (const auto& shard : shards)
     longest = std::max(longest, count_of(shard));
   const std::int64_t part = std::max<std::int64_t>(1, global_batch / std::ssize(shards));
-  return (longest + part - 1) / part;
+  const std::int64_t steps = (longest + part - 1) / part;
+  if (tail != Tail::wrap) return steps;
+  return (steps + batches_together - 1) / batches_together * batches_together;
 }
 
 std::int64_t Sampling::local_batch() const noexcept { return global_batch / ranks; }

@@ -79,8 +79,8 @@ int channels_of(const ModelOptions& model) {
   return std::visit([](const auto& chosen) { return models::channels_of(chosen); }, model);
 }
 
-bool drops_tail(const ModelOptions& model) {
-  return std::visit([](const auto& chosen) { return models::drops_tail(chosen); }, model);
+Remainder remainder_of(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::remainder_of(chosen); }, model);
 }
 
 int norm_group_of(const ModelOptions& model) {

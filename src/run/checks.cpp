@@ -42,7 +42,7 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
         "/train/global_batch: {} is more than the {} training samples (an epoch would have no step); use at "
         "most {} or add data",
         batch, samples, samples));
-  } else if (samples % batch != 0 && !drops_tail(options.recipe.model)) {
+  } else if (samples % batch != 0 && remainder_of(options.recipe.model) == Remainder::refused) {
     complaints.push_back(
         fmt::format("/train/global_batch: {} training samples are not a multiple of {} (each sample is visited exactly "
                     "once an epoch, in whole "

@@ -180,8 +180,9 @@ Sampling sampling_of(const World& world, const RunOptions& options, const Split&
   Sampling sampling;
   sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.shuffle = split.name == "train";
-  const Tail training = drops_tail(options.recipe.model) ? Tail::drop : Tail::exact;
-  sampling.tail = split.name == "train" ? training : Tail::short_batch;
+  constexpr std::array training = {Tail::exact, Tail::drop, Tail::wrap};  // by Remainder
+  const auto remainder = static_cast<std::size_t>(remainder_of(options.recipe.model));
+  sampling.tail = split.name == "train" ? training.at(remainder) : Tail::short_batch;
   if (split.name == "train") sampling.batches_together = options.train.gradient_accumulation_steps;
   sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
   sampling.ranks = world.all().size();

@@ -56,6 +56,10 @@ class Timeline {
   LogScope init() { return LogScope(sink_, clock_, "init"); }
   LogScope staging() { return LogScope(sink_, clock_, "staging"); }
   LogScope epoch(std::int64_t number) { return LogScope(sink_, clock_, "epoch", {{"epoch_num", number}}); }
+  /// Epochs of which only the last is followed by an evaluation.
+  LogScope block(std::int64_t first, std::int64_t count) {
+    return LogScope(sink_, clock_, "block", {{"first_epoch_num", first}, {"epoch_count", count}});
+  }
   LogScope evaluation(std::int64_t number) { return LogScope(sink_, clock_, "eval", {{"epoch_num", number}}); }
   void metric(const std::string& key, double value, std::int64_t epoch);
   void throughput(double samples_per_s, std::int64_t epoch);

@@ -56,15 +56,21 @@ TrainOutcome Trainer::run() {
   const std::int64_t most = plan_.options.until == Until::epochs || plan_.options.until == Until::target
                                 ? plan_.options.epochs
                                 : std::numeric_limits<std::int64_t>::max();
-  for (std::int64_t epoch = 0; epoch < most; ++epoch) {
-    LogScope scope = parts_.timeline.epoch(epoch + 1);
-    const EpochFigures figures = train_epoch(epoch);
-    if (figures.steps < plan_.steps_per_epoch) break;  // the fixed work ended within the epoch
+  for (std::int64_t first = 0; first < most;) {
+    const std::int64_t count = std::min(epochs_to_evaluation(first), most - first);
+    LogScope scope =
+        plan_.options.eval_every == 1 ? parts_.timeline.epoch(first + 1) : parts_.timeline.block(first + 1, count);
+    EpochFigures figures;
+    for (std::int64_t at = 0; at < count && figures.steps == at * plan_.steps_per_epoch; ++at)
+      train_epoch(first + at, figures);
+    if (figures.steps < count * plan_.steps_per_epoch) break;  // the fixed work ended within an epoch
+    first += count;
+    const std::int64_t epoch = first - 1;
 
     const Clock evaluation;
     outcome_.metric = evaluate(epoch);
     outcome_.eval_seconds += evaluation.seconds();
-    ++outcome_.epochs;
+    outcome_.epochs = first;
     report_epoch(epoch, figures, evaluation.seconds());
     require_finite_metric(epoch);
     const bool better =
@@ -86,19 +92,25 @@ TrainOutcome Trainer::run() {
   return outcome_;
 }
 
-Trainer::EpochFigures Trainer::train_epoch(std::int64_t epoch) {
-  EpochFigures figures;
+std::int64_t Trainer::epochs_to_evaluation(std::int64_t done) const {
+  const std::int64_t every = plan_.options.eval_every;
+  const std::int64_t before = plan_.options.eval_first > 0 ? plan_.options.eval_first : every;
+  return done < before ? before - done : every;
+}
+
+void Trainer::train_epoch(std::int64_t epoch, EpochFigures& figures) {
+  const std::int64_t end = figures.steps + plan_.steps_per_epoch;
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", epoch + 1));
   const Clock clock;
-  while (figures.steps < plan_.steps_per_epoch && !fixed_work_done()) {
-    step(epoch, figures);
-    report_step(epoch, figures);
+  while (figures.steps < end && !fixed_work_done()) {
+    step(epoch, figures, end);
+    report_step(epoch, figures, end);
   }
-  figures.seconds = clock.seconds();
-  outcome_.train_seconds += figures.seconds;
+  const double seconds = clock.seconds();
+  figures.seconds += seconds;
+  outcome_.train_seconds += seconds;
   require_updates();
   flush_steps();
-  return figures;
 }
 
 /// Brings the batch that is launched next, as part of this update. Returns the time spent waiting for the loader.
@@ -111,7 +123,7 @@ double Trainer::bring_batch(std::int64_t epoch, std::int64_t update) {
   return brought.waited_seconds;
 }
 
-void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
+void Trainer::step(std::int64_t epoch, EpochFigures& figures, std::int64_t end) {
   const Clock clock;
   double waited = waiting_ ? 0.0 : bring_batch(epoch, outcome_.steps);
   profile_if_asked();
@@ -119,7 +131,7 @@ void Trainer::step(std::int64_t epoch, EpochFigures& figures) {
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
-    const bool another = left > 0 || (figures.steps + 1 < plan_.steps_per_epoch && !last_step());
+    const bool another = left > 0 || (figures.steps + 1 < end && !last_step());
     if (another) waited += bring_batch(epoch, outcome_.steps + (left > 0 ? 0 : 1));
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
@@ -258,10 +270,10 @@ void Trainer::report_epoch(std::int64_t epoch, const EpochFigures& figures, doub
                   duration_text(figures.seconds), duration_text(eval_seconds)));
 }
 
-void Trainer::report_step(std::int64_t epoch, const EpochFigures& figures) {
+void Trainer::report_step(std::int64_t epoch, const EpochFigures& figures, std::int64_t end) {
   if (!parts_.progress.due()) return;
   const double per_step = clock_.seconds() / static_cast<double>(std::max<std::int64_t>(1, outcome_.steps));
-  const auto left = static_cast<double>(plan_.steps_per_epoch - figures.steps);
+  const auto left = static_cast<double>(end - figures.steps);
   std::string eta = fmt::format("{} left in epoch", duration_text(left * per_step));
   if (plan_.options.until == Until::steps) {
     eta = fmt::format("{} left", duration_text(static_cast<double>(plan_.options.steps - outcome_.steps) * per_step));
@@ -269,7 +281,7 @@ void Trainer::report_step(std::int64_t epoch, const EpochFigures& figures) {
     eta = fmt::format("{} left", duration_text(std::max(0.0, plan_.options.seconds - clock_.seconds())));
   }
   parts_.progress.status(fmt::format("epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}", epoch + 1,
-                                     figures.steps, plan_.steps_per_epoch,
+                                     plan_.steps_per_epoch - (end - figures.steps), plan_.steps_per_epoch,
                                      figures.loss_sum / static_cast<double>(figures.steps),
                                      static_cast<double>(plan_.options.global_batch) / per_step, eta));
 }

@@ -79,14 +79,15 @@ class Trainer {
   [[nodiscard]] TrainOutcome run();
 
  private:
-  struct EpochFigures {
+  struct EpochFigures {  // of the epochs between two evaluations; usually of one
     double loss_sum = 0.0;
     std::int64_t steps = 0;
     double seconds = 0.0;
     double wait_seconds = 0.0;
   };
-  [[nodiscard]] EpochFigures train_epoch(std::int64_t epoch);
-  void step(std::int64_t epoch, EpochFigures& figures);
+  [[nodiscard]] std::int64_t epochs_to_evaluation(std::int64_t done) const;
+  void train_epoch(std::int64_t epoch, EpochFigures& figures);
+  void step(std::int64_t epoch, EpochFigures& figures, std::int64_t end);
   [[nodiscard]] double evaluate(std::int64_t epoch);
   void profile_if_asked();
   void read_sensors();
@@ -100,7 +101,7 @@ class Trainer {
   double bring_batch(std::int64_t epoch, std::int64_t update);
   [[nodiscard]] bool last_step() const;
   void report_epoch(std::int64_t epoch, const EpochFigures& figures, double eval_seconds);
-  void report_step(std::int64_t epoch, const EpochFigures& figures);
+  void report_step(std::int64_t epoch, const EpochFigures& figures, std::int64_t end);
 
   Parts parts_;
   Plan plan_;

@@ -215,7 +215,8 @@ TEST(ConfigComplaints, SuggestTheNearestWord) {
   expect_only(complaints(with(R"("train": {"until": "epoch"})")),
               "c.json:1: /train/until: \"epoch\" is not known (allowed: target, epochs, steps, seconds; did you mean "
               "\"epochs\"?)");
-  expect_part(complaints(with(R"("submission": {"ruleset": "4.0.0"})")), "allowed: 1.0.0, 2.0.0, 3.0.0");
+  expect_part(complaints(with(R"("submission": {"ruleset": "5.0.0"})")), "allowed: auto, 1.0.0, 2.0.0, 3.0.0, 4.0.0");
+  expect_part(complaints(with(R"("submission": {"ruleset": "4.0.0"})")), "4.0.0 are no rules of cosmoflow");
 }
 
 TEST(ConfigComplaints, RefuseNamesThatAreNoFolder) {

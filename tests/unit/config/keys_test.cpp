@@ -22,7 +22,7 @@ Json distinct() {
     "optimizer": {"name": "sgd", "momentum": 0.8},
     "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
-              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "bucket_mib": 17.5},
+              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "bucket_mib": 17.5},
     "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "nccl_alone": true},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
@@ -138,7 +138,7 @@ TEST(ConfigKeys, TakeTheirWordsAndNoOthers) {
       {"/backend/overlap", {"auto", "on", "off"}},
       {"/submission/division", {"open"}},  // closed: only with the reference's model
       {"/submission/status", {"onprem", "cloud", "preview", "research"}},
-      {"/submission/ruleset", {"1.0.0", "2.0.0", "3.0.0"}},
+      {"/submission/ruleset", {"auto", "1.0.0", "2.0.0", "3.0.0"}},
   };
   for (const auto& [pointer, words] : cases) {
     Json document = distinct();

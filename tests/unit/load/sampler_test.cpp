@@ -175,6 +175,16 @@ TEST(Sampler, RefusesABatchThatRanksOrShardsDoNotDivide) {
   EXPECT_THROW(Sampler{sampling}, std::logic_error) << "what fills no batch would be lost";
 }
 
+TEST(Sampler, FillsAWholeStepUpWhereAStepHasSeveralBatches) {
+  Sampling sampling = sampling_of(44, 1, 8, 5);
+  sampling.tail = Tail::wrap;
+  sampling.batches_together = 4;
+  EXPECT_EQ(sampling.steps_per_epoch(), 8) << "six batches hold all, the second step needs eight";
+  const auto last = global_batch(sampling, 1, 0, 7), second = global_batch(sampling, 1, 0, 1);
+  EXPECT_EQ(std::vector(last.begin(), last.begin() + 4), std::vector(second.begin() + 4, second.end()))
+      << "sample 56 of the epoch is its sample 12";
+}
+
 TEST(Sampler, OfTrainingGivesFullBatchesWhateverTheTail) {
   for (const Tail tail : {Tail::drop, Tail::wrap}) {
     for (const int ranks : {1, 2, 4}) {

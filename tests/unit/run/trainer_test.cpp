@@ -106,6 +106,45 @@ TEST(Trainer, CountsNoPaddingInAnEvaluation) {
   EXPECT_DOUBLE_EQ(outcome.metric, 2.0) << "the mean of 0, 1, 2, 3 and 4, over all ranks";
 }
 
+TEST(Trainer, EvaluatesBehindBlocksOfEpochsAndBehindTheLastOne) {
+  Rig rig;
+  rig.options.train.epochs = 8;
+  rig.options.train.eval_every = 4;
+  rig.options.train.eval_first = 2;
+  const TrainOutcome outcome = rig.train();
+  std::vector<std::int64_t> evaluated;
+  for (const Seen& step : rig.seen_by("evaluate"))
+    if (evaluated.empty() || evaluated.back() != step.state.epoch) evaluated.push_back(step.state.epoch);
+  EXPECT_EQ(evaluated, (std::vector<std::int64_t>{1, 5, 7})) << "counted from 0: behind epochs 2, 6 and the last";
+  EXPECT_EQ(outcome.epochs, 8);
+  EXPECT_EQ(outcome.steps, 16);
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(column(rig.table("epochs.csv"), "epoch"), "2 6 8 ");
+  const auto starts = records_of(rig.log(), "block_start");
+  ASSERT_EQ(starts.size(), 3U);
+  const std::vector<std::pair<std::int64_t, std::int64_t>> expected = {{1, 2}, {3, 4}, {7, 2}};
+  for (std::size_t at = 0; at < 3; ++at) {
+    const auto value = [&](const char* name) {
+      const auto found = std::ranges::find(starts[at].metadata, name, &Metadata::value_type::first);
+      return found == starts[at].metadata.end() ? -1 : std::get<std::int64_t>(found->second);
+    };
+    EXPECT_EQ(value("first_epoch_num"), expected[at].first);
+    EXPECT_EQ(value("epoch_count"), expected[at].second);
+  }
+  EXPECT_TRUE(records_of(rig.log(), "epoch_start").empty());
+}
+
+TEST(Trainer, EndsWithinABlockWhereTheStepsAreDone) {
+  Rig rig;
+  rig.options.train.until = Until::steps;
+  rig.options.train.steps = 7;
+  rig.options.train.eval_every = 3;
+  const TrainOutcome outcome = rig.train();
+  EXPECT_EQ(outcome.steps, 7);
+  EXPECT_EQ(outcome.epochs, 3) << "the fourth was not finished";
+  EXPECT_EQ(rig.seen_by("train").size(), 7U);
+}
+
 TEST(Trainer, EvaluatesEachEpochByItself) {
   Rig rig;
   rig.options.train.epochs = 3;

@@ -1,0 +1,193 @@
+// ResNet-50 v1.5 as MLPerf Training defines it: bottlenecks whose stride stands on their 3x3 convolution, batch norm
+// behind every convolution, and one dense layer that tells the classes of a photograph apart.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/benchmarks.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr int colours = 3;
+constexpr int least_extent = 32;  // five strided layers leave one position of it
+constexpr int expansion = 4;      // of a bottleneck's channels at its end
+struct Stage {
+  int channels, blocks;
+};
+constexpr std::array<Stage, 4> stages = {{{64, 3}, {128, 4}, {256, 6}, {512, 3}}};
+
+void refuse(std::string pointer, std::string what, std::string why, std::string remedy) {
+  throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
+}
+
+void require_fitting(const Resnet50Options& model) {
+  if (model.extent < least_extent)
+    refuse("/model/extent", fmt::format("{} is less than {}", model.extent, least_extent),
+           "five strided layers halve the image", fmt::format("choose {} or more", least_extent));
+  if (!(model.width > 0.0))
+    refuse("/model/width", fmt::format("{} is not a positive factor", model.width), "it multiplies the channels",
+           "choose 1 for the reference's network, less for small runs");
+  if (model.classes < 2)
+    refuse("/model/classes", fmt::format("{} is no number of classes", model.classes),
+           "there must be something to tell apart", "choose 1000 for ImageNet");
+  if (!(model.label_smoothing >= 0.0 && model.label_smoothing < 1.0))
+    refuse("/model/label_smoothing", fmt::format("{} is not in [0, 1)", model.label_smoothing),
+           "it is what labels give to other classes", "choose 0.1, or 0 for none");
+  if (model.norm_group < 1)
+    refuse("/model/norm_group", fmt::format("{} is no number of ranks", model.norm_group), "",
+           "choose 1 for norms of a rank's own samples");
+}
+
+Initial of_the_classifier(const Shape&) { return {Initial::Law::normal, 0.01F}; }
+
+/// Padding of a window with stride 2, so that it halves the extent (rounded up).
+struct Padding {
+  int before = 0, after = 0;
+};
+Padding padding_of(PaddingStyle style, int kernel, std::int64_t extent) {
+  if (style == PaddingStyle::torch) return {kernel / 2, kernel / 2};
+  const auto total = static_cast<int>(std::max<std::int64_t>(((extent + 1) / 2 - 1) * 2 + kernel - extent, 0));
+  return {total / 2, total - total / 2};  // the odd one stands behind
+}
+
+/// Makes the layers of one network.
+class Resnet50 {
+ public:
+  Resnet50(GraphBuilder& builder, const Resnet50Options& model, bool training)
+      : builder_(builder), model_(model), training_(training) {}
+
+  TensorId logits(TensorId src) {
+    src = norm_relu("conv1", conv("conv1", src, channels(64), 7, 2, {3, 3}));
+    const Padding pad = padding_of(model_.padding, 3, extent(src));
+    src = builder_.apply("pool", Pool{{3, 3}, {2, 2}, {pad.before, pad.before}, {pad.after, pad.after}}, {src});
+    for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+      for (int block = 0; block < stages[stage].blocks; ++block) {
+        const int stride = block == 0 && stage > 0 ? 2 : 1;
+        src = bottleneck(fmt::format("stage{}.block{}", stage + 1, block + 1), src, channels(stages[stage].channels),
+                         stride, block == 0);
+      }
+    }
+    const Shape& last = builder_.tensor(src).shape;
+    const TensorId mean = builder_.apply("mean", SpatialSum{1.0F / static_cast<float>(last[2] * last[3])}, {src});
+    return builder_.dense("fc", mean, model_.classes, DType::f32, of_the_classifier);
+  }
+
+ private:
+  [[nodiscard]] int channels(int reference) const {
+    return std::max(1, static_cast<int>(std::lround(reference * model_.width)));
+  }
+  [[nodiscard]] std::int64_t extent(TensorId src) const { return builder_.tensor(src).shape[2]; }
+  TensorId conv(const std::string& name, TensorId src, int count, int kernel, int stride = 1, Padding pad = {}) {
+    const Conv attributes{{kernel, kernel}, {stride, stride}, {pad.before, pad.before}, {pad.after, pad.after}};
+    return builder_.conv(name, src, count, attributes, {.weights = he_normal, .with_bias = false});
+  }
+  TensorId relu(const std::string& name, TensorId src) {
+    return builder_.apply(name + ".relu", Activation{.curve = Curve::leaky_relu, .slope = 0.0F, .scale = 1.0F}, {src});
+  }
+  TensorId norm(const std::string& name, TensorId src) { return builder_.norm(name + ".norm", src, Norm{}, training_); }
+  TensorId norm_relu(const std::string& name, TensorId src) { return relu(name, norm(name, src)); }
+
+  TensorId bottleneck(const std::string& name, TensorId src, int count, int stride, bool projects) {
+    TensorId main = norm_relu(name + ".conv1", conv(name + ".conv1", src, count, 1));
+    const Padding pad = stride == 1 ? Padding{1, 1} : padding_of(model_.padding, 3, extent(src));
+    main = norm_relu(name + ".conv2", conv(name + ".conv2", main, count, 3, stride, pad));
+    main = norm(name + ".conv3", conv(name + ".conv3", main, expansion * count, 1));
+    if (projects) src = norm(name + ".skip", conv(name + ".skip", src, expansion * count, 1, stride));
+    return relu(name, builder_.apply(name + ".add", Add{}, {main, src}));
+  }
+
+  GraphBuilder& builder_;
+  const Resnet50Options& model_;
+  bool training_;
+};
+
+/// The two definitions differ in whether the label takes part in what it gives away.
+CrossEntropy criterion(const Resnet50Options& model, bool training) {
+  if (!training) return {};
+  const int sharers = model.smoothing == SmoothingStyle::all_classes ? model.classes : model.classes - 1;
+  return {.weights = {}, .others = model.label_smoothing / sharers};
+}
+
+/// Ends in what loss and metric compare: logits, label, step_state.
+std::vector<TensorId> build(GraphBuilder& builder, const Resnet50Options& model, const GraphOptions& options,
+                            bool training) {
+  require_fitting(model);
+  const std::int64_t batch = options.local_batch;
+  const TensorId raw = builder.input("image", {batch, colours, model.extent, model.extent}, DType::u8);  // N,C,H,W
+  const TensorId labels = builder.input("label", {batch}, DType::i32);
+  const TensorId step_state = builder.input("step_state", {step_state_extent(batch)}, DType::u8);
+  // ImageNet's means and deviations of red, green and blue; the reference takes the means off and divides by nothing.
+  Normalise normalise{{123.675F, 116.28F, 103.53F}, {1.0F / 58.395F, 1.0F / 57.12F, 1.0F / 57.375F}};
+  if (model.pixels == PixelStyle::centred) normalise = {{123.68F, 116.78F, 103.94F}, {1.0F, 1.0F, 1.0F}};
+  const TensorId src = builder.apply("normalise", normalise, {raw});
+  return {Resnet50(builder, model, training).logits(src), labels, step_state};
+}
+
+}  // namespace
+
+DataSchema data_schema(const Resnet50Options& model) {
+  require_fitting(model);
+  const LegalValues classes{.least = 0.0,
+                            .most = static_cast<double>(model.classes - 1),
+                            .why = fmt::format("labels are classes, of which /model/classes has {}", model.classes)};
+  return {.fields = {{"image", {model.extent, model.extent, colours}, DType::u8, {}, {"image"}},
+                     {"label", {}, DType::i32, classes, {"label"}}}};
+}
+
+Graph training_graph(const Resnet50Options& model, const GraphOptions& options) {
+  GraphBuilder builder(options.compute);
+  std::vector<TensorId> compared = build(builder, model, options, true);
+  if (options.scale_loss || options.compute == DType::f16) compared.push_back(builder.loss_scale());
+  builder.apply("loss", Loss{options.global_batch, criterion(model, true)}, std::move(compared));
+  return builder.take();
+}
+
+Graph evaluation_graph(const Resnet50Options& model, const GraphOptions& options) {
+  GraphBuilder builder(options.compute);
+  builder.apply("metric", Metric{Judge::top1, criterion(model, false)}, build(builder, model, options, false));
+  return builder.take();
+}
+
+std::vector<Treatment> treatments(const Resnet50Options&, const Rule& rule, const Graph& graph) {
+  // Weights of convolutions and of the dense layer decay; norms and the bias do not.
+  const float decay = models::weight_decay_of(rule);
+  std::vector<Treatment> treated;
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == Role::parameter) treated.push_back({tensor.name.ends_with(".weights") ? decay : 0.0F});
+  return treated;
+}
+
+namespace models {
+
+std::vector<EvaluationFigure> figures_of(const Resnet50Options&) {
+  return {{"eval_accuracy", &Score::quality}, {"eval_loss", &Score::loss}};
+}
+
+std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe, const DatasetFacts& data) {
+  Breaches breaches;
+  breaches.require(model.extent == 224, "/model/extent", model.extent, 224);
+  breaches.require(model.width == 1.0, "/model/width", model.width, 1);
+  breaches.require(model.classes == 1000, "/model/classes", model.classes, 1000);
+  breaches.require(model.label_smoothing == 0.0 || model.label_smoothing == 0.1, "/model/label_smoothing",
+                   model.label_smoothing, "0 or 0.1");
+  breaches.require(data.train_samples == 1281167, "/data/train_samples", data.train_samples, 1281167);
+  breaches.require(data.validation_samples == 50000, "/data/validation_samples", data.validation_samples, 50000);
+  breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
+  breaches.require(std::holds_alternative<SgdMomentum>(recipe.rule), "/optimizer/name", name_of(recipe.rule),
+                   "sgd or lars");
+  return std::move(breaches.found);
+}
+
+Metadata logged(const Resnet50Options& model, const Recipe& recipe) {
+  return {{"opt_name", std::string(name_of(recipe.rule))},
+          {"label_smoothing", model.label_smoothing},
+          {"trainmark_smoothing", std::string(word(model.smoothing))},
+          {"trainmark_padding", std::string(word(model.padding))},
+          {"trainmark_pixels", std::string(word(model.pixels))},
+          {"trainmark_norm_group", std::int64_t{model.norm_group}}};
+}
+
+}  // namespace models
+}  // namespace trainmark

@@ -1,0 +1,170 @@
+// ResNet-50 v1.5 against its reference's figures: layers, parameters, operations, initial laws, and what differs
+// between the frameworks in which it was published.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "trainmark/models.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr std::int64_t reference_macs = 4'089'184'256;
+const GraphOptions one_sample{.local_batch = 1, .global_batch = 1};
+
+const Tensor& tensor_of(const Graph& graph, std::string_view name) {
+  return graph.tensors[static_cast<std::size_t>(graph.find(name))];
+}
+const Node& node_of(const Graph& graph, std::string_view name) {
+  const auto found = std::ranges::find(graph.nodes, name, &Node::name);
+  EXPECT_NE(found, graph.nodes.end()) << name;
+  return *found;
+}
+/// Of the node of that name; layers of a stage.
+std::int64_t macs_of(const Graph& graph, std::string_view prefix) {
+  std::int64_t macs = 0;
+  for (const Node& node : graph.nodes)
+    if (node.name.starts_with(prefix)) macs += cost(graph, node).macs;
+  return macs;
+}
+
+TEST(Resnet50, HasTheReferencesParametersStatisticsAndOperations) {
+  const Graph graph = training_graph(Resnet50Options{}, one_sample);
+  EXPECT_EQ(graph.parameter_elements(), 25'557'032);
+  EXPECT_EQ(std::ranges::count_if(graph.tensors, [](const Tensor& t) { return t.role == Role::parameter; }), 161);
+  EXPECT_EQ(graph.statistic_elements(), 53'120);
+  EXPECT_EQ(cost(graph).macs, reference_macs);
+  EXPECT_EQ(tensor_of(graph, "fc.dst").shape, (Shape{1, 1000}));
+  const Graph evaluation = evaluation_graph(Resnet50Options{}, one_sample);
+  EXPECT_EQ(evaluation.parameter_elements(), 25'557'032);
+  EXPECT_EQ(cost(evaluation).macs, reference_macs);
+}
+
+TEST(Resnet50, TrainsWithThreeTimesTheForwardPassButForTheFirstLayersDataGradient) {
+  EXPECT_EQ(cost(differentiate(training_graph(Resnet50Options{}, one_sample))).macs, 3 * reference_macs - 118'013'952);
+}
+
+TEST(Resnet50, HasTheOperationsOfEachStageThatTheReferenceHas) {
+  const Graph graph = training_graph(Resnet50Options{}, one_sample);
+  const std::pair<const char*, double> stages[] = {{"conv1", 118.0},          {"stage1.block1.", 231.2},
+                                                   {"stage1.block3.", 218.4}, {"stage2.block1.", 372.5},
+                                                   {"stage2.block4.", 218.4}, {"stage3.block1.", 372.5},
+                                                   {"stage3.block6.", 218.4}, {"stage4.block1.", 372.5},
+                                                   {"stage4.block3.", 218.4}, {"fc", 2.05}};
+  for (const auto& [name, millions] : stages)
+    EXPECT_NEAR(static_cast<double>(macs_of(graph, name)) * 1e-6, millions, 0.06) << name;
+}
+
+TEST(Resnet50, HalvesTheImageInTheMiddleOfABottleneck) {
+  const Graph graph = training_graph(Resnet50Options{}, one_sample);
+  const auto extent = [&](const char* name) { return tensor_of(graph, name).shape[2]; };
+  EXPECT_EQ(extent("conv1.dst"), 112);
+  EXPECT_EQ(extent("pool.dst"), 56);
+  EXPECT_EQ(extent("stage2.block1.conv1.dst"), 56) << "v1 would halve here";
+  EXPECT_EQ(extent("stage2.block1.conv2.dst"), 28);
+  EXPECT_EQ(extent("stage4.block3.relu.dst"), 7);
+}
+
+TEST(Resnet50, PadsAsTheFrameworksDo) {
+  const auto pads = [](const Resnet50Options& model) {
+    const Graph graph = training_graph(model, one_sample);
+    const auto& first = std::get<Conv>(node_of(graph, "conv1").op);
+    const auto& pool = std::get<Pool>(node_of(graph, "pool").op);
+    const auto& strided = std::get<Conv>(node_of(graph, "stage3.block1.conv2").op);
+    const auto& plain = std::get<Conv>(node_of(graph, "stage3.block2.conv2").op);
+    return std::vector{first.pad_lo[0],   first.pad_hi[1],   pool.pad_lo[0],  pool.pad_hi[1],
+                       strided.pad_lo[0], strided.pad_hi[1], plain.pad_lo[1], plain.pad_hi[0]};
+  };
+  EXPECT_EQ(pads({}), (std::vector{3, 3, 1, 1, 1, 1, 1, 1}));
+  EXPECT_EQ(pads({.padding = PaddingStyle::tensorflow}), (std::vector{3, 3, 0, 1, 0, 1, 1, 1}));
+}
+
+TEST(Resnet50, TakesAnyExtentWithEitherPadding) {
+  for (const PaddingStyle padding : {PaddingStyle::torch, PaddingStyle::tensorflow}) {
+    for (const int extent : {32, 33, 47, 64, 100, 161, 225}) {
+      const Graph graph =
+          training_graph({.extent = extent, .width = 0.125, .classes = 7, .padding = padding}, one_sample);
+      std::int64_t expected = extent;
+      for (int layer = 0; layer < 5; ++layer)
+        expected = (expected + 1) / 2;
+      EXPECT_EQ(tensor_of(graph, "stage4.block3.relu.dst").shape, (Shape{1, 256, expected, expected})) << extent;
+      EXPECT_EQ(tensor_of(graph, "fc.dst").shape, (Shape{1, 7}));
+    }
+  }
+}
+
+TEST(Resnet50, BeginsWithTheReferencesLaws) {
+  const Graph graph = training_graph(Resnet50Options{}, one_sample);
+  const auto expect = [&](const char* name, Initial::Law law, double scale) {
+    EXPECT_EQ(tensor_of(graph, name).initial.law, law) << name;
+    EXPECT_NEAR(tensor_of(graph, name).initial.scale, scale, 1e-6 * scale) << name;
+  };
+  expect("conv1.weights", Initial::Law::normal, std::sqrt(2.0 / 147));
+  expect("stage2.block1.conv2.weights", Initial::Law::normal, std::sqrt(2.0 / (128 * 9)));
+  expect("stage4.block1.skip.weights", Initial::Law::normal, std::sqrt(2.0 / 1024));
+  expect("fc.weights", Initial::Law::normal, 0.01);
+  expect("stage1.block1.conv3.norm.gamma", Initial::Law::constant, 1.0);
+  EXPECT_EQ(tensor_of(graph, "fc.bias").initial, Initial{});
+}
+
+TEST(Resnet50, SmoothsLabelsByEitherDefinitionAndNotInAnEvaluation) {
+  const auto others = [](const Graph& graph) {
+    return std::get<CrossEntropy>(std::get<Loss>(node_of(graph, "loss").op).criterion).others;
+  };
+  EXPECT_DOUBLE_EQ(others(training_graph(Resnet50Options{}, one_sample)), 0.1 / 1000);
+  EXPECT_DOUBLE_EQ(others(training_graph(Resnet50Options{.smoothing = SmoothingStyle::other_classes}, one_sample)),
+                   0.1 / 999);
+  const auto metric = std::get<Metric>(node_of(evaluation_graph(Resnet50Options{}, one_sample), "metric").op);
+  EXPECT_EQ(metric.judge, Judge::top1);
+  EXPECT_EQ(std::get<CrossEntropy>(metric.criterion), CrossEntropy{});
+}
+
+TEST(Resnet50, TakesTheMeansOffThePixels) {
+  const auto normalise = [](const Resnet50Options& model) {
+    return std::get<Normalise>(node_of(training_graph(model, one_sample), "normalise").op);
+  };
+  EXPECT_EQ(normalise({}).shift, (std::vector{123.675F, 116.28F, 103.53F}));
+  EXPECT_FLOAT_EQ(normalise({}).scale[2], 1.0F / 57.375F);
+  EXPECT_EQ(normalise({.pixels = PixelStyle::centred}).shift, (std::vector{123.68F, 116.78F, 103.94F}));
+  EXPECT_EQ(normalise({.pixels = PixelStyle::centred}).scale, (std::vector{1.0F, 1.0F, 1.0F}));
+}
+
+TEST(Resnet50, LetsWeightsDecayAndNeitherNormsNorTheBias) {
+  const Graph graph = training_graph(Resnet50Options{}, one_sample);
+  const auto treated = treatments(Resnet50Options{}, Lamb{.weight_decay = 0.25F}, graph);
+  ASSERT_EQ(treated.size(), 161U);
+  EXPECT_EQ(std::ranges::count(treated, 0.25F, &Treatment::decay), 54) << "53 convolutions and the dense layer";
+  EXPECT_EQ(treated.back().decay, 0.0F) << "its bias";
+}
+
+TEST(Resnet50, RefusesWhatItCannotBe) {
+  const auto refused = [](const Resnet50Options& model) {
+    try {
+      static_cast<void>(data_schema(model));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  EXPECT_TRUE(refused({.extent = 31}).starts_with("/model/extent: 31 is less than 32")) << refused({.extent = 31});
+  EXPECT_TRUE(refused({.width = 0.0}).starts_with("/model/width"));
+  EXPECT_TRUE(refused({.classes = 1}).starts_with("/model/classes"));
+  EXPECT_TRUE(refused({.label_smoothing = 1.0}).starts_with("/model/label_smoothing"));
+  EXPECT_TRUE(refused({.norm_group = 0}).starts_with("/model/norm_group"));
+  EXPECT_EQ(refused({}), "nothing");
+}
+
+TEST(Resnet50, IsClosedOnlyAsTheReferenceIs) {
+  const Recipe recipe{.model = Resnet50Options{}, .rule = SgdMomentum{}, .schedule = StepSchedule{}};
+  const DatasetFacts imagenet{1281167, 50000, false};
+  EXPECT_TRUE(closed_breaches(recipe, imagenet).empty());
+  Recipe other = recipe;
+  other.model = Resnet50Options{.extent = 192, .width = 0.5, .classes = 10, .label_smoothing = 0.2};
+  other.rule = Adam{};
+  EXPECT_EQ(closed_breaches(other, {1281166, 49999, true}).size(), 8U);
+}
+
+}  // namespace
+}  // namespace trainmark
