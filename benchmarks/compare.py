@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs programs of ours and of a peer by turns and compares the medians; writes one JSON under benchmarks/results/.
 
-    python3 benchmarks/compare.py step --torch-python VENV/bin/python [--precision fp32] [--rounds 5]
+    python3 benchmarks/compare.py step --torch-python VENV/bin/python [--model cosmoflow] [--precision fp32] [--rounds 5]
     python3 benchmarks/compare.py load --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
 """
 import argparse
@@ -46,17 +46,18 @@ def median(runs: list, figure: str) -> float:
 
 
 def compare_step(arguments) -> dict:
-    arguments.extent = arguments.extent or 64
-    common = ["--extent", str(arguments.extent), "--batch", str(arguments.batch), "--threads", str(arguments.threads),
-              "--precision", arguments.precision]
-    peer = [arguments.torch_python, str(ROOT / "benchmarks/peers/cosmoflow_torch.py")]
-    commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_step"), *common]}
+    deepcam = arguments.model == "deepcam"
+    batch, extent = arguments.batch or (1 if deepcam else 2), arguments.extent or 64
+    size = ["--rows", str(arguments.rows), "--columns", str(arguments.columns)] if deepcam else ["--extent", str(extent)]
+    common = [*size, "--batch", str(batch), "--threads", str(arguments.threads), "--precision", arguments.precision]
+    peer = [arguments.torch_python, str(ROOT / f"benchmarks/peers/{arguments.model}_torch.py")]
+    commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_step"), "--model", arguments.model, *common]}
     commands.update({f"torch {form}": [*peer, *common, "--form", form] for form in arguments.forms.split(",")})
     runs = alternate(commands, arguments.rounds, "step_median_s")
     best = min((name for name in runs if name != "trainmark"), key=lambda name: median(runs[name], "step_median_s"))
     ours = median(runs["trainmark"], "step_median_s")
-    return {"what": f"CosmoFlow {arguments.extent}^3 batch {arguments.batch} training step, {arguments.threads} threads, "
-                    f"{arguments.precision}",
+    what = f"DeepCAM {arguments.rows}x{arguments.columns}" if deepcam else f"CosmoFlow {extent}^3"
+    return {"what": f"{what} batch {batch} training step, {arguments.threads} threads, {arguments.precision}",
             "best_peer": best,
             "step_ratio": ours / median(runs[best], "step_median_s"),
             "memory_ratio": median(runs["trainmark"], "peak_memory_mib") / median(runs[best], "peak_memory_mib"),
@@ -82,18 +83,25 @@ def main() -> None:
     parser.add_argument("--torch-python", default="python3", help="a Python that has torch (and h5py)")
     parser.add_argument("--build", default=str(ROOT / "build/bench"))
     parser.add_argument("--extent", type=int, help="voxels along an axis; default: of step 64, of load as the files have it")
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--model", choices=["cosmoflow", "deepcam"], default="cosmoflow")
+    parser.add_argument("--rows", type=int, default=192, help="of DeepCAM's maps")
+    parser.add_argument("--columns", type=int, default=288)
+    parser.add_argument("--batch", type=int, help="default: of CosmoFlow 2, of DeepCAM 1")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--forms", default="eager,channels_last,compile")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--notes", help="what else is to be known of the measurement, for the record")
     parser.add_argument("--data")
     parser.add_argument("--about", default="not described", help="what the files of --data are, for the record")
     parser.add_argument("--output", help="file name under benchmarks/results; default from what and date")
     arguments = parser.parse_args()
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": arguments.rounds}
+    if arguments.notes:
+        result["notes"] = arguments.notes
     result.update(compare_step(arguments) if arguments.what == "step" else compare_load(arguments))
-    name = arguments.output or f"{result['date']}_{arguments.what}_{arguments.precision}.json"
+    prefix = "deepcam_" if arguments.model == "deepcam" else ""
+    name = arguments.output or f"{result['date']}_{prefix}{arguments.what}_{arguments.precision}.json"
     path = ROOT / "benchmarks/results" / name
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({key: value for key, value in result.items() if key not in ("layers",)}, indent=2))

@@ -1,4 +1,4 @@
-// Times CosmoFlow's training step on one rank of the CPU backend and sets each launch beside what its bytes and FLOPs
+// Times a model's training step on one rank of the CPU backend and sets each launch beside what its bytes and FLOPs
 // would allow on this machine's measured copy bandwidth and matrix rate. Prints one JSON line.
 #include <fmt/core.h>
 #include <sys/resource.h>
@@ -16,24 +16,55 @@ namespace {
 using namespace trainmark;
 
 struct Arguments {
-  int extent = 64, batch = 2, threads = 2, steps = 8;
-  std::string precision = "fp32";
+  int extent = 64;                // of CosmoFlow, voxels along an axis
+  int rows = 192, columns = 288;  // of DeepCAM
+  int batch = 2, threads = 2, steps = 8;
+  std::string model = "cosmoflow", precision = "fp32";
 };
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  const std::map<std::string, int*> numbers = {{"--extent", &arguments.extent},
-                                               {"--batch", &arguments.batch},
-                                               {"--threads", &arguments.threads},
-                                               {"--steps", &arguments.steps}};
+  const std::map<std::string, std::string*> words = {{"--precision", &arguments.precision},
+                                                     {"--model", &arguments.model}};
+  const std::map<std::string, int*> numbers = {{"--extent", &arguments.extent},   {"--rows", &arguments.rows},
+                                               {"--columns", &arguments.columns}, {"--batch", &arguments.batch},
+                                               {"--threads", &arguments.threads}, {"--steps", &arguments.steps}};
   for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string(argv[i]) == "--precision") {
-      arguments.precision = argv[i + 1];
+    if (words.contains(argv[i])) {
+      *words.at(argv[i]) = argv[i + 1];
     } else {
       *numbers.at(argv[i]) = std::stoi(argv[i + 1]);
     }
   }
   return arguments;
+}
+
+Recipe recipe_of(const Arguments& arguments) {
+  if (arguments.model == "deepcam") {
+    const DeepcamOptions model{.rows = arguments.rows, .columns = arguments.columns};
+    return {.model = model, .rule = Lamb{}, .schedule = {}};
+  }
+  CosmoflowOptions model;
+  model.extent = arguments.extent;
+  return {.model = model, .rule = {}, .schedule = {}};
+}
+
+/// Values in [0, 4) of each field's type, which are counts of CosmoFlow; labels below 3.
+std::vector<std::vector<std::byte>> samples_of(const Recipe& recipe, int batch) {
+  std::vector<std::vector<std::byte>> fields;
+  Rng rng(1, Purpose::warm_up);
+  for (const auto& field : schema_of(recipe.model).fields) {
+    auto& bytes = fields.emplace_back(field.bytes() * static_cast<std::size_t>(batch));
+    const auto fill = [&]<class T>(T, std::uint64_t below) {
+      auto* values = reinterpret_cast<T*>(bytes.data());
+      for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i)
+        values[i] = static_cast<T>(rng.bits() % below);
+    };
+    if (field.dtype == DType::i16) fill(std::int16_t{}, 4);
+    if (field.dtype == DType::f32) fill(float{}, 4);
+    if (field.dtype == DType::u8) fill(std::uint8_t{}, 3);
+  }
+  return fields;
 }
 
 double median(std::vector<double> values) {
@@ -91,8 +122,11 @@ double copy_bandwidth(Backend& backend, int threads) {
 
 std::string layer_table(Program& program, double bandwidth, double rate) {
   std::map<std::string, Cost> costs;
-  for (const Node& node : program.graph().nodes)
+  std::map<std::string, std::string_view> ops;
+  for (const Node& node : program.graph().nodes) {
     costs[node.name] = cost(program.graph(), node);
+    ops[node.name] = name_of(node.op);
+  }
   std::map<std::string, std::vector<double>> times;
   std::vector<std::string> order;
   for (int repetition = 0; repetition < 3; ++repetition) {
@@ -106,9 +140,10 @@ std::string layer_table(Program& program, double bandwidth, double rate) {
     const Cost& each = costs[name];
     const double bound = std::max(static_cast<double>(each.bytes) / bandwidth, static_cast<double>(each.flops) / rate);
     table += fmt::format(
-        "{}{{\"name\": \"{}\", \"measured_ms\": {:.3f}, \"bound_ms\": {:.3f}, \"gflop\": {:.3f}, \"mib\": {:.2f}}}",
-        table.empty() ? "" : ", ", name, 1e3 * median(times[name]), 1e3 * bound, 1e-9 * static_cast<double>(each.flops),
-        static_cast<double>(each.bytes) / 1048576.0);
+        "{}{{\"name\": \"{}\", \"op\": \"{}\", \"measured_ms\": {:.3f}, \"bound_ms\": {:.3f}, \"gflop\": {:.3f}, "
+        "\"mib\": {:.2f}}}",
+        table.empty() ? "" : ", ", name, ops[name], 1e3 * median(times[name]), 1e3 * bound,
+        1e-9 * static_cast<double>(each.flops), static_cast<double>(each.bytes) / 1048576.0);
   }
   return table;
 }
@@ -119,30 +154,24 @@ int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   const World world(argc, argv);
   const auto backend = make_cpu_backend(arguments.threads, false);
-  CosmoflowOptions model;
-  model.extent = arguments.extent;
   GraphOptions options;
   options.local_batch = options.global_batch = arguments.batch;
   options.compute = arguments.precision == "bf16" ? DType::bf16 : DType::f32;
-  const Recipe recipe{.model = model, .rule = {}, .schedule = {}};
+  const Recipe recipe = recipe_of(arguments);
   Graph graph = graphs_of(recipe, {.graph = options}).last;
   ModelState state(*backend, graph, slots_of(recipe.rule));
   state.initialise(1);
   const auto collective = backend->make_collective(world.all());
   Program program(*backend, std::move(graph), state, *collective, make_input_slots(*backend), {});
 
-  std::vector<std::byte> x(data_schema(model).fields[0].bytes() * static_cast<std::size_t>(arguments.batch));
-  auto* counts = reinterpret_cast<std::int16_t*>(x.data());
-  Rng rng(1, Purpose::warm_up);
-  for (std::size_t i = 0; i < x.size() / 2; ++i)
-    counts[i] = static_cast<std::int16_t>(rng.bits() % 4);
-  std::vector<std::byte> y(static_cast<std::size_t>(arguments.batch) * 16),
-      step_state(step_state_bytes(arguments.batch));
+  auto fields = samples_of(recipe, arguments.batch);
+  std::vector<std::byte> step_state(step_state_bytes(arguments.batch));
   StepState header;
   header.rate = 0.001F;
   header.valid = arguments.batch;
   std::memcpy(step_state.data(), &header, sizeof(header));
-  const std::vector<std::span<const std::byte>> inputs = {x, y, step_state};
+  fields.push_back(std::move(step_state));
+  const std::vector<std::span<const std::byte>> inputs(fields.begin(), fields.end());
 
   std::vector<double> seconds;
   for (int step = 0; step < 3 + arguments.steps; ++step) {
