@@ -225,6 +225,29 @@ void write_channel_stats(const std::filesystem::path& path, const ChannelStats& 
                                             const FormatOptions& format, const DataSchema& schema,
                                             const std::function<void(double fraction)>& progress = {});
 
+/// An ImageNet-style tree of JPEGs, train/CLASS/NAME and val/CLASS/NAME (or validation/), to be packed into files.
+struct ImageImport {
+  std::filesystem::path tree, target;
+  std::int64_t images_per_file = 1000;
+  bool skip_corrupt = false;  ///< leave out what cannot be decoded; else it ends the import
+};
+struct ImportReport {
+  std::int64_t classes = 0, train_images = 0, validation_images = 0;  ///< in the tree
+  std::int64_t files_written = 0, files_kept = 0;
+  std::int64_t skipped_before = 0;  ///< images that kept files were written without
+  std::int64_t bytes = 0;
+  std::vector<std::string> skipped;  ///< what was left out now: path and reason; on rank 0
+  double seconds = 0.0;
+};
+/// Collective: packs the JPEGs as they are into <target>/train and <target>/validation, one rank a file, each under a
+/// temporary name until complete. Class folders in sorted order are the labels from 0 on; the order of images is mixed,
+/// the same each time. Each image is decoded once, to its last byte. A file that exists and was made of images of the
+/// same names, sizes and labels is kept; nothing is replaced. `progress` is called on rank 0. Raises Error{data} alike
+/// on all ranks: class folders that differ between the splits, an image that is none, other data in the way, a full
+/// disk.
+ImportReport import_images(const World& world, const ImageImport& options,
+                           const std::function<void(double fraction)>& progress = {});
+
 /// What `data verify` found.
 struct Verification {
   bool manifest_found = false;

@@ -27,14 +27,20 @@ struct DeepcamData {
   int label_bits = 8;  ///< of the labels in the files: 8 (unsigned), 16, 32 or 64
   bool operator==(const DeepcamData&) const = default;
 };
+/// ResNet-50's JPEGs of drawn pictures, whose class is their texture, then their colour, period and shape.
+struct ImageData {
+  int classes = 10;  ///< 2 to 1000
+  int size = 96;     ///< pixels; the sides of an image are 0.75 to 1.5 times as long, 32 to 2048
+  bool operator==(const ImageData&) const = default;
+};
 
 /// What `data generate` makes. Bytes depend on these options alone, not on ranks, threads or time.
 struct SynthOptions {
-  std::variant<CosmoflowData, DeepcamData> content;
-  std::string layout = "packed";          ///< block, packed; CosmoFlow also universe
+  std::variant<CosmoflowData, DeepcamData, ImageData> content;
+  std::string layout = "packed";          ///< block, packed; CosmoFlow also universe; images: jpeg
   std::int64_t train_samples = 3072;      ///< below <target>/train
   std::int64_t validation_samples = 256;  ///< below <target>/validation
-  int samples_per_file = 64;              ///< layout packed
+  int samples_per_file = 64;              ///< layouts packed and jpeg
   int gzip = 0;                           ///< 0: contiguous; 1-9: chunked, shuffle + deflate
   bool big_endian = false;
   std::uint64_t seed = 20231;
@@ -44,6 +50,10 @@ struct SynthOptions {
 /// What samples of such a dataset are: data f32 [height,width,16]; labels u8 [height,width], 0 to 2. Extents of 0:
 /// open.
 [[nodiscard]] DataSchema deepcam_schema(std::int64_t height, std::int64_t width);
+
+/// What samples of images are: image u8 [extent,extent,3], decoded from JPEGs; label i32 (one number) below `classes`
+/// (0: any that is not negative).
+[[nodiscard]] DataSchema image_schema(std::int64_t extent, int classes);
 
 struct SynthReport {
   std::int64_t files_written = 0, files_kept = 0, bytes = 0;

@@ -17,6 +17,7 @@ struct GenerateFlags {
   std::string target, workload = "cosmoflow";
   CosmoflowData cosmoflow;
   DeepcamData deepcam;
+  ImageData images;
   SynthOptions synth;
   LaunchFlags launch;
   bool quiet = false, json = false;
@@ -42,25 +43,37 @@ int generate(const GenerateFlags& flags, const World& world) {
 /// The options that one workload has: another one refuses them.
 constexpr std::array<const char*, 2> of_cosmoflow = {"--extent", "--universe-extent"};
 constexpr std::array<const char*, 3> of_deepcam = {"--height", "--width", "--label-bits"};
+constexpr std::array<const char*, 2> of_images = {"--classes", "--size"};
 
 /// Puts the workload's own options and defaults in place.
 void settle(const CLI::App& command, GenerateFlags& flags) {
-  const bool deepcam = flags.workload == "deepcam";
   const auto refuse = [&](const char* option) {
     if (command.count(option) == 0) return;
     throw Error(ExitCode::usage,
                 Complaint{"data generate", fmt::format("{} is no option of workload {}", option, flags.workload), "",
                           "leave it out, or give another --workload"});
   };
-  if (deepcam) {
-    std::ranges::for_each(of_cosmoflow, refuse);
+  const auto unless_given = [&](const char* option, auto& member, auto value) {
+    if (command.count(option) == 0) member = value;
+  };
+  const auto samples = [&](std::int64_t train, std::int64_t validation, int in_a_file) {
+    unless_given("--train-samples", flags.synth.train_samples, train);
+    unless_given("--validation-samples", flags.synth.validation_samples, validation);
+    unless_given("--samples-per-file", flags.synth.samples_per_file, in_a_file);
+  };
+  if (flags.workload != "cosmoflow") std::ranges::for_each(of_cosmoflow, refuse);
+  if (flags.workload != "deepcam") std::ranges::for_each(of_deepcam, refuse);
+  if (flags.workload != "resnet50") std::ranges::for_each(of_images, refuse);
+  if (flags.workload == "deepcam") {
     flags.synth.content = flags.deepcam;
-    if (command.count("--layout") == 0) flags.synth.layout = "block";
-    if (command.count("--train-samples") == 0) flags.synth.train_samples = 256;
-    if (command.count("--validation-samples") == 0) flags.synth.validation_samples = 64;
-    if (command.count("--samples-per-file") == 0) flags.synth.samples_per_file = 16;
+    unless_given("--layout", flags.synth.layout, "block");
+    samples(256, 64, 16);
+  } else if (flags.workload == "resnet50") {
+    refuse("--layout");
+    flags.synth.content = flags.images;
+    flags.synth.layout = "jpeg";
+    samples(5120, 512, 256);
   } else {
-    std::ranges::for_each(of_deepcam, refuse);
     flags.synth.content = flags.cosmoflow;
   }
 }
@@ -73,7 +86,7 @@ void add_generate(CLI::App& data, Action& action) {
       ->required()
       ->type_name("TARGET");
   command->add_option("--workload", flags->workload, "Whose samples")
-      ->check(CLI::IsMember({"cosmoflow", "deepcam"}))
+      ->check(CLI::IsMember({"cosmoflow", "deepcam", "resnet50"}))
       ->capture_default_str();
   command
       ->add_option("--layout", synth.layout,
@@ -85,15 +98,18 @@ void add_generate(CLI::App& data, Action& action) {
     constexpr std::int64_t most = std::int64_t{1} << 40;
     command->add_option(name, member, doc)->check(CLI::Range(std::int64_t{0}, most))->capture_default_str();
   };
-  count("--train-samples", synth.train_samples, "Training samples (DeepCAM: 256)");
-  count("--validation-samples", synth.validation_samples, "Validation samples (DeepCAM: 64)");
+  count("--train-samples", synth.train_samples, "Training samples (DeepCAM: 256, ResNet-50: 5120)");
+  count("--validation-samples", synth.validation_samples, "Validation samples (DeepCAM: 64, ResNet-50: 512)");
   count("--extent", flags->cosmoflow.extent,
         "CosmoFlow: voxels along each axis of a sample; a multiple of 32 for training");
   count("--universe-extent", flags->cosmoflow.universe_extent, "Layout universe: voxels along each axis of a file");
   count("--height", flags->deepcam.height, "DeepCAM: pixels from pole to pole; a multiple of 16 for training");
   count("--width", flags->deepcam.width, "DeepCAM: pixels around the globe; a multiple of 16 for training");
   count("--label-bits", flags->deepcam.label_bits, "DeepCAM: of the labels in the files, 8, 16, 32 or 64");
-  count("--samples-per-file", synth.samples_per_file, "Layout packed: samples of a file (DeepCAM: 16)");
+  count("--classes", flags->images.classes, "ResNet-50: classes, 2 to 1000; a model with as many learns them");
+  count("--size", flags->images.size, "ResNet-50: pixels along an image's sides, times 0.75 to 1.5 for each");
+  count("--samples-per-file", synth.samples_per_file,
+        "Layout packed: samples of a file (DeepCAM: 16); ResNet-50: JPEGs of a file (256)");
   command->add_option("--gzip", synth.gzip, "0: contiguous; 1-9: chunked, shuffled and deflated")
       ->check(CLI::Range(0, 9))
       ->capture_default_str();
@@ -112,7 +128,8 @@ void add_generate(CLI::App& data, Action& action) {
       "Examples:\n  trainmark data generate data/cosmoflow-tiny\n"
       "  mpirun -n 8 trainmark data generate /scratch/cosmo --layout universe --extent 128 --universe-extent 512 "
       "--gzip 4\n"
-      "  mpirun -n 8 trainmark data generate /scratch/deepcam --workload deepcam --height 768 --width 1152\n\n"
+      "  mpirun -n 8 trainmark data generate /scratch/deepcam --workload deepcam --height 768 --width 1152\n"
+      "  trainmark data generate data/resnet50-tiny --workload resnet50 --classes 10 --size 96\n\n"
       "Exit codes: 0; 2 options that do not fit together; 3 not writable; 4 launch mismatch");
   command->callback([flags, command, &action] {
     action = [flags, command](Process& process) {
@@ -126,13 +143,14 @@ void add_generate(CLI::App& data, Action& action) {
 }  // namespace
 
 void add_data(CLI::App& app, Action& action) {
-  CLI::App* data = app.add_subcommand("data", "Generate, inspect, verify and survey datasets");
+  CLI::App* data = app.add_subcommand("data", "Generate, import, inspect, verify and survey datasets");
   data->require_subcommand(1);
   data->footer(
-      "trainmark data generate --help, and the same of inspect, verify and stats, say more.\n\n"
+      "trainmark data generate --help, and the same of import, inspect, verify and stats, say more.\n\n"
       "Examples:\n  trainmark data generate data/cosmoflow-tiny\n  trainmark data inspect data/cosmoflow-tiny/train\n\n"
       "Exit codes: 0; 2 usage; 3 dataset");
   add_generate(*data, action);
+  add_import(*data, action);
   add_inspect(*data, action);
   add_verify(*data, action);
   add_stats(*data, action);

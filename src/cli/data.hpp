@@ -19,6 +19,7 @@ class Percentage {
   int next_ = 0;
 };
 
+void add_import(CLI::App& data, Action& action);
 void add_inspect(CLI::App& data, Action& action);
 void add_verify(CLI::App& data, Action& action);
 void add_stats(CLI::App& data, Action& action);

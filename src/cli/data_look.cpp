@@ -24,6 +24,7 @@ struct PathFlags {
   bool json = false, write = false, quiet = false;
   /// With extent 0 open extents: as the files have them.
   [[nodiscard]] DataSchema schema() const {
+    if (workload == "resnet50") return image_schema(extent > 0 ? extent : 224, 0);
     if (workload == "deepcam" && extent > 0) {
       throw Error(ExitCode::usage, Complaint{"--extent", "is no option of workload deepcam",
                                              "its images are taken in the size that they have", "leave it out"});
@@ -40,7 +41,7 @@ struct PathFlags {
 
 void add_format_options(CLI::App& command, PathFlags& flags) {
   command.add_option("--workload", flags.workload, "Whose samples")
-      ->check(CLI::IsMember({"cosmoflow", "deepcam"}))
+      ->check(CLI::IsMember({"cosmoflow", "deepcam", "resnet50"}))
       ->capture_default_str();
   command.add_option("--layout", flags.format.layout, "How samples lie in the files")
       ->check(CLI::IsMember({"auto", "universe", "block", "packed"}))
@@ -54,7 +55,7 @@ void add_path_options(CLI::App& command, PathFlags& flags) {
   command.add_option("path", flags.path, "A dataset's folder, or one file")->required()->type_name("PATH");
   add_format_options(command, flags);
   command
-      .add_option("--extent", flags.extent, "CosmoFlow: voxels along each axis of a sample; 0: as the files have it")
+      .add_option("--extent", flags.extent, "CosmoFlow: voxels along an axis (0: as found); ResNet-50: pixels (0: 224)")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_flag("--json", flags.json, "Print JSON");

@@ -8,6 +8,7 @@
 namespace trainmark::synth {
 
 std::unique_ptr<Content> make_content(const SynthOptions& options) {
+  if (std::holds_alternative<ImageData>(options.content)) return make_images(options);
   return std::holds_alternative<DeepcamData>(options.content) ? make_deepcam(options) : make_cosmoflow(options);
 }
 

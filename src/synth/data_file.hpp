@@ -26,6 +26,7 @@ class Content {
 [[nodiscard]] std::unique_ptr<Content> make_content(const SynthOptions& options);
 [[nodiscard]] std::unique_ptr<Content> make_cosmoflow(const SynthOptions& options);
 [[nodiscard]] std::unique_ptr<Content> make_deepcam(const SynthOptions& options);
+[[nodiscard]] std::unique_ptr<Content> make_images(const SynthOptions& options);
 
 /// The attributes by which `present` knows a file again.
 void describe(Hdf5Writer& file, const SynthOptions& options, const FilePlan& plan, const std::string& note);

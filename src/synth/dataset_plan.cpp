@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "load/hdf5_writer.hpp"
+#include "synth/picture.hpp"
 #include "trainmark/load.hpp"
 
 namespace trainmark::synth {
@@ -66,6 +67,20 @@ void require_sense(const SynthOptions& options, const DeepcamData& images) {
            fmt::format("give at most {}, or choose layout packed", most_samples));
 }
 
+void require_sense(const SynthOptions& options, const ImageData& images) {
+  if (options.layout != "jpeg")
+    refuse(fmt::format("layout \"{}\" does not exist for ResNet-50", options.layout), "",
+           "leave it out: jpeg is the only one");
+  if (options.gzip != 0)
+    refuse(fmt::format("gzip level {} is of no use", options.gzip), "JPEGs are compressed already", "leave it out");
+  if (images.classes < 2 || images.classes > most_classes)
+    refuse(fmt::format("{} classes are not 2 to {}", images.classes, most_classes), "so many can be told apart",
+           "choose e.g. 10");
+  if (images.size < 32 || images.size > 2048)
+    refuse(fmt::format("images of {} pixels are not of 32 to 2048", images.size), "",
+           "choose e.g. 96, or 400 as ImageNet's");
+}
+
 /// DeepCAM's pattern: year, month, day (of years without leap days, as the model has them), step of three hours, run.
 std::string dated(std::int64_t number, std::uint32_t stream) {
   constexpr std::array<int, 12> days = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -89,6 +104,9 @@ std::string shape_of(const SynthOptions& options, const CosmoflowData& cubes) {
 }
 std::string shape_of(const SynthOptions&, const DeepcamData& images) {
   return fmt::format("height={} width={} label_bits={}", images.height, images.width, images.label_bits);
+}
+std::string shape_of(const SynthOptions&, const ImageData& images) {
+  return fmt::format("classes={} size={}", images.classes, images.size);
 }
 
 std::map<std::string, std::string> values_of(const std::string& line) {
@@ -117,10 +135,11 @@ std::string differences(const std::string& found, const std::string& wanted) {
 }  // namespace
 
 std::string_view workload_of(const SynthOptions& options) noexcept {
+  if (std::holds_alternative<ImageData>(options.content)) return "resnet50";
   return std::holds_alternative<DeepcamData>(options.content) ? "deepcam" : "cosmoflow";
 }
 std::string_view generator_version(const SynthOptions& options) noexcept {
-  return std::holds_alternative<DeepcamData>(options.content) ? "1" : "2";
+  return std::holds_alternative<CosmoflowData>(options.content) ? "2" : "1";
 }
 
 void require_sense(const SynthOptions& options) {
@@ -138,7 +157,7 @@ void require_sense(const SynthOptions& options) {
 
 std::int64_t samples_in_file(const SynthOptions& options) {
   if (options.layout == "block") return 1;
-  if (options.layout == "packed") return options.samples_per_file;
+  if (options.layout == "packed" || options.layout == "jpeg") return options.samples_per_file;
   const auto& cubes = std::get<CosmoflowData>(options.content);
   const std::int64_t along = cubes.universe_extent / cubes.extent;
   return along * along * along;

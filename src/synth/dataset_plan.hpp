@@ -20,7 +20,7 @@ namespace trainmark::synth {
 /// Raises Error{usage}: options that no dataset can have.
 void require_sense(const SynthOptions& options);
 
-/// Samples of a whole file: one for layout block, a universe's blocks for universe.
+/// Samples of a whole file: one for layout block, a universe's blocks for universe, as asked for else.
 [[nodiscard]] std::int64_t samples_in_file(const SynthOptions& options);
 
 /// One file, holding `samples` samples of its split from number `first` on.

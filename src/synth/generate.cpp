@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 
 #include "load/hdf5_writer.hpp"
@@ -81,6 +82,21 @@ DataSchema deepcam_schema(std::int64_t height, std::int64_t width) {
                       .dtype = DType::u8,
                       .legal = {.least = 0.0, .most = 2.0, .why = "they are classes: background, cyclone, river"},
                       .stored_as = {"climate/labels_0"}}}};
+}
+
+DataSchema image_schema(std::int64_t extent, int classes) {
+  constexpr double any = std::numeric_limits<std::int32_t>::max();
+  return {.fields = {{.name = "image",
+                      .shape = {extent, extent, 3},
+                      .dtype = DType::u8,
+                      .legal = {.least = 0.0, .most = 255.0, .why = "they are bytes"},
+                      .stored_as = {"jpeg"}},
+                     {.name = "label",
+                      .shape = Shape{},
+                      .dtype = DType::i32,
+                      .legal = {.least = 0.0, .most = classes > 0 ? classes - 1.0 : any, .why = "it is a class"},
+                      .stored_as = {"labels"}}},
+          .images = CodedImages{}};
 }
 
 SynthReport generate_dataset(const World& world, const SynthOptions& options, const std::filesystem::path& target,
