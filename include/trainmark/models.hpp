@@ -72,6 +72,10 @@ struct Resnet50Options {
   double label_smoothing = 0.1;
   SmoothingStyle smoothing = SmoothingStyle::all_classes;
   int norm_group = 1;  ///< neighbouring ranks that normalise over their samples together
+  // Of training's random crops:
+  double least_area = 0.05, most_area = 1.0;            ///< share of the image
+  double least_aspect = 0.75, most_aspect = 4.0 / 3.0;  ///< width over height
+  int plain_from_epoch = 0;  ///< from this epoch on, counted from 0, centre crops without flips; 0: never
   bool operator==(const Resnet50Options&) const = default;
 };
 using ModelOptions = std::variant<CosmoflowOptions, DeepcamOptions, Resnet50Options>;
@@ -168,7 +172,7 @@ struct DatasetFacts {
 
 // --- ResNet-50 -------------------------------------------------------------------------------------------------------
 
-/// image: u8 [S,S,3], red, green, blue; label: i32, from 0 on.
+/// image: u8 [S,S,3], red, green, blue, decoded from JPEGs; label: i32, from 0 on.
 [[nodiscard]] DataSchema data_schema(const Resnet50Options& model);
 [[nodiscard]] Graph training_graph(const Resnet50Options& model, const GraphOptions& options);
 [[nodiscard]] Graph evaluation_graph(const Resnet50Options& model, const GraphOptions& options);

@@ -78,6 +78,21 @@ void describe_model(Visitor& visitor, Resnet50Options& model) {
   visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0},
                 &model.width);
   visitor.field({.name = "classes", .doc = "Classes of the labels.", .minimum = 2, .maximum = 1048576}, &model.classes);
+  visitor.field(
+      {.name = "least_area", .doc = "Training's crops take at least this share of an image.", .maximum = 1, .above = 0},
+      &model.least_area);
+  visitor.field({.name = "most_area", .doc = "And at most this one (Fujitsu's: 0.9).", .maximum = 1, .above = 0},
+                &model.most_area);
+  visitor.field(
+      {.name = "least_aspect", .doc = "Least width over height of training's crops (Fujitsu's: 0.6667).", .above = 0},
+      &model.least_aspect);
+  visitor.field({.name = "most_aspect", .doc = "The largest (Fujitsu's: 1.5).", .above = 0}, &model.most_aspect);
+  visitor.field({.name = "plain_from_epoch",
+                 .doc = "From this epoch on, counted from 0, training takes evaluation's centre crops without flips "
+                        "(Fujitsu's: 85); 0: never.",
+                 .unit = "epochs",
+                 .minimum = 0},
+                &model.plain_from_epoch);
   visitor.words(
       {.name = "padding",
        .doc = "Of windows with a stride of 2. torch: alike on both sides (MXNet too); tensorflow: behind, where "

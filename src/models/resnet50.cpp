@@ -35,6 +35,13 @@ void require_fitting(const Resnet50Options& model) {
   if (!(model.label_smoothing >= 0.0 && model.label_smoothing < 1.0))
     refuse("/model/label_smoothing", fmt::format("{} is not in [0, 1)", model.label_smoothing),
            "it is what labels give to other classes", "choose 0.1, or 0 for none");
+  if (!(model.least_area > 0.0 && model.least_area <= model.most_area && model.most_area <= 1.0))
+    refuse("/model/least_area",
+           fmt::format("crops of {} to {} of an image are none", model.least_area, model.most_area), "",
+           "choose shares above 0 and at most 1, the lesser first");
+  if (!(model.least_aspect > 0.0 && model.least_aspect <= model.most_aspect))
+    refuse("/model/least_aspect", fmt::format("aspects from {} to {} are none", model.least_aspect, model.most_aspect),
+           "", "choose ratios above 0, the lesser first");
   if (model.norm_group < 1)
     refuse("/model/norm_group", fmt::format("{} is no number of ranks", model.norm_group), "",
            "choose 1 for norms of a rank's own samples");
@@ -132,8 +139,14 @@ DataSchema data_schema(const Resnet50Options& model) {
   const LegalValues classes{.least = 0.0,
                             .most = static_cast<double>(model.classes - 1),
                             .why = fmt::format("labels are classes, of which /model/classes has {}", model.classes)};
-  return {.fields = {{"image", {model.extent, model.extent, colours}, DType::u8, {}, {"image"}},
-                     {"label", {}, DType::i32, classes, {"label"}}}};
+  CodedImages images{.least_area = model.least_area,
+                     .most_area = model.most_area,
+                     .least_aspect = model.least_aspect,
+                     .most_aspect = model.most_aspect};
+  if (model.plain_from_epoch > 0) images.plain_from_epoch = model.plain_from_epoch;
+  return {.fields = {{"image", {model.extent, model.extent, colours}, DType::u8, {}, {"jpeg"}},
+                     {"label", {}, DType::i32, classes, {"labels"}}},
+          .images = images};
 }
 
 Graph training_graph(const Resnet50Options& model, const GraphOptions& options) {
@@ -186,7 +199,10 @@ Metadata logged(const Resnet50Options& model, const Recipe& recipe) {
           {"trainmark_smoothing", std::string(word(model.smoothing))},
           {"trainmark_padding", std::string(word(model.padding))},
           {"trainmark_pixels", std::string(word(model.pixels))},
-          {"trainmark_norm_group", std::int64_t{model.norm_group}}};
+          {"trainmark_norm_group", std::int64_t{model.norm_group}},
+          {"trainmark_crop_area", std::vector<double>{model.least_area, model.most_area}},
+          {"trainmark_crop_aspect", std::vector<double>{model.least_aspect, model.most_aspect}},
+          {"trainmark_plain_crops_from_epoch", std::int64_t{model.plain_from_epoch}}};
 }
 
 }  // namespace models

@@ -9,11 +9,12 @@ Input open_input(const World& world, Backend& backend, const RunOptions& options
   input.train_sampling = sampling_of(world, options, dataset.train);
   input.validation_sampling = sampling_of(world, options, dataset.validation);
   agree_on(world.all(), [&] {
-    const auto open = [&](const Split& split, const Staged& there) {
-      return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema);
+    const auto open = [&](const Split& split, const Staged& there, Crop crop) {
+      return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema, Values::legal,
+                       {crop, static_cast<std::uint64_t>(options.seed)});
     };
-    input.train_source = open(dataset.train, staged.train);
-    input.validation_source = open(dataset.validation, staged.validation);
+    input.train_source = open(dataset.train, staged.train, Crop::random);
+    input.validation_source = open(dataset.validation, staged.validation, Crop::centre);
     input.train = std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling,
                                            backend.pinned_memory(), options.load);
     input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,

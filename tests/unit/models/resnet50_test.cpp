@@ -152,8 +152,22 @@ TEST(Resnet50, RefusesWhatItCannotBe) {
   EXPECT_TRUE(refused({.width = 0.0}).starts_with("/model/width"));
   EXPECT_TRUE(refused({.classes = 1}).starts_with("/model/classes"));
   EXPECT_TRUE(refused({.label_smoothing = 1.0}).starts_with("/model/label_smoothing"));
+  EXPECT_TRUE(refused({.least_area = 0.9, .most_area = 0.5}).starts_with("/model/least_area"));
+  EXPECT_TRUE(refused({.least_aspect = 2.0}).starts_with("/model/least_aspect"));
   EXPECT_TRUE(refused({.norm_group = 0}).starts_with("/model/norm_group"));
   EXPECT_EQ(refused({}), "nothing");
+}
+
+TEST(Resnet50, ReadsCropsOfJpegs) {
+  const DataSchema usual = data_schema(Resnet50Options{});
+  ASSERT_TRUE(usual.images);
+  EXPECT_EQ(usual.sample_bytes(), 224U * 224 * 3 + 4);
+  EXPECT_GT(usual.images->plain_from_epoch, 1'000'000) << "never";
+  const DataSchema fujitsu = data_schema(Resnet50Options{
+      .least_area = 0.05, .most_area = 0.9, .least_aspect = 0.6667, .most_aspect = 1.5, .plain_from_epoch = 85});
+  EXPECT_EQ(fujitsu.images->plain_from_epoch, 85);
+  EXPECT_EQ(std::tie(fujitsu.images->least_area, fujitsu.images->most_area), std::make_tuple(0.05, 0.9));
+  EXPECT_EQ(std::tie(fujitsu.images->least_aspect, fujitsu.images->most_aspect), std::make_tuple(0.6667, 1.5));
 }
 
 TEST(Resnet50, IsClosedOnlyAsTheReferenceIs) {
