@@ -20,8 +20,10 @@ namespace trainmark {
 /// replayed. Laid out as this header followed by `valid` (at most local batch) sample ids, i64 each.
 struct StepState {
   float rate = 0.0F;
-  std::int32_t valid = 0;  ///< samples of this rank's batch that count; the rest is padding
-  std::int64_t epoch = 0;  ///< 0-based
+  std::int32_t valid = 0;      ///< samples of this rank's batch that count; the rest is padding
+  std::int64_t epoch = 0;      ///< 0-based
+  float previous_rate = 0.0F;  ///< of the update before; 0: there was none
+  std::int32_t unused = 0;     ///< ids are aligned
 };
 [[nodiscard]] constexpr std::size_t step_state_bytes(std::int64_t local_batch) {
   return sizeof(StepState) + static_cast<std::size_t>(local_batch) * sizeof(std::int64_t);

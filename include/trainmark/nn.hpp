@@ -291,7 +291,7 @@ using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Pre
 
 /// Extent of a graph's step_state input (u8): what the host says about a step, and one sample id (i64) for each sample
 /// of the batch. backend.hpp's StepState is its layout.
-[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 16 + 8 * local_batch; }
+[[nodiscard]] constexpr std::int64_t step_state_extent(std::int64_t local_batch) { return 24 + 8 * local_batch; }
 /// Extent of a graph's loss_scale (u8). optim.hpp's LossScale is its layout.
 inline constexpr std::int64_t loss_scale_extent = 24;
 /// Of a graph's update_count (u8). optim.hpp's UpdateCount is its layout.
@@ -450,9 +450,9 @@ class GraphBuilder {
 /// and the updates. A bucket holds whole tensors, neighbours in the arena, at least `bucket_bytes` unless it is the
 /// last.
 /// `treatments` are the parameters' in the order of their arena; none: all alike, without decay. Where the rule takes
-/// norms, all of them are measured before the first update. Where the loss takes a loss scale, gradients are checked
-/// after their sum, all of them before the first update, and `scaling` moves the scale at the end. With `accumulated` a
-/// bucket first takes in what accumulate() kept of earlier batches.
+/// the norm of all gradients, that is measured before the first update. Where the loss takes a loss scale, gradients
+/// are checked after their sum, all of them before the first update, and `scaling` moves the scale at the end. With
+/// `accumulated` a bucket first takes in what accumulate() kept of earlier batches.
 [[nodiscard]] Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule,
                                       const std::vector<Treatment>& treatments, const LossScaling& scaling = {},
                                       bool accumulated = false);

@@ -9,12 +9,17 @@
 #include <variant>
 #include <vector>
 
+#include "trainmark/core.hpp"
+
 namespace trainmark {
 
 /// Keras SGD with momentum, the rate inside the velocity: v <- m v - rate (g + decay w); w <- w + v.
 /// (PyTorch keeps the rate outside; the two differ as soon as the rate changes.)
 struct SgdMomentum {
   float momentum = 0.9F;
+  float weight_decay = 0.0F;  ///< of the tensors that a model lets decay
+  /// Multiplies m by rate / rate of the update before, as MXNet does: what the velocity holds follows the rate.
+  bool momentum_correction = false;
   bool operator==(const SgdMomentum&) const = default;
 };
 /// Adam, with decay in the gradient (L2), or decoupled from it (AdamW). Bias-corrected; PyTorch's forms.
@@ -32,22 +37,50 @@ struct Lamb {
   float largest_norm = 1.0F;  ///< of the gradients of all tensors together
   bool operator==(const Lamb&) const = default;
 };
-using Rule = std::variant<SgdMomentum, Adam, Lamb>;
+/// What LARS weighs a tensor's gradient against. `reference` (TF2): its decay. `premultiplied` (MXNet): its decay times
+/// the schedule's peak rate; and a gradient of zero does not switch the scaling off.
+enum class LarsForm : std::uint8_t { reference, premultiplied };
+template <>
+struct Words<LarsForm> {
+  static constexpr std::array<std::string_view, 2> all = {"reference", "premultiplied"};
+};
+/// LARS: SGD with momentum, the rate of each tensor that a model trusts scaled by the tensor's own
+/// trust = eta |w| / (|g| + W |w| + epsilon), where |g| is of the gradient without decay. v <- m v - trust rate (g +
+/// decay w); w <- w + v. MXNet warms decay and rate up side by side, from `decay * peak` and from `peak`: the decay
+/// that it takes off is always decay * rate, so that both forms share this step and differ in W alone.
+struct Lars {
+  float momentum = 0.9F;
+  float weight_decay = 1e-4F;
+  bool momentum_correction = false;  ///< as above
+  float eta = 0.001F;
+  float epsilon = 1e-7F;
+  LarsForm form = LarsForm::reference;
+  float peak_rate = 1.0F;  ///< of the schedule that goes with it; looked at by `premultiplied` alone
+  bool operator==(const Lars&) const = default;
+};
+using Rule = std::variant<SgdMomentum, Adam, Lamb, Lars>;
 
 [[nodiscard]] constexpr std::string_view name_of(const Rule& rule) {
-  constexpr std::string_view names[] = {"sgd", "adam", "lamb"};
+  constexpr std::string_view names[] = {"sgd", "adam", "lamb", "lars"};
   return names[rule.index()];
 }
 /// Number of optimizer slots (arrays of the parameters' size) that a rule keeps.
-[[nodiscard]] constexpr int slots_of(const Rule& rule) { return std::holds_alternative<SgdMomentum>(rule) ? 1 : 2; }
+[[nodiscard]] constexpr int slots_of(const Rule& rule) {
+  return std::holds_alternative<SgdMomentum>(rule) || std::holds_alternative<Lars>(rule) ? 1 : 2;
+}
 /// Whether it corrects its moments' bias, for which it counts the updates.
-[[nodiscard]] constexpr bool counts_updates(const Rule& rule) { return !std::holds_alternative<SgdMomentum>(rule); }
-/// Whether it looks at tensors as wholes, and at the norm of all gradients.
+[[nodiscard]] constexpr bool counts_updates(const Rule& rule) { return slots_of(rule) > 1; }
+/// Whether it looks at tensors as wholes.
+[[nodiscard]] constexpr bool measures_tensors(const Rule& rule) {
+  return std::holds_alternative<Lamb>(rule) || std::holds_alternative<Lars>(rule);
+}
+/// Whether it looks at the norm of all gradients.
 [[nodiscard]] constexpr bool takes_norms(const Rule& rule) { return std::holds_alternative<Lamb>(rule); }
 
 /// How one tensor is updated.
 struct Treatment {
   float decay = 0.0F;
+  bool trusted = true;  ///< LARS scales its rate
   bool operator==(const Treatment&) const = default;
 };
 
@@ -62,6 +95,26 @@ constexpr void update(const SgdMomentum& rule, float rate, float decay, float gr
                       float& weight) {
   velocity = rule.momentum * velocity - rate * (gradient + decay * weight);
   weight += velocity;
+}
+
+/// A rule with momentum as its elements' update takes it, at this rate and after that of the update before (0: there
+/// was none, and nothing to correct). An update that the loss scale skipped counts as one.
+template <class Momentum>
+[[nodiscard]] constexpr SgdMomentum at_rate(const Momentum& rule, float rate, float previous_rate) {
+  const bool corrects = rule.momentum_correction && previous_rate > 0.0F;
+  return {.momentum = corrects ? rule.momentum * (rate / previous_rate) : rule.momentum};
+}
+
+/// What LARS multiplies a tensor's rate by, given the squared norms of its weights and of its gradient.
+[[nodiscard]] constexpr float trust_ratio(const Lars& rule, const Treatment& treatment, double squared_weights,
+                                          double squared_gradient) {
+  const bool premultiplied = rule.form == LarsForm::premultiplied;
+  if (!treatment.trusted || !(squared_weights > 0.0) || !(premultiplied || squared_gradient > 0.0)) return 1.0F;
+  const double weights = std::sqrt(squared_weights);
+  const double decay =
+      static_cast<double>(treatment.decay) * (premultiplied ? static_cast<double>(rule.peak_rate) : 1.0);
+  const double size = std::sqrt(squared_gradient) + decay * weights + static_cast<double>(rule.epsilon);
+  return size > 0.0 ? static_cast<float>(static_cast<double>(rule.eta) * weights / size) : 1.0F;
 }
 
 /// What moments are divided by, since they start at zero: 1 - beta^updates.
@@ -191,7 +244,24 @@ struct StepSchedule {
   std::int64_t cosine_steps = 0;
   bool operator==(const StepSchedule&) const = default;
 };
-using Schedule = std::variant<PiecewiseSchedule, StepSchedule>;
+/// By the step (ResNet-50). A warm-up over W steps rises in equal steps from 0, at step 0, to `rate`, at step W; from
+/// there the rate falls as (rate - end) (1 - t / D)^power + end over D steps and stays at the end.
+/// The TF2 reference: power 2, end 1e-4, D = steps in all - W + 1. MXNet multiplies by D(t) = (1 - e) (1 - t / D)^power
+/// + e, which is the same with end = e * rate.
+struct PolynomialSchedule {
+  double rate = 0.001;
+  std::int64_t warmup_steps = 0;
+  std::int64_t decay_steps = 1000;
+  double power = 2.0;
+  double end_rate = 0.0;
+  bool operator==(const PolynomialSchedule&) const = default;
+};
+using Schedule = std::variant<PiecewiseSchedule, StepSchedule, PolynomialSchedule>;
+
+[[nodiscard]] constexpr std::string_view name_of(const Schedule& schedule) {
+  constexpr std::string_view names[] = {"epoch", "step", "polynomial"};
+  return names[schedule.index()];
+}
 
 /// Of an update: all that its rate may depend on.
 struct Position {

@@ -51,6 +51,15 @@ Points points_of(const StepSchedule& schedule, std::int64_t) {
   return points;
 }
 
+Points points_of(const PolynomialSchedule& schedule, std::int64_t) {
+  Points points{"step", {}};
+  const std::int64_t end = schedule.warmup_steps + schedule.decay_steps;
+  add_evenly(points, end);
+  if (schedule.warmup_steps > 0) add_change(points, schedule.warmup_steps);
+  add_change(points, end);
+  return points;
+}
+
 Points points_of(const RunOptions& options) {
   return std::visit([&](const auto& schedule) { return points_of(schedule, options.train.epochs); },
                     options.recipe.schedule);

@@ -76,6 +76,12 @@ class Checker {
   void schedule() {
     if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule))
       ascending(by_epoch->decay, "epoch", [](const auto& decay) { return decay.epoch; });
+    if (const auto* polynomial = std::get_if<PolynomialSchedule>(&options_.recipe.schedule);
+        polynomial != nullptr && polynomial->end_rate > polynomial->rate) {
+      add("/schedule/end_rate",
+          fmt::format("{} is above /schedule/rate {} (the rate falls after the warm-up); lower it, or raise the rate",
+                      polynomial->end_rate, polynomial->rate));
+    }
     const auto* by_step = std::get_if<StepSchedule>(&options_.recipe.schedule);
     if (by_step == nullptr) return;
     ascending(by_step->decay, "step", [](const auto& decay) { return decay.step; });

@@ -118,6 +118,9 @@ inline constexpr double most_parts = 1U << 20U;  ///< far beyond any launch
 void describe_model(Visitor& visitor, CosmoflowOptions& model);
 void describe_model(Visitor& visitor, DeepcamOptions& model);
 void describe_model(Visitor& visitor, Resnet50Options& model);
+/// Sections `optimizer` and `schedule`.
+void describe_optimizer(Visitor& visitor, Rule& rule);
+void describe_schedules(Visitor& visitor, Schedule& schedule);
 
 /// Shows every key of `options` to `visitor`, in the order in which a config is written.
 void describe(Visitor& visitor, RunOptions& options);

@@ -56,6 +56,9 @@ namespace trainmark::models {
 
 /// What a rule asks tensors to decay by, where it does.
 [[nodiscard]] float weight_decay_of(const Rule& rule);
+/// How a rule treats a tensor where all decay. LARS leaves out vectors (biases, scales and shifts of norms), as its
+/// references do by their names: plain momentum at the schedule's rate, without decay.
+[[nodiscard]] Treatment treatment_of(const Rule& rule, const Tensor& tensor);
 
 /// Collects what is not as the closed division asks for.
 struct Breaches {

@@ -134,8 +134,9 @@ std::vector<Treatment> treatments(const CosmoflowOptions& model, const Rule& rul
     if (tensor.role != Role::parameter) continue;
     const bool decays = tensor.name == "dense1.weights" || tensor.name == "dense2.weights";
     // Keras' l2(c) adds c * sum(w^2) without a half, so its gradient is 2 c w.
-    treatments.push_back(
-        {.decay = models::weight_decay_of(rule) + (decays ? static_cast<float>(2.0 * model.l2) : 0.0F)});
+    Treatment treatment = models::treatment_of(rule, tensor);
+    if (decays) treatment.decay += static_cast<float>(2.0 * model.l2);
+    treatments.push_back(treatment);
   }
   return treatments;
 }
@@ -154,9 +155,15 @@ std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Rec
   breaches.require(data.validation_samples == 65536, "/data/validation_samples", data.validation_samples, 65536);
   breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
   const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule);
-  breaches.require(sgd != nullptr, "/optimizer/name", "another rule", "sgd");
-  if (sgd != nullptr) breaches.require(sgd->momentum == 0.9F, "/optimizer/momentum", sgd->momentum, 0.9F);
-  breaches.require(std::holds_alternative<PiecewiseSchedule>(recipe.schedule), "/schedule/by", "step", "epoch");
+  breaches.require(sgd != nullptr, "/optimizer/name", name_of(recipe.rule), "sgd");
+  if (sgd != nullptr) {
+    breaches.require(sgd->momentum == 0.9F, "/optimizer/momentum", sgd->momentum, 0.9F);
+    breaches.require(sgd->weight_decay == 0.0F, "/optimizer/weight_decay", as_written(sgd->weight_decay),
+                     "0, which leaves decay to /model/l2");
+    breaches.require(!sgd->momentum_correction, "/optimizer/momentum_correction", true, false);
+  }
+  breaches.require(std::holds_alternative<PiecewiseSchedule>(recipe.schedule), "/schedule/by", name_of(recipe.schedule),
+                   "epoch");
   return std::move(breaches.found);
 }
 
@@ -177,6 +184,10 @@ void log_schedule(Metadata& log, const PiecewiseSchedule& schedule) {
   log.emplace_back("opt_learning_rate_decay_factor", std::move(factors));
 }
 void log_schedule(Metadata& log, const StepSchedule& schedule) {
+  log.emplace_back("opt_base_learning_rate", schedule.rate);
+  log.emplace_back("opt_learning_rate_warmup_steps", schedule.warmup_steps);
+}
+void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
   log.emplace_back("opt_base_learning_rate", schedule.rate);
   log.emplace_back("opt_learning_rate_warmup_steps", schedule.warmup_steps);
 }

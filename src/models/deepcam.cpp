@@ -212,11 +212,11 @@ Graph evaluation_graph(const DeepcamOptions& model, const GraphOptions& options)
 }
 
 std::vector<Treatment> treatments(const DeepcamOptions&, const Rule& rule, const Graph& graph) {
-  // One group of parameters: norms, biases and scales decay as well.
-  const float decay = models::weight_decay_of(rule);
-  const auto parameters =
-      std::ranges::count_if(graph.tensors, [](const Tensor& tensor) { return tensor.role == Role::parameter; });
-  return std::vector<Treatment>(static_cast<std::size_t>(parameters), {decay});
+  // One group of parameters: norms, biases and scales decay as well, unless the rule leaves them out.
+  std::vector<Treatment> treatments;
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == Role::parameter) treatments.push_back(models::treatment_of(rule, tensor));
+  return treatments;
 }
 
 namespace models {
@@ -242,9 +242,10 @@ std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recip
     moments(*lamb);
     breaches.require(lamb->largest_norm == 1.0F, "/optimizer/largest_norm", as_written(lamb->largest_norm), 1);
   }
-  breaches.require(!std::holds_alternative<SgdMomentum>(recipe.rule), "/optimizer/name", "sgd", "adam or lamb");
+  const bool known = std::holds_alternative<Adam>(recipe.rule) || std::holds_alternative<Lamb>(recipe.rule);
+  breaches.require(known, "/optimizer/name", name_of(recipe.rule), "adam or lamb");
   const auto* schedule = std::get_if<StepSchedule>(&recipe.schedule);
-  breaches.require(schedule != nullptr, "/schedule/by", "epoch", "step");
+  breaches.require(schedule != nullptr, "/schedule/by", name_of(recipe.schedule), "step");
   if (schedule != nullptr) {
     double expected = 1.0;
     for (std::size_t at = 0; at < schedule->decay.size(); ++at) {
@@ -275,6 +276,12 @@ void log_rule(Metadata& log, const Lamb& rule) {
   log.emplace_back("opt_max_grad_norm", as_written(rule.largest_norm));
 }
 
+void log_rule(Metadata& log, const Lars& rule) {
+  log.emplace_back("opt_name", std::string("LARS"));
+  log.emplace_back("opt_eps", as_written(rule.epsilon));
+  log.emplace_back("opt_weight_decay", as_written(rule.weight_decay));
+}
+
 void log_schedule(Metadata& log, const PiecewiseSchedule& schedule) { log.emplace_back("opt_lr", schedule.peak_rate); }
 void log_schedule(Metadata& log, const StepSchedule& schedule) {
   log.emplace_back("opt_lr", schedule.rate);
@@ -292,6 +299,12 @@ void log_schedule(Metadata& log, const StepSchedule& schedule) {
   log.emplace_back("scheduler_type", std::string("multistep"));
   log.emplace_back("scheduler_milestones", std::move(milestones));
   log.emplace_back("scheduler_decay_rate", schedule.decay.empty() ? 1.0 : schedule.decay.front().factor);
+}
+
+void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
+  log.emplace_back("opt_lr", schedule.rate);
+  log.emplace_back("scheduler_type", std::string("polynomial"));
+  log.emplace_back("scheduler_lr_warmup_steps", schedule.warmup_steps);
 }
 
 }  // namespace

@@ -22,6 +22,13 @@ std::optional<Graph> average_of(const Graph& network, int ranks) {
   return graph;
 }
 
+/// The rule with what it must know of the schedule.
+Rule rule_of(const Recipe& recipe) {
+  Rule rule = recipe.rule;
+  if (auto* lars = std::get_if<Lars>(&rule)) lars->peak_rate = static_cast<float>(peak_rate_of(recipe.schedule));
+  return rule;
+}
+
 }  // namespace
 
 StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
@@ -38,7 +45,7 @@ StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
         if (in_parts) graphs.earlier = accumulate(gradients);
         const std::vector<Treatment> treated = treatments(model, recipe.rule, gradients);
         graphs.last =
-            reduce_and_update(std::move(gradients), options.bucket_bytes, recipe.rule, treated, scaling, in_parts);
+            reduce_and_update(std::move(gradients), options.bucket_bytes, rule_of(recipe), treated, scaling, in_parts);
         if (models::norm_group_of(model) > 1) sum_in_turn(graphs.last);
         graphs.evaluation = evaluation_graph(model, options.graph);
         graphs.average = average_of(graphs.evaluation, options.ranks);
@@ -58,6 +65,11 @@ float models::weight_decay_of(const Rule& rule) {
         return 0.0F;
       },
       rule);
+}
+
+Treatment models::treatment_of(const Rule& rule, const Tensor& tensor) {
+  if (std::holds_alternative<Lars>(rule) && tensor.shape.rank() == 1) return {.decay = 0.0F, .trusted = false};
+  return {.decay = weight_decay_of(rule)};
 }
 
 double models::as_written(float value) {

@@ -164,11 +164,15 @@ Graph evaluation_graph(const Resnet50Options& model, const GraphOptions& options
 }
 
 std::vector<Treatment> treatments(const Resnet50Options&, const Rule& rule, const Graph& graph) {
-  // Weights of convolutions and of the dense layer decay; norms and the bias do not.
+  // Weights of convolutions and of the dense layer decay, and LARS scales their rate; norms and the bias are left
+  // alone.
   const float decay = models::weight_decay_of(rule);
   std::vector<Treatment> treated;
-  for (const Tensor& tensor : graph.tensors)
-    if (tensor.role == Role::parameter) treated.push_back({tensor.name.ends_with(".weights") ? decay : 0.0F});
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.role != Role::parameter) continue;
+    const bool weights = tensor.name.ends_with(".weights");
+    treated.push_back({.decay = weights ? decay : 0.0F, .trusted = weights});
+  }
   return treated;
 }
 
@@ -188,8 +192,8 @@ std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Reci
   breaches.require(data.train_samples == 1281167, "/data/train_samples", data.train_samples, 1281167);
   breaches.require(data.validation_samples == 50000, "/data/validation_samples", data.validation_samples, 50000);
   breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
-  breaches.require(std::holds_alternative<SgdMomentum>(recipe.rule), "/optimizer/name", name_of(recipe.rule),
-                   "sgd or lars");
+  const bool known = std::holds_alternative<SgdMomentum>(recipe.rule) || std::holds_alternative<Lars>(recipe.rule);
+  breaches.require(known, "/optimizer/name", name_of(recipe.rule), "sgd or lars");
   return std::move(breaches.found);
 }
 

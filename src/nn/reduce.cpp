@@ -102,7 +102,7 @@ std::vector<Segment> segments_of(const Graph& graph, const Bucket& bucket, const
     if (gradient.offset == graph.parameter_elements()) continue;
     const Treatment treatment = treatments.empty() ? Treatment{} : treatments.at(parameter++);
     const Range range{gradient.offset, gradient.offset + gradient.shape.elements()};
-    if (!segments.empty() && !takes_norms(rule) && segments.back().treatment == treatment) {
+    if (!segments.empty() && !measures_tensors(rule) && segments.back().treatment == treatment) {
       segments.back().range.end = range.end;
     } else {
       segments.push_back({range, treatment});

@@ -51,6 +51,21 @@ double rate_of(const StepSchedule& schedule, const Position& position) {
   return warmed_up(schedule, plateau) * decayed(schedule, position.step);
 }
 
+double rate_of(const PolynomialSchedule& schedule, const Position& position) {
+  if (position.step < schedule.warmup_steps) {
+    return schedule.rate * static_cast<double>(position.step) / static_cast<double>(schedule.warmup_steps);
+  }
+  const std::int64_t done = std::min(position.step - schedule.warmup_steps, schedule.decay_steps);
+  const double left = 1.0 - static_cast<double>(done) / static_cast<double>(schedule.decay_steps);
+  return (schedule.rate - schedule.end_rate) * std::pow(left, schedule.power) + schedule.end_rate;
+}
+
+double peak_of(const PiecewiseSchedule& schedule) { return schedule.peak_rate; }
+double peak_of(const StepSchedule& schedule) {
+  return warmed_up(schedule, std::max<std::int64_t>(schedule.warmup_steps - 1, 0));
+}
+double peak_of(const PolynomialSchedule& schedule) { return schedule.rate; }
+
 }  // namespace
 
 double rate_at(const Schedule& schedule, const Position& position) {
@@ -58,9 +73,7 @@ double rate_at(const Schedule& schedule, const Position& position) {
 }
 
 double peak_rate_of(const Schedule& schedule) {
-  if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&schedule)) return by_epoch->peak_rate;
-  const auto& by_step = std::get<StepSchedule>(schedule);
-  return warmed_up(by_step, std::max<std::int64_t>(by_step.warmup_steps - 1, 0));
+  return std::visit([](const auto& chosen) { return peak_of(chosen); }, schedule);
 }
 
 }  // namespace trainmark

@@ -16,7 +16,7 @@ std::pmr::vector<std::byte> pinned_state(Backend& backend, std::int64_t local_ba
 Feed::Feed(Backend& backend, std::int64_t local_batch)
     : slots_{Slot{pinned_state(backend, local_batch)}, Slot{pinned_state(backend, local_batch)}} {}
 
-Feed::Brought Feed::bring(Program& program, Loader& from, float rate, std::int64_t epoch) {
+Feed::Brought Feed::bring(Program& program, Loader& from, Rates rates, std::int64_t epoch) {
   if (slots_.at(static_cast<std::size_t>(next_)).waits) next_ ^= 1;
   Brought brought;
   brought.slot = next_;
@@ -27,7 +27,8 @@ Feed::Brought Feed::bring(Program& program, Loader& from, float rate, std::int64
   const Batch& batch = from.next();
   brought.waited_seconds = clock.seconds();
   StepState state;
-  state.rate = rate;
+  state.rate = rates.now;
+  state.previous_rate = rates.before;
   state.valid = static_cast<std::int32_t>(batch.valid);
   state.epoch = epoch;
   std::memcpy(slot.step_state.data(), &state, sizeof(state));

@@ -20,9 +20,13 @@ class Feed {
     double waited_seconds = 0.0;  ///< for the loader
     UploadTimes upload;
   };
-  /// Takes the next batch from `from` into a free slot, with a step state of this rate and epoch (0-based). Contract:
+  struct Rates {
+    float now = 0.0F;
+    float before = 0.0F;  ///< of the update before; 0: there was none
+  };
+  /// Takes the next batch from `from` into a free slot, with a step state of these rates and epoch (0-based). Contract:
   /// at most one batch waits. Raises what the loader met.
-  [[nodiscard]] Brought bring(Program& program, Loader& from, float rate, std::int64_t epoch);
+  [[nodiscard]] Brought bring(Program& program, Loader& from, Rates rates, std::int64_t epoch);
   /// Launches `program` on the batch in `slot`, which is free again from then on.
   void launch(Program& program, int slot);
 

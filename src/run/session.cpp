@@ -117,6 +117,7 @@ SyntheticBatch::SyntheticBatch(const DataSchema& schema, std::int64_t samples, s
   std::vector<std::byte>& state_bytes = memory_.emplace_back(step_state_bytes(samples));
   StepState state;
   state.rate = rate;
+  state.previous_rate = rate;
   state.valid = static_cast<std::int32_t>(samples);
   std::memcpy(state_bytes.data(), &state, sizeof(state));
   for (std::int64_t sample = 0; sample < samples; ++sample) {

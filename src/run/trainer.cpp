@@ -22,7 +22,7 @@ double without_sign(double value) { return std::isnan(value) ? std::numeric_limi
 /// What is raised follows from sums over ranks: every rank sees the same, and raises the same.
 [[noreturn]] void fail_diverged(const Schedule& schedule, std::string where, std::string what,
                                 const std::string& remedy) {
-  const char* rate = std::holds_alternative<StepSchedule>(schedule) ? "/schedule/rate" : "/schedule/peak_rate";
+  const char* rate = std::holds_alternative<PiecewiseSchedule>(schedule) ? "/schedule/peak_rate" : "/schedule/rate";
   throw AgreedError(
       ExitCode::target_missed,
       to_string(Complaint{std::move(where), std::move(what), "the run has diverged, and no later step will change that",
@@ -115,8 +115,11 @@ void Trainer::train_epoch(std::int64_t epoch, EpochFigures& figures) {
 
 /// Brings the batch that is launched next, as part of this update. Returns the time spent waiting for the loader.
 double Trainer::bring_batch(std::int64_t epoch, std::int64_t update) {
-  const auto rate = static_cast<float>(rate_at(plan_.schedule, {.epoch = epoch, .step = update}));
-  const Feed::Brought brought = feed_.bring(parts_.train, parts_.train_input, rate, epoch);
+  const auto rate_of = [&](std::int64_t step) {
+    return static_cast<float>(rate_at(plan_.schedule, {.epoch = step / plan_.steps_per_epoch, .step = step}));
+  };
+  const Feed::Rates rates{.now = rate_of(update), .before = update > 0 ? rate_of(update - 1) : 0.0F};
+  const Feed::Brought brought = feed_.bring(parts_.train, parts_.train_input, rates, epoch);
   waiting_ = brought.slot;
   outcome_.uploads.seconds += brought.upload.seconds;
   outcome_.uploads.exposed_seconds += brought.upload.exposed_seconds;
@@ -218,7 +221,7 @@ double Trainer::evaluate(std::int64_t epoch) {
   if (parts_.average != nullptr) parts_.average->step(0);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
-    feed_.launch(parts_.evaluate, feed_.bring(parts_.evaluate, parts_.validation_input, 0.0F, epoch).slot);
+    feed_.launch(parts_.evaluate, feed_.bring(parts_.evaluate, parts_.validation_input, {}, epoch).slot);
     parts_.watchdog.beat();
     if (parts_.progress.due()) {
       parts_.progress.status(

@@ -14,12 +14,12 @@ struct Tensors {
 
 class BackendUpdate : public BackendTest {
  protected:
-  /// Tensors side by side, the first at element 5 of the arenas; the second does not decay.
+  /// Tensors side by side, the first at element 5 of the arenas; the second neither decays nor is trusted.
   [[nodiscard]] Tensors tensors() {
     Tensors made;
     std::int64_t begin = 5;
     for (const std::int64_t count : {7, 1, 40000, 300, 16385}) {
-      made.segments.push_back({{begin, begin + count}, {count == 1 ? 0.0F : 0.05F}});
+      made.segments.push_back({{begin, begin + count}, {count == 1 ? 0.0F : 0.05F, count != 1}});
       begin += count;
       made.weights.push_back(random(Shape{count}));
       made.gradients.push_back(random(Shape{count}));
@@ -94,6 +94,41 @@ class BackendUpdate : public BackendTest {
           value = static_cast<float>(-0.75 * value);
     }
   }
+
+  /// Four steps of a rule with a velocity, at rates that change; the third is scaled by 2^16.
+  template <class Rule, class Reference>
+  void expect_velocity(const Rule& rule, const Reference& expected) {
+    Tensors now = tensors();
+    const Operand weights = parameter(joined(now.weights)), velocity = parameter(joined(now.first));
+    const std::array<float, 5> rates = {0.0F, 0.0F, 0.1F, 0.3F, 0.2F};
+    for (std::size_t step = 1; step < rates.size(); ++step) {
+      const bool scaled = step == 3;
+      const LossScale scale{.scale = scaled ? 65536.0F : 1.0F};
+      Array gradients = joined(now.gradients);
+      for (double& value : gradients.values)
+        value *= scale.scale;
+      const Operand g = parameter(gradients), loss_scale = one(&scale, sizeof scale);
+      const StepState header{.rate = rates[step], .valid = 1, .epoch = 0, .previous_rate = rates[step - 1]};
+      const Operand state = step_state(header, {1}, 1);
+      std::vector<void*> args = {weights.buffer.data(), g.buffer.data(), velocity.buffer.data(), state.buffer.data()};
+      if (scaled) args.push_back(loss_scale.buffer.data());
+      run(backend->plan(Update{.rule = rule, .segments = now.segments, .scaled = scaled}, {}), args);
+      double momentum = rule.momentum;
+      if (rule.momentum_correction && rates[step - 1] > 0.0F)
+        momentum *= static_cast<double>(rates[step]) / static_cast<double>(rates[step - 1]);
+      for (std::size_t at = 0; at < now.weights.size(); ++at)
+        expected(momentum, rates[step], now.segments[at].treatment, now.gradients[at], now.first[at], now.weights[at]);
+      Array bounds = joined(now.weights);
+      for (double& value : bounds.values)
+        value = 1.0;
+      expect_close(logical(weights), joined(now.weights), bounds, DType::f32);
+      expect_close(logical(velocity), joined(now.first), bounds, DType::f32);
+      EXPECT_TRUE(weights.buffer.guard_intact() && velocity.buffer.guard_intact());
+      for (Array& gradient : now.gradients)
+        for (double& value : gradient.values)
+          value = static_cast<float>(-0.75 * value);
+    }
+  }
 };
 
 TEST_P(BackendUpdate, AdamAgreesWithDecayInTheGradientAndBesideIt) {
@@ -112,6 +147,41 @@ TEST_P(BackendUpdate, LambAgreesWhetherItClipsOrNot) {
                            Array& second, Array& weights) {
       reference::update(rule, step, norm, 0.01F, decay, gradients, first, second, weights);
     });
+  }
+}
+
+TEST_P(BackendUpdate, LarsAgreesInBothFormsWithAndWithoutMomentumCorrection) {
+  for (const LarsForm form : {LarsForm::reference, LarsForm::premultiplied}) {
+    for (const bool corrected : {false, true}) {
+      const Lars rule{.momentum_correction = corrected, .eta = 0.5F, .form = form, .peak_rate = 3.0F};
+      expect_velocity(rule, [&](double momentum, double rate, const Treatment& treatment, const Array& gradients,
+                                Array& velocity, Array& weights) {
+        reference::update(rule, momentum, rate, treatment, gradients, velocity, weights);
+      });
+    }
+  }
+}
+
+TEST_P(BackendUpdate, MomentumFollowsTheRateWhereItIsCorrected) {
+  const SgdMomentum rule{.momentum_correction = true};
+  expect_velocity(rule, [&](double momentum, double rate, const Treatment& treatment, const Array& gradients,
+                            Array& velocity, Array& weights) {
+    const SgdMomentum now{.momentum = static_cast<float>(momentum)};
+    reference::update(now, rate, treatment.decay, gradients, velocity, weights);
+  });
+}
+
+TEST_P(BackendUpdate, LarsTakesThePlainRateWhereATensorOrItsGradientIsZero) {
+  const Array zero(Shape{33}), some = random(Shape{33});
+  for (const bool of_weights : {false, true}) {
+    Array weights = of_weights ? zero : some, velocity = zero;
+    const Array& gradients = of_weights ? some : zero;
+    const Operand w = parameter(weights), g = parameter(gradients), v = parameter(velocity);
+    const Operand state = step_state({.rate = 0.5F, .valid = 1, .epoch = 0}, {1}, 1);
+    const Update update{.rule = Lars{}, .segments = {{{0, 33}, {0.25F}}}};
+    run(backend->plan(update, {}), {w.buffer.data(), g.buffer.data(), v.buffer.data(), state.buffer.data()});
+    for (std::int64_t i = 0; i < 33; ++i)
+      EXPECT_NEAR(logical(w)[i], of_weights ? -0.5 * gradients[i] : 0.875 * weights[i], 1e-6);
   }
 }
 
@@ -135,7 +205,7 @@ TEST_P(BackendUpdate, LambTakesThePlainRateWhereATensorIsZero) {
 }
 
 TEST_P(BackendUpdate, NothingMovesInAStepThatTheLossScaleSkips) {
-  for (const Rule& rule : {Rule(Adam{}), Rule(Lamb{})}) {
+  for (const Rule& rule : {Rule(Adam{}), Rule(Lamb{}), Rule(Lars{}), Rule(SgdMomentum{})}) {
     const Array weights = random(Shape{1000}), gradients = random(Shape{1000}), first = random(Shape{1000}),
                 second = random(Shape{1000});
     const Operand w = parameter(weights), g = parameter(gradients), m = parameter(first), v = parameter(second);
@@ -147,8 +217,10 @@ TEST_P(BackendUpdate, NothingMovesInAStepThatTheLossScaleSkips) {
     const Operand state = step_state({.rate = 0.5F, .valid = 1, .epoch = 0}, {1}, 1);
     run(backend->plan(CountUpdate{true}, {}), {count.buffer.data(), scale.buffer.data()});
     const int norms = takes_norms(rule) ? 1 : 0;
-    std::vector<void*> args = {w.buffer.data(), g.buffer.data(),     m.buffer.data(),
-                               v.buffer.data(), state.buffer.data(), count.buffer.data()};
+    std::vector<void*> args = {w.buffer.data(), g.buffer.data(), m.buffer.data()};
+    if (slots_of(rule) > 1) args.push_back(v.buffer.data());
+    args.push_back(state.buffer.data());
+    if (counts_updates(rule)) args.push_back(count.buffer.data());
     if (norms > 0) args.push_back(squared.buffer.data());
     args.push_back(scale.buffer.data());
     run(backend->plan(Update{.rule = rule, .segments = {{{0, 1000}, {0.1F}}}, .norms = norms, .scaled = true}, {}),

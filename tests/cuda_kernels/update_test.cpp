@@ -129,6 +129,26 @@ TEST_F(KernelUpdates, LambScalesEachSegmentAndClipsByTheNormsOfAllBuckets) {
   }
 }
 
+TEST_F(KernelUpdates, LarsScalesEachSegmentInBothFormsAndLeavesOutWhatIsNotTrusted) {
+  StepState now = state(1);
+  now.previous_rate = 0.5F * now.rate;
+  for (const LarsForm form : {LarsForm::reference, LarsForm::premultiplied}) {
+    const Lars rule{.momentum_correction = true, .eta = 0.5F, .form = form, .peak_rate = 3.0F};
+    for (const auto& [segments, off] :
+         {std::pair{1, offsets[0]}, std::pair{9, offsets[3]}, std::pair{161, offsets[2]}, std::pair{330, offsets[1]}}) {
+      SCOPED_TRACE(std::to_string(segments) + " segments");
+      Update update{.rule = rule, .segments = small_segments(segments)};
+      for (Segment& segment : update.segments)
+        segment.treatment.trusted = segment.treatment.decay > 0.0F;
+      expect_step(update, off, {step_state(now, {1}, 1)},
+                  [&](double decay, const Array& gradients, Array& velocity, Array&, Array& weights) {
+                    const Treatment treatment{static_cast<float>(decay), decay > 0.0};
+                    reference::update(rule, 0.0, now.rate, treatment, gradients, velocity, weights);
+                  });
+    }
+  }
+}
+
 TEST_F(KernelUpdates, SquaredNormsTakeRangesThatStartAnywhere) {
   for (const std::int64_t offset : {0, 1, 2, 3}) {
     for (const std::int64_t count : {0, 1, 2, 3, 4, 5, 1027}) {

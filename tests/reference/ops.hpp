@@ -91,4 +91,8 @@ void update(const Adam& rule, std::int64_t count, double rate, double decay, con
 void update(const Lamb& rule, std::int64_t count, double norm, double rate, double decay, const Array& gradients,
             Array& first, Array& second, Array& weights);
 
+/// Of one tensor. `momentum`: the rule's, as momentum correction made it.
+void update(const Lars& rule, double momentum, double rate, const Treatment& treatment, const Array& gradients,
+            Array& velocity, Array& weights);
+
 }  // namespace trainmark::reference

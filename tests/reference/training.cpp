@@ -158,4 +158,24 @@ void update(const Lamb& rule, std::int64_t count, double norm, double rate, doub
     weights[i] -= rate * ratio * steps[i];
 }
 
+void update(const Lars& rule, double momentum, double rate, const Treatment& treatment, const Array& gradients,
+            Array& velocity, Array& weights) {
+  double squared_weights = 0.0, squared_gradients = 0.0;
+  for (std::int64_t i = 0; i < weights.shape.elements(); ++i) {
+    squared_weights += weights[i] * weights[i];
+    squared_gradients += gradients[i] * gradients[i];
+  }
+  const bool premultiplied = rule.form == LarsForm::premultiplied;
+  double trust = 1.0;
+  if (treatment.trusted && squared_weights > 0.0 && (premultiplied || squared_gradients > 0.0)) {
+    const double decay = treatment.decay * (premultiplied ? static_cast<double>(rule.peak_rate) : 1.0);
+    const double norm = std::sqrt(squared_weights);
+    trust = rule.eta * norm / (std::sqrt(squared_gradients) + decay * norm + rule.epsilon);
+  }
+  for (std::int64_t i = 0; i < weights.shape.elements(); ++i) {
+    velocity[i] = momentum * velocity[i] - trust * rate * (gradients[i] + treatment.decay * weights[i]);
+    weights[i] += velocity[i];
+  }
+}
+
 }  // namespace trainmark::reference

@@ -34,13 +34,15 @@ Tensors Infer::operator()(const Update& update) const {
 namespace {
 
 /// Operations on an element, and how often memory moves 4 bytes of it. SGD reads parameter, gradient and slot and
-/// writes two of them; LAMB passes twice, the second time over what it has written.
+/// writes two of them; LAMB passes twice, the second time over what it has written; LARS twice, the first time over
+/// parameter and gradient.
 struct Work {
   std::int64_t flops, moves;
 };
 Work work_of(const SgdMomentum&) { return {6, 5}; }
 Work work_of(const Adam&) { return {16, 7}; }
 Work work_of(const Lamb&) { return {30, 10}; }
+Work work_of(const Lars&) { return {10, 7}; }
 
 }  // namespace
 Cost CostOf::operator()(const Update& update) const {

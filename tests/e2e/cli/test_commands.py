@@ -118,6 +118,16 @@ class Commands(unittest.TestCase):
         drawn = call("plan", ROOT / "configs/cosmoflow/closed_512.json", "--schedule", env={"TRAINMARK_DATA": "/some"}).stdout
         self.assertRegex(drawn, "\n +19  0.024 +#{50}\n +20  0.012 +#{25}\n")
 
+    def test_plan_draws_a_polynomial(self):
+        path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "polynomial", "rate": 13, "warmup_steps": 540, '
+                          '"decay_steps": 780, "power": 2.2, "end_rate": 0.0325}}')
+        rates = {point["step"]: point["rate"] for point in json.loads(call("plan", path, "--schedule", "--json").stdout)}
+        self.assertEqual(rates[0], 0)
+        self.assertAlmostEqual(rates[539], 13 * 539 / 540)
+        self.assertEqual(rates[540], 13)
+        self.assertAlmostEqual(rates[1320], 0.0325)
+        self.assertRegex(call("plan", path, "--schedule").stdout, "\n +540  13 +#{50}\n")
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)

@@ -284,6 +284,25 @@ TEST(ConfigComplaints, WantBoundariesInAscendingOrder) {
   expect_part(of(5, 4), "/schedule/decay/1/epoch: 4 does not come after the boundary 5 before it");
 }
 
+TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
+  const auto of = [](const std::string& keys) {
+    return complaints(with(R"("schedule": {"by": "polynomial", "rate": 2, )" + keys + "}"));
+  };
+  EXPECT_EQ(of(R"("end_rate": 2)"), "no error");
+  expect_part(of(R"("end_rate": 2.5)"), "/schedule/end_rate: 2.5 is above /schedule/rate 2 (the rate falls");
+  expect_part(of(R"("decay_steps": 0)"), "/schedule/decay_steps: 0 is out of range");
+  expect_part(of(R"("power": 0)"), "/schedule/power: 0 is out of range");
+}
+
+TEST(ConfigComplaints, WantLarsToHaveAForm) {
+  const auto of = [](const std::string& keys) {
+    return complaints(with(R"("optimizer": {"name": "lars", )" + keys + "}"));
+  };
+  EXPECT_EQ(of(R"("form": "reference", "epsilon": 0)"), "no error");
+  expect_part(of(R"("form": "mxnet")"), "/optimizer/form");
+  expect_part(of(R"("eta": 0)"), "/optimizer/eta: 0 is out of range");
+}
+
 TEST(ConfigComplaints, RefuseTheClosedDivisionToOtherRulesOfUpdateAndTargets) {
   const auto of = [](const std::string& more) {
     return complaints(with(R"("submission": {"division": "closed"}, )" + more));

@@ -19,7 +19,7 @@ Json distinct() {
     "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
-    "optimizer": {"name": "sgd", "momentum": 0.8},
+    "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
     "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "bucket_mib": 17.5},
@@ -44,7 +44,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   const auto& model = std::get<CosmoflowOptions>(o.recipe.model);
   EXPECT_EQ(std::tie(model.extent, model.width, model.kernel, model.dropout, model.l2, model.log_transform),
             std::make_tuple(64, 0.75, 2, 0.25, 0.125, false));
-  EXPECT_EQ(std::get<SgdMomentum>(o.recipe.rule).momentum, 0.8F);
+  EXPECT_EQ(o.recipe.rule, Rule(SgdMomentum{.momentum = 0.8F, .weight_decay = 0.0625F, .momentum_correction = true}));
   const auto& schedule = std::get<PiecewiseSchedule>(o.recipe.schedule);
   EXPECT_EQ(std::tie(schedule.base_rate, schedule.peak_rate, schedule.warmup_epochs), std::make_tuple(0.011, 0.012, 5));
   EXPECT_EQ(schedule.decay, (std::vector<PiecewiseSchedule::Decay>{{6, 0.6}, {8, 0.3}}));
@@ -63,6 +63,25 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.results.folder, o.results.progress_seconds), std::make_tuple("i", 19));
   EXPECT_EQ(std::tie(o.watchdog.init_seconds, o.watchdog.stage_seconds, o.watchdog.step_seconds),
             std::make_tuple(20.5, 21.5, 22.5));
+}
+
+TEST(ConfigKeys, OfLarsAndAPolynomialFillTheirOwnOptions) {
+  const RunOptions o = parse("{" + data_section + R"(,
+    "optimizer": {"name": "lars", "momentum": 0.75, "momentum_correction": true, "weight_decay": 0.5, "eta": 0.25,
+                  "epsilon": 0.125, "form": "premultiplied"},
+    "schedule": {"by": "polynomial", "rate": 13, "warmup_steps": 540, "decay_steps": 780, "power": 2.2,
+                 "end_rate": 0.0325}})");
+  EXPECT_EQ(o.recipe.rule, Rule(Lars{.momentum = 0.75F,
+                                     .weight_decay = 0.5F,
+                                     .momentum_correction = true,
+                                     .eta = 0.25F,
+                                     .epsilon = 0.125F,
+                                     .form = LarsForm::premultiplied}));
+  EXPECT_EQ(o.recipe.schedule,
+            Schedule(PolynomialSchedule{
+                .rate = 13.0, .warmup_steps = 540, .decay_steps = 780, .power = 2.2, .end_rate = 0.0325}));
+  EXPECT_EQ(parse(to_json(o)).recipe.rule, o.recipe.rule);
+  EXPECT_EQ(parse(to_json(o)).recipe.schedule, o.recipe.schedule);
 }
 
 TEST(ConfigKeys, AreAllHereAndWrittenBackAsTheyCame) {
@@ -90,6 +109,7 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/model/dropout", {"0", "0.99"}, {"-0.01", "1"}},
       {"/model/l2", {"0", "5"}, {"-0.01"}},
       {"/optimizer/momentum", {"0", "0.999"}, {"-0.01", "1"}},
+      {"/optimizer/weight_decay", {"0", "1e-4"}, {"-1e-4"}},
       {"/schedule/base_rate", {"0", "1"}, {"-0.01"}},
       {"/schedule/peak_rate", {"1e-30", "1"}, {"0", "-1"}},
       {"/schedule/warmup_epochs", {"0", "2147483647"}, {"-1", "2147483648"}},

@@ -213,5 +213,18 @@ TEST(Cosmoflow, OfATinyRunBreachesEachClosedRuleByName) {
   EXPECT_EQ(breaches.back().required, "0.9");
 }
 
+TEST(Cosmoflow, OfTheReferenceDecaysByTheModelAloneAndCorrectsNoMomentum) {
+  const DatasetFacts facts{.train_samples = 524288, .validation_samples = 65536, .generated = false};
+  const auto breaches = closed_breaches({.model = CosmoflowOptions{},
+                                         .rule = SgdMomentum{.weight_decay = 1e-4F, .momentum_correction = true},
+                                         .schedule = PolynomialSchedule{}},
+                                        facts);
+  ASSERT_EQ(breaches.size(), 3U);
+  EXPECT_EQ(breaches[0].subject, "/optimizer/weight_decay");
+  EXPECT_EQ(breaches[0].found, "0.0001");
+  EXPECT_EQ(breaches[1].subject, "/optimizer/momentum_correction");
+  EXPECT_EQ(breaches[2].found, "polynomial");
+}
+
 }  // namespace
 }  // namespace trainmark

@@ -150,6 +150,10 @@ TEST(Deepcam, OfATinyRunBreachesEachClosedRuleByName) {
   ASSERT_EQ(of_sgd.size(), 2U);
   EXPECT_EQ(of_sgd[0].subject, "/optimizer/name");
   EXPECT_EQ(of_sgd[1].subject, "/schedule/by");
+  const auto of_lars = closed_breaches({DeepcamOptions{}, Lars{}, PolynomialSchedule{}}, reference_data);
+  ASSERT_EQ(of_lars.size(), 2U);
+  EXPECT_EQ(of_lars[0].found, "lars");
+  EXPECT_EQ(of_lars[1].found, "polynomial");
 }
 
 TEST(Deepcam, LogsTheKeysOfItsRulesAndDecimalsAsTheyWereWritten) {
@@ -177,6 +181,31 @@ TEST(Deepcam, DecaysEveryTensorByTheRulesDecay) {
   const Graph graph = training_graph(DeepcamOptions{.rows = 32, .columns = 32, .width = 0.05}, one_sample);
   const auto treated = treatments(DeepcamOptions{}, Lamb{.weight_decay = 0.25F}, graph);
   EXPECT_EQ(treated, std::vector<Treatment>(301, {0.25F}));
+}
+
+TEST(Deepcam, LeavesVectorsToPlainMomentumUnderLars) {
+  const Graph graph = training_graph(DeepcamOptions{.rows = 32, .columns = 32, .width = 0.05}, one_sample);
+  const auto treated = treatments(DeepcamOptions{}, Lars{.weight_decay = 0.25F}, graph);
+  std::size_t at = 0;
+  for (const Tensor& tensor : graph.tensors) {
+    if (tensor.role != Role::parameter) continue;
+    const bool vector = tensor.shape.rank() == 1;
+    EXPECT_EQ(treated.at(at++), (vector ? Treatment{.decay = 0.0F, .trusted = false} : Treatment{.decay = 0.25F}))
+        << tensor.name;
+  }
+  EXPECT_EQ(at, treated.size());
+}
+
+TEST(Deepcam, TellsLarsThePeakRateOfTheSchedule) {
+  const DeepcamOptions model{.rows = 32, .columns = 32, .width = 0.05};
+  const StepGraphs graphs =
+      graphs_of({model, Lars{}, PolynomialSchedule{.rate = 13.0, .warmup_steps = 5}}, {.graph = one_sample});
+  std::vector<float> peaks;
+  for (const Node& node : graphs.last.nodes) {
+    if (const auto* update = std::get_if<Update>(&node.op)) peaks.push_back(std::get<Lars>(update->rule).peak_rate);
+  }
+  EXPECT_EQ(peaks, std::vector<float>(peaks.size(), 13.0F));
+  EXPECT_FALSE(peaks.empty());
 }
 
 TEST(Deepcam, SumsGradientsInTurnWithTheSumsOfNormsWhereRanksShareThem) {

@@ -135,6 +135,7 @@ TEST(Resnet50, LetsWeightsDecayAndNeitherNormsNorTheBias) {
   const auto treated = treatments(Resnet50Options{}, Lamb{.weight_decay = 0.25F}, graph);
   ASSERT_EQ(treated.size(), 161U);
   EXPECT_EQ(std::ranges::count(treated, 0.25F, &Treatment::decay), 54) << "53 convolutions and the dense layer";
+  EXPECT_EQ(std::ranges::count(treated, true, &Treatment::trusted), 54) << "which LARS scales";
   EXPECT_EQ(treated.back().decay, 0.0F) << "its bias";
 }
 

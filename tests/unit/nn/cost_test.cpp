@@ -26,7 +26,7 @@ void expect_cost(const Graph& graph, const Counted& counted) {
 }
 
 // Elements: x 512, conv1 640, pooled 80, conv2 96, dense1 14, dense2 6; weights and biases 540 + 5, 240 + 6, 336 + 7,
-// 21 + 3, together 1158. Two samples' step state is 32 bytes, a loss scale 24.
+// 21 + 3, together 1158. Two samples' step state is 40 bytes, a loss scale 24.
 TEST(Cost, OfEveryNodeOfAStepIsWhatItCountsByHand) {
   const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, true)), 1 << 30, SgdMomentum{}, {}, {});
   const std::vector<Counted> nodes = {
@@ -36,14 +36,14 @@ TEST(Cost, OfEveryNodeOfAStepIsWhatItCountsByHand) {
       {"conv1.pool", 0, 80 * 8, 4 * (640 + 80), 0},
       {"conv2", 96 * 5 * 8, 2 * 96 * 5 * 8, 4 * (80 + 246 + 96), 246},
       {"dense1", 96 * 7, 2 * 96 * 7, 4 * (96 + 343 + 14), 343},
-      {"dense1.dropout", 0, 14, 4 * (14 + 14) + 32, 0},
+      {"dense1.dropout", 0, 14, 4 * (14 + 14) + 40, 0},
       {"dense2", 14 * 3, 2 * 14 * 3, 4 * (14 + 24 + 6), 24},
       {"tanh", 0, 6, 4 * (6 + 6), 0},
-      {"loss", 0, 4 * 6, 4 * (6 + 6 + 1 + 6) + 32 + 24, 0},
+      {"loss", 0, 4 * 6, 4 * (6 + 6 + 1 + 6) + 40 + 24, 0},
       {"tanh.backward", 0, 6, 4 * (6 + 6 + 6), 0},
       {"dense2.backward_weights", 14 * 3, 2 * 14 * 3, 4 * (14 + 6 + 24), 0},
       {"dense2.backward_data", 14 * 3, 2 * 14 * 3, 4 * (6 + 21 + 14), 21},
-      {"dense1.dropout.backward", 0, 14, 4 * (14 + 14) + 32, 0},
+      {"dense1.dropout.backward", 0, 14, 4 * (14 + 14) + 40, 0},
       {"dense1.backward_weights", 96 * 7, 2 * 96 * 7, 4 * (96 + 14 + 343), 0},
       {"dense1.backward_data", 96 * 7, 2 * 96 * 7, 4 * (14 + 336 + 96), 336},
       {"conv2.backward_weights", 96 * 5 * 8, 2 * 96 * 5 * 8, 4 * (80 + 96 + 246), 0},
@@ -78,8 +78,9 @@ TEST(Cost, OfAnUpdateWithoutALossScaleLeavesOutItsDivision) {
 TEST(Cost, OfAMetricReadsBothAndItsSums) {
   GraphBuilder builder(DType::f32);
   const TensorId prediction = builder.input("p", {2, 3}, DType::f32), target = builder.input("y", {2, 3}, DType::f32);
-  builder.apply("metric", Metric{}, {prediction, target, builder.input("step_state", {32}, DType::u8)});
-  expect_cost(builder.take(), {"metric", 0, 4 * 6, 4 * (6 + 6) + 32 + 3 * 8, 0});
+  builder.apply("metric", Metric{},
+                {prediction, target, builder.input("step_state", {step_state_extent(2)}, DType::u8)});
+  expect_cost(builder.take(), {"metric", 0, 4 * 6, 4 * (6 + 6) + 40 + 3 * 8, 0});
 }
 
 /// Two samples of 4 channels, extents 8, 7, 6; a kernel of 3 and 6 channels; padding that differs at the two ends and a

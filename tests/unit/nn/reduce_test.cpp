@@ -172,9 +172,11 @@ TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithASegmentWhereverTheDecayChanges
   EXPECT_EQ(std::get<SgdMomentum>(std::get<Update>(graph.nodes.back().op).rule).momentum, 0.8F);
 }
 
+using BytesAndRule = std::pair<std::int64_t, Rule>;
 TEST(ReduceAndUpdate, KeepsTensorsApartForARuleThatTakesTheirNorms) {
-  for (const std::int64_t bucket_bytes : {std::int64_t{1}, std::int64_t{1} << 30}) {
-    const Graph graph = reduce_and_update(differentiate(small_network()), bucket_bytes, Lamb{},
+  for (const auto& [bucket_bytes, rule] : {BytesAndRule{1, Lamb{}}, BytesAndRule{1 << 30, Lamb{}},
+                                           BytesAndRule{1, Lars{}}, BytesAndRule{1 << 30, Lars{}}}) {
+    const Graph graph = reduce_and_update(differentiate(small_network()), bucket_bytes, rule,
                                           decay(small_network(), 0.5F, {"conv2.bias"}));
     std::size_t at = 0;
     const auto segments = parts_of(graph).segments;
@@ -215,6 +217,18 @@ TEST(ReduceAndUpdate, MeasuresAllGradientsAndCountsBeforeTheFirstUpdateOfARuleTh
       EXPECT_EQ(std::vector<TensorId>(last - static_cast<std::ptrdiff_t>(norms.size()), last), norms);
     }
     EXPECT_GT(norms.size(), 3U);
+  }
+}
+
+TEST(ReduceAndUpdate, MeasuresNoNormOfAllGradientsForARuleThatLooksAtTensorsAlone) {
+  const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, true)), 1, Lars{}, {});
+  for (const Node& node : graph.nodes) {
+    EXPECT_FALSE(std::holds_alternative<SquaredNorm>(node.op)) << node.name;
+    EXPECT_FALSE(std::holds_alternative<CountUpdate>(node.op)) << node.name;
+    if (const auto* update = std::get_if<Update>(&node.op)) {
+      EXPECT_EQ(update->norms, 0);
+      EXPECT_TRUE(update->scaled);
+    }
   }
 }
 

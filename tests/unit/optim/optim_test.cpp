@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <utility>
 
 #include "trainmark/optim.hpp"
 
@@ -82,6 +83,81 @@ TEST(SgdMomentum, IsConstantEvaluable) {
   }();
   static_assert(weight == 0.5F);
   static_assert(slots_of(Rule{SgdMomentum{}}) == 1);
+}
+
+TEST(MomentumCorrection, ScalesMomentumAsTheRateMovedAndNotAfterNone) {
+  const SgdMomentum corrected{.momentum = 0.9F, .momentum_correction = true};
+  EXPECT_FLOAT_EQ(at_rate(corrected, 3.0F, 2.0F).momentum, 1.35F);
+  EXPECT_FLOAT_EQ(at_rate(corrected, 0.5F, 2.0F).momentum, 0.225F);
+  EXPECT_EQ(at_rate(corrected, 3.0F, 0.0F).momentum, 0.9F) << "a warm-up begins at 0, where no velocity came of";
+  EXPECT_EQ(at_rate(SgdMomentum{.momentum = 0.9F}, 3.0F, 2.0F).momentum, 0.9F);
+  EXPECT_FLOAT_EQ(at_rate(Lars{.momentum = 0.5F, .momentum_correction = true}, 3.0F, 2.0F).momentum, 0.75F);
+}
+
+TEST(MomentumCorrection, MakesOfAVelocityWithRatesWhatOneWithoutThemWouldBe) {
+  // PyTorch's velocity u <- m u + g; w <- w - rate u holds no rate. With the correction both go the same way.
+  const SgdMomentum rule{.momentum = 0.5F, .momentum_correction = true};
+  const float rates[] = {0.25F, 1.0F, 0.5F, 0.125F};
+  float velocity = 0.0F, weight = 0.0F, free = 0.0F, expected = 0.0F, previous = 0.0F;
+  for (const float now : rates) {
+    update(at_rate(rule, now, previous), now, 0.0F, 1.0F, velocity, weight);
+    free = 0.5F * free + 1.0F;
+    expected -= now * free;
+    EXPECT_EQ(weight, expected);
+    previous = now;
+  }
+}
+
+// The TF2 reference: eta 0.001, decay 1e-4, epsilon 1e-7 (its flag is 0).
+const Lars tf2{};
+// Fujitsu's run of round 0.6, whose kernel gets decay * peak = 6.5e-4.
+const Lars fujitsu{.momentum = 0.96F,
+                   .weight_decay = 5e-5F,
+                   .eta = 0.0025F,
+                   .epsilon = 1e-9F,
+                   .form = LarsForm::premultiplied,
+                   .peak_rate = 13.0F};
+
+TEST(Lars, TrustsATensorByItsNormsInEitherForm) {
+  EXPECT_FLOAT_EQ(trust_ratio(tf2, {1e-4F}, 4.0, 0.25), 0.003998399840383879F);  // 0.001 * 2 / (0.5 + 2e-4 + 1e-7)
+  EXPECT_FLOAT_EQ(trust_ratio(fujitsu, {5e-5F}, 4.0, 0.25),
+                  0.009974067404799388F);  // 0.0025 * 2 / (0.5 + 6.5e-4 * 2 + 1e-9)
+  Lars other = tf2;
+  other.peak_rate = 13.0F;
+  EXPECT_EQ(trust_ratio(other, {1e-4F}, 4.0, 0.25), trust_ratio(tf2, {1e-4F}, 4.0, 0.25)) << "no matter of the rate";
+}
+
+TEST(Lars, TrustsFullyWhatHasNoNormOrIsLeftOut) {
+  for (const Lars& rule : {tf2, fujitsu}) {
+    EXPECT_EQ(trust_ratio(rule, {.decay = 0.0F, .trusted = false}, 4.0, 0.25), 1.0F);
+    EXPECT_EQ(trust_ratio(rule, {1e-4F}, 0.0, 0.25), 1.0F);
+  }
+  EXPECT_EQ(trust_ratio(tf2, {1e-4F}, 4.0, 0.0), 1.0F);
+  EXPECT_FLOAT_EQ(trust_ratio(fujitsu, {5e-5F}, 4.0, 0.0), 3.8461508875762407F) << "only what is 0 is not used";
+  const Lars bare{.epsilon = 0.0F, .form = LarsForm::premultiplied};
+  EXPECT_EQ(trust_ratio(bare, {0.0F}, 4.0, 0.0), 1.0F) << "and nothing is divided by 0";
+}
+
+TEST(Lars, MovesATensorOfOneElementAsComputedByHand) {
+  float velocity = -0.01F, weight = 2.0F;
+  update(at_rate(tf2, 2.0F, 1.0F), 2.0F * trust_ratio(tf2, {1e-4F}, 4.0, 0.25), 1e-4F, 0.5F, velocity, weight);
+  EXPECT_FLOAT_EQ(velocity, -0.012999999200320033F);  // 0.9 * -0.01 - 2 * trust * (0.5 + 1e-4 * 2)
+  EXPECT_FLOAT_EQ(weight, 1.98700000079968F);
+
+  // In the middle of the warm-up: 0.96 * -0.01 - trust * 6.5e-4 * 0.5 * 2 - trust * 13 * 0.5 * 0.5
+  velocity = -0.01F, weight = 2.0F;
+  update(at_rate(fujitsu, 6.5F, 6.475F), 6.5F * trust_ratio(fujitsu, {5e-5F}, 4.0, 0.25), 5e-5F, 0.5F, velocity,
+         weight);
+  EXPECT_FLOAT_EQ(velocity, -0.04202220220941113F);
+  EXPECT_FLOAT_EQ(weight, 1.9579777977905888F);
+}
+
+TEST(Lars, KeepsOneSlotCountsNothingAndMeasuresTensorsAlone) {
+  static_assert(slots_of(Rule{Lars{}}) == 1 && !counts_updates(Rule{Lars{}}));
+  static_assert(measures_tensors(Rule{Lars{}}) && !takes_norms(Rule{Lars{}}));
+  static_assert(measures_tensors(Rule{Lamb{}}) && takes_norms(Rule{Lamb{}}));
+  static_assert(!measures_tensors(Rule{Adam{}}) && !measures_tensors(Rule{SgdMomentum{}}));
+  EXPECT_EQ(name_of(Rule{Lars{}}), "lars");
 }
 
 constexpr LossScale after(LossScale state, bool found_inf, const LossScaling& rule = {}) {
@@ -172,6 +248,49 @@ TEST(StepSchedule, FollowsHalfACosine) {
   EXPECT_DOUBLE_EQ(rate(schedule, 99), 0.00155 * 100 / 101);
   EXPECT_DOUBLE_EQ(rate(schedule, 100), 0.00155 * 100 / 101) << "the cosine begins where the warm-up ends";
   EXPECT_DOUBLE_EQ(rate(schedule, 4600), 0.00155 * 100 / 101 / 2);
+}
+
+double rate(const PolynomialSchedule& schedule, std::int64_t step) {
+  return rate_at(schedule, {.epoch = 0, .step = step});
+}
+
+TEST(PolynomialSchedule, RunsAsFujitsusWith15StepsAnEpoch) {
+  const PolynomialSchedule schedule{
+      .rate = 13.0, .warmup_steps = 540, .decay_steps = 780, .power = 2.2, .end_rate = 0.0325};
+  const std::pair<std::int64_t, double> expected[] = {{0, 0.0},
+                                                      {1, 0.024074074074074074},
+                                                      {270, 6.5},
+                                                      {539, 12.975925925925926},
+                                                      {540, 13.0},
+                                                      {541, 12.9634531322101},
+                                                      {930, 2.854716107385622},  // 13 (0.9975 * 0.5^2.2 + 0.0025)
+                                                      {1319, 0.032505626627062974},
+                                                      {1320, 0.0325},
+                                                      {1349, 0.0325}};
+  for (const auto& [step, value] : expected)
+    EXPECT_NEAR(rate(schedule, step), value, 1e-12) << "step " << step;
+  EXPECT_EQ(peak_rate_of(schedule), 13.0);
+}
+
+TEST(PolynomialSchedule, RunsAsTheReferencesWith40StepsAnEpoch) {
+  constexpr std::int64_t steps = 3600, warmup = 1000;
+  const PolynomialSchedule schedule{
+      .rate = 31.2, .warmup_steps = warmup, .decay_steps = steps - warmup + 1, .power = 2.0, .end_rate = 1e-4};
+  const std::pair<std::int64_t, double> expected[] = {{0, 0.0},
+                                                      {500, 15.6},
+                                                      {1000, 31.2},
+                                                      {2300, 7.806073826926948},
+                                                      {3599, 0.00011844728634079192},
+                                                      {3600, 0.00010461182158519799},
+                                                      {3601, 1e-4},
+                                                      {9999, 1e-4}};
+  for (const auto& [step, value] : expected)
+    EXPECT_NEAR(rate(schedule, step), value, 1e-12) << "step " << step;
+}
+
+TEST(PolynomialSchedule, BeginsAtItsRateWithoutWarmUp) {
+  EXPECT_EQ(rate(PolynomialSchedule{.rate = 2.0, .decay_steps = 4, .power = 1.0}, 0), 2.0);
+  EXPECT_EQ(rate(PolynomialSchedule{.rate = 2.0, .decay_steps = 4, .power = 1.0}, 1), 1.5);
 }
 
 TEST(Adam, MovesByTheRateInItsFirstStepWhateverTheGradient) {

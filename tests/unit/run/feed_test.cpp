@@ -19,10 +19,10 @@ class Feeding : public ::testing::Test {
     feed = std::make_unique<Feed>(rig.backend, rig.options.train.batch() / rig.world.all().size());
   }
   [[nodiscard]] int bring(float rate = 0.25F) {
-    return feed->bring(*rig.compiled.train, *rig.input.train, rate, 0).slot;
+    return feed->bring(*rig.compiled.train, *rig.input.train, {.now = rate, .before = 0.5F * rate}, 0).slot;
   }
   void evaluate(std::int64_t step) {
-    const int slot = feed->bring(*rig.compiled.evaluate, *rig.input.validation, 0.0F, 0).slot;
+    const int slot = feed->bring(*rig.compiled.evaluate, *rig.input.validation, {}, 0).slot;
     feed->launch(*rig.compiled.evaluate, slot);
     EXPECT_EQ(rig.seen.back().program, "evaluate");
     EXPECT_EQ(rig.seen.back().ids, validation_order->batch(0, step));
@@ -45,6 +45,7 @@ TEST_F(Feeding, LaunchesWhatWasBroughtWhileTheNextOneWaits) {
     EXPECT_NE(next, slot);
     train(slot, step);
     EXPECT_EQ(rig.seen.back().state.rate, step == 0 ? 0.25F : 0.5F);
+    EXPECT_EQ(rig.seen.back().state.previous_rate, step == 0 ? 0.125F : 0.25F);
     slot = next;
   }
 }

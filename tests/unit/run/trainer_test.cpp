@@ -37,6 +37,21 @@ TEST(Trainer, TakesTheLearningRateOfTheEpochThatItIsIn) {
   EXPECT_EQ(column(rig.table("epochs.csv"), "rate"), "0 0.25 0.5 0.5 0.125 ");
 }
 
+TEST(Trainer, GivesEachStepTheRateOfTheUpdateBeforeAcrossEpochsAndParts) {
+  for (const std::int64_t parts : {1, 2}) {
+    Rig rig;
+    rig.options.train.epochs = 3;
+    rig.options.train.gradient_accumulation_steps = parts;
+    rig.options.recipe.schedule =
+        PiecewiseSchedule{.base_rate = 0.25, .peak_rate = 0.5, .warmup_epochs = 1, .decay = {{1, 0.25}}};
+    static_cast<void>(rig.train());
+    std::vector<double> before;
+    for (const Seen& step : rig.seen_by("train"))
+      before.push_back(step.state.previous_rate);
+    EXPECT_EQ(before, (std::vector<double>{0.0, 0.25, 0.25, 0.5, 0.5, 0.125}));
+  }
+}
+
 TEST(Trainer, GivesEachStepItsEpochAndItsSamples) {
   Rig rig;
   static_cast<void>(rig.train());

@@ -180,12 +180,17 @@ class Step {
             .second = arena(slots_of(update_.rule) > 1 ? 3 : 2),
             .count = chunk.range.size(),
             .rate = operand<StepState>(at_.step_state)->rate,
-            .decay = decay(chunk.segment),
+            .decay = treatment(chunk.segment).decay,
             .scale = unscale_ * clipping,
             .correction = correction};
   }
-  [[nodiscard]] float decay(std::int64_t segment) const {
-    return update_.segments[static_cast<std::size_t>(segment)].treatment.decay;
+  [[nodiscard]] const Treatment& treatment(std::int64_t segment) const {
+    return update_.segments[static_cast<std::size_t>(segment)].treatment;
+  }
+  template <class Momentum>
+  [[nodiscard]] SgdMomentum momentum_of(const Momentum& rule) const {
+    const auto* state = operand<StepState>(at_.step_state);
+    return at_rate(rule, state->rate, state->previous_rate);
   }
 
  private:
@@ -202,23 +207,8 @@ class Step {
   UpdateCount count_;
 };
 
-void run(const SgdMomentum& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
-  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(momentum_piece)(rule, step.piece(at)); });
-}
-void run(const Adam& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
-  const BiasCorrection correction = bias_correction(rule, step.count());
-  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(adam_piece)(rule, step.piece(at, correction)); });
-}
-/// `sums`: two for each chunk.
-void run(const Lamb& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
-  const BiasCorrection correction = bias_correction(rule, step.count());
-  const float clipping = clip(rule, step.squared_norm());
-  over_chunks(chunks, [&](std::size_t at) {
-    const SquaredNorms norms = HWY_DYNAMIC_DISPATCH(lamb_moments)(rule, step.piece(at, correction, clipping));
-    sums[2 * at] = norms.weights;
-    sums[2 * at + 1] = norms.step;
-  });
-  // Each chunk gets its tensor's sums.
+/// `sums`: two for each chunk. Each chunk gets its tensor's.
+void add_by_tensor(const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
   for (std::size_t first = 0, end = 0; first < chunks.size(); first = end) {
     SquaredNorms tensor;
     for (end = first; end < chunks.size() && chunks[end].segment == chunks[first].segment; ++end) {
@@ -230,8 +220,44 @@ void run(const Lamb& rule, const Step& step, const std::vector<SegmentChunk>& ch
       sums[2 * at + 1] = tensor.step;
     }
   }
+}
+
+void run(const SgdMomentum& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
+  const SgdMomentum now = step.momentum_of(rule);
+  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(momentum_piece)(now, step.piece(at)); });
+}
+/// `sums`: as above, of weights and gradients.
+void run(const Lars& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
   over_chunks(chunks, [&](std::size_t at) {
-    const float ratio = trust_ratio(step.decay(chunks[at].segment), sums[2 * at], sums[2 * at + 1]);
+    const Piece piece = step.piece(at);
+    const auto scale = static_cast<double>(piece.scale);
+    sums[2 * at] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.weights, piece.count);
+    sums[2 * at + 1] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.gradients, piece.count) * scale * scale;
+  });
+  add_by_tensor(chunks, sums);
+  const SgdMomentum now = step.momentum_of(rule);
+  over_chunks(chunks, [&](std::size_t at) {
+    Piece piece = step.piece(at);
+    piece.rate *= trust_ratio(rule, step.treatment(chunks[at].segment), sums[2 * at], sums[2 * at + 1]);
+    HWY_DYNAMIC_DISPATCH(momentum_piece)(now, piece);
+  });
+}
+void run(const Adam& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
+  const BiasCorrection correction = bias_correction(rule, step.count());
+  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(adam_piece)(rule, step.piece(at, correction)); });
+}
+/// `sums`: as above, of weights and steps.
+void run(const Lamb& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
+  const BiasCorrection correction = bias_correction(rule, step.count());
+  const float clipping = clip(rule, step.squared_norm());
+  over_chunks(chunks, [&](std::size_t at) {
+    const SquaredNorms norms = HWY_DYNAMIC_DISPATCH(lamb_moments)(rule, step.piece(at, correction, clipping));
+    sums[2 * at] = norms.weights;
+    sums[2 * at + 1] = norms.step;
+  });
+  add_by_tensor(chunks, sums);
+  over_chunks(chunks, [&](std::size_t at) {
+    const float ratio = trust_ratio(step.treatment(chunks[at].segment).decay, sums[2 * at], sums[2 * at + 1]);
     HWY_DYNAMIC_DISPATCH(lamb_apply)(rule, step.piece(at, correction, clipping), ratio);
   });
 }
@@ -274,7 +300,7 @@ Planned plan_op(const CountUpdate& op, const Operands&) {
 
 Planned plan_op(const Update& update, const Operands&) {
   std::vector<SegmentChunk> chunks = chunks_of(update.segments, chunk_elements);
-  const std::size_t sums = takes_norms(update.rule) ? 2 * chunks.size() : 0;
+  const std::size_t sums = measures_tensors(update.rule) ? 2 * chunks.size() : 0;
   auto body = [update, chunks = std::move(chunks), sums](std::span<void* const> args) {
     const Step step(update, chunks, args);
     if (step.skipped()) return;

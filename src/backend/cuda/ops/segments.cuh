@@ -19,9 +19,11 @@ struct SegmentTable {
   int count = 0;
   std::int64_t ends[most];  // elements from the launch's first on
   float decays[most];
+  bool trusted[most];
   int first_pieces[most];  // each within a segment
   int pieces = 0;
 
+  [[nodiscard]] __device__ Treatment treatment(int segment) const { return {decays[segment], trusted[segment]}; }
   [[nodiscard]] __device__ std::int64_t begin(int segment) const { return segment == 0 ? 0 : ends[segment - 1]; }
   /// That of element `at`; the last one for what lies behind.
   [[nodiscard]] __device__ int segment_of(std::int64_t at) const {
@@ -66,6 +68,7 @@ inline std::vector<TableAt> tables_of(const std::vector<Segment>& segments) {
     SegmentTable& table = tables.back().table;
     table.ends[table.count] = segment.range.end - segments.front().range.begin - tables.back().offset;
     table.decays[table.count] = segment.treatment.decay;
+    table.trusted[table.count] = segment.treatment.trusted;
     table.first_pieces[table.count] = table.pieces;
     table.pieces += static_cast<int>(ceil_div(segment.range.size(), piece_elements));
     ++table.count;

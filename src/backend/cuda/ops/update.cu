@@ -30,6 +30,10 @@ __device__ inline BiasCorrection block_correction(const Adam& rule, const StepIn
   __syncthreads();
   return {divisors[0], divisors[1]};
 }
+__device__ inline SgdMomentum at_rate(const SgdMomentum& rule, const StepInputs& inputs) {
+  return at_rate(rule, inputs.state->rate, inputs.state->previous_rate);
+}
+__device__ inline Adam at_rate(const Adam& rule, const StepInputs&) { return rule; }
 __device__ inline void update_one(const SgdMomentum& rule, const Common& common, float decay, float gradient,
                                   float& first, float&, float& weight) {
   update(rule, common.rate, decay, gradient, first, weight);
@@ -67,14 +71,115 @@ __global__ void __launch_bounds__(block_threads)
                     const __grid_constant__ SegmentTable table) {
   if (inputs.skips()) return;
   const Common common{inputs.state->rate, inputs.unscale(), block_correction(rule, inputs)};
+  const Rule now = at_rate(rule, inputs);
   const std::int64_t count = table.ends[table.count - 1];
   const std::int64_t packs = (count - head + Width - 1) / Width;
   if (item() < packs) {
     const std::int64_t at = head + item() * Width;
-    update_pack<Width>(rule, common, arenas, table, at, count - at);
+    update_pack<Width>(now, common, arenas, table, at, count - at);
   } else if (item() - packs < head) {
-    update_pack<1>(rule, common, arenas, table, item() - packs, 1);
+    update_pack<1>(now, common, arenas, table, item() - packs, 1);
   }
+}
+
+// --- Rules that look at tensors as wholes: norms of pieces, a ratio for each tensor, the update ----------------------
+
+/// A block's piece: calls body(std::integral_constant<int, width>, first element, elements from there on). Where all
+/// arenas are aligned alike, elements before the first aligned access go one by one.
+template <int Width, class Body>
+__device__ void over_piece(const Arenas& arenas, const SegmentTable& table, int segment, Body&& body) {
+  const std::int64_t within = blockIdx.x - table.first_pieces[segment];
+  const std::int64_t begin = table.begin(segment) + within * piece_elements;
+  const std::int64_t stop = begin + piece_elements;
+  const std::int64_t end = stop < table.ends[segment] ? stop : table.ends[segment];
+  const auto off = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(arenas.weights + begin) / sizeof(float));
+  const std::int64_t before = (Width - off % Width) % Width;
+  const std::int64_t aligned = begin + before < end ? begin + before : end;
+  for (std::int64_t at = begin + threadIdx.x; at < aligned; at += blockDim.x)
+    body(std::integral_constant<int, 1>{}, at, 1);
+  for (std::int64_t at = aligned + threadIdx.x * Width; at < end; at += static_cast<std::int64_t>(blockDim.x) * Width)
+    body(std::integral_constant<int, Width>{}, at, end - at);
+}
+/// Two of a piece.
+__device__ inline void store_sums(double weights, double others, double* sums) {
+  __shared__ double slots[block_threads];
+  weights = block_sum(weights, slots);
+  others = block_sum(others, slots);
+  if (threadIdx.x != 0) return;
+  sums[2 * blockIdx.x] = weights;
+  sums[2 * blockIdx.x + 1] = others;
+}
+
+__device__ inline float ratio_of(const Lamb&, const StepInputs&, const Treatment& treatment, double squared_weights,
+                                 double squared_step) {
+  return trust_ratio(treatment.decay, squared_weights, squared_step);
+}
+/// Gradients were measured as they lie there.
+__device__ inline float ratio_of(const Lars& rule, const StepInputs& inputs, const Treatment& treatment,
+                                 double squared_weights, double squared_gradient) {
+  const auto unscale = static_cast<double>(inputs.unscale());
+  return trust_ratio(rule, treatment, squared_weights, squared_gradient * unscale * unscale);
+}
+/// A block a segment.
+template <class Rule>
+__global__ void __launch_bounds__(block_threads)
+    tensor_ratios(StepInputs inputs, Rule rule, const __grid_constant__ SegmentTable table, const double* sums,
+                  float* ratios) {
+  __shared__ double slots[block_threads];
+  if (inputs.skips()) return;
+  const int segment = static_cast<int>(blockIdx.x);
+  const int end = segment + 1 < table.count ? table.first_pieces[segment + 1] : table.pieces;
+  double weights = 0.0, others = 0.0;
+  for (int piece = table.first_pieces[segment] + static_cast<int>(threadIdx.x); piece < end;
+       piece += static_cast<int>(blockDim.x)) {
+    weights += sums[2 * piece];
+    others += sums[2 * piece + 1];
+  }
+  weights = block_sum(weights, slots);
+  others = block_sum(others, slots);
+  if (threadIdx.x == 0) ratios[segment] = ratio_of(rule, inputs, table.treatment(segment), weights, others);
+}
+
+// --- LARS: the norms of weights and gradients, then the update -------------------------------------------------------
+
+template <int Width>
+__global__ void __launch_bounds__(block_threads)
+    lars_norms(Arenas arenas, StepInputs inputs, const __grid_constant__ SegmentTable table, double* sums) {
+  if (inputs.skips()) return;
+  double weights = 0.0, gradients = 0.0;
+  const int segment = table.segment_of_piece(static_cast<int>(blockIdx.x));
+  over_piece<Width>(arenas, table, segment, [&](auto width, std::int64_t at, std::int64_t left) {
+    constexpr int n = decltype(width)::value;
+    const Pack<float, n> gradient = load<n>(arenas.gradients + at, left);
+    const Pack<float, n> weight = load<n>(arenas.weights + at, left);
+    for (int i = 0; i < n; ++i) {
+      weights += static_cast<double>(weight.values[i]) * static_cast<double>(weight.values[i]);
+      gradients += static_cast<double>(gradient.values[i]) * static_cast<double>(gradient.values[i]);
+    }
+  });
+  store_sums(weights, gradients, sums);
+}
+
+template <int Width>
+__global__ void __launch_bounds__(block_threads)
+    lars_apply(Arenas arenas, StepInputs inputs, Lars rule, const __grid_constant__ SegmentTable table,
+               const float* ratios) {
+  if (inputs.skips()) return;
+  const int segment = table.segment_of_piece(static_cast<int>(blockIdx.x));
+  const float decay = table.decays[segment];
+  const float rate = inputs.state->rate * ratios[segment];
+  const float scale = inputs.unscale();
+  const SgdMomentum now = at_rate(rule, inputs.state->rate, inputs.state->previous_rate);
+  over_piece<Width>(arenas, table, segment, [&](auto width, std::int64_t at, std::int64_t left) {
+    constexpr int n = decltype(width)::value;
+    const Pack<float, n> gradient = load<n>(arenas.gradients + at, left);
+    Pack<float, n> weight = load<n>(arenas.weights + at, left);
+    Pack<float, n> velocity = load<n>(arenas.first + at, left);
+    for (int i = 0; i < n; ++i)
+      update(now, rate, decay, scale * gradient.values[i], velocity.values[i], weight.values[i]);
+    store<n>(arenas.first + at, velocity, left);
+    store<n>(arenas.weights + at, weight, left);
+  });
 }
 
 // --- LAMB: its norms, then the step again, which nobody had to store -------------------------------------------------
@@ -104,29 +209,11 @@ __global__ void clip_gradients(const __grid_constant__ NormPointers norms, bool 
   step->correction = bias_correction(rule, *inputs.count);
 }
 
-/// A block's piece: calls body(std::integral_constant<int, width>, first element, elements from there on). Where all
-/// arenas are aligned alike, elements before the first aligned access go one by one.
-template <int Width, class Body>
-__device__ void over_piece(const Arenas& arenas, const SegmentTable& table, int segment, Body&& body) {
-  const std::int64_t within = blockIdx.x - table.first_pieces[segment];
-  const std::int64_t begin = table.begin(segment) + within * piece_elements;
-  const std::int64_t stop = begin + piece_elements;
-  const std::int64_t end = stop < table.ends[segment] ? stop : table.ends[segment];
-  const auto off = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(arenas.weights + begin) / sizeof(float));
-  const std::int64_t before = (Width - off % Width) % Width;
-  const std::int64_t aligned = begin + before < end ? begin + before : end;
-  for (std::int64_t at = begin + threadIdx.x; at < aligned; at += blockDim.x)
-    body(std::integral_constant<int, 1>{}, at, 1);
-  for (std::int64_t at = aligned + threadIdx.x * Width; at < end; at += static_cast<std::int64_t>(blockDim.x) * Width)
-    body(std::integral_constant<int, Width>{}, at, end - at);
-}
-
 /// Moments, and of each piece the squared norms of the weights and of the step that they make.
 template <int Width>
 __global__ void __launch_bounds__(block_threads)
     lamb_moments(Arenas arenas, StepInputs inputs, const LambStep* step, Lamb rule,
                  const __grid_constant__ SegmentTable table, double* sums) {
-  __shared__ double slots[block_threads];
   if (inputs.skips()) return;
   const int segment = table.segment_of_piece(static_cast<int>(blockIdx.x));
   const float decay = table.decays[segment];
@@ -148,29 +235,7 @@ __global__ void __launch_bounds__(block_threads)
     store<n>(arenas.first + at, first, left);
     store<n>(arenas.second + at, second, left);
   });
-  weights = block_sum(weights, slots);
-  steps = block_sum(steps, slots);
-  if (threadIdx.x != 0) return;
-  sums[2 * blockIdx.x] = weights;
-  sums[2 * blockIdx.x + 1] = steps;
-}
-
-/// A block a segment.
-__global__ void __launch_bounds__(block_threads)
-    lamb_ratios(StepInputs inputs, const __grid_constant__ SegmentTable table, const double* sums, float* ratios) {
-  __shared__ double slots[block_threads];
-  if (inputs.skips()) return;
-  const int segment = static_cast<int>(blockIdx.x);
-  const int end = segment + 1 < table.count ? table.first_pieces[segment + 1] : table.pieces;
-  double weights = 0.0, steps = 0.0;
-  for (int piece = table.first_pieces[segment] + static_cast<int>(threadIdx.x); piece < end;
-       piece += static_cast<int>(blockDim.x)) {
-    weights += sums[2 * piece];
-    steps += sums[2 * piece + 1];
-  }
-  weights = block_sum(weights, slots);
-  steps = block_sum(steps, slots);
-  if (threadIdx.x == 0) ratios[segment] = trust_ratio(table.decays[segment], weights, steps);
+  store_sums(weights, steps, sums);
 }
 
 template <int Width>
@@ -257,8 +322,8 @@ class Updating {
     int pieces = 0;
     for (const TableAt& each : tables_)
       pieces = std::max(pieces, each.table.pieces);
-    if (!takes_norms(update.rule)) return;
-    step_ = scratch_.take(sizeof(LambStep));
+    if (!measures_tensors(update.rule)) return;
+    if (takes_norms(update.rule)) step_ = scratch_.take(sizeof(LambStep));
     ratios_ = scratch_.take(SegmentTable::most * sizeof(float));
     sums_ = scratch_.take(2 * static_cast<std::size_t>(pieces) * sizeof(double));
   }
@@ -275,29 +340,57 @@ class Updating {
              one_thread_each(aligned.items), stream, arenas, aligned.head, inputs, rule, each.table);
     }
   }
+  void run(const Lars& rule, cudaStream_t stream, std::span<void* const> args) const {
+    const StepInputs inputs = inputs_of(args);
+    const Measured measured = measured_of(args);
+    for (const TableAt& each : tables_) {
+      const Arenas arenas = arenas_of(args).from(each.offset);
+      const bool vectors = alignment_of(arenas, each.table).together;
+      constexpr int width = vector_width<float>;
+      launch("lars_norms", vectors ? lars_norms<width> : lars_norms<1>, pieces_of(each.table), stream, arenas, inputs,
+             each.table, measured.sums);
+      launch("lars_ratios", tensor_ratios<Lars>, segments_of(each.table), stream, inputs, rule, each.table,
+             measured.sums, measured.ratios);
+      launch("lars_apply", vectors ? lars_apply<width> : lars_apply<1>, pieces_of(each.table), stream, arenas, inputs,
+             rule, each.table, measured.ratios);
+    }
+  }
   void run(const Lamb& rule, cudaStream_t stream, std::span<void* const> args) const {
     const StepInputs inputs = inputs_of(args);
-    auto* scratch = static_cast<std::byte*>(args.back());
-    auto* step = reinterpret_cast<LambStep*>(scratch + step_);
-    auto* ratios = reinterpret_cast<float*>(scratch + ratios_);
-    auto* sums = reinterpret_cast<double*>(scratch + sums_);
+    const Measured measured = measured_of(args);
+    auto* step = reinterpret_cast<LambStep*>(static_cast<std::byte*>(args.back()) + step_);
     clip_all(rule, stream, args, step);
     for (const TableAt& each : tables_) {
       const Arenas arenas = arenas_of(args).from(each.offset);
       const bool vectors = alignment_of(arenas, each.table).together;
       constexpr int width = vector_width<float>;
-      const LaunchShape pieces{.grid = dim3(static_cast<unsigned>(each.table.pieces)), .block = dim3(block_threads)};
-      const LaunchShape segments{.grid = dim3(static_cast<unsigned>(each.table.count)), .block = dim3(ratio_threads)};
-      launch("lamb_moments", vectors ? lamb_moments<width> : lamb_moments<1>, pieces, stream, arenas, inputs, step,
-             rule, each.table, sums);
-      launch("lamb_ratios", lamb_ratios, segments, stream, inputs, each.table, sums, ratios);
-      launch("lamb_apply", vectors ? lamb_apply<width> : lamb_apply<1>, pieces, stream, arenas, inputs, step, rule,
-             each.table, ratios);
+      launch("lamb_moments", vectors ? lamb_moments<width> : lamb_moments<1>, pieces_of(each.table), stream, arenas,
+             inputs, step, rule, each.table, measured.sums);
+      launch("lamb_ratios", tensor_ratios<Lamb>, segments_of(each.table), stream, inputs, rule, each.table,
+             measured.sums, measured.ratios);
+      launch("lamb_apply", vectors ? lamb_apply<width> : lamb_apply<1>, pieces_of(each.table), stream, arenas, inputs,
+             step, rule, each.table, measured.ratios);
     }
   }
 
  private:
   static constexpr unsigned ratio_threads = 64;
+
+  /// In scratch memory, of one table at a time.
+  struct Measured {
+    float* ratios;
+    double* sums;
+  };
+  [[nodiscard]] Measured measured_of(std::span<void* const> args) const {
+    auto* scratch = static_cast<std::byte*>(args.back());
+    return {reinterpret_cast<float*>(scratch + ratios_), reinterpret_cast<double*>(scratch + sums_)};
+  }
+  [[nodiscard]] static LaunchShape pieces_of(const SegmentTable& table) {
+    return {.grid = dim3(static_cast<unsigned>(table.pieces)), .block = dim3(block_threads)};
+  }
+  [[nodiscard]] static LaunchShape segments_of(const SegmentTable& table) {
+    return {.grid = dim3(static_cast<unsigned>(table.count)), .block = dim3(ratio_threads)};
+  }
 
   [[nodiscard]] Arenas arenas_of(std::span<void* const> args) const {
     return {static_cast<float*>(args[0]), static_cast<const float*>(args[1]), static_cast<float*>(args[2]),
