@@ -53,7 +53,7 @@ class Configs(unittest.TestCase):
             ("schedule", {"decay": [{"epoch": 1, "factor": 1}]}), ("schedule", {"decay": [{"epoch": 1, "factor": 0.5, "x": 1}]}),
             ("stage", {"strategy": "copy"}), ("stage", {"reserve_percent": 100}), ("load", {"threads": 0}),
             ("load", {"prefetch": 0}), ("optimizer", {"momentum": 1}), ("backend", {"device": "tpu"}),
-            ("submission", {"ruleset": "4.0.0"}), ("results", {"progress_seconds": 0}), ("watchdog", {"step_seconds": 0}),
+            ("submission", {"ruleset": "5.0.0"}), ("results", {"progress_seconds": 0}), ("watchdog", {"step_seconds": 0}),
         ]
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "config.json"

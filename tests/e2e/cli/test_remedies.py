@@ -68,8 +68,10 @@ def commands_in(text: str) -> list:
     for line in re.findall(r"\btrainmark((?: +[^\s`;|&<>()\"']+| +'[^']*'| +\"[^\"]*\")+)", text):
         words = line.split()
         path = words[0] if words[0] in command_tree() and not words[0].startswith("-") else ""
-        if path and len(words) > 1 and f"{path} {words[1]}" in command_tree():
-            path += " " + words[1]
+        for word in words[1:]:
+            if not path or f"{path} {word}" not in command_tree():
+                break
+            path += " " + word
         found.append((path, line))
     return found
 

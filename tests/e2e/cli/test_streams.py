@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
+import h5py
+
 from program import BINARY, ROOT, call, command_tree
 
 SMOKE = str(ROOT / "configs/cosmoflow/smoke.json")
@@ -28,6 +30,17 @@ class Streams(unittest.TestCase):
         made = call("data", "generate", maps, "--workload", "deepcam", "--height", 32, "--width", 48, "--train-samples", 4,
                     "--validation-samples", 1)
         assert made.returncode == 0, made.stderr
+        pictures = cls.folder / "pictures"
+        drawn = call("data", "generate", pictures, "--workload", "resnet50", "--classes", 2, "--size", 32, "--train-samples", 2,
+                     "--validation-samples", 2)
+        assert drawn.returncode == 0, drawn.stderr
+        for split, below in (("train", "train"), ("validation", "val")):  # as a tree of class folders
+            with h5py.File(next((pictures / split).glob("*.hdf5"))) as file:
+                jpeg, offsets = file["jpeg"][:].tobytes(), file["offsets"][:]
+                for begin, end, label in zip(offsets, offsets[1:], file["labels"][:]):
+                    image = cls.folder / "tree" / below / f"class{label}" / f"{begin}.jpg"
+                    image.parent.mkdir(parents=True, exist_ok=True)
+                    image.write_bytes(jpeg[begin:end])
         (cls.folder / "bad.json").write_text('{"seed": -1, "nmae": 1}')
         (cls.folder / "empty.log").write_text("")
         data, run = str(cls.folder / "data/train"), ["run", SMOKE, "--set", "train.steps=1", "--set", f"results.folder={cls.folder}/results"]
@@ -39,6 +52,7 @@ class Streams(unittest.TestCase):
             (["data", "generate", str(cls.folder / "data"), "--train-samples", "16", "--validation-samples", "16",
               "--samples-per-file", "8"], 0),
             (["data", "stats", str(maps / "train"), "--output", str(cls.folder / "stats.h5"), "--json"], 0),
+            (["data", "import", "imagenet", str(cls.folder / "tree"), str(cls.folder / "imported")], 0),
             (["data", "inspect", data], 0), (["data", "inspect", data, "--json"], 0), (["data", "verify", data], 0),
             (["data", "verify", str(damaged)], 3), (["data", "verify", str(damaged), "--json"], 3), (["check", GOOD], 0),
             (["check", GOOD, "--json"], 0), (["check", str(cls.folder / "empty.log")], 7), (["check", str(cls.folder / "empty.log"), "--json"], 7),
@@ -62,8 +76,8 @@ class Streams(unittest.TestCase):
         return [case for case in self.cases if "--help" not in case[0]]
 
     def test_every_command_is_tried(self):
-        tried = {" ".join(word for word in arguments[:2] if word.isalpha() and word not in ("bash", "zsh")) for arguments, _ in self.works()}
-        groups = {path.split()[0] for path in command_tree() if " " in path}
+        tried = {" ".join(word for word in arguments[:3] if word.isalpha() and word not in ("bash", "zsh")) for arguments, _ in self.works()}
+        groups = {path.rsplit(" ", 1)[0] for path in command_tree() if " " in path}
         self.assertEqual(set(command_tree()) - groups, tried)
 
     def test_codes_are_those_of_the_work(self):

@@ -167,7 +167,7 @@ __device__ void write_row(T* to, int classes, int stored, Value&& value) {
 
 /// -weight sum of q log p over a part, and its derivative.
 template <class T, bool Packed>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 3)  // without the 3 the compiler saves registers and spills
     cross_entropy(const T* logits, const void* labels, const StepState* state, const LossScale* scaler,
                   const __grid_constant__ Labelled data, double scale, T* diff, double* sums) {
   __shared__ double slots[block_threads];

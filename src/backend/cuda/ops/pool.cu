@@ -62,7 +62,7 @@ __device__ inline Span windows_over(int place, int pad, int kernel, int stride, 
 }
 
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 3)  // without the 3 the compiler saves registers and spills
     pool_backward_gathering(const T* src, const T* diff_dst, T* diff_src, PoolShape shape, std::int64_t elements) {
   constexpr int width = vector_width<T>;
   if (item() >= elements) return;
