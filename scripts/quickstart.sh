@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare machine to a judged training run: installs what is missing, builds, generates a small dataset, trains a workload's
 # tiny config on two MPI ranks to the target, and prints where the results are. A second call builds nothing and keeps the data.
-#   scripts/quickstart.sh [WORKLOAD] [options of trainmark run]      WORKLOAD: a folder of configs/ (cosmoflow, deepcam)
+#   scripts/quickstart.sh [WORKLOAD] [options of trainmark run]      WORKLOAD: a folder of configs/ (cosmoflow, deepcam, resnet50)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
