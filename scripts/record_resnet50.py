@@ -18,7 +18,7 @@ import torch.nn.functional as F
 import record_deepcam as layers
 
 EXTENT, BATCH, CLASSES, WIDTH = 64, 4, 10, 0.0625
-RATES, DECAY, MOMENTUM, SMOOTHING = (0.1, 0.2, 0.3, 0.4, 0.5), 0.01, 0.9, 0.1
+RATES, DECAY, MOMENTUM, SMOOTHING = (0.01, 0.02, 0.03, 0.04, 0.05), 0.1, 0.9, 0.1
 ETA, EPSILON = 0.02, 1e-9
 
 

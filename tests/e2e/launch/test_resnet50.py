@@ -44,7 +44,7 @@ class Resnet50(EndToEnd):
         self.assertEqual([block["first_epoch_num"] for block in blocks], list(range(1, 2 * len(blocks), 2)))
 
     def losses(self, name: str, *settings: str, ranks: int):
-        run = self.tiny(name, "train.until=steps", "train.steps=5", "schedule.rate=0.02", "schedule.warmup_steps=0", *settings, ranks=ranks)
+        run = self.tiny(name, "train.until=steps", "train.steps=5", "schedule.rate=0.002", "schedule.warmup_steps=0", *settings, ranks=ranks)
         return [float(row["loss"]) for row in run.table("steps.csv")]
 
     def test_ranks_whose_norms_are_taken_together_train_the_run_of_one(self):
