@@ -226,6 +226,13 @@ class Rng {
   int used_ = 4;
 };
 
+/// Mixes in place (Fisher-Yates). Of our own because std::shuffle differs between libraries.
+template <class T>
+void permute(std::vector<T>& values, Rng random) {
+  for (std::size_t left = values.size(); left > 1; --left)
+    std::swap(values[left - 1], values[random.below(left)]);
+}
+
 /// One clock: a UTC anchor taken at construction plus steady deltas, so that log times are absolute and never go back.
 class Clock {
  public:

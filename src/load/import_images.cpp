@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <set>
 
+#include "load/dataset_target.hpp"
 #include "load/image_shard.hpp"
 #include "load/image_tree.hpp"
 #include "load/jpeg_decoder.hpp"
@@ -28,12 +30,9 @@ struct PackedFile {
 /// Neighbours in the tree are of one class; in a file, and in the part of a dataset that a node stages, all classes are
 /// to be. The same order each time: a file is known again by what is in it.
 std::vector<std::size_t> mixed_order(std::size_t count, std::uint64_t split) {
-  Rng random(0, Purpose::sample_order, split);
   std::vector<std::size_t> order(count);
-  for (std::size_t i = 0; i < count; ++i)
-    order[i] = i;
-  for (std::size_t i = count; i > 1; --i)
-    std::swap(order[i - 1], order[random.below(i)]);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  permute(order, Rng(0, Purpose::sample_order, split));
   return order;
 }
 
@@ -90,22 +89,11 @@ bool is_packed(const PackedFile& file, const std::string& fingerprint, bool skip
                         "give --skip-corrupt, or remove the file and repair the images"});
 }
 
-void refuse_strangers(const std::vector<PackedFile>& files) {
-  std::set<fs::path> expected, folders;
-  for (const PackedFile& file : files) {
-    expected.insert(file.path);
-    folders.insert(file.path.parent_path());
-  }
-  for (const fs::path& folder : folders) {
-    std::error_code status;
-    if (!fs::exists(folder, status)) continue;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, status)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with('.') || !looks_like_samples(name) || expected.contains(entry.path())) continue;
-      throw Error(ExitCode::data, Complaint{entry.path().string(), "does not belong to the dataset that was asked for",
-                                            "runs read every file of a folder", other_target});
-    }
-  }
+std::set<std::string> names_of(const std::vector<PackedFile>& files, const fs::path& target) {
+  std::set<std::string> names;
+  for (const PackedFile& file : files)
+    names.insert(file.path.lexically_relative(target).generic_string());
+  return names;
 }
 
 std::vector<std::byte> read_whole(const fs::path& path) {
@@ -169,21 +157,6 @@ std::vector<std::string> pack(const PackedFile& file, const std::string& fingerp
   return skipped;
 }
 
-void make_folders(const std::vector<PackedFile>& files) {
-  std::set<fs::path> folders;
-  for (const PackedFile& file : files)
-    folders.insert(file.path.parent_path());
-  for (const fs::path& folder : folders) {
-    std::error_code status;
-    fs::create_directories(folder, status);
-    if (status) {
-      throw Error(ExitCode::data, Complaint{folder.string(), "the folder cannot be created: " + status.message(), "",
-                                            "choose a target that you may write to"});
-    }
-    remove_leftovers(folder);
-  }
-}
-
 }  // namespace
 
 ImportReport import_images(const World& world, const ImageImport& options,
@@ -206,7 +179,7 @@ ImportReport import_images(const World& world, const ImageImport& options,
   std::vector<bool> there(files.size());
   std::array<std::int64_t, 4> sums{};  // written, kept, left out before, bytes
   agree_on(all, [&] {
-    if (rank == 0) refuse_strangers(files);
+    if (rank == 0) refuse_strangers(options.target, names_of(files, options.target), other_target);
     for (std::size_t i = rank; i < files.size(); i += size) {
       fingerprints[i] = fingerprint_of(files[i]);
       there[i] = is_packed(files[i], fingerprints[i], options.skip_corrupt);
@@ -216,7 +189,7 @@ ImportReport import_images(const World& world, const ImageImport& options,
     }
   });
   agree_on(all, [&] {
-    if (rank == 0) make_folders(files);
+    if (rank == 0) make_split_folders(options.target);
   });
   std::string skipped;
   // A round is a file on each rank: what one of them cannot pack ends the work of all soon.

@@ -27,12 +27,6 @@ void list_ids(const std::vector<Range>& ranges, std::vector<std::int64_t>& ids) 
   }
 }
 
-/// Fisher-Yates, of our own because std::shuffle differs between libraries.
-void permute(std::vector<std::int64_t>& ids, Rng random) {
-  for (std::size_t left = ids.size(); left > 1; --left)
-    std::swap(ids[left - 1], ids[random.below(left)]);
-}
-
 }  // namespace
 
 std::int64_t Sampling::samples() const noexcept {

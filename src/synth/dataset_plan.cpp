@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "load/dataset_target.hpp"
 #include "load/hdf5_writer.hpp"
 #include "synth/picture.hpp"
 #include "trainmark/load.hpp"
@@ -212,25 +213,7 @@ void refuse_strangers(const fs::path& target, const std::vector<FilePlan>& files
   std::set<std::string> expected;
   for (const FilePlan& file : files)
     expected.insert(file.split + "/" + file.name);
-  for (const char* split : {"train", "validation"}) {
-    std::error_code status;
-    if (!fs::exists(target / split, status)) continue;
-    fs::recursive_directory_iterator at(target / split, status);
-    for (; !status && at != fs::recursive_directory_iterator(); at.increment(status)) {
-      const fs::directory_entry& entry = *at;
-      const std::string name = entry.path().filename().string();
-      // Hidden names are files that another run is still writing.
-      if (name.starts_with('.') || !looks_like_samples(name)) continue;
-      if (expected.contains(entry.path().lexically_relative(target).generic_string())) continue;
-      throw Error(ExitCode::data, Complaint{entry.path().string(), "does not belong to the dataset that was asked for",
-                                            "runs read every file of a folder", remedy});
-    }
-    if (status) {
-      throw Error(ExitCode::data,
-                  Complaint{(target / split).string(), fmt::format("cannot be looked through: {}", status.message()),
-                            "what is there already must fit", remedy});
-    }
-  }
+  trainmark::refuse_strangers(target, expected, remedy);
 }
 
 }  // namespace trainmark::synth

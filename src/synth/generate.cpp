@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 
+#include "load/dataset_target.hpp"
 #include "load/hdf5_writer.hpp"
 #include "synth/data_file.hpp"
 #include "synth/dataset_plan.hpp"
@@ -17,19 +18,6 @@
 namespace trainmark {
 namespace synth {
 namespace {
-
-void make_folders(const std::filesystem::path& target) {
-  for (const char* split : {"train", "validation"}) {
-    std::error_code error;
-    std::filesystem::create_directories(target / split, error);
-    if (!error) {
-      remove_leftovers(target / split);
-      continue;
-    }
-    throw Error(ExitCode::data, Complaint{(target / split).string(), "the folder cannot be created: " + error.message(),
-                                          "", "choose a target that you may write to"});
-  }
-}
 
 // --- stats.h5: follows the training files that it is made of
 // --------------------------------------------------------------
@@ -122,7 +110,7 @@ SynthReport generate_dataset(const World& world, const SynthOptions& options, co
     }
   });
   agree_on(all, [&] {
-    if (all.rank() == 0) make_folders(target);
+    if (all.rank() == 0) make_split_folders(target);
   });
   const double share = has_statistics(options) ? 0.8 : 0.999;  // of the work
   agree_on(all, [&] {

@@ -120,6 +120,11 @@ class Images(unittest.TestCase):
         stranger = self.folder / "resumed/train/other.h5"
         stranger.write_bytes(b"")
         self.refused(self.imported(self.tree("again"), "resumed"), "other.h5", "does not belong")
+        stranger.unlink()
+        deeper = self.folder / "resumed/train/below/deeper.hdf5"  # runs read at any depth
+        deeper.parent.mkdir()
+        deeper.write_bytes(b"")
+        self.refused(self.imported(self.tree("again"), "resumed"), "deeper.hdf5", "does not belong")
 
     def test_a_corrupt_image_ends_the_import_or_is_left_out_by_choice(self):
         tree = self.tree("corrupt")
