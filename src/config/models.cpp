@@ -2,6 +2,21 @@
 #include "config/description.hpp"
 
 namespace trainmark::config {
+namespace {
+
+void describe_width(Visitor& visitor, double& width) {
+  visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0}, &width);
+}
+void describe_norm_group(Visitor& visitor, int& ranks) {
+  visitor.field({.name = "norm_group",
+                 .doc = "Neighbouring ranks that batch norm takes together; divides the number of ranks.",
+                 .unit = "ranks",
+                 .minimum = 1,
+                 .maximum = most_parts},
+                &ranks);
+}
+
+}  // namespace
 
 void describe_model(Visitor& visitor, CosmoflowOptions& model) {
   visitor.open("model", "The network. Defaults are the reference's, dropout aside.");
@@ -54,16 +69,10 @@ void describe_model(Visitor& visitor, DeepcamOptions& model) {
                  .maximum = 16384,
                  .multiple_of = 16},
                 &model.columns);
-  visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0},
-                &model.width);
+  describe_width(visitor, model.width);
   visitor.field({.name = "middle_blocks", .doc = "Blocks of the middle flow.", .minimum = 0, .maximum = 256},
                 &model.middle_blocks);
-  visitor.field({.name = "norm_group",
-                 .doc = "Neighbouring ranks that batch norm takes together; divides the number of ranks.",
-                 .unit = "ranks",
-                 .minimum = 1,
-                 .maximum = most_parts},
-                &model.norm_group);
+  describe_norm_group(visitor, model.norm_group);
   visitor.close();
 }
 
@@ -75,8 +84,7 @@ void describe_model(Visitor& visitor, Resnet50Options& model) {
                  .minimum = 32,
                  .maximum = 4096},
                 &model.extent);
-  visitor.field({.name = "width", .doc = "Factor on the channels of all layers.", .maximum = 16, .above = 0},
-                &model.width);
+  describe_width(visitor, model.width);
   visitor.field({.name = "classes", .doc = "Classes of the labels.", .minimum = 2, .maximum = 1048576}, &model.classes);
   visitor.field(
       {.name = "least_area", .doc = "Training's crops take at least this share of an image.", .maximum = 1, .above = 0},
@@ -110,12 +118,7 @@ void describe_model(Visitor& visitor, Resnet50Options& model) {
        .doc = "Among whom that is shared. all_classes: the label is one of them (TensorFlow); other_classes: all "
               "but the label (MXNet)."},
       model.smoothing);
-  visitor.field({.name = "norm_group",
-                 .doc = "Neighbouring ranks that batch norm takes together; divides the number of ranks.",
-                 .unit = "ranks",
-                 .minimum = 1,
-                 .maximum = most_parts},
-                &model.norm_group);
+  describe_norm_group(visitor, model.norm_group);
   visitor.close();
 }
 

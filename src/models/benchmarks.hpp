@@ -60,6 +60,11 @@ namespace trainmark::models {
 /// references do by their names: plain momentum at the schedule's rate, without decay.
 [[nodiscard]] Treatment treatment_of(const Rule& rule, const Tensor& tensor);
 
+/// Raises Error{usage} for options that no model can have; `pointer` names the key.
+[[noreturn]] inline void refuse(std::string pointer, std::string what, std::string why, std::string remedy) {
+  throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
+}
+
 /// Collects what is not as the closed division asks for.
 struct Breaches {
   std::vector<RuleBreach> found;

@@ -20,9 +20,7 @@ constexpr float output_scale = 1.2F;  // targets fill [-1, 1], where tanh satura
 
 void require_fitting(const CosmoflowOptions& model) {
   constexpr int divisor = 1 << blocks;
-  const auto refuse = [](std::string pointer, std::string what, std::string why, std::string remedy) {
-    throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
-  };
+  using models::refuse;
   if (model.extent < divisor || model.extent % divisor != 0) {
     refuse("/model/extent", fmt::format("{} is not a positive multiple of {}", model.extent, divisor),
            "each of five pools halves the volume",

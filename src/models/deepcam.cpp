@@ -13,9 +13,7 @@ namespace {
 constexpr int channels_in = models::channels_of(DeepcamOptions{});
 constexpr std::array<double, 3> class_frequencies = {0.986267818390377, 0.0004578708870701058, 0.01327431072255291};
 
-void refuse(std::string pointer, std::string what, std::string why, std::string remedy) {
-  throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
-}
+using models::refuse;
 
 void require_fitting(const DeepcamOptions& model) {
   constexpr int divisor = 16;

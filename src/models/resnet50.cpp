@@ -18,9 +18,7 @@ struct Stage {
 };
 constexpr std::array<Stage, 4> stages = {{{64, 3}, {128, 4}, {256, 6}, {512, 3}}};
 
-void refuse(std::string pointer, std::string what, std::string why, std::string remedy) {
-  throw Error(ExitCode::usage, Complaint{std::move(pointer), std::move(what), std::move(why), std::move(remedy)});
-}
+using models::refuse;
 
 void require_fitting(const Resnet50Options& model) {
   if (model.extent < least_extent)
