@@ -141,6 +141,14 @@ def rounding_of(network, x, labels, gradients):
     return torch.stack([(a.double() - b).norm() / b.norm() for a, b in zip(found, gradients)])
 
 
+def store(path: pathlib.Path, tensors: dict) -> None:
+    """An index of names and lengths, then all values as fp32."""
+    with path.open("wb") as file:
+        file.write("".join(f"{name} {value.numel()}\n" for name, value in tensors.items()).encode() + b"\n")
+        for value in tensors.values():
+            file.write(value.detach().float().contiguous().numpy().tobytes())
+
+
 def record(path: pathlib.Path) -> None:
     x = hashed(BATCH * ROWS * COLUMNS * 16, 0).float().double().reshape(BATCH, ROWS, COLUMNS, 16).permute(0, 3, 1, 2)
     labels = (hashed(BATCH * ROWS * COLUMNS, 777) * 3).long().reshape(BATCH, ROWS, COLUMNS)
@@ -176,10 +184,7 @@ def record(path: pathlib.Path) -> None:
         tensors[f"losses:{optimizer}"] = torch.stack(losses)
         tensors[f"norms:{optimizer}"] = torch.stack([p.detach().norm() for p in parameters])
         print(optimizer, [round(float(each), 6) for each in losses], sum(p.numel() for p in parameters), len(parameters))
-    with path.open("wb") as file:
-        file.write("".join(f"{name} {value.numel()}\n" for name, value in tensors.items()).encode() + b"\n")
-        for value in tensors.values():
-            file.write(value.detach().float().contiguous().numpy().tobytes())
+    store(path, tensors)
     print(f"{path}: {path.stat().st_size} bytes")
 
 

@@ -133,10 +133,7 @@ def record(path: pathlib.Path) -> None:
         tensors[f"losses:{rule.__name__}"] = torch.stack(losses)
         tensors[f"norms:{rule.__name__}"] = torch.stack([p.detach().norm() for p in network.state.values()])
         print(rule.__name__, [round(float(each), 6) for each in losses])
-    with path.open("wb") as file:
-        file.write("".join(f"{name} {value.numel()}\n" for name, value in tensors.items()).encode() + b"\n")
-        for value in tensors.values():
-            file.write(value.detach().float().contiguous().numpy().tobytes())
+    layers.store(path, tensors)
     print(f"{path}: {path.stat().st_size} bytes, {len(network.state)} tensors")
 
 
