@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "load/links.hpp"
+#include "load/places.hpp"
 #include "load/verdict.hpp"
 
 namespace trainmark {
@@ -42,14 +43,11 @@ std::int64_t require_readable(const std::filesystem::path& path) {
   return info.st_size;
 }
 
-/// Opening a pipe waits for who writes to it, and a device may do anything: external links lead to files only. Looks
-/// where the library does: at the path, beside the file that holds the link, in the working folder.
+/// Opening a pipe waits for who writes to it, and a device may do anything: external links lead to files only.
 herr_t only_files(const char* holder, const char*, const char* target, const char*, unsigned*, hid_t, void*) {
   try {
-    const std::filesystem::path beside = std::filesystem::path(holder).parent_path(), wanted = target;
     std::error_code status;
-    for (const std::filesystem::path& place : {wanted, beside / wanted, beside / wanted.filename(),
-                                               std::filesystem::canonical(holder, status).parent_path() / wanted}) {
+    for (const std::filesystem::path& place : places_of(Reference::external_link, holder, target)) {
       const std::filesystem::file_type type = std::filesystem::status(place, status).type();
       using enum std::filesystem::file_type;
       if (type == fifo || type == socket || type == character || type == block) return -1;

@@ -1,4 +1,4 @@
-// Rules of search are the library's (H5F_prefix_open_file of 1.10), so that what is examined here is what it will read.
+// Follows a dataset through links, virtual sources and raw files to all its bytes.
 #include "load/home.hpp"
 
 #include <fmt/core.h>
@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+
+#include "load/places.hpp"
 
 namespace trainmark {
 namespace {
@@ -154,34 +156,16 @@ class Search {
            std::equal(last.begin(), last.begin() + rank, dims.begin(), std::less<>());
   }
 
-  /// Where the library finds a source: a path as it is; else below the prefix, beside the file, in the working folder,
-  /// beside the file that a symbolic link leads to.
+  /// Where the library finds a source.
   static fs::path locate(hid_t dataset, const std::string& file, const std::string& name, const fs::path& path) {
-    fs::path wanted = file;
-    if (wanted.is_absolute()) {
-      if (is_file(wanted)) return wanted;
-      wanted = wanted.filename();
-    }
     const PropertyHandle access(H5Dget_access_plist(dataset));
-    const std::string prefixes =
+    const std::string prefix =
         text_of([&](char* to, std::size_t size) { return H5Pget_virtual_prefix(access.get(), to, size); });
-    std::vector<fs::path> folders;
-    for (std::size_t begin = 0; begin < prefixes.size();) {
-      const std::size_t end = std::min(prefixes.find(':', begin), prefixes.size());
-      folders.emplace_back(prefixes.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    const fs::path holder = file_of(dataset);
-    std::error_code status;
-    folders.push_back(holder.parent_path());
-    folders.emplace_back();
-    folders.push_back(fs::canonical(holder, status).parent_path());
-    for (const fs::path& folder : folders) {
-      if (is_file(folder / wanted)) return folder / wanted;
-    }
+    const std::vector<fs::path> places = places_of(Reference::virtual_source, file_of(dataset), file, prefix);
+    const fs::path there = first_there(places);
+    if (!there.empty()) return there;
     refuse(path, name, fmt::format("needs the file '{}', which is not there", file),
-           fmt::format("it is virtual, and would be read as fill values; looked for at {}",
-                       (holder.parent_path() / wanted).lexically_normal().string()),
+           fmt::format("it is virtual, and would be read as fill values; looked for at {}", listed(places)),
            "copy that file to where it is looked for, or copy the values into one file");
   }
 

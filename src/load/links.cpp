@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "load/places.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -22,9 +24,9 @@ void for_each_prefix(const std::string& name, Visit&& visit) {
 std::string blame(hid_t file, const std::string& name, const fs::path& path, int depth);
 
 std::string behind_external(const std::string& target, const std::string& object, const fs::path& path, int depth) {
-  const fs::path there = (path.parent_path() / target).lexically_normal();  // an absolute target replaces the folder
-  std::error_code status;
-  if (!fs::exists(there, status)) return fmt::format(", which is not there (looked for at {})", there.string());
+  const std::vector<fs::path> places = places_of(Reference::external_link, path, target);
+  const fs::path there = first_there(places);
+  if (there.empty()) return fmt::format(", which is not there (looked for at {})", listed(places));
   try {
     const FileHandle opened = open_file(there);
     if (!link_exists(opened.get(), object)) return ", which has nothing of that name";

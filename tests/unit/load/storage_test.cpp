@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -284,6 +285,131 @@ TEST(Storage, FollowsALinkToAFileOnlyAndNeverWaitsForAPipe) {
   std::filesystem::rename(folder.path() / "pipe.h5x", folder.path() / "another.h5x");
   std::filesystem::create_symlink("/dev/zero", folder.path() / "pipe.h5x");
   expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); }, {"in 'pipe.h5x'", "is not a regular file"});
+}
+
+/// Sets a variable for a scope, and the working folder. The library, which looks at some of its variables only when it
+/// starts, starts anew.
+class Surroundings {
+ public:
+  Surroundings(const char* name, const std::string& value, const std::filesystem::path& folder)
+      : name_(name), before_(std::filesystem::current_path()) {
+    setenv(name, value.c_str(), 1);
+    H5close();
+    std::filesystem::current_path(folder);
+  }
+  ~Surroundings() {
+    unsetenv(name_);
+    H5close();
+    std::filesystem::current_path(before_);
+  }
+  Surroundings(const Surroundings&) = delete;
+  Surroundings& operator=(const Surroundings&) = delete;
+
+ private:
+  const char* name_;
+  std::filesystem::path before_;
+};
+
+/// `set` holds a.hdf5, whose x is all of the virtual source s.h5x; sources of that name lie in several folders, each
+/// with its own value in all places.
+class Prefixes : public ::testing::Test {
+ protected:
+  Prefixes() {
+    std::filesystem::create_directory(root() / "set");
+    put_source("set", 1);
+    put_source("work", 2);
+    put_source("first", 3);
+    put_source("work/first", 4);
+    put_source("set/first", 5);
+    File file(root() / "set" / "a.hdf5");
+    file.put("y", {3, 4}, y);
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(5, dims.data(), nullptr);
+    H5Pset_virtual(creation, space, "s.h5x", "x", space);
+    H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+    H5Lcreate_external("s.h5x", "/x", file.id(), "linked", H5P_DEFAULT, H5P_DEFAULT);
+  }
+
+  [[nodiscard]] const std::filesystem::path& root() const { return folder_.path(); }
+
+  void put_source(const std::string& folder, std::int16_t value) const {
+    std::filesystem::create_directories(root() / folder);
+    File source(root() / folder / "s.h5x");
+    source.put("x", dims, std::vector<std::int16_t>(3 * sample_elements, value));
+  }
+
+  /// The companion that is named must be the file that the values come from.
+  void expect_source(const std::string& variable, const std::string& value, const std::string& folder,
+                     std::int16_t expected) const {
+    SCOPED_TRACE(::testing::Message() << variable << "=" << value);
+    const Surroundings surroundings(variable.c_str(), value, root() / "work");
+    FormatOptions format;
+    if (variable == "HDF5_EXT_PREFIX") format.input = "linked";
+    if (variable == "HDF5_VDS_PREFIX") format.input = "x";
+    const Manifest manifest = scan_dataset(root() / "set", format, small);
+    EXPECT_EQ(std::filesystem::weakly_canonical(manifest.entries.at(0).companion), root() / folder / "s.h5x");
+    const auto source = open_hdf5(root() / "set", manifest, format, small);
+    EXPECT_EQ(read_sample(*source, small, 0).x, std::vector<std::int16_t>(sample_elements, expected));
+  }
+
+ private:
+  Scratch folder_;
+};
+
+TEST_F(Prefixes, OfTheEnvironmentDecideWhichSourceIsExaminedAsTheyDecideWhichIsRead) {
+  for (const std::string variable : {"HDF5_VDS_PREFIX", "HDF5_EXT_PREFIX"}) {
+    expect_source(variable, "", "set", 1);
+    expect_source(variable, "/no/such:::", "set", 1);  // an empty part of the list is no place
+    expect_source(variable, ".", "work", 2);
+    expect_source(variable, root() / "first", "first", 3);
+    expect_source(variable, "first", "work/first", 4);
+    expect_source(variable, "/no/such:" + (root() / "first").string() + ":first", "first", 3);
+  }
+  expect_source("HDF5_VDS_PREFIX", "${ORIGIN}/first", "set/first", 5);
+  expect_source("HDF5_VDS_PREFIX", "${ORIGIN}/first:/no/such", "set", 1);  // only alone it stands for the file's folder
+}
+
+TEST_F(Prefixes, LeadToNoPipe) {
+  std::filesystem::create_directory(root() / "pipes");
+  ASSERT_EQ(mkfifo((root() / "pipes" / "s.h5x").c_str(), 0600), 0);
+  for (const char* variable : {"HDF5_VDS_PREFIX", "HDF5_EXT_PREFIX"}) {
+    const Surroundings surroundings(variable, root() / "pipes", root());
+    const FormatOptions format{.input = std::string_view(variable) == "HDF5_EXT_PREFIX" ? "linked" : "x"};
+    expect_data_error([&] { (void)resolve_layout(root() / "set" / "a.hdf5", format, small); },
+                      {"pipes/s.h5x", "is not a regular file"});
+  }
+}
+
+TEST_F(Prefixes, OfRawFilesAreTheLibrarysAndAMissingSourceIsToldWithAllPlaces) {
+  put_prepared(root() / "set" / "raw.hdf5", [&](hid_t creation) {
+    H5Pset_external(creation, (root() / "first" / "x.raw").c_str(), 0, H5F_UNLIMITED);
+  });
+  {
+    // The name alone, as of a file that is moved together with the other.
+    File file(root() / "set" / "b.hdf5");
+    file.put("y", {3, 4}, y);
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(5, dims.data(), nullptr);
+    H5Pset_external(creation, "x.raw", 0, H5F_UNLIMITED);
+    H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+  }
+  const auto stored_at = [&](const std::string& prefix) {
+    const Surroundings surroundings("HDF5_EXTFILE_PREFIX", prefix, root());
+    return input_of(root() / "set" / "b.hdf5").companions.at(0);
+  };
+  std::filesystem::copy(root() / "first" / "x.raw", root() / "set" / "x.raw");
+  EXPECT_EQ(stored_at(root() / "first"), root() / "first" / "x.raw");
+  EXPECT_EQ(stored_at("${ORIGIN}"), root() / "set" / "x.raw");
+  expect_data_error([&] { (void)stored_at("."); }, {"needs the raw file 'x.raw'", "which is not there"});
+
+  std::filesystem::remove(root() / "set" / "s.h5x");
+  const Surroundings surroundings("HDF5_VDS_PREFIX", "/no/such", root());
+  const FormatOptions format{.input = "x"};
+  expect_data_error([&] { (void)resolve_layout(root() / "set" / "a.hdf5", format, small); },
+                    {"needs the file 's.h5x', which is not there", "looked for at /no/such/s.h5x, ",
+                     (root() / "set" / "s.h5x").string()});
 }
 
 TEST(Storage, ReadsMoreFilesThanTheProcessMayOpen) {
