@@ -47,15 +47,23 @@ class Checker {
     const std::filesystem::path target(options_.stage.target);
     const std::pair<const std::string&, const char*> splits[] = {{options_.data.train, "train"},
                                                                  {options_.data.validation, "validation"}};
+    const auto lies_in = [](const std::filesystem::path& path, const std::filesystem::path& folder) {
+      const auto last = std::prev(folder.end());  // the empty name behind the last slash
+      return std::mismatch(folder.begin(), last, path.begin(), path.end()).first == last;
+    };
     for (const auto& [source, name] : splits) {
       if (source.empty()) continue;
-      const std::filesystem::path from = clean(source);
-      const std::filesystem::path to = clean(target);
-      const auto last = std::prev(from.end());  // the empty name behind the last slash
+      const std::filesystem::path from = clean(source), to = clean(target);
+      const auto overwritten =
+          std::ranges::find_if(splits, [&](const auto& split) { return lies_in(from, clean(target / split.second)); });
       if (from == to || from == clean(target / name)) {
         add("/stage/target",
             fmt::format("\"{}\" is the source itself (staging would overwrite it); name another folder", source));
-      } else if (std::mismatch(from.begin(), last, to.begin(), to.end()).first == last) {
+      } else if (overwritten != std::end(splits)) {
+        add("/stage/target", fmt::format("\"{}\" is where the {} samples are staged to (staging would overwrite the "
+                                         "source); name another folder",
+                                         source, overwritten->second));
+      } else if (lies_in(to, from)) {
         add("/stage/target", fmt::format("\"{}\" lies within \"{}\" (the copies would be taken for samples); name a "
                                          "folder outside of it",
                                          options_.stage.target, source));

@@ -63,13 +63,7 @@ void Stager::open_target() {
   const Clock clock;
   adopt_known_hashes();
   agree_on(world_.all(), [&] {
-    if (world_.node().rank() != 0) return;
-    make_private_folders(target_, fmt::format("node {}", world_.host()));
-    std::error_code status;
-    if (fs::equivalent(source_, target_, status)) {
-      throw Error(ExitCode::usage, Complaint{"stage.target", fmt::format("{} is the source itself", target_.string()),
-                                             "", "name another folder, or use strategy none"});
-    }
+    if (world_.node().rank() == 0) make_private_folders(target_, fmt::format("node {}", world_.host()));
   });
   seconds_ += clock.seconds();
 }
@@ -261,6 +255,7 @@ StageOutcome stage(const World& world, std::span<const StagingSet> sets, const S
   Claims claims(world, options.wait_seconds, context);
   claims.read_sources(sets);
   if (options.strategy == "none") return left_at_the_source(world, sets, claims);
+  require_apart(world, sets);
   Pulse pulse(world.all(), [&] {
     claims.beat();  // of others, without whom this rank would not have heard it
     if (context.progress) context.progress(0);

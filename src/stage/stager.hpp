@@ -69,6 +69,9 @@ class Stager {
 /// raises Error{data} naming the file otherwise.
 void merge_hashes(Manifest& manifest, const std::vector<std::string>& told, const std::filesystem::path& source);
 
+/// Collective: raises Error{usage} where a set's source is a set's target, or one of them lies within the other.
+void require_apart(const World& world, std::span<const StagingSet> sets);
+
 /// Collective: every node's host name, by node index, on every rank.
 [[nodiscard]] std::vector<std::string> node_hosts(const World& world);
 

@@ -313,6 +313,32 @@ TEST_F(Staging, RefusesToStageOntoTheSource) {
   expect_error(ExitCode::usage, [&] { (void)run(); }, {"stage.target: is empty"});
 }
 
+TEST_F(Staging, RefusesATargetThatIsAnotherSetsSourceBeforeAnythingIsTouched) {
+  on_one_rank([&] {
+    write_file(root_ / "other" / "f", "another set's sample");
+    fs::create_directory_symlink(root_ / "other", root_ / "link");
+  });
+  const StagingPlan plan = plan_staging(manifest_, options_, test_world().nodes());
+  const auto refuse = [&](const fs::path& first_target, const fs::path& second_source, const std::string& what) {
+    SCOPED_TRACE(first_target);
+    expect_error(
+        ExitCode::usage,
+        [&] {
+          (void)run({{manifest_, plan, source_, first_target}, {manifest_, plan, second_source, root_ / "second"}});
+        },
+        {"stage.target: ", what});
+    EXPECT_FALSE(fs::exists(root_ / "second"));
+    test_world().all().barrier();
+  };
+  refuse(root_ / "link", root_ / "other", "/link is the source itself (");
+  refuse(root_ / "link" / ".." / "other", root_ / "other", "is the source itself (");
+  refuse(root_, root_ / "link", "lies within " + root_.string() + " (");
+  refuse(root_ / "link" / "new" / "er", root_ / "other", "/link/new/er lies within the source ");
+  EXPECT_EQ(contents_of(root_ / "other" / "f"), "another set's sample");
+  EXPECT_FALSE(fs::exists(root_ / "other" / "new"));
+  EXPECT_FALSE(fs::exists(root_ / "other" / name_of(1)));
+}
+
 TEST_F(Staging, RefusesNamesThatEscapeTheTarget) {
   manifest_.entries[0].name = "../escaped";
   expect_data_error([&] { (void)run(); }, {"'../escaped' is refused"});

@@ -330,6 +330,9 @@ TEST(ConfigComplaints, RefuseToStageIntoTheSource) {
   };
   expect_part(staged("data/train", "data"), "/stage/target: \"data/train\" is the source itself");
   expect_part(staged("data/train", "data/./train/copy"), "lies within \"data/train\"");
+  expect_part(staged("data/validation", "data"), "\"data/validation\" is where the validation samples are staged to");
+  expect_part(staged("data/validation/old", "data"), "\"data/validation/old\" is where the validation samples");
+  expect_part(staged("data/train/new", "data"), "\"data/train/new\" is where the train samples are staged to");
   EXPECT_EQ(staged("data/train", "data/training"), "no error");
   EXPECT_EQ(staged("data/train", "/data/train"), "no error");
 }
