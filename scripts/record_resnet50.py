@@ -6,8 +6,13 @@
 The network is written down from its description, in fp64, stored as fp32, in the form of record_deepcam.py, whose layers
 and whose law of inputs, labels and initial parameters it shares. Two styles: padding alike on both sides with smoothing over
 all classes, and TensorFlow's padding with smoothing over the other classes. Of each style the loss and the gradients of the
-first step are stored; of five steps with each optimizer the losses, and the norms of the parameters that they end with. LARS
+first step are stored; of five steps with each optimizer the losses, and the norm of each tensor's velocity behind them. LARS
 is written down in both of its forms.
+
+Residual branches are damped (the factors of their last norms lie about 0.25): with factors about 1 so narrow a network is
+ill-conditioned, and fp32's own noise moves the gradients of early stages by a tenth, by taking some position to the other
+side of a ReLU's corner. Beside each truth stands what noise of fp32's size on the parameters does to it (the worst of eight
+draws, in fp64), which is the measure of what may be asked of fp32.
 """
 import pathlib
 import sys
@@ -17,9 +22,12 @@ import torch.nn.functional as F
 
 import record_deepcam as layers
 
-EXTENT, BATCH, CLASSES, WIDTH = 64, 4, 10, 0.0625
-RATES, DECAY, MOMENTUM, SMOOTHING = (0.01, 0.02, 0.03, 0.04, 0.05), 0.1, 0.9, 0.1
+EXTENT, BATCH, CLASSES, WIDTH = 48, 8, 10, 0.0625
+IMAGES, LABELS = 1700, 777  # streams
+RAMP, DECAY, MOMENTUM, SMOOTHING = (1.0, 2.0, 3.0, 4.0, 5.0), 1.0, 0.9, 0.1
+SGD_RATE, LARS_RATE = 2e-5, 5e-4  # times RAMP
 ETA, EPSILON = 0.02, 1e-9
+NOISE, DRAWS = 3e-7, 8
 
 
 def channels(reference: int) -> int:
@@ -30,6 +38,11 @@ class Network(layers.Network):
     def __init__(self, tensorflow: bool):
         super().__init__()
         self.tensorflow = tensorflow
+
+    def parameter(self, name, shape, centre, spread):
+        if name.endswith("conv3.norm.gamma"):
+            centre, spread = 0.25, 0.05
+        return super().parameter(name, shape, centre, spread)
 
     def padded(self, x, kernel, value=0.0):
         """For a window with a stride of 2."""
@@ -95,46 +108,80 @@ def lars_premultiplied(name, p, g, v, rate):
     if not name.endswith(".weights"):
         v.mul_(MOMENTUM).sub_(rate * g)
         return
-    decay = DECAY * RATES[-1]
+    peak = LARS_RATE * RAMP[-1]
+    decay = DECAY * peak
     trust = ETA * p.norm() / (g.norm() + decay * p.norm() + EPSILON)
-    v.mul_(MOMENTUM).sub_(trust * decay * (rate / RATES[-1]) * p + trust * rate * g)
+    v.mul_(MOMENTUM).sub_(trust * decay * (rate / peak) * p + trust * rate * g)
+
+
+def inputs():
+    raw = (layers.hashed(BATCH * EXTENT * EXTENT * 3, IMAGES) * 256).floor()
+    raw = raw.reshape(BATCH, EXTENT, EXTENT, 3).permute(0, 3, 1, 2)
+    means, deviations = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    x = (raw - means.double().view(1, 3, 1, 1)) / deviations.double().view(1, 3, 1, 1)
+    return x, (layers.hashed(BATCH, LABELS) * CLASSES).long()
+
+
+def network(tensorflow: bool, draw=None) -> Network:
+    """With noise on its parameters, where a draw is given."""
+    made = Network(tensorflow)
+    made(inputs()[0])  # makes the parameters
+    if draw is not None:
+        torch.manual_seed(draw)
+        made.state = {name: (p.detach() * (1.0 + NOISE * torch.randn_like(p))).requires_grad_() for name, p in made.state.items()}
+    return made
+
+
+def first_step(tensorflow: bool, draw=None):
+    made = network(tensorflow, draw)
+    x, labels = inputs()
+    loss = loss_of(made(x), labels, tensorflow)
+    return loss.detach(), dict(zip(made.state, torch.autograd.grad(loss, list(made.state.values()))))
+
+
+def five_steps(rule, draw=None):
+    """Losses, and norms of the velocities behind the last step."""
+    made = network(False, draw)
+    x, labels = inputs()
+    velocities = {name: torch.zeros_like(p) for name, p in made.state.items()}
+    losses = []
+    for factor in RAMP:
+        loss = loss_of(made(x), labels, False)
+        gradients = torch.autograd.grad(loss, list(made.state.values()))
+        losses.append(loss.detach())
+        with torch.no_grad():
+            for (name, p), g in zip(made.state.items(), gradients):
+                rule(name, p, g, velocities[name], factor * (SGD_RATE if rule is sgd else LARS_RATE))
+                p.add_(velocities[name])
+    return torch.stack(losses), torch.stack([v.norm() for v in velocities.values()])
+
+
+def worst(found, truth):
+    """Over draws of noise: the largest relative distance of each element."""
+    return torch.stack([((each - truth) / truth).abs() for each in found]).max(0).values
 
 
 def record(path: pathlib.Path) -> None:
-    raw = (layers.hashed(BATCH * EXTENT * EXTENT * 3, 0) * 256).floor().reshape(BATCH, EXTENT, EXTENT, 3).permute(0, 3, 1, 2)
-    means, deviations = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
-    x = (raw - means.double().view(1, 3, 1, 1)) / deviations.double().view(1, 3, 1, 1)
-    labels = (layers.hashed(BATCH, 777) * CLASSES).long()
     tensors = {}
     for style, tensorflow in (("torch", False), ("tensorflow", True)):
-        network = Network(tensorflow)
-        loss = loss_of(network(x), labels, tensorflow)
-        gradients = torch.autograd.grad(loss, list(network.state.values()))
-        tensors[f"loss:{style}"] = loss.detach().reshape(1)
-        tensors.update({f"gradient:{style}:{name}": g for name, g in zip(network.state, gradients)})
-        single = Network(tensorflow)
-        single.state = {name: value.detach().float().requires_grad_() for name, value in network.state.items()}
-        found = torch.autograd.grad(loss_of(single(x.float()), labels, tensorflow), list(single.state.values()))
-        tensors[f"rounding:{style}"] = torch.stack([(a.double() - b).norm() / b.norm() for a, b in zip(found, gradients)])
-        print(style, float(loss), "worst rounding", float(tensors[f"rounding:{style}"].max()))
+        loss, gradients = first_step(tensorflow)
+        noisy = [first_step(tensorflow, draw) for draw in range(DRAWS)]
+        tensors[f"loss:{style}"] = loss.reshape(1)
+        tensors[f"noise:loss:{style}"] = worst([each.reshape(1) for each, _ in noisy], loss.reshape(1))
+        tensors.update({f"gradient:{style}:{name}": g for name, g in gradients.items()})
+        tensors[f"noise:gradient:{style}"] = torch.stack(
+            [max((other[name] - g).norm() / g.norm() for _, other in noisy) for name, g in gradients.items()])
+        print(style, float(loss), "worst noise", float(tensors[f"noise:gradient:{style}"].max()))
     for rule in (sgd, lars, lars_premultiplied):
-        network = Network(False)
-        network(x)  # makes the parameters
-        velocities = {name: torch.zeros_like(p) for name, p in network.state.items()}
-        losses = []
-        for rate in RATES:
-            loss = loss_of(network(x), labels, False)
-            gradients = torch.autograd.grad(loss, list(network.state.values()))
-            losses.append(loss.detach())
-            with torch.no_grad():
-                for (name, p), g in zip(network.state.items(), gradients):
-                    rule(name, p, g, velocities[name], rate * (0.1 if rule is sgd else 1.0))
-                    p.add_(velocities[name])
-        tensors[f"losses:{rule.__name__}"] = torch.stack(losses)
-        tensors[f"norms:{rule.__name__}"] = torch.stack([p.detach().norm() for p in network.state.values()])
-        print(rule.__name__, [round(float(each), 6) for each in losses])
+        truth = five_steps(rule)
+        noisy = [five_steps(rule, draw) for draw in range(DRAWS)]
+        for what, at in (("losses", 0), ("velocities", 1)):
+            tensors[f"{what}:{rule.__name__}"] = truth[at]
+            tensors[f"noise:{what}:{rule.__name__}"] = worst([each[at] for each in noisy], truth[at])
+            print(rule.__name__, what, "worst noise", float(tensors[f"noise:{what}:{rule.__name__}"].max()))
+        print(rule.__name__, [round(float(each), 6) for each in truth[0]])
     layers.store(path, tensors)
-    print(f"{path}: {path.stat().st_size} bytes, {len(network.state)} tensors")
+    print(f"{path}: {path.stat().st_size} bytes, {len(gradients)} tensors")
 
 
 if __name__ == "__main__":
