@@ -37,6 +37,8 @@ class EventSink {
  public:
   virtual ~EventSink() = default;
   virtual void write(const Event& event) = 0;
+  /// Raises where what was written may not be there to stay. Nothing is written afterwards.
+  virtual void close() {}
 };
 
 /// Writes records through one write() each to a file opened with O_APPEND.
@@ -47,11 +49,12 @@ class LogFile final : public EventSink {
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
   void write(const Event& event) override;
-  /// The descriptor, for closing the log from a signal thread.
-  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  /// Raises Error{environment}: file systems may tell only now that a disk is full or a quota used up.
+  void close() override;
 
  private:
   int descriptor_ = -1;
+  std::filesystem::path path_;
 };
 
 /// Keeps events in memory (tests, other ranks).

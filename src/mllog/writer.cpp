@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "mllog/utf8.hpp"
 #include "trainmark/mllog.hpp"
@@ -90,6 +91,11 @@ std::string_view name_of(EventType type) {
   return "POINT_IN_TIME";
 }
 
+[[noreturn]] void log_error(const std::filesystem::path& path, const char* what) {
+  throw Error(ExitCode::environment, Complaint{path.string(), fmt::format("{} the log: {}", what, std::strerror(errno)),
+                                               "a log with a hole is judged as failed", "free space and run again"});
+}
+
 }  // namespace
 
 std::string to_line(const Event& event) {
@@ -114,7 +120,7 @@ std::string to_line(const Event& event) {
 }
 
 LogFile::LogFile(const std::filesystem::path& path)
-    : descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+    : descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)), path_(path) {
   if (descriptor_ < 0) {
     throw Error(ExitCode::environment,
                 Complaint{path.string(), fmt::format("cannot open the log: {}", std::strerror(errno)),
@@ -132,13 +138,19 @@ void LogFile::write(const Event& event) {
   while (!rest.empty()) {
     const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      throw Error(ExitCode::environment,
-                  Complaint{"the log", fmt::format("cannot write: {}", std::strerror(errno)),
-                            "a log with a hole is judged as failed", "free space and run again"});
-    }
+    if (written < 0) log_error(path_, "cannot write");
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
+}
+
+void LogFile::close() {
+  if (descriptor_ < 0) return;
+  // What is no file on a disk (a pipe, a device) has nothing to flush.
+  const bool flushed = ::fsync(descriptor_) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
+  const int reason = errno;
+  const bool closed = ::close(std::exchange(descriptor_, -1)) == 0 || errno == EINTR;  // that closed it all the same
+  if (!flushed) errno = reason;
+  if (!flushed || !closed) log_error(path_, flushed ? "cannot close" : "cannot flush");
 }
 
 LogScope::LogScope(EventSink& sink, const Clock& clock, std::string name, Metadata metadata, std::source_location where)
@@ -150,7 +162,7 @@ LogScope::~LogScope() {
   try {
     sink_.write({clock_.unix_ms(), EventType::interval_end, name_ + "_stop", {}, metadata_, where_});
   } catch (const std::exception& error) {
-    // A destructor may not raise; the judge will find the missing record.
+    // A destructor may not raise; the sink's owner hears of it again when it closes the log.
     std::fputs(fmt::format("trainmark: warning: {}\n", error.what()).c_str(), stderr);
   }
 }

@@ -116,6 +116,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     results.close_tables();
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options, outcome.target_met));
+    agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     return conclusion.completed(outcome, input.train->stats());
   } catch (const std::exception& error) {

@@ -25,12 +25,25 @@ std::unique_ptr<EventSink> open_sink(const std::filesystem::path& log) {
 void ClosingSink::write(const Event& event) {
   const std::scoped_lock lock(mutex_);
   if (closed_) return;
-  inner_->write(event);  // what is not written is not open, or not closed
+  try {
+    inner_->write(event);  // what is not written is not open, or not closed
+  } catch (...) {
+    if (!failure_) failure_ = std::current_exception();
+    throw;
+  }
   if (event.type == EventType::interval_start) {
     open_.push_back({event.key.substr(0, event.key.rfind("_start")), event.metadata});
   } else if (event.type == EventType::interval_end && !open_.empty()) {
     open_.pop_back();
   }
+}
+
+void ClosingSink::close() {
+  const std::scoped_lock lock(mutex_);
+  if (closed_) return;
+  if (failure_) std::rethrow_exception(failure_);
+  closed_ = true;
+  inner_->close();
 }
 
 void ClosingSink::abort(const Clock& clock) noexcept {

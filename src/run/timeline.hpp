@@ -2,6 +2,7 @@
 // however the run ends, the log ends in exactly one of success and aborted.
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,9 @@ class ClosingSink final : public EventSink {
  public:
   explicit ClosingSink(std::unique_ptr<EventSink> inner) : inner_(std::move(inner)) {}
   void write(const Event& event) override;
+  /// Closes the sink inside. Raises what that raises, and before it the first error of a write that went unheard, as in
+  /// a LogScope's end: a run whose log has a hole must not succeed.
+  void close() override;
   /// Closes what is open, newest first; run_stop gets status "aborted". Later events are dropped. For signal and
   /// watchdog threads too; gives up after 200 ms where another thread holds the sink.
   void abort(const Clock& clock) noexcept;
@@ -30,6 +34,7 @@ class ClosingSink final : public EventSink {
     Metadata metadata;
   };
   std::vector<Open> open_;
+  std::exception_ptr failure_;
   bool closed_ = false;
 };
 
@@ -69,6 +74,8 @@ class Timeline {
   /// about: a run for fixed work that did it is aborted by the rules.
   void run_stop(bool success, const std::string& outcome = {});
   void abort() noexcept { sink_.abort(clock_); }
+  /// The log is whole and there to stay, or Error{environment}.
+  void close() { sink_.close(); }
 
   [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
   /// run_start to run_stop (or to now), by the clock of the log.

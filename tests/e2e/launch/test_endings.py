@@ -132,6 +132,18 @@ class Endings(EndToEnd):
         self.assertIn(f'"diverged": "{message}', run.output)
         self.assertIsNone(record["figures"]["final_metric"])
 
+    def test_a_log_that_the_disk_did_not_keep_ends_the_run_with_its_code(self):
+        for name, failing, words in (
+                ("closing", {"FAIL_CLOSE_OF": "/mlperf.log"}, "mlperf.log: cannot close the log: Disk quota exceeded"),
+                ("hole", {"FAIL_WRITE_OF": "/mlperf.log", "FAIL_WRITE_WITH": '"eval_stop"'},
+                 "mlperf.log: cannot write the log: Input/output error")):
+            for ranks in (0, 2):
+                run = self.run_small(name=f"{name}{ranks}", expect=4, ranks=ranks, train={"epochs": 1},
+                                     env={"LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], **failing})
+                self.assertIn(words, run.output)
+                self.assertEqual((run.json()["exit_code"], run.json()["status"]), (4, "failed"))
+                self.assertIn(words, run.json()["message"])
+
     def test_ranks_of_different_binaries_refuse_to_start(self):
         other = self.folder / "trainmark"
         content = bytearray(pathlib.Path(BINARY).read_bytes())

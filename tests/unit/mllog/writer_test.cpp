@@ -8,6 +8,8 @@
 
 #include "trainmark/mllog.hpp"
 
+#include "unit/stage/system_calls.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -62,7 +64,7 @@ TEST(ToLine, EscapesWhatWouldBreakTheLine) {
 }
 
 TEST(LogFile, AppendsOneLineARecordAndSurvivesReopening) {
-  const auto path = std::filesystem::path(testing::TempDir()) / ("trainmark-log-" + std::to_string(getpid()));
+  const auto path = std::filesystem::path(::testing::TempDir()) / ("trainmark-log-" + std::to_string(getpid()));
   for (int i = 0; i < 2; ++i)
     LogFile(path).write({i, EventType::point_in_time, "seed", std::int64_t{i}, {}, std::source_location::current()});
   std::ifstream file(path);
@@ -75,7 +77,7 @@ TEST(LogFile, AppendsOneLineARecordAndSurvivesReopening) {
 }
 
 TEST(LogFile, ClosesWhatItOpened) {
-  const auto path = std::filesystem::path(testing::TempDir()) / ("trainmark-closed-log-" + std::to_string(getpid()));
+  const auto path = std::filesystem::path(::testing::TempDir()) / ("trainmark-closed-log-" + std::to_string(getpid()));
   const int before = dup(0);
   close(before);
   { const LogFile file(path); }
@@ -103,6 +105,34 @@ TEST(LogFile, SaysThatTheDiskIsFull) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::environment);
   }
+}
+
+TEST(LogFile, SaysThatADiskGaveItsErrorOnlyWhenTheLogWasFlushedOrClosed) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / ("trainmark-late-log-" + std::to_string(getpid()));
+  const auto close_with = [&](int& failing, int error) -> std::string {
+    LogFile log(path);
+    log.write({1, EventType::point_in_time, "seed", std::int64_t{1}, {}, std::source_location::current()});
+    failing = error;
+    std::string told;
+    try {
+      log.close();
+    } catch (const Error& complaint) {
+      EXPECT_EQ(complaint.code(), ExitCode::environment);
+      told = complaint.what();
+    }
+    failing = 0;
+    log.close();  // once is enough
+    return told;
+  };
+  testing::SystemCalls& calls = testing::system_calls();
+  EXPECT_EQ(close_with(calls.fsync_fails_with, 0), "");
+  EXPECT_TRUE(close_with(calls.fsync_fails_with, ENOSPC)
+                  .starts_with(path.string() + ": cannot flush the log: No space left on device"));
+  EXPECT_TRUE(close_with(calls.close_fails_with, EDQUOT)
+                  .starts_with(path.string() + ": cannot close the log: Disk quota exceeded"));
+  EXPECT_EQ(close_with(calls.fsync_fails_with, EINVAL), "") << "a pipe cannot be flushed";
+  EXPECT_EQ(close_with(calls.close_fails_with, EINTR), "") << "an interrupted close has closed";
+  std::filesystem::remove(path);
 }
 
 TEST(LogScope, EmitsBothEndsWithTheirMetadata) {

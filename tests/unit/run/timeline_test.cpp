@@ -76,6 +76,45 @@ TEST_F(ClosingSinkTest, ClosedIntervalsStayAsTheyAre) {
   EXPECT_EQ(keys_of(events), (std::vector<std::string>{"init_start", "init_stop"}));
 }
 
+/// Refuses what it is told to.
+class Refusing final : public EventSink {
+ public:
+  explicit Refusing(std::string key) : key_(std::move(key)) {}
+  void write(const Event& event) override {
+    if (event.key == key_) throw Error(ExitCode::environment, Complaint{"the log", "no " + key_, "", ""});
+  }
+  void close() override {
+    if (key_ == "close") throw Error(ExitCode::environment, Complaint{"the log", "no close", "", ""});
+  }
+
+ private:
+  std::string key_;
+};
+
+TEST(ClosingSink, RaisesWhenItClosesWhatAScopesEndCouldNotSay) {
+  const Clock clock;
+  for (const std::string refused : {"epoch_stop", "close"}) {
+    ClosingSink sink(std::make_unique<Refusing>(refused));
+    { const LogScope epoch(sink, clock, "epoch"); }
+    { const LogScope epoch(sink, clock, "eval"); }
+    try {
+      sink.close();
+      ADD_FAILURE() << refused;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::environment);
+      EXPECT_NE(std::string(error.what()).find("no " + refused), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST_F(ClosingSinkTest, NothingIsWrittenAfterItIsClosed) {
+  start("run_start");
+  sink.close();
+  start("epoch_start");
+  sink.abort(clock);
+  EXPECT_EQ(keys_of(events), (std::vector<std::string>{"run_start"}));
+}
+
 class TimelineTest : public testing::Test {
  protected:
   std::filesystem::path path = std::filesystem::path(testing::TempDir()) / ("timeline-" + std::to_string(getpid()));

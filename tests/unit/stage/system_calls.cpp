@@ -26,6 +26,7 @@ extern "C" {
 int __real_fsync(int descriptor);
 int __real_rename(const char* from, const char* to);
 int __real_flock(int descriptor, int operation);
+int __real_close(int descriptor);
 
 int __wrap_fsync(int descriptor) {
   struct stat info {};
@@ -39,6 +40,10 @@ int __wrap_rename(const char* from, const char* to) {
 }
 int __wrap_flock(int descriptor, int operation) {
   return calls().flock_fails_with != 0 ? failure(calls().flock_fails_with) : __real_flock(descriptor, operation);
+}
+int __wrap_close(int descriptor) {
+  const int result = __real_close(descriptor);
+  return calls().close_fails_with != 0 ? failure(calls().close_fails_with) : result;
 }
 }
 // NOLINTEND(bugprone-reserved-identifier)

@@ -11,6 +11,7 @@ struct SystemCalls {
   std::vector<std::string> made;  ///< "fsync file", "fsync folder", "rename"
   int flock_fails_with = 0;       ///< errno; 0: it works
   int fsync_fails_with = 0;
+  int close_fails_with = 0;  ///< the file is closed all the same
 };
 SystemCalls& system_calls();
 
