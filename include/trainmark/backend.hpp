@@ -1,6 +1,7 @@
 // The seam between what is computed and what computes it. All that differs between CPU and CUDA stands behind Backend.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainmark/comm.hpp"
@@ -116,13 +118,24 @@ class Collective {
   virtual void all_reduce(Stream& stream, double* values, std::int64_t count) = 0;
 };
 
+enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };  ///< automatic: a GPU where one is usable
+template <>
+struct Words<DeviceChoice> {
+  static constexpr std::array<std::string_view, 3> all = {"auto", "cpu", "cuda"};
+};
+enum class Overlap : std::uint8_t { automatic, on, off };  ///< of all-reduce with the backward pass
+template <>
+struct Words<Overlap> {
+  static constexpr std::array<std::string_view, 3> all = {"auto", "on", "off"};
+};
+
 struct BackendOptions {
-  std::string device = "auto";  ///< auto, cpu, cuda
+  DeviceChoice device = DeviceChoice::automatic;
   /// Compute threads per rank; 0: those that can run at a time (cpu_share) less the communication thread.
   int threads = 0;
-  std::string overlap = "auto";  ///< auto, on, off: all-reduce beside the backward pass
-  int other_threads = 0;         ///< that the rank will start besides the backend's: tried together with those
-  bool tf32 = false;             ///< fp32 matrix work may round its operands to TF32; set by run from the precision
+  Overlap overlap = Overlap::automatic;
+  int other_threads = 0;  ///< that the rank will start besides the backend's: tried together with those
+  bool tf32 = false;      ///< fp32 matrix work may round its operands to TF32; set by run from the precision
   // For devices; the CPU takes them without effect.
   bool deterministic = false;   ///< leaves out algorithms whose results vary from run to run
   bool autotune = false;        ///< plans are chosen by timing candidates instead of by heuristics

@@ -23,15 +23,15 @@ namespace trainmark {
 
 /// What the process tells its launcher. run.json's `exit_code` is the authority (launchers rewrite codes).
 enum class ExitCode : int {
-  success = 0,         ///< target met, or the fixed work was done
-  usage = 2,           ///< command line or config
-  data = 3,            ///< dataset or staging
-  environment = 4,     ///< environment or launch mismatch
-  communication = 5,   ///< communication or device
-  target_missed = 6,   ///< the run completed, the target was not reached; or it diverged
-  compliance = 7,      ///< the log was judged not compliant
-  requeue = 75,        ///< checkpointed, please requeue (reserved)
-  watchdog = 124,      ///< a phase made no progress within its limit
+  success = 0,        ///< target met, or the fixed work was done
+  usage = 2,          ///< command line or config
+  data = 3,           ///< dataset or staging
+  environment = 4,    ///< environment or launch mismatch
+  communication = 5,  ///< communication or device
+  target_missed = 6,  ///< the run completed, the target was not reached; or it diverged
+  compliance = 7,     ///< the log was judged not compliant
+  requeue = 75,       ///< checkpointed, please requeue (reserved)
+  watchdog = 124,     ///< a phase made no progress within its limit
 };
 
 /// The four parts every message to a user has.
@@ -85,9 +85,9 @@ void raise_open_file_limit() noexcept;
 
 /// Raises std::logic_error for a broken contract of our own.
 [[noreturn]] void contract_failed(const char* condition, std::string_view detail, std::source_location where);
-#define TRAINMARK_CHECK(condition, detail)                                                                     \
-  do {                                                                                                         \
-    if (!(condition)) ::trainmark::contract_failed(#condition, (detail), std::source_location::current());     \
+#define TRAINMARK_CHECK(condition, detail)                                                                 \
+  do {                                                                                                     \
+    if (!(condition)) ::trainmark::contract_failed(#condition, (detail), std::source_location::current()); \
   } while (false)
 
 /// Element types as run-time values; templates on them stay inside kernels.
@@ -101,6 +101,13 @@ struct Words;  // static constexpr std::array<std::string_view, N> all
 template <class Enum>
 [[nodiscard]] constexpr std::string_view word(Enum value) {
   return Words<Enum>::all.at(static_cast<std::size_t>(value));
+}
+/// The value of a word; nothing where the enum has none such.
+template <class Enum>
+[[nodiscard]] constexpr std::optional<Enum> from_word(std::string_view text) {
+  for (std::size_t at = 0; at < Words<Enum>::all.size(); ++at)
+    if (Words<Enum>::all[at] == text) return static_cast<Enum>(at);
+  return {};
 }
 
 /// Extents of a tensor, logical order N,C,[D,]H,W. The element count is computed in 64 bits in this one place.
@@ -161,9 +168,10 @@ struct DataSchema {
   std::optional<CodedImages> images = {};
   [[nodiscard]] std::size_t sample_bytes() const noexcept;
 };
-/// What a record of a log may hold: null, or one of these. Doubles are printed as the shortest text that reads back equal;
-/// NaN and Infinity as the official parser takes them.
-using EventValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>>;
+/// What a record of a log may hold: null, or one of these. Doubles are printed as the shortest text that reads back
+/// equal; NaN and Infinity as the official parser takes them.
+using EventValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::int64_t>,
+                                std::vector<double>>;
 using Metadata = std::vector<std::pair<std::string, EventValue>>;
 
 /// Where one sample is to be written: one span per field of the schema, in its order.
@@ -214,10 +222,10 @@ class Rng {
  public:
   Rng(std::uint64_t seed, Purpose purpose, std::uint64_t a = 0, std::uint32_t b = 0) noexcept;
   std::uint32_t bits() noexcept;
-  double uniform() noexcept;                            ///< [0, 1), 53 bits
-  double normal() noexcept;                             ///< mean 0, variance 1 (Box-Muller)
-  std::int64_t poisson(double mean) noexcept;           ///< exact for small means, PTRS (Hoermann 1993) for large
-  std::uint64_t below(std::uint64_t bound) noexcept;    ///< unbiased in [0, bound)
+  double uniform() noexcept;                          ///< [0, 1), 53 bits
+  double normal() noexcept;                           ///< mean 0, variance 1 (Box-Muller)
+  std::int64_t poisson(double mean) noexcept;         ///< exact for small means, PTRS (Hoermann 1993) for large
+  std::uint64_t below(std::uint64_t bound) noexcept;  ///< unbiased in [0, bound)
 
  private:
   std::uint64_t seed_;
@@ -245,7 +253,8 @@ class Clock {
   std::chrono::steady_clock::time_point start_;
 };
 
-/// Move-only owner of a C handle. Traits: `using type`, `static type null() noexcept`, `static void release(type) noexcept`.
+/// Move-only owner of a C handle. Traits: `using type`, `static type null() noexcept`, `static void release(type)
+/// noexcept`.
 template <class Traits>
 class Handle {
  public:

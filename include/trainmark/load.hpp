@@ -2,6 +2,7 @@
 // the loader that prefetches batches into memory it is given.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,10 +19,17 @@
 
 namespace trainmark {
 
+/// universe: a cube a file, cut into samples on the fly; block: one sample a file; packed: [N, ...]; jpeg: the bytes of
+/// coded images, which the schema asks for and nobody else can. automatic: found out from the first file.
+enum class DatasetLayout : std::uint8_t { automatic, universe, block, packed, jpeg };
+template <>
+struct Words<DatasetLayout> {
+  static constexpr std::array<std::string_view, 5> all = {"auto", "universe", "block", "packed", "jpeg"};
+};
+
 /// How a dataset lies in its HDF5 files.
 struct FormatOptions {
-  std::string layout =
-      "auto";  ///< auto, universe (cut into blocks on the fly), block (one sample a file), packed ([N,...])
+  DatasetLayout layout = DatasetLayout::automatic;  ///< not jpeg
   std::string input = "auto";   ///< dataset of the first field, with its groups; auto: by the schema's names
   std::string target = "auto";  ///< of the second
   bool operator==(const FormatOptions&) const = default;
@@ -188,8 +196,8 @@ struct Inspection {
   std::vector<DatasetField> fields;     ///< of the first file
   std::vector<std::string> companions;  ///< other files that the first file's values are in
   Manifest manifest;
-  std::string layout;               ///< as detected
-  DataSchema schema;                ///< of a sample: the one asked for, or as found
+  DatasetLayout layout = DatasetLayout::automatic;  ///< as detected; automatic: nothing was
+  DataSchema schema;                                ///< of a sample: the one asked for, or as found
   std::vector<FieldValues> values;  ///< of the schema's fields, in its order; empty if no sample was read
   std::int64_t samples_read = 0;
   std::int64_t all_zero = 0;               ///< samples whose first field is all zero

@@ -1,7 +1,8 @@
-// MLPerf log events: write right, read anyone's, judge. Key names, targets and rules follow the MLPerf HPC rules 3.0 and
-// the training rules 4.0 for ResNet-50.
+// MLPerf log events: write right, read anyone's, judge. Key names, targets and rules follow the MLPerf HPC rules 3.0
+// and the training rules 4.0 for ResNet-50.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -95,17 +96,39 @@ struct QualityTarget {
 /// By MLPerf's name of the benchmark; nothing for one that is not known.
 [[nodiscard]] std::optional<QualityTarget> quality_target(std::string_view benchmark);
 
+enum class Usage : std::uint8_t { hpc, training };
+template <>
+struct Words<Usage> {
+  static constexpr std::array<std::string_view, 2> all = {"hpc", "training"};
+};
+/// A round of rules: the first three are MLPerf HPC's, the fourth is MLPerf Training's.
+enum class Ruleset : std::uint8_t { latest, v1_0_0, v2_0_0, v3_0_0, v4_0_0 };
+template <>
+struct Words<Ruleset> {
+  static constexpr std::array<std::string_view, 5> all = {"auto", "1.0.0", "2.0.0", "3.0.0", "4.0.0"};
+};
 /// Rules of the official checker.
 struct Rules {
-  std::string usage;    ///< "hpc", "training"
-  std::string version;  ///< "3.0.0"
+  Usage usage = Usage::hpc;
+  Ruleset version = Ruleset::v3_0_0;  ///< never `latest`
   /// Whether data may be staged to durable storage before the clock starts.
-  [[nodiscard]] bool let_staging_precede_clock() const { return usage == "hpc" && version == "3.0.0"; }
+  [[nodiscard]] bool let_staging_precede_clock() const noexcept {
+    return usage == Usage::hpc && version == Ruleset::v3_0_0;
+  }
 };
-/// Those of a benchmark; `version` "auto": the newest that this program knows.
-[[nodiscard]] Rules rules_of(std::string_view benchmark, std::string_view version = "auto");
+/// Those of a benchmark; `latest`: the newest that this program knows.
+[[nodiscard]] Rules rules_of(std::string_view benchmark, Ruleset version = Ruleset::latest);
 
-// --- Reading and judging ----------------------------------------------------------------------------------------------
+/// How a run stands: run.json's status, and the outcome that run_stop tells besides the rules' success and aborted.
+enum class Ending : std::uint8_t { running, success, target_missed, fixed_work_done, diverged, aborted, failed };
+template <>
+struct Words<Ending> {
+  static constexpr std::array<std::string_view, 7> all = {"running",  "success", "target_missed", "fixed_work_done",
+                                                          "diverged", "aborted", "failed"};
+};
+
+// --- Reading and judging
+// ----------------------------------------------------------------------------------------------
 
 /// The text of a log. Raises Error{usage} for what cannot be read, and for what is no text: a folder, a device, a pipe
 /// that nobody writes to, a packed file, UTF-16; the error says what it is and what turns it into a log for `command`.
@@ -139,24 +162,28 @@ struct LogText {
 /// Where in a file each attempt at a run begins, as positions in `records`: the first at 0, others where a header,
 /// init_start or run_start comes again after what it precedes. One position for a log of one run.
 [[nodiscard]] std::vector<std::size_t> attempt_starts(std::span<const LogRecord> records);
-/// How many runs write at once: 1, or more where a run starts beside one that has not stopped, as in the joint output of
-/// several processes.
+/// How many runs write at once: 1, or more where a run starts beside one that has not stopped, as in the joint output
+/// of several processes.
 [[nodiscard]] int runs_at_once(std::span<const LogRecord> records);
 
 struct Finding {
-  int line = 0;         ///< 1-based; 0: the file as a whole
-  std::string rule;     ///< short name, e.g. "exactly_one", "target", "pairing"
+  int line = 0;      ///< 1-based; 0: the file as a whole
+  std::string rule;  ///< short name, e.g. "exactly_one", "target", "pairing"
   std::string message;
 };
 struct Verdict {
   std::string usage, ruleset, benchmark, division;  ///< as found or assumed
   std::vector<Finding> official;  ///< what the official checker (--werror) would fail on: empty = SUCCESS
-  std::vector<Finding> semantic;  ///< what it lacks: whole lines, one run, pairing, time order, status, epochs, run_stop
+  std::vector<Finding>
+      semantic;  ///< what it lacks: whole lines, one run, pairing, time order, status, epochs, run_stop
   [[nodiscard]] bool compliant() const noexcept { return official.empty(); }
   [[nodiscard]] bool sound() const noexcept { return official.empty() && semantic.empty(); }
 };
-/// Judges the text of a log. Semantic findings of a file with several attempts are those of each. usage "auto" takes hpc, or training where the benchmark is resnet; ruleset "auto" 3.0.0 / 4.0.0.
-[[nodiscard]] Verdict judge_log(std::string_view text, std::string_view usage = "auto", std::string_view ruleset = "auto");
-[[nodiscard]] Verdict judge_file(const std::filesystem::path& path, std::string_view usage = "auto", std::string_view ruleset = "auto");
+/// Judges the text of a log. Semantic findings of a file with several attempts are those of each. usage "auto" takes
+/// hpc, or training where the benchmark is resnet; ruleset "auto" 3.0.0 / 4.0.0.
+[[nodiscard]] Verdict judge_log(std::string_view text, std::string_view usage = "auto",
+                                std::string_view ruleset = "auto");
+[[nodiscard]] Verdict judge_file(const std::filesystem::path& path, std::string_view usage = "auto",
+                                 std::string_view ruleset = "auto");
 
 }  // namespace trainmark

@@ -79,6 +79,13 @@ struct Resnet50Options {
   bool operator==(const Resnet50Options&) const = default;
 };
 using ModelOptions = std::variant<CosmoflowOptions, DeepcamOptions, Resnet50Options>;
+/// The alternatives of ModelOptions, in their order.
+enum class Workload : std::uint8_t { cosmoflow, deepcam, resnet50 };
+template <>
+struct Words<Workload> {
+  static constexpr std::array<std::string_view, std::variant_size_v<ModelOptions>> all = {"cosmoflow", "deepcam",
+                                                                                          "resnet50"};
+};
 
 /// What is trained and how its parameters are updated. The defaults are CosmoFlow's.
 struct Recipe {

@@ -19,13 +19,20 @@
 
 namespace trainmark {
 
+/// What a manifest beside the data is: required to list the very files that are there, or not looked at.
+enum class ManifestBeside : std::uint8_t { required, ignored };
+template <>
+struct Words<ManifestBeside> {
+  static constexpr std::array<std::string_view, 2> all = {"require", "ignore"};
+};
+
 struct DataOptions {
   std::string train;                    ///< folder of the training files
   std::string validation;               ///< folder of the validation files
   std::int64_t train_samples = 0;       ///< 0: all that are there
   std::int64_t validation_samples = 0;  ///< 0: all that are there
   std::string stats = {};               ///< what channels range over; empty: stats.h5 beside the training folder
-  std::string manifest = "require";     ///< one beside the data: require (the files are those it lists), ignore
+  ManifestBeside manifest = ManifestBeside::required;
   FormatOptions format;
   bool operator==(const DataOptions&) const = default;
 };
@@ -80,14 +87,20 @@ template <>
 struct Words<Division> {
   static constexpr std::array<std::string_view, 2> all = {"closed", "open"};
 };
+/// Of the system that runs.
+enum class Availability : std::uint8_t { onprem, cloud, preview, research };
+template <>
+struct Words<Availability> {
+  static constexpr std::array<std::string_view, 4> all = {"onprem", "cloud", "preview", "research"};
+};
 /// Who runs, as the log's header says it.
 struct SubmissionOptions {
   Division division = Division::open;
   std::string org = "none";
   std::string platform = "unnamed";
-  std::string status = "research";  ///< onprem, cloud, preview, research
-  std::string ruleset = "auto";     ///< 1.0.0, 2.0.0, 3.0.0 of MLPerf HPC, 4.0.0 of Training; auto: the latest
-  bool generated_data = false;      ///< the data are generated: no result of MLPerf whatever the verdict
+  Availability status = Availability::research;
+  Ruleset ruleset = Ruleset::latest;
+  bool generated_data = false;  ///< the data are generated: no result of MLPerf whatever the verdict
   bool operator==(const SubmissionOptions&) const = default;
 };
 

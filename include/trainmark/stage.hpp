@@ -2,6 +2,7 @@
 // Knows files, sizes, hashes and sample counts; nothing of HDF5, batches or training.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,12 +19,18 @@ struct stat;
 
 namespace trainmark {
 
+enum class Strategy : std::uint8_t { none, replicate, shard };
+template <>
+struct Words<Strategy> {
+  static constexpr std::array<std::string_view, 3> all = {"none", "replicate", "shard"};
+};
+
 struct StageOptions {
-  std::string strategy = "none";  ///< none, replicate (every node the whole set), shard (each node its part)
-  std::string target;             ///< folder on node-local storage; empty only with strategy none
-  bool reuse = true;              ///< keep what is already there and right
-  bool verify = true;             ///< hash what is copied, and what is reused, and compare with what is known
-  double reserve_percent = 1.0;   ///< free space to leave on the target, in percent of the file system
+  Strategy strategy = Strategy::none;  ///< replicate: every node gets the whole set; shard: each its part
+  std::string target;                  ///< folder on node-local storage; empty only with strategy none
+  bool reuse = true;                   ///< keep what is already there and right
+  bool verify = true;                  ///< hash what is copied, and what is reused, and compare with what is known
+  double reserve_percent = 1.0;        ///< free space to leave on the target, in percent of the file system
   /// How long to wait for another run that holds the target: counted anew whenever one that fills it makes progress.
   double wait_seconds = 60.0;
   bool operator==(const StageOptions&) const = default;
@@ -111,7 +118,7 @@ void remove_leftovers(const std::filesystem::path& folder);
 /// Which node gets which entries, in ascending order. shard: equal sample sums per node by whole files, or Error{data}
 /// naming the remedies (fewer files than nodes, sums that cannot be equal).
 struct StagingPlan {
-  std::string strategy;
+  Strategy strategy = Strategy::none;
   std::vector<std::vector<std::size_t>> parts;  ///< shard: one for each node; otherwise one, which every node takes
   [[nodiscard]] const std::vector<std::size_t>& part_of(int node) const;
 };

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "trainmark/comm.hpp"
+#include "trainmark/load.hpp"
 
 namespace trainmark {
 
@@ -37,11 +38,11 @@ struct ImageData {
 /// What `data generate` makes. Bytes depend on these options alone, not on ranks, threads or time.
 struct SynthOptions {
   std::variant<CosmoflowData, DeepcamData, ImageData> content;
-  std::string layout = "packed";          ///< block, packed; CosmoFlow also universe; images: jpeg
-  std::int64_t train_samples = 3072;      ///< below <target>/train
-  std::int64_t validation_samples = 256;  ///< below <target>/validation
-  int samples_per_file = 64;              ///< layouts packed and jpeg
-  int gzip = 0;                           ///< 0: contiguous; 1-9: chunked, shuffle + deflate
+  DatasetLayout layout = DatasetLayout::packed;  ///< block, packed; CosmoFlow also universe; images: jpeg
+  std::int64_t train_samples = 3072;             ///< below <target>/train
+  std::int64_t validation_samples = 256;         ///< below <target>/validation
+  int samples_per_file = 64;                     ///< layouts packed and jpeg
+  int gzip = 0;                                  ///< 0: contiguous; 1-9: chunked, shuffle + deflate
   bool big_endian = false;
   std::uint64_t seed = 20231;
   bool operator==(const SynthOptions&) const = default;

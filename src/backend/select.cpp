@@ -18,9 +18,9 @@ void require_threads(const World& world, int count, const char* remedy) {
 std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World& world) {
   const int cores = cpu_share(world).threads();
   const bool possible = world.all().size() > 1 && world.thread_multiple();
-  bool overlap = possible && options.overlap == "on";
+  bool overlap = possible && options.overlap == Overlap::on;
   // A helper thread that busy-polls on a core which computes costs more than overlap brings.
-  if (options.overlap == "auto") overlap = possible && cores >= 2;
+  if (options.overlap == Overlap::automatic) overlap = possible && cores >= 2;
   // Ranks may have different core counts; the lanes must be the same everywhere.
   std::array<double, 1> any_without = {overlap ? 0.0 : 1.0};
   world.all().max(any_without);
@@ -39,8 +39,8 @@ std::unique_ptr<Backend> cuda_backend(const BackendOptions& options, const World
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world) {
-  if (options.device == "cuda") return cuda_backend(options, world);
-  if (options.device == "auto") {
+  if (options.device == DeviceChoice::cuda) return cuda_backend(options, world);
+  if (options.device == DeviceChoice::automatic) {
     const bool present = cuda_present();
     require_equal(world.all(), "whether a CUDA device is there", static_cast<std::uint64_t>(present),
                   "set /backend/device to \"cpu\", or start ranks only where devices are and are visible to them");

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,16 @@ void add_report(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
 void add_env(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
+
+/// An option whose values are words of an enum: all of them, or those given.
+template <class Enum>
+CLI::Option* add_words(CLI::App& command, const char* name, Enum& value, const std::string& doc,
+                       std::span<const std::string_view> words = Words<Enum>::all) {
+  const auto store = [&value](const std::string& text) { value = from_word<Enum>(text).value(); };
+  return command.add_option_function<std::string>(name, store, doc)
+      ->check(CLI::IsMember(std::vector<std::string>(words.begin(), words.end())))
+      ->default_str(std::string(word(value)));
+}
 
 /// The whole file, pipes included. Raises Error{usage}: missing, a folder, not readable, more than `most` bytes.
 [[nodiscard]] std::string read_file(const std::string& path,

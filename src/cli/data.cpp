@@ -8,13 +8,15 @@
 #include "cli/data.hpp"
 #include "cli/inspection.hpp"
 #include "cli/launch.hpp"
+#include "trainmark/models.hpp"
 #include "trainmark/synth.hpp"
 
 namespace trainmark::cli {
 namespace {
 
 struct GenerateFlags {
-  std::string target, workload = "cosmoflow";
+  std::string target;
+  Workload workload = Workload::cosmoflow;
   CosmoflowData cosmoflow;
   DeepcamData deepcam;
   ImageData images;
@@ -50,8 +52,8 @@ void settle(const CLI::App& command, GenerateFlags& flags) {
   const auto refuse = [&](const char* option) {
     if (command.count(option) == 0) return;
     throw Error(ExitCode::usage,
-                Complaint{"data generate", fmt::format("{} is no option of workload {}", option, flags.workload), "",
-                          "leave it out, or give another --workload"});
+                Complaint{"data generate", fmt::format("{} is no option of workload {}", option, word(flags.workload)),
+                          "", "leave it out, or give another --workload"});
   };
   const auto unless_given = [&](const char* option, auto& member, auto value) {
     if (command.count(option) == 0) member = value;
@@ -61,17 +63,17 @@ void settle(const CLI::App& command, GenerateFlags& flags) {
     unless_given("--validation-samples", flags.synth.validation_samples, validation);
     unless_given("--samples-per-file", flags.synth.samples_per_file, in_a_file);
   };
-  if (flags.workload != "cosmoflow") std::ranges::for_each(of_cosmoflow, refuse);
-  if (flags.workload != "deepcam") std::ranges::for_each(of_deepcam, refuse);
-  if (flags.workload != "resnet50") std::ranges::for_each(of_images, refuse);
-  if (flags.workload == "deepcam") {
+  if (flags.workload != Workload::cosmoflow) std::ranges::for_each(of_cosmoflow, refuse);
+  if (flags.workload != Workload::deepcam) std::ranges::for_each(of_deepcam, refuse);
+  if (flags.workload != Workload::resnet50) std::ranges::for_each(of_images, refuse);
+  if (flags.workload == Workload::deepcam) {
     flags.synth.content = flags.deepcam;
-    unless_given("--layout", flags.synth.layout, "block");
+    unless_given("--layout", flags.synth.layout, DatasetLayout::block);
     samples(256, 64, 16);
-  } else if (flags.workload == "resnet50") {
+  } else if (flags.workload == Workload::resnet50) {
     refuse("--layout");
     flags.synth.content = flags.images;
-    flags.synth.layout = "jpeg";
+    flags.synth.layout = DatasetLayout::jpeg;
     samples(5120, 512, 256);
   } else {
     flags.synth.content = flags.cosmoflow;
@@ -85,14 +87,11 @@ void add_generate(CLI::App& data, Action& action) {
   command->add_option("target", flags->target, "Folder; the samples go below train/ and validation/")
       ->required()
       ->type_name("TARGET");
-  command->add_option("--workload", flags->workload, "Whose samples")
-      ->check(CLI::IsMember({"cosmoflow", "deepcam", "resnet50"}))
-      ->capture_default_str();
-  command
-      ->add_option("--layout", synth.layout,
-                   "block: one sample a file (DeepCAM's default); packed: many; universe: a cube cut into samples")
-      ->check(CLI::IsMember({"universe", "block", "packed"}))
-      ->capture_default_str();
+  add_words(*command, "--workload", flags->workload, "Whose samples");
+  constexpr auto first = static_cast<std::size_t>(DatasetLayout::universe);
+  add_words(*command, "--layout", synth.layout,
+            "block: one sample a file (DeepCAM's default); packed: many; universe: a cube cut into samples",
+            std::span(Words<DatasetLayout>::all).subspan(first, 3));
   const auto count = [&](const char* name, auto& member, const char* doc) {
     // A bound, since the parser makes the largest integer of whatever is larger, without a word.
     constexpr std::int64_t most = std::int64_t{1} << 40;

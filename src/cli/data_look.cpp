@@ -17,21 +17,22 @@ namespace trainmark::cli {
 namespace {
 
 struct PathFlags {
-  std::string path, workload = "cosmoflow";
+  std::string path;
+  Workload workload = Workload::cosmoflow;
   FormatOptions format;
   int extent = 0;
   std::int64_t samples = 64;
   bool json = false, write = false, quiet = false;
   /// With extent 0 open extents: as the files have them.
   [[nodiscard]] DataSchema schema() const {
-    if (workload == "resnet50") return image_schema(extent > 0 ? extent : 224, 0);
-    if (workload == "deepcam" && extent > 0) {
+    if (workload == Workload::resnet50) return image_schema(extent > 0 ? extent : 224, 0);
+    if (workload == Workload::deepcam && extent > 0) {
       throw Error(ExitCode::usage, Complaint{"--extent", "is no option of workload deepcam",
                                              "its images are taken in the size that they have", "leave it out"});
     }
     CosmoflowOptions cubes;
     if (extent > 0) cubes.extent = extent;
-    DataSchema schema = workload == "deepcam" ? data_schema(DeepcamOptions{}) : data_schema(cubes);
+    DataSchema schema = workload == Workload::deepcam ? data_schema(DeepcamOptions{}) : data_schema(cubes);
     for (Field& field : schema.fields) {
       if (extent == 0) field.shape = Shape(std::vector<std::int64_t>(field.shape.rank(), 0));
     }
@@ -40,12 +41,10 @@ struct PathFlags {
 };
 
 void add_format_options(CLI::App& command, PathFlags& flags) {
-  command.add_option("--workload", flags.workload, "Whose samples")
-      ->check(CLI::IsMember({"cosmoflow", "deepcam", "resnet50"}))
-      ->capture_default_str();
-  command.add_option("--layout", flags.format.layout, "How samples lie in the files")
-      ->check(CLI::IsMember({"auto", "universe", "block", "packed"}))
-      ->capture_default_str();
+  add_words(command, "--workload", flags.workload, "Whose samples");
+  constexpr auto askable = static_cast<std::size_t>(DatasetLayout::jpeg);
+  add_words(command, "--layout", flags.format.layout, "How samples lie in the files",
+            std::span(Words<DatasetLayout>::all).first(askable));
   command.add_option("--input", flags.format.input, "HDF5 dataset of the samples, with its groups")
       ->capture_default_str();
   command.add_option("--target", flags.format.target, "HDF5 dataset of the targets")->capture_default_str();
@@ -156,7 +155,7 @@ int survey(const StatsFlags& flags, const World& world) {
 
 void add_stats(CLI::App& data, Action& action) {
   auto flags = std::make_shared<StatsFlags>();
-  flags->workload = "deepcam";
+  flags->workload = Workload::deepcam;
   CLI::App* command = data.add_subcommand("stats", "Compute what each channel ranges over, and write stats.h5");
   command->add_option("path", flags->path, "The folder of the training samples")->required()->type_name("TRAIN_FOLDER");
   command->add_option("--output", flags->output, "File to write or replace; else stats.h5 beside the folder");

@@ -76,7 +76,7 @@ Json values_json(const Field& field, const FieldValues& values) {
 }  // namespace
 
 std::string inspection_text(const Inspection& seen) {
-  std::string text = fmt::format("layout {}; {} samples in {} file(s), {:.1f} MiB\n", seen.layout,
+  std::string text = fmt::format("layout {}; {} samples in {} file(s), {:.1f} MiB\n", word(seen.layout),
                                  seen.manifest.samples(), seen.manifest.entries.size(), mib(seen.manifest.bytes()));
   for (const Field& field : seen.schema.fields)
     text += fmt::format("sample {}: {} {}\n", field.name, to_string(field.shape), name_of(field.dtype));
@@ -122,20 +122,13 @@ std::string inspection_json(const Inspection& seen) {
   Json values = Json::array();
   for (std::size_t at = 0; at < seen.values.size(); ++at)
     values.push_back(values_json(seen.schema.fields[at], seen.values[at]));
-  const Json document = {{"layout", seen.layout},
-                         {"files", seen.manifest.entries.size()},
-                         {"samples", seen.manifest.samples()},
-                         {"bytes", seen.manifest.bytes()},
-                         {"sample", std::move(sample)},
-                         {"datasets", std::move(fields)},
-                         {"companions", seen.companions},
-                         {"attributes", seen.attributes},
-                         {"compression", seen.compression},
-                         {"read_amplification", seen.read_amplification},
-                         {"samples_read", seen.samples_read},
-                         {"illegal_values", seen.illegal},
-                         {"illegal_first", seen.illegal_first},
-                         {"all_zero_samples", seen.all_zero},
+  const Json document = {{"layout", word(seen.layout)},         {"files", seen.manifest.entries.size()},
+                         {"samples", seen.manifest.samples()},  {"bytes", seen.manifest.bytes()},
+                         {"sample", std::move(sample)},         {"datasets", std::move(fields)},
+                         {"companions", seen.companions},       {"attributes", seen.attributes},
+                         {"compression", seen.compression},     {"read_amplification", seen.read_amplification},
+                         {"samples_read", seen.samples_read},   {"illegal_values", seen.illegal},
+                         {"illegal_first", seen.illegal_first}, {"all_zero_samples", seen.all_zero},
                          {"values", std::move(values)}};
   return json_text(document, 2) + "\n";
 }

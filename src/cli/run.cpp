@@ -66,7 +66,8 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
                               : fmt::format("none (target {} not reached, last {:.4f})", target_of(options).value,
                                             outcome.final_metric);
   }
-  const std::string staging = options.stage.strategy == "none" ? "none" : fmt::format("{:.1f} s", outcome.staging_s);
+  const std::string staging =
+      options.stage.strategy == Strategy::none ? "none" : fmt::format("{:.1f} s", outcome.staging_s);
   return fmt::format("\nresults          {}\n", outcome.results.string()) +
          fmt::format("time to train    {}\n", time) +  //
          fmt::format("staging          {}\n", staging) +
@@ -80,7 +81,8 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
 int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
   const RunOptions options = load_config(world, flags.config);
   RunContext context;
-  if (options.backend.deterministic && options.backend.device != "cpu") context.order_of_sums = fix_order_of_sums();
+  if (options.backend.deterministic && options.backend.device != DeviceChoice::cpu)
+    context.order_of_sums = fix_order_of_sums();
   context.resolved_config = to_json(options);
   context.command_line = process.command_line();
   context.job_id = job_id();

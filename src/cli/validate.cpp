@@ -34,9 +34,9 @@ DatasetFacts facts_of(const RunOptions& options, std::string& note) {
   if (here(options.data.train) && here(options.data.validation)) {
     const DataSchema schema = schema_of(options.recipe.model);
     const auto samples_of = [&](const std::string& folder) {
-      const ManifestUse use = {.ignored = options.data.manifest == "ignore", .hashes_compared = false};
+      const ManifestUse use = {.ignored = options.data.manifest == ManifestBeside::ignored, .hashes_compared = false};
       const Manifest manifest = scan_dataset(folder, options.data.format, schema, {}, use);
-      if (options.stage.strategy != "none") require_self_contained(folder, manifest, "staging copies");
+      if (options.stage.strategy != Strategy::none) require_self_contained(folder, manifest, "staging copies");
       return manifest.samples();
     };
     facts.train_samples = samples_of(options.data.train);

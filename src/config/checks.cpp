@@ -36,10 +36,10 @@ class Checker {
   }
 
   void staging() {
-    if (options_.stage.strategy == "none") return;
+    if (options_.stage.strategy == Strategy::none) return;
     if (options_.stage.target.empty()) {
       add("/stage/target", fmt::format("is missing, /stage/strategy {} needs it; name a folder on node-local storage",
-                                       options_.stage.strategy));
+                                       word(options_.stage.strategy)));
       return;
     }
     // Splits are staged below the target under names of their own, and a source is read at any depth.
@@ -126,13 +126,12 @@ class Checker {
 
   /// The rules of a log follow from the benchmark; a version is one of theirs.
   void rules() {
-    const std::string& version = options_.submission.ruleset;
-    const Rules rules = rules_of(options_);
-    const bool training = rules.usage == "training";
-    if (version != "auto" && (version == "4.0.0") != training && !doubtful("/submission/ruleset")) {
+    const Ruleset version = options_.submission.ruleset;
+    const bool training = rules_of(options_).usage == Usage::training;
+    if (version != Ruleset::latest && (version == Ruleset::v4_0_0) != training && !doubtful("/submission/ruleset")) {
       add("/submission/ruleset",
           fmt::format("{} are no rules of {} (logs of this workload are judged by MLPerf {}'s); use \"auto\" or {}",
-                      version, benchmark_of(options_.recipe.model), training ? "Training" : "HPC",
+                      word(version), benchmark_of(options_.recipe.model), training ? "Training" : "HPC",
                       training ? "\"4.0.0\"" : "\"3.0.0\""));
     }
     if (!training && options_.train.eval_every != 1 && !doubtful("/train/eval_every")) {

@@ -32,17 +32,15 @@ void describe_data(Visitor& visitor, DataOptions& data) {
               "the folder of the training folder.",
        .path = true},
       &data.stats);
-  visitor.field({.name = "manifest",
+  visitor.words({.name = "manifest",
                  .doc = "require: where a manifest stands beside the data, the files must be those that it lists; "
-                        "ignore: it is not looked at.",
-                 .words = {"require", "ignore"}},
-                &data.manifest);
+                        "ignore: it is not looked at."},
+                data.manifest);
   visitor.open("format", "How a dataset lies in its HDF5 files.");
-  visitor.field({.name = "layout",
+  visitor.words({.name = "layout",
                  .doc = "universe: a large cube a file, cut into blocks while reading; block: one sample a file; "
-                        "packed: many samples a file ([N, ...]); auto: found out from the first file.",
-                 .words = {"auto", "universe", "block", "packed"}},
-                &data.format.layout);
+                        "packed: many samples a file ([N, ...]); auto: found out from the first file."},
+                data.format.layout, static_cast<std::size_t>(DatasetLayout::jpeg));
   visitor.field({.name = "input",
                  .doc = "Name of the HDF5 dataset of the samples; auto: the workload's (cosmoflow: x, then full).",
                  .required = true},
@@ -57,11 +55,10 @@ void describe_data(Visitor& visitor, DataOptions& data) {
 
 void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) {
   visitor.open("stage", "Copying the dataset to node-local storage before training.");
-  visitor.field({.name = "strategy",
+  visitor.words({.name = "strategy",
                  .doc = "none: read where the data are; replicate: every node gets the whole set; shard: each node "
-                        "gets its part, in whole files.",
-                 .words = {"none", "replicate", "shard"}},
-                &stage.strategy);
+                        "gets its part, in whole files."},
+                stage.strategy);
   visitor.field(
       {.name = "target", .doc = "Folder on node-local storage; required unless the strategy is none.", .path = true},
       &stage.target);
@@ -159,17 +156,15 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
 
 void describe_backend(Visitor& visitor, BackendOptions& backend) {
   visitor.open("backend", "What computes.");
-  visitor.field({.name = "device", .doc = "auto takes a GPU where one is usable.", .words = {"auto", "cpu", "cuda"}},
-                &backend.device);
+  visitor.words({.name = "device", .doc = "auto takes a GPU where one is usable."}, backend.device);
   visitor.field({.name = "threads",
                  .doc = "Compute threads per rank; 0: the rank's usable cores less the communication thread.",
                  .minimum = 0,
                  .maximum = 4096},
                 &backend.threads);
-  visitor.field({.name = "overlap",
-                 .doc = "All-reduce beside the backward pass; auto: where each rank has a core to spare.",
-                 .words = {"auto", "on", "off"}},
-                &backend.overlap);
+  visitor.words(
+      {.name = "overlap", .doc = "All-reduce beside the backward pass; auto: where each rank has a core to spare."},
+      backend.overlap);
   visitor.field(
       {.name = "deterministic",
        .doc = "Leave out algorithms whose results vary from run to run; all ranks take rank 0's plans (GPU; a "
@@ -201,16 +196,13 @@ void describe_submission(Visitor& visitor, SubmissionOptions& submission) {
       submission.division);
   visitor.field({.name = "org", .doc = "Submitting organisation.", .required = true}, &submission.org);
   visitor.field({.name = "platform", .doc = "Name of the system.", .required = true}, &submission.platform);
-  visitor.field(
-      {.name = "status", .doc = "Availability of the system.", .words = {"onprem", "cloud", "preview", "research"}},
-      &submission.status);
-  visitor.field(
+  visitor.words({.name = "status", .doc = "Availability of the system."}, submission.status);
+  visitor.words(
       {.name = "ruleset",
        .doc = "Rules the log is judged by: 1.0.0, 2.0.0 and 3.0.0 are MLPerf HPC's (cosmoflow, deepcam; 3.0.0 "
               "lets staging to durable storage stand before the clock), 4.0.0 is MLPerf Training's (resnet50); "
-              "auto: the latest of the workload.",
-       .words = {"auto", "1.0.0", "2.0.0", "3.0.0", "4.0.0"}},
-      &submission.ruleset);
+              "auto: the latest of the workload."},
+      submission.ruleset);
   visitor.field({.name = "generated_data",
                  .doc = "The data are generated: the run is no MLPerf result whatever the verdict, and says so."},
                 &submission.generated_data);
@@ -249,7 +241,9 @@ void describe(Visitor& visitor, RunOptions& options) {
                  .longest = 100},
                 &options.name);
   VariantChoice workload(options.recipe.model,
-                         {.name = "workload", .doc = "The benchmark.", .words = {"cosmoflow", "deepcam", "resnet50"}},
+                         {.name = "workload",
+                          .doc = "The benchmark.",
+                          .words = {Words<Workload>::all.begin(), Words<Workload>::all.end()}},
                          [](Visitor& to, auto& model) { describe_model(to, model); });
   visitor.select(workload);
   visitor.field({.name = "seed",

@@ -67,10 +67,10 @@ class Visitor {
   virtual void close() = 0;
   virtual void field(const Field& field, Member member) = 0;
   virtual void list(std::string_view name, std::string_view doc, List& list) = 0;
-  /// Of an enum, whose words are the field's.
+  /// Of an enum, whose words are the field's; the first `count` of them where a config may not ask for all.
   template <class Enum>
-  void words(Field field, Enum& value) {
-    field.words.assign(Words<Enum>::all.begin(), Words<Enum>::all.end());
+  void words(Field field, Enum& value, std::size_t count = Words<Enum>::all.size()) {
+    field.words.assign(Words<Enum>::all.begin(), Words<Enum>::all.begin() + count);
     this->field(field, Word{[&value] { return static_cast<std::size_t>(value); },
                             [&value](std::size_t index) { value = static_cast<Enum>(index); }});
   }

@@ -62,7 +62,7 @@ void place_images(FileLayout& found, const Stored& offsets, const std::filesyste
                fmt::format("offsets of 1 to {} images and their end (integers [images + 1])", most_images),
                offsets.rank == 1 && offsets.readable && is_whole(offsets.number) && offsets.dims[0] >= 2 &&
                    offsets.dims[0] <= most_images + 1);
-  found.layout = Layout::jpeg;
+  found.layout = DatasetLayout::jpeg;
   found.samples = offsets.dims[0] - 1;
   require_axis(labels, path,
                fmt::format("a label for each of the {} images (integers [{}])", found.samples, found.samples),

@@ -56,7 +56,7 @@ class Hdf5Source final : public SampleSource {
     });
     const OpenFile open{file.path, descriptor->get(), within};
     for (std::size_t at = 0; at < to.size(); ++at) {
-      if (at == 0 && layout.layout == Layout::jpeg) {
+      if (at == 0 && layout.layout == DatasetLayout::jpeg) {
         read_image(open, layout, schema_, cropping_, visit, to[at]);
       } else {
         read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);

@@ -118,7 +118,7 @@ void describe_file(const fs::path& path, const FormatOptions& format, Inspection
   }
   if (stored_bytes > 0.0) found.compression = logical / stored_bytes;
   const FileLayout layout = resolve_layout(file.get(), path, format, found.schema);
-  found.layout = name_of(layout.layout);
+  found.layout = layout.layout;
   found.read_amplification = amplification_of(layout, found.schema);
 }
 

@@ -110,14 +110,12 @@ bool divides(const Shape& block, const Shape& whole) {
 
 bool is_cut(const Stored& input, const DataSchema& schema) { return schema.cut && input.name == schema.cut->stored_as; }
 
-Layout detect(const Stored& input, const DataSchema& schema, const FormatOptions& format) {
+DatasetLayout detect(const Stored& input, const DataSchema& schema, const FormatOptions& format) {
   const Shape& sample = schema.fields.front().shape;
-  if (format.layout == "universe") return Layout::universe;
-  if (format.layout == "block") return Layout::block;
-  if (format.layout == "packed") return Layout::packed;
-  if (input.rank == sample.rank() + 1) return Layout::packed;
-  if (input.shape() == sample || !schema.cut) return Layout::block;
-  return divides(sample, input.shape()) || is_cut(input, schema) ? Layout::universe : Layout::block;
+  if (format.layout != DatasetLayout::automatic) return format.layout;
+  if (input.rank == sample.rank() + 1) return DatasetLayout::packed;
+  if (input.shape() == sample || !schema.cut) return DatasetLayout::block;
+  return divides(sample, input.shape()) || is_cut(input, schema) ? DatasetLayout::universe : DatasetLayout::block;
 }
 
 void require_input_shape(const FileLayout& found, const DataSchema& schema, const std::filesystem::path& path) {
@@ -127,18 +125,19 @@ void require_input_shape(const FileLayout& found, const DataSchema& schema, cons
   const std::string is = form_of(input);
   const std::string remedy = "set the model's extent and data.format.layout to what the files hold";
   switch (found.layout) {
-    case Layout::universe:
+    case DatasetLayout::universe:
       if (!schema.cut || !divides(sample, shape)) {
         refuse(path, fmt::format("{}, which cannot be cut into samples of {}", is, text_of(sample)), "", remedy);
       }
       return;
-    case Layout::block:
+    case DatasetLayout::block:
       if (shape != sample)
         refuse(path, fmt::format("{}, expected {}", is, text_of(sample)), "one sample a file", remedy);
       return;
-    case Layout::jpeg:
-      return;  // place_images() looks
-    case Layout::packed: {
+    case DatasetLayout::automatic:  // never found
+    case DatasetLayout::jpeg:       // place_images() looks
+      return;
+    case DatasetLayout::packed: {
       const bool ranks_fit = shape.rank() == sample.rank() + 1;
       if (!ranks_fit || shape != with_count(shape[0], sample)) {
         refuse(path, fmt::format("{}, expected N samples of {}", is, text_of(sample)), "", remedy);
@@ -151,18 +150,19 @@ void require_input_shape(const FileLayout& found, const DataSchema& schema, cons
 /// Of a field behind the first.
 void require_shape(const FileLayout& found, const Stored& stored, const Shape& sample,
                    const std::filesystem::path& path) {
-  const Shape expected = found.layout == Layout::packed ? with_count(found.samples, sample) : sample;
+  const Shape expected = found.layout == DatasetLayout::packed ? with_count(found.samples, sample) : sample;
   if (stored.shape() == expected) return;
   refuse(path, fmt::format("{}, expected {}", form_of(stored), text_of(expected)),
          fmt::format("dataset '{}' holds {} sample(s) in layout {}", found.fields.front().name, found.samples,
-                     name_of(found.layout)),
+                     word(found.layout)),
          "name the right dataset in data.format.target");
 }
 
 /// Gives axes of extent 0 the extents that a sample has in the file. A number of axes that does not fit stays for
 /// resolve_layout to name.
-void fill_in(Shape& sample, const Stored& stored, const std::string& layout) {
-  const bool packed = layout == "packed" || (layout == "auto" && stored.rank == sample.rank() + 1);
+void fill_in(Shape& sample, const Stored& stored, DatasetLayout layout) {
+  const bool packed =
+      layout == DatasetLayout::packed || (layout == DatasetLayout::automatic && stored.rank == sample.rank() + 1);
   const std::size_t skipped = packed ? 1 : 0;
   if (stored.rank != sample.rank() + skipped) return;
   for (std::size_t axis = 0; axis < sample.rank(); ++axis) {
@@ -187,20 +187,6 @@ Box packed_box(const Stored& stored, std::int64_t index) {
 
 }  // namespace
 
-std::string_view name_of(Layout layout) noexcept {
-  switch (layout) {
-    case Layout::universe:
-      return "universe";
-    case Layout::block:
-      return "block";
-    case Layout::packed:
-      return "packed";
-    case Layout::jpeg:
-      return "jpeg";
-  }
-  return "unknown";
-}
-
 FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const FormatOptions& format,
                           const DataSchema& schema) {
   TRAINMARK_CHECK(!schema.fields.empty(), "samples have fields");
@@ -211,8 +197,8 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   const Stored& input = found.fields.front();
   const Shape& sample = schema.fields.front().shape;
   if (schema.images) {
-    if (format.layout != "auto")
-      refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", format.layout), "",
+    if (format.layout != DatasetLayout::automatic)
+      refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", word(format.layout)), "",
              "set data.format.layout to auto");
     const std::string& offsets = schema.images->offsets;
     place_images(found, find_dataset(file, path, "auto", {offsets}, "offsets of the JPEGs"), path);
@@ -221,8 +207,8 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   }
   found.layout = detect(input, schema, format);
   require_input_shape(found, schema, path);
-  found.samples = found.layout == Layout::packed ? input.dims[0] : 1;
-  if (found.layout == Layout::universe) {
+  found.samples = found.layout == DatasetLayout::packed ? input.dims[0] : 1;
+  if (found.layout == DatasetLayout::universe) {
     for (std::size_t axis = 0; axis < input.rank; ++axis) {
       found.blocks[axis] = input.dims[axis] / sample[axis];
       found.samples *= found.blocks[axis];
@@ -252,10 +238,10 @@ FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions
 
 Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index) {
   const Stored& stored = layout.fields.at(field);
-  if (layout.layout == Layout::jpeg) return image_box(layout, field, index);
-  if (layout.layout == Layout::packed) return packed_box(stored, index);
+  if (layout.layout == DatasetLayout::jpeg) return image_box(layout, field, index);
+  if (layout.layout == DatasetLayout::packed) return packed_box(stored, index);
   Box box = whole_box(stored);
-  if (layout.layout == Layout::block || field > 0) return box;
+  if (layout.layout == DatasetLayout::block || field > 0) return box;
   const Shape& sample = schema.fields.front().shape;
   for (std::size_t axis = box.rank; axis-- > 0;) {
     box.extent[axis] = sample[axis];
@@ -276,8 +262,9 @@ DataSchema schema_of_file(const std::filesystem::path& path, const FormatOptions
     Field& field = schema.fields[at];
     fill_in(field.shape, stored, format.layout);
     if (at == 0 && stored.readable && !becomes(stored.number, field.dtype)) field.dtype = nearest_type(stored.number);
-    const bool cut =
-        asked.cut && at == 0 && (format.layout == "universe" || (format.layout == "auto" && is_cut(stored, asked)));
+    const bool cut = asked.cut && at == 0 &&
+                     (format.layout == DatasetLayout::universe ||
+                      (format.layout == DatasetLayout::automatic && is_cut(stored, asked)));
     for (std::size_t axis = 0; cut && axis + 1 < field.shape.rank(); ++axis) {
       if (field.shape[axis] % asked.cut->extent == 0) field.shape[axis] = asked.cut->extent;
     }

@@ -9,11 +9,8 @@
 
 namespace trainmark {
 
-enum class Layout : std::uint8_t { universe, block, packed, jpeg };
-[[nodiscard]] std::string_view name_of(Layout layout) noexcept;
-
 struct FileLayout {
-  Layout layout = Layout::block;
+  DatasetLayout layout = DatasetLayout::block;  ///< as found: not automatic
   std::int64_t samples = 0;
   std::vector<Stored> fields;                   ///< in the schema's order
   Extents blocks{};                             ///< universe: blocks along each axis of the first field

@@ -27,10 +27,10 @@ std::optional<QualityTarget> quality_target(std::string_view benchmark) {
   return QualityTarget{std::string(found->key), found->target, found->lower_is_better};
 }
 
-Rules rules_of(std::string_view benchmark, std::string_view version) {
-  Rules rules{.usage = benchmark == "resnet" ? "training" : "hpc", .version = std::string(version)};
-  if (version == "auto") rules.version = rules.usage == "training" ? "4.0.0" : "3.0.0";
-  return rules;
+Rules rules_of(std::string_view benchmark, Ruleset version) {
+  const Usage usage = benchmark == "resnet" ? Usage::training : Usage::hpc;
+  const Ruleset latest = usage == Usage::training ? Ruleset::v4_0_0 : Ruleset::v3_0_0;
+  return {usage, version == Ruleset::latest ? latest : version};
 }
 
 }  // namespace trainmark

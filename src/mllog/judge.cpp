@@ -24,9 +24,14 @@ Verdict judge_log(std::string_view text, std::string_view usage, std::string_vie
   verdict.benchmark = text_of(parsed, "submission_benchmark");
   verdict.division = text_of(parsed, "submission_division");
   // A usage that is asked for stands for its benchmarks.
-  const Rules rules = rules_of(usage == "auto" ? verdict.benchmark : usage == "training" ? "resnet" : "", ruleset);
-  verdict.usage = usage == "auto" ? rules.usage : std::string(usage);
-  verdict.ruleset = rules.version;
+  const std::optional<Ruleset> round = from_word<Ruleset>(ruleset);
+  const bool training = from_word<Usage>(usage) == Usage::training;
+  const Rules rules = rules_of(usage == "auto" ? verdict.benchmark
+                               : training      ? "resnet"
+                                               : "",
+                               round.value_or(Ruleset::latest));
+  verdict.usage = usage == "auto" ? word(rules.usage) : usage;
+  verdict.ruleset = round ? word(rules.version) : ruleset;
   if (mllog::find_rules(verdict.usage + "_" + verdict.ruleset + "/common") == nullptr) {
     throw Error(ExitCode::usage,
                 Complaint{"check", fmt::format("there are no rules {} {}", verdict.usage, verdict.ruleset), "",

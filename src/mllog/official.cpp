@@ -133,7 +133,8 @@ const RuleSet* find_rules(const std::string& name) {
   const std::string family = name.substr(0, slash);
   const std::string set = name.substr(slash + 1);
   RuleSet rules;
-  if (family.starts_with("hpc_")) rules = hpc_rules(family.substr(4), set);
+  if (family.starts_with("hpc_"))
+    rules = hpc_rules(from_word<Ruleset>(family.substr(4)).value_or(Ruleset::latest), set);
   if (family == "training_4.0.0") rules = training_rules(set);
   const RuleSet& kept = cache[name] = std::move(rules);
   return kept.keys.empty() ? nullptr : &kept;

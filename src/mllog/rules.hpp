@@ -71,7 +71,7 @@ struct RuleSet {
 /// The value as a number to compare with; raises where Python cannot compare.
 [[nodiscard]] double compared(const Json& value);
 
-[[nodiscard]] RuleSet hpc_rules(const std::string& version, const std::string& name);  ///< keys empty: no such set
+[[nodiscard]] RuleSet hpc_rules(Ruleset version, const std::string& name);  ///< keys empty: no such set
 [[nodiscard]] RuleSet openfold_rules();
 [[nodiscard]] RuleSet training_rules(const std::string& name);
 

@@ -6,11 +6,13 @@
 namespace trainmark::mllog {
 namespace {
 
-const std::vector<std::string>& benchmarks_of(const std::string& version) {
+const std::vector<std::string>& benchmarks_of(Ruleset version) {
   static const std::vector<std::string> all = {"deepcam", "cosmoflow", "oc20", "openfold"};
   static const std::vector<std::string> earlier = {"deepcam", "cosmoflow", "oc20"};
-  return version == "3.0.0" ? all : earlier;
+  return version == Ruleset::v3_0_0 ? all : earlier;
 }
+
+std::string family(Ruleset version) { return "hpc_" + std::string(word(version)) + "/"; }
 
 /// A value that names further rules: `prefix` + value.
 std::function<void(const Record&, State&)> asks_for(std::string prefix, std::string suffix = "") {
@@ -20,17 +22,17 @@ std::function<void(const Record&, State&)> asks_for(std::string prefix, std::str
   };
 }
 
-RuleSet common(const std::string& version) {
+RuleSet common(Ruleset version) {
   RuleSet rules;
   rules.keys = header_rules();
   for (KeyRule& rule : phase_rules())
     rules.keys.push_back(std::move(rule));
   KeyRule division = once("submission_division", {one_of({"closed", "open"})});
-  division.after = asks_for("hpc_" + version + "/", "_common");
+  division.after = asks_for(family(version), "_common");
   rules.keys.push_back(std::move(division));
 
   KeyRule staging_start = optional("staging_start", {});
-  if (version != "3.0.0") {
+  if (version != Ruleset::v3_0_0) {
     staging_start.checks = {{"after run_start", [](const Record&, const State& s) { return s.run_started; }}};
   }
   staging_start.after = [](const Record&, State& s) { s.staging_started = true; };
@@ -54,9 +56,9 @@ RuleSet common(const std::string& version) {
   return rules;
 }
 
-RuleSet division(const std::string& version, const std::string& name) {
+RuleSet division(Ruleset version, const std::string& name) {
   KeyRule benchmark = once("submission_benchmark", {one_of(benchmarks_of(version))});
-  benchmark.after = asks_for("hpc_" + version + "/" + name + "_");
+  benchmark.after = asks_for(family(version) + name + "_");
   RuleSet rules;
   rules.keys = {std::move(benchmark)};
   if (name == "open") return rules;
@@ -106,10 +108,10 @@ double length_of(const Json& value) {
   return value.is_string() ? static_cast<double>(value.get<std::string>().size()) : static_cast<double>(value.size());
 }
 
-std::vector<KeyRule> deepcam(const std::string& version) {
+std::vector<KeyRule> deepcam(Ruleset version) {
   KeyRule optimizer = once("opt_name", {one_of({"Adam", "AdamW", "LAMB"})});
   optimizer.after = [version](const Record& record, State& s) {
-    if (record.value == Json("LAMB")) s.more.push_back("hpc_" + version + "/closed_deepcam_lamb");
+    if (record.value == Json("LAMB")) s.more.push_back(family(version) + "closed_deepcam_lamb");
   };
   KeyRule scheduler = once("scheduler_type", {one_of({"multistep", "cosine_annealing"})});
   scheduler.after = [version](const Record& record, State& s) {
@@ -117,7 +119,7 @@ std::vector<KeyRule> deepcam(const std::string& version) {
     std::string name = record.value.get<std::string>();
     for (char& c : name)
       c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    s.more.push_back("hpc_" + version + "/closed_deepcam_" + name);
+    s.more.push_back(family(version) + "closed_deepcam_" + name);
   };
   const Check two = {"a list of two",
                      [](const Record& record, const State&) { return length_of(record.value) == 2.0; }};
@@ -162,8 +164,8 @@ std::vector<KeyRule> deepcam_part(const std::string& part) {
 
 }  // namespace
 
-RuleSet hpc_rules(const std::string& version, const std::string& name) {
-  if (version != "1.0.0" && version != "2.0.0" && version != "3.0.0") return {};
+RuleSet hpc_rules(Ruleset version, const std::string& name) {
+  if (version == Ruleset::latest || version == Ruleset::v4_0_0) return {};
   if (name == "common") return common(version);
   if (name == "closed_common") return division(version, "closed");
   if (name == "open_common") return division(version, "open");
@@ -175,7 +177,7 @@ RuleSet hpc_rules(const std::string& version, const std::string& name) {
   if (name == "closed_cosmoflow") rules.keys = cosmoflow();
   if (name == "closed_oc20") rules.keys = oc20();
   if (name == "closed_deepcam") rules.keys = deepcam(version);
-  if (name == "closed_openfold" && version == "3.0.0") rules = openfold_rules();
+  if (name == "closed_openfold" && version == Ruleset::v3_0_0) rules = openfold_rules();
   for (const char* benchmark : {"cosmoflow", "oc20", "deepcam", "openfold"}) {
     if (name == std::string("closed_") + benchmark && !rules.keys.empty()) rules.keys.push_back(metric_of(benchmark));
   }

@@ -41,7 +41,8 @@ class Sweep {
       for (const auto& [name, value] : stops->metadata) {
         const auto* text = std::get_if<std::string>(&value);
         if (text != nullptr && name == "status") phases_.status = *text;
-        const bool ours = text != nullptr && (*text == "fixed_work_done" || *text == "target_missed");
+        const auto ending = text != nullptr ? from_word<Ending>(*text) : std::optional<Ending>();
+        const bool ours = ending == Ending::fixed_work_done || ending == Ending::target_missed;
         if (name == "outcome" && ours) phases_.outcome = *text;
       }
     }

@@ -136,7 +136,7 @@ double processes_of(const RunFiles& files) {
 
 void set_rates(RunReport& run, const RunFiles& files) {
   add_measured(run, files.beside);
-  const bool succeeded = run.finished && (run.status.empty() || run.status == "success");
+  const bool succeeded = run.finished && (run.status.empty() || run.status == word(Ending::success));
   // Programs close what is open when they end early, and fixed work may end within an epoch.
   if (!succeeded && !run.epochs.empty())
     run.epochs.back().whole = run.epochs.back().rate_source == FigureSource::measured;

@@ -35,9 +35,9 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.finished = phases.finished;
   // The rules know success and aborted only; our own logs, and run.json, tell fixed work from a run that broke off.
   const std::string& beside = files.beside.status;
-  const bool fixed_work = phases.outcome == "fixed_work_done";
+  const bool fixed_work = phases.outcome == word(Ending::fixed_work_done);
   const std::string& logged = fixed_work ? phases.outcome : phases.status;
-  const bool agree = (beside == "success") == (logged == "success");
+  const bool agree = (beside == word(Ending::success)) == (logged == word(Ending::success));
   run.status = beside.empty() || (phases.finished && !agree) ? logged : beside;
   if (beside.empty() && !phases.outcome.empty()) run.status = phases.outcome;
   if (!beside.empty() && phases.finished && !agree)
@@ -50,7 +50,7 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   }
   const auto own = files.beside.figures.find("target_metric");
   if (own != files.beside.figures.end()) run.target = own->second;
-  if (run.status == "fixed_work_done") run.target.reset();  // the config's default, which nobody aimed at
+  if (run.status == word(Ending::fixed_work_done)) run.target.reset();  // the config's default, which nobody aimed at
 }
 
 void set_terms(RunReport& run, const Phases& phases) {
@@ -147,7 +147,7 @@ bool from_scratch(const RunReport& run, const RunFiles& files) {
 void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& phases) {
   const auto hit = std::find_if(run.epochs.begin(), run.epochs.end(),
                                 [&run](const auto& each) { return each.metric && reaches(run, *each.metric); });
-  const bool succeeded = run.status.empty() || run.status == "success";
+  const bool succeeded = run.status.empty() || run.status == word(Ending::success);
   const bool scratch = from_scratch(run, files);
   run.target_met = run.finished && succeeded && scratch && hit != run.epochs.end();
   if (!scratch)
@@ -162,7 +162,7 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   if (hit != run.epochs.end())
     run.figures.push_back(
         {samples ? "samples to target" : "epochs to target", static_cast<double>(hit->number), "", hit->metric_source});
-  else if (run.target && run.finished && run.status == "success")
+  else if (run.target && run.finished && run.status == word(Ending::success))
     run.notes.push_back("status is success, but no metric reaches the target: there is no time to train");
   for (auto epoch = run.epochs.rbegin(); epoch != run.epochs.rend(); ++epoch) {
     if (!epoch->metric) continue;
@@ -244,8 +244,9 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
   append(phases.notes);
   if (!run.finished)
     run.notes.push_back("the log has no run_stop: times end at its last record, there is no time to train");
-  if (run.status == "aborted") run.notes.push_back("the run was aborted: there is no time to train");
-  if (run.status == "fixed_work_done") run.notes.push_back("a run for fixed work: it has rates, but no time to train");
+  if (run.status == word(Ending::aborted)) run.notes.push_back("the run was aborted: there is no time to train");
+  if (run.status == word(Ending::fixed_work_done))
+    run.notes.push_back("a run for fixed work: it has rates, but no time to train");
   if (std::count_if(run.epochs.begin(), run.epochs.end(), [](const auto& each) { return each.whole; }) < 3)
     run.notes.push_back("fewer than three whole epochs: no cold first epoch can be told");
   else if (!run.epochs.front().whole)

@@ -96,7 +96,7 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
   check_counts(options, facts, complaints);
   const std::int64_t samples = options.data.train_samples > 0 ? options.data.train_samples : facts.train_samples;
   check_batch(options, ranks, samples, complaints);
-  if (options.stage.strategy == "shard") {
+  if (options.stage.strategy == Strategy::shard) {
     if (!options.train.divides(nodes)) {
       complaints.push_back(
           fmt::format("/train/global_batch: {} is not divisible by the {} shards of the nodes{} (each batch takes the "

@@ -208,8 +208,8 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   if (const std::string complaint = ungroupable(wanted, static_cast<int>(ranks)); !complaint.empty())
     throw AgreedError(ExitCode::usage, complaint);
   BackendOptions host = options.backend;
-  host.device = "cpu";
-  host.overlap = "off";
+  host.device = DeviceChoice::cpu;
+  host.overlap = Overlap::off;
   host.tf32 = false;
   const auto cpu = make_backend(host, world);
   RunOptions plain = options;

@@ -53,9 +53,9 @@ std::string divergence_of(const TrainOutcome& trained, const std::string& metric
 
 }  // namespace
 
-std::string ending_of(const RunOptions& options, bool target_met) {
-  if (options.train.until != Until::target) return "fixed_work_done";
-  return target_met ? "success" : "target_missed";
+Ending ending_of(const RunOptions& options, bool target_met) {
+  if (options.train.until != Until::target) return Ending::fixed_work_done;
+  return target_met ? Ending::success : Ending::target_missed;
 }
 
 void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept {
@@ -89,7 +89,7 @@ void conclude_on_signal(int code, Timeline& timeline, Results& results) {
   // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
   // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
   timeline.abort();
-  RunRecord record{static_cast<ExitCode>(code), "aborted", Interrupts::describe(code), {}, {}, {}};
+  RunRecord record{static_cast<ExitCode>(code), Ending::aborted, Interrupts::describe(code), {}, {}, {}};
   // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
   if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
   results.conclude(record, true);
@@ -122,7 +122,7 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   const Placement placement = placement_of(world_);
   results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
   tell_of_threads(backend, placement);
-  if (options_.backend.overlap == "on" && world_.all().size() > 1 && !backend.overlaps()) {
+  if (options_.backend.overlap == Overlap::on && world_.all().size() > 1 && !backend.overlaps()) {
     progress_.line(
         "warning: /backend/overlap is \"on\", but this MPI gives no MPI_THREAD_MULTIPLE: gradients are reduced inline");
   }
@@ -202,7 +202,7 @@ void Conclusion::timed(const std::vector<NodeTime>& nodes) {
 
 void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
   if (dataset.wait_seconds > 0.0) record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
-  if (options_.stage.strategy == "none") return;
+  if (options_.stage.strategy == Strategy::none) return;
   results_.staging(dataset, !before_clock);
   std::int64_t bytes = 0, reused = 0;
   for (const Staged* split : {&dataset.train, &dataset.validation}) {
@@ -311,7 +311,7 @@ void Conclusion::judge(RunOutcome& outcome) {
   int failed = 0;
   if (results_.writes()) {
     const Rules rules = rules_of(options_);
-    const Verdict own = judge_file(results_.log(), rules.usage, rules.version);
+    const Verdict own = judge_file(results_.log(), word(rules.usage), word(rules.version));
     for (const auto* findings : {&own.official, &own.semantic}) {
       for (const Finding& finding : *findings) {
         progress_.line(fmt::format("mlperf.log:{}: {}: {}", finding.line, finding.rule, finding.message));
@@ -333,7 +333,8 @@ void Conclusion::judge(RunOutcome& outcome) {
 void Conclusion::failed(const std::exception& error) {
   const Failure failure = failure_of(error);
   record_.code = failure.code;
-  record_.status = record_.code == ExitCode::target_missed ? "diverged" : "failed";  // no other error has that code
+  record_.status =
+      record_.code == ExitCode::target_missed ? Ending::diverged : Ending::failed;  // no other error has that code
   record_.message = failure.message;
   try {
     if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_.all().rank(), record_);
@@ -349,7 +350,7 @@ RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& optio
   progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));
-  progress.line(fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", options.stage.strategy,
+  progress.line(fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", word(options.stage.strategy),
                             mib(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()), world.nodes(),
                             stages_before_clock(world, options) ? "before" : "inside"));
   progress.line(fmt::format("dry run: {} parameters, activation pool {:.1f} MiB, planned in {}",

@@ -22,8 +22,8 @@ struct Input {
 [[nodiscard]] TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options,
                                      const Dataset& dataset);
 
-/// "success", "target_missed" or "fixed_work_done": of a run that came to its end.
-[[nodiscard]] std::string ending_of(const RunOptions& options, bool target_met);
+/// Of a run that came to its end: success, target_missed or fixed_work_done.
+[[nodiscard]] Ending ending_of(const RunOptions& options, bool target_met);
 
 /// Plans everything, trains nothing, leaves nothing behind; says what a run would do.
 [[nodiscard]] RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options,

@@ -24,7 +24,7 @@ Split find_split(const World& world, const RunOptions& options, const std::strin
       alive();
     };
     const Manifest found = scan_dataset(source, options.data.format, schema, progress, use);
-    if (options.stage.strategy != "none") require_self_contained(source, found, "staging copies");
+    if (options.stage.strategy != Strategy::none) require_self_contained(source, found, "staging copies");
     text = to_text(found);
   });
   text = world.all().broadcast(std::move(text));
@@ -62,7 +62,7 @@ void require_shardable(const Split& split, const std::vector<std::uint64_t>& nod
 
 StagingSet staging_set(const Split& split, const RunOptions& options) {
   return {split.manifest, split.plan, split.source, std::filesystem::path(options.stage.target) / split.name,
-          options.data.manifest != "ignore"};
+          options.data.manifest != ManifestBeside::ignored};
 }
 
 /// The ids of the samples that a part's files hold, as far as the run uses them; neighbours become one range.
@@ -87,7 +87,7 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
     if (world.all().rank() != 0) return;
     for (const Split* split : {&dataset.train, &dataset.validation}) {
       if (!is_staging_target(split->source)) continue;
-      const ManifestUse use = {.ignored = options.data.manifest == "ignore", .hashes_compared = false};
+      const ManifestUse use = {.ignored = options.data.manifest == ManifestBeside::ignored, .hashes_compared = false};
       const std::size_t now =
           scan_dataset(split->source, options.data.format, dataset.schema, alive, use).entries.size();
       if (now == split->files) continue;
@@ -126,8 +126,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
                      const std::function<void(const std::string& line)>& say) {
   Dataset dataset;
   dataset.schema = schema_of(options.recipe.model);
-  const bool compared_by_staging = options.stage.strategy != "none" && options.stage.verify;
-  const ManifestUse use = {options.data.manifest == "ignore", !compared_by_staging, say};
+  const bool compared_by_staging = options.stage.strategy != Strategy::none && options.stage.verify;
+  const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, say};
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
   };
@@ -141,7 +141,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   const std::vector<std::uint64_t> node_sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
   agree_on(world.all(), [&] {
     for (Split* split : {&dataset.train, &dataset.validation}) {
-      if (options.stage.strategy == "shard") require_shardable(*split, node_sizes);
+      if (options.stage.strategy == Strategy::shard) require_shardable(*split, node_sizes);
       split->plan = plan_staging(split->manifest, options.stage, world.nodes());
     }
   });
@@ -149,7 +149,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
 }
 
 bool stages_before_clock(const World& world, const RunOptions& options) {
-  if (options.stage.strategy == "none" || !rules_of(options).let_staging_precede_clock()) return false;
+  if (options.stage.strategy == Strategy::none || !rules_of(options).let_staging_precede_clock()) return false;
   std::array<double, 1> volatile_nodes = {};
   agree_on(world.all(), [&] { volatile_nodes[0] = durable(options.stage.target) ? 0.0 : 1.0; });
   world.all().max(volatile_nodes);
@@ -168,7 +168,7 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
     if (outcome.wait_seconds > 0.0) timeline.waited_for_another_run(outcome.wait_seconds);
     return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
   };
-  if (options.stage.strategy == "none") return bring();
+  if (options.stage.strategy == Strategy::none) return bring();
   const Clock clock;
   const LogScope scope = timeline.staging();
   StagedDataset staged = bring();

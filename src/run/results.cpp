@@ -133,8 +133,8 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   }
   Json document = {{"name", name_},
                    {"workload", workload_},
-                   {"exit_code", whole.status == "running" ? Json() : Json(static_cast<int>(whole.code))},
-                   {"status", whole.status},
+                   {"exit_code", whole.status == Ending::running ? Json() : Json(static_cast<int>(whole.code))},
+                   {"status", word(whole.status)},
                    {"labels", whole.labels}};
   if (!whole.message.empty()) document["message"] = whole.message;
   if (!job_.empty()) document["job"] = job_;
@@ -144,7 +144,7 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   for (const auto& [name, figure] : whole.figures)
     document["figures"][name] = std::visit([](auto value) { return Json(value); }, figure);
   write_atomically(folder_ / "run.json", json_text(document, 2) + "\n", hurry);
-  concluded_ = whole.status != "running";  // only now: what could not be written may be tried again
+  concluded_ = whole.status != Ending::running;  // only now: what could not be written may be tried again
   known_ = std::move(whole);
 }
 
@@ -156,25 +156,27 @@ constexpr std::string_view word_prefix = ".failed-rank-";
 
 void Results::leave_word(int rank, const RunRecord& record) const {
   if (writes_ || folder_.empty()) return;
-  const Json word = {
-      {"exit_code", static_cast<int>(record.code)}, {"status", record.status}, {"message", record.message}};
-  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(word), true);
+  const Json said = {
+      {"exit_code", static_cast<int>(record.code)}, {"status", word(record.status)}, {"message", record.message}};
+  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(said), true);
 }
 
 std::optional<RunRecord> Results::word_of_a_failed_rank() const {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
     if (!entry.path().filename().string().starts_with(word_prefix)) continue;
-    const Json word = Json::parse(std::ifstream(entry.path()), nullptr, false);
-    if (!word.is_object()) continue;
+    const Json said = Json::parse(std::ifstream(entry.path()), nullptr, false);
+    if (!said.is_object()) continue;
     // Any file may have that name: only what a rank of ours wrote is its word.
-    const auto code = word.find("exit_code"), status = word.find("status"), message = word.find("message");
-    const bool complete = code != word.end() && code->is_number_integer() && status != word.end() &&
-                          status->is_string() && message != word.end() && message->is_string();
+    const auto code = said.find("exit_code"), status = said.find("status"), message = said.find("message");
+    const auto ending = status != said.end() && status->is_string() ? from_word<Ending>(status->get<std::string>())
+                                                                    : std::optional<Ending>();
+    const bool complete =
+        code != said.end() && code->is_number_integer() && ending && message != said.end() && message->is_string();
     if (!complete) continue;
     RunRecord record;
     record.code = static_cast<ExitCode>(code->get<int>());
-    record.status = status->get<std::string>();
+    record.status = *ending;
     record.message = message->get<std::string>();
     return record;
   }

@@ -22,8 +22,8 @@ using Figure = std::variant<std::int64_t, double>;
 /// Everything run.json holds. Units are in the names; a figure that a run has no value for stays out.
 struct RunRecord {
   ExitCode code = ExitCode::success;
-  std::string status = "running";  ///< success, target_missed, fixed_work_done, diverged, aborted, failed
-  std::string message;             ///< of the error that ended the run, or what a run that went on must be known for
+  Ending status = Ending::running;
+  std::string message;  ///< of the error that ended the run, or what a run that went on must be known for
   std::map<std::string, Figure> figures;
   std::map<std::string, std::string> texts;
   std::vector<std::string> labels;

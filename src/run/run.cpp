@@ -45,7 +45,7 @@ void end_at_once(const World& world, const Open& open, const RunRecord& record) 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
   Open open;
   Watchdog watchdog([&](const std::string& message) {
-    end_at_once(world, open, {ExitCode::watchdog, "aborted", message, {}, {}, {}});
+    end_at_once(world, open, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
   });
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
@@ -73,7 +73,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Conclusion conclusion(world, options, results, timeline, progress);
   const auto stuck = [&](const Status& failure) {
     watchdog.give_way();
-    end_at_once(world, open, {failure.code, "failed", failure.message, {}, {}, {}});
+    end_at_once(world, open, {failure.code, Ending::failed, failure.message, {}, {}, {}});
   };
   try {
     conclusion.launch(*backend, context);

@@ -53,7 +53,7 @@ void ClosingSink::abort(const Clock& clock) noexcept {
     closed_ = true;
     for (auto open = open_.rbegin(); open != open_.rend(); ++open) {
       Metadata metadata = open->metadata;
-      if (open->name == "run") metadata.emplace_back("status", std::string("aborted"));
+      if (open->name == "run") metadata.emplace_back("status", std::string(word(Ending::aborted)));
       inner_->write({clock.unix_ms(),
                      EventType::interval_end,
                      open->name + "_stop",
@@ -79,7 +79,7 @@ void Timeline::header(const RunOptions& options, bool cache_cleared, const std::
   point("submission_benchmark", std::string(benchmark_of(options.recipe.model)));
   point("submission_org", options.submission.org);
   point("submission_division", std::string(word(options.submission.division)));
-  point("submission_status", options.submission.status);
+  point("submission_status", std::string(word(options.submission.status)));
   point("submission_platform", options.submission.platform);
   if (options.submission.generated_data) {
     point("trainmark_note", std::string("generated data: this is not an MLPerf result"));
@@ -117,10 +117,10 @@ void Timeline::run_start() {
   sink_.write({started_ms_, EventType::interval_start, "run_start", {}, {}, std::source_location::current()});
 }
 
-void Timeline::run_stop(bool success, const std::string& outcome) {
+void Timeline::run_stop(bool success, std::optional<Ending> outcome) {
   stopped_ms_ = clock_.unix_ms();
-  Metadata metadata = {{"status", std::string(success ? "success" : "aborted")}};
-  if (!outcome.empty()) metadata.emplace_back("outcome", outcome);
+  Metadata metadata = {{"status", std::string(word(success ? Ending::success : Ending::aborted))}};
+  if (outcome) metadata.emplace_back("outcome", std::string(word(*outcome)));
   sink_.write(
       {stopped_ms_, EventType::interval_end, "run_stop", {}, std::move(metadata), std::source_location::current()});
 }

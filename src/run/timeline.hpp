@@ -72,7 +72,7 @@ class Timeline {
   void run_start();
   /// The rules know two statuses, success and aborted. `outcome`, run.json's status, says what was asked for and came
   /// about: a run for fixed work that did it is aborted by the rules.
-  void run_stop(bool success, const std::string& outcome = {});
+  void run_stop(bool success, std::optional<Ending> outcome = {});
   void abort() noexcept { sink_.abort(clock_); }
   /// The log is whole and there to stay, or Error{environment}.
   void close() { sink_.close(); }

@@ -28,7 +28,7 @@ StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return entries[a].samples > entries[b].samples; });
-  StagingPlan plan{"shard", std::vector<std::vector<std::size_t>>(nodes)};
+  StagingPlan plan{Strategy::shard, std::vector<std::vector<std::size_t>>(nodes)};
   std::vector<std::int64_t> sums(nodes);
   // A heap of (sum, node): least sum first, then the lower node.
   using Load = std::pair<std::int64_t, std::size_t>;
@@ -64,11 +64,7 @@ const std::vector<std::size_t>& StagingPlan::part_of(int node) const {
 
 StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes) {
   TRAINMARK_CHECK(nodes > 0, "there is a node");
-  if (options.strategy == "shard") return shard(manifest, static_cast<std::size_t>(nodes));
-  if (options.strategy != "none" && options.strategy != "replicate") {
-    throw Error(ExitCode::usage, Complaint{"stage.strategy", fmt::format("'{}' is none of them", options.strategy), "",
-                                           "use none, replicate or shard"});
-  }
+  if (options.strategy == Strategy::shard) return shard(manifest, static_cast<std::size_t>(nodes));
   std::vector<std::size_t> all(manifest.entries.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return {options.strategy, {std::move(all)}};

@@ -254,7 +254,7 @@ StageOutcome stage(const World& world, std::span<const StagingSet> sets, const S
                    const StageContext& context) {
   Claims claims(world, options.wait_seconds, context);
   claims.read_sources(sets);
-  if (options.strategy == "none") return left_at_the_source(world, sets, claims);
+  if (options.strategy == Strategy::none) return left_at_the_source(world, sets, claims);
   require_apart(world, sets);
   Pulse pulse(world.all(), [&] {
     claims.beat();  // of others, without whom this rank would not have heard it

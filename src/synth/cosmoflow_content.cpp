@@ -15,7 +15,7 @@ class CosmoflowContent final : public Content {
       : options_(options), cubes_(std::get<CosmoflowData>(options.content)) {}
 
   void write(Hdf5Writer& file, const FilePlan& plan, const SampleDone& done) override {
-    if (options_.layout != "universe") return write_samples(file, plan, done);
+    if (options_.layout != DatasetLayout::universe) return write_samples(file, plan, done);
     write_universe(file, plan);
     done(plan.samples);
   }
@@ -71,7 +71,7 @@ class CosmoflowContent final : public Content {
     if (!maker_) maker_ = std::make_unique<FieldMaker>(cubes_.extent, cubes_.extent);
     const auto e = static_cast<hsize_t>(cubes_.extent);
     const auto n = static_cast<hsize_t>(plan.samples);
-    const bool packed = options_.layout == "packed";
+    const bool packed = options_.layout == DatasetLayout::packed;
     const std::vector<hsize_t> extents =
         packed ? std::vector<hsize_t>{n, e, e, e, 4} : std::vector<hsize_t>{e, e, e, 4};
     Packing packing{{}, options_.gzip, options_.big_endian};

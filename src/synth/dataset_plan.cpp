@@ -44,16 +44,17 @@ void require_universes(const SynthOptions& options, const CosmoflowData& cubes) 
 }
 
 void require_sense(const SynthOptions& options, const CosmoflowData& cubes) {
-  if (options.layout != "universe" && options.layout != "block" && options.layout != "packed")
-    refuse(fmt::format("layout \"{}\" does not exist", options.layout), "", "choose universe, block or packed");
+  if (options.layout != DatasetLayout::universe && options.layout != DatasetLayout::block &&
+      options.layout != DatasetLayout::packed)
+    refuse(fmt::format("layout \"{}\" does not exist", word(options.layout)), "", "choose universe, block or packed");
   if (cubes.extent < 2 || cubes.extent % 2 != 0 || cubes.extent > 512) {
     refuse(fmt::format("extent {} is not an even number from 2 to 512", cubes.extent), "", "choose e.g. 32, 64 or 128");
   }
 }
 
 void require_sense(const SynthOptions& options, const DeepcamData& images) {
-  if (options.layout != "block" && options.layout != "packed")
-    refuse(fmt::format("layout \"{}\" does not exist for DeepCAM", options.layout), "", "choose block or packed");
+  if (options.layout != DatasetLayout::block && options.layout != DatasetLayout::packed)
+    refuse(fmt::format("layout \"{}\" does not exist for DeepCAM", word(options.layout)), "", "choose block or packed");
   for (const auto& [what, extent, most] : {std::tuple{"height", images.height, 1536}, {"width", images.width, 3072}}) {
     if (extent < 32 || extent > most || extent % 2 != 0) {
       refuse(fmt::format("{} {} is not an even number from 32 to {}", what, extent, most),
@@ -63,14 +64,15 @@ void require_sense(const SynthOptions& options, const DeepcamData& images) {
   if (images.label_bits != 8 && images.label_bits != 16 && images.label_bits != 32 && images.label_bits != 64)
     refuse(fmt::format("labels of {} bits do not exist", images.label_bits), "", "choose 8, 16, 32 or 64");
   constexpr std::int64_t most_samples = 8000LL * 365 * 8;
-  if (options.layout == "block" && std::max(options.train_samples, options.validation_samples) > most_samples)
+  if (options.layout == DatasetLayout::block &&
+      std::max(options.train_samples, options.validation_samples) > most_samples)
     refuse(fmt::format("{} samples have no dates of four digits to be named by", options.train_samples), "",
            fmt::format("give at most {}, or choose layout packed", most_samples));
 }
 
 void require_sense(const SynthOptions& options, const ImageData& images) {
-  if (options.layout != "jpeg")
-    refuse(fmt::format("layout \"{}\" does not exist for ResNet-50", options.layout), "",
+  if (options.layout != DatasetLayout::jpeg)
+    refuse(fmt::format("layout \"{}\" does not exist for ResNet-50", word(options.layout)), "",
            "leave it out: jpeg is the only one");
   if (options.gzip != 0)
     refuse(fmt::format("gzip level {} is of no use", options.gzip), "JPEGs are compressed already", "leave it out");
@@ -95,13 +97,15 @@ std::string dated(std::int64_t number, std::uint32_t stream) {
 }
 
 std::string file_name(const SynthOptions& options, std::int64_t number, std::uint32_t stream) {
-  if (std::holds_alternative<DeepcamData>(options.content) && options.layout == "block") return dated(number, stream);
-  return fmt::format("{}_{:06}.hdf5", options.layout == "universe" ? "univ" : options.layout, number);
+  if (std::holds_alternative<DeepcamData>(options.content) && options.layout == DatasetLayout::block)
+    return dated(number, stream);
+  return fmt::format("{}_{:06}.hdf5", options.layout == DatasetLayout::universe ? "univ" : word(options.layout),
+                     number);
 }
 
 std::string shape_of(const SynthOptions& options, const CosmoflowData& cubes) {
   return fmt::format("extent={} universe_extent={}", cubes.extent,
-                     options.layout == "universe" ? cubes.universe_extent : 0);
+                     options.layout == DatasetLayout::universe ? cubes.universe_extent : 0);
 }
 std::string shape_of(const SynthOptions&, const DeepcamData& images) {
   return fmt::format("height={} width={} label_bits={}", images.height, images.width, images.label_bits);
@@ -153,12 +157,12 @@ void require_sense(const SynthOptions& options) {
   if (options.gzip < 0 || options.gzip > 9)
     refuse(fmt::format("gzip level {} is not 0 to 9", options.gzip), "", "choose 0 for contiguous data");
   const auto* cubes = std::get_if<CosmoflowData>(&options.content);
-  if (cubes != nullptr && options.layout == "universe") require_universes(options, *cubes);
+  if (cubes != nullptr && options.layout == DatasetLayout::universe) require_universes(options, *cubes);
 }
 
 std::int64_t samples_in_file(const SynthOptions& options) {
-  if (options.layout == "block") return 1;
-  if (options.layout == "packed" || options.layout == "jpeg") return options.samples_per_file;
+  if (options.layout == DatasetLayout::block) return 1;
+  if (options.layout == DatasetLayout::packed || options.layout == DatasetLayout::jpeg) return options.samples_per_file;
   const auto& cubes = std::get<CosmoflowData>(options.content);
   const std::int64_t along = cubes.universe_extent / cubes.extent;
   return along * along * along;
@@ -188,8 +192,9 @@ std::vector<std::size_t> files_of_rank(std::size_t total, int rank, int size) {
 std::string fingerprint(const SynthOptions& options, const FilePlan& file) {
   const std::string shape =
       std::visit([&](const auto& content) { return shape_of(options, content); }, options.content);
-  return fmt::format("layout={} {} gzip={} big_endian={} seed={} split={} first={} samples={}", options.layout, shape,
-                     options.gzip, options.big_endian ? 1 : 0, options.seed, file.split, file.first, file.samples);
+  return fmt::format("layout={} {} gzip={} big_endian={} seed={} split={} first={} samples={}", word(options.layout),
+                     shape, options.gzip, options.big_endian ? 1 : 0, options.seed, file.split, file.first,
+                     file.samples);
 }
 
 bool present(const fs::path& path, const SynthOptions& options, const FilePlan& file) {

@@ -67,7 +67,7 @@ class DeepcamContent final : public Content {
 
   void write(Hdf5Writer& file, const FilePlan& plan, const SampleDone& done) override {
     const auto height = static_cast<hsize_t>(images_.height), width = static_cast<hsize_t>(images_.width);
-    const bool packed = options_.layout == "packed";
+    const bool packed = options_.layout == DatasetLayout::packed;
     file.group("climate");
     make_dataset(file, "climate/data", Number::f32, plan, {height, width, channels});
     make_dataset(file, "climate/labels_0", label_number(), plan, {height, width});
@@ -110,7 +110,7 @@ class DeepcamContent final : public Content {
   void make_dataset(Hdf5Writer& file, const std::string& name, Number number, const FilePlan& plan,
                     std::vector<hsize_t> extents) const {
     std::vector<hsize_t> chunk = extents;
-    if (options_.layout == "packed") {
+    if (options_.layout == DatasetLayout::packed) {
       extents.insert(extents.begin(), static_cast<hsize_t>(plan.samples));
       chunk.insert(chunk.begin(), 1);
     }

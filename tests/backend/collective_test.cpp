@@ -124,15 +124,15 @@ TEST_F(BackendCollective, RecordedSumsRunBesideControlPlaneCallsAndGiveTheSameEa
 }
 
 TEST_F(BackendCollective, AllRanksGetTheSameLanesForTheSameOptions) {
-  for (const char* overlap : {"auto", "on", "off"}) {
-    const auto chosen = make_backend({.device = "cpu", .threads = 1, .overlap = overlap}, test_world());
+  for (const Overlap overlap : {Overlap::automatic, Overlap::on, Overlap::off}) {
+    const auto chosen = make_backend({.device = DeviceChoice::cpu, .threads = 1, .overlap = overlap}, test_world());
     EXPECT_EQ(chosen->name(), "cpu");
     EXPECT_EQ(chosen->threads(), 1);
     for (const std::uint64_t other : all.all_gather(static_cast<std::uint64_t>(chosen->overlaps())))
-      EXPECT_EQ(other, static_cast<std::uint64_t>(chosen->overlaps())) << overlap;
+      EXPECT_EQ(other, static_cast<std::uint64_t>(chosen->overlaps())) << word(overlap);
     const bool possible = all.size() > 1 && test_world().thread_multiple();
-    if (!possible || std::string(overlap) != "auto") {
-      EXPECT_EQ(chosen->overlaps(), possible && std::string(overlap) == "on") << overlap;
+    if (!possible || overlap != Overlap::automatic) {
+      EXPECT_EQ(chosen->overlaps(), possible && overlap == Overlap::on) << word(overlap);
     }
   }
 }

@@ -40,10 +40,10 @@ class CudaSelection : public testing::Test {
 
 TEST_F(CudaSelection, TakesDevicesWhereAllRanksHaveOneAndTheCpuWhereNoneHas) {
   given(1);
-  static_cast<void>(make_backend({.device = "auto"}, world));
+  static_cast<void>(make_backend({.device = DeviceChoice::automatic}, world));
   EXPECT_EQ(made, "cuda");
   given(0);
-  static_cast<void>(make_backend({.device = "auto"}, world));
+  static_cast<void>(make_backend({.device = DeviceChoice::automatic}, world));
   EXPECT_EQ(made, "cpu");
 }
 
@@ -52,13 +52,13 @@ TEST_F(CudaSelection, RefusesOnAllRanksWhereSomeHaveADeviceAndSomeDoNot) {
   if (last == 0) GTEST_SKIP() << "a rank alone agrees with itself";
   given(world.all().rank() == last ? 0 : 1);
   EXPECT_TRUE(raises(ExitCode::environment, {"CUDA device", fmt::format("rank {}", last), "\"cpu\""},
-                     [&] { static_cast<void>(make_backend({.device = "auto"}, world)); }));
+                     [&] { static_cast<void>(make_backend({.device = DeviceChoice::automatic}, world)); }));
   EXPECT_EQ(made, "");
 }
 
 TEST_F(CudaSelection, TakesTheCpuWhereItIsAskedForWhateverIsThere) {
   given(world.all().rank() % 2);
-  static_cast<void>(make_backend({.device = "cpu"}, world));
+  static_cast<void>(make_backend({.device = DeviceChoice::cpu}, world));
   EXPECT_EQ(made, "cpu");
 }
 

@@ -199,7 +199,7 @@ TEST_F(TwoRuns, TheFirstsTargetMayBeTheSecondsSource) {
     options.target = (root_ / "another").string();
     return options;
   }();
-  options_.strategy = "none";
+  options_.strategy = Strategy::none;
   other_run_stages();
   on_one_rank([&] { ASSERT_TRUE(other_->try_replace()); });
   for (const StageOptions& options : {options_, into_another}) {

@@ -29,7 +29,7 @@ class Staging : public ::testing::Test {
     }
     root_ = test_world().all().broadcast(path);
     source_ = root_ / "source";
-    options_.strategy = "replicate";
+    options_.strategy = Strategy::replicate;
     options_.target = (root_ / "target").string();
     options_.reserve_percent = 0.0;
     options_.wait_seconds = 0.0;

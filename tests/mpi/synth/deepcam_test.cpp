@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 constexpr int height = 32, width = 48;
 const DataSchema schema = deepcam_schema(height, width);
 
-SynthOptions small(const std::string& layout) {
+SynthOptions small(DatasetLayout layout) {
   SynthOptions options;
   options.content = DeepcamData{.height = height, .width = width};
   options.layout = layout;
@@ -80,9 +80,10 @@ void expect_same(const ChannelStats& a, const ChannelStats& b) {
 }
 
 TEST_F(Deepcam, HasTheSameBytesHoweverManyRanksWriteAndWhenever) {
-  for (const std::string layout : {"packed", "block"}) {
-    SynthOptions options = small(layout);
-    options.gzip = layout == "packed" ? 2 : 0;
+  for (const DatasetLayout form : {DatasetLayout::packed, DatasetLayout::block}) {
+    const std::string layout(word(form));
+    SynthOptions options = small(form);
+    options.gzip = form == DatasetLayout::packed ? 2 : 0;
     make(options, layout);
     if (first) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 keeps times by the second
@@ -101,7 +102,7 @@ TEST_F(Deepcam, HasTheSameBytesHoweverManyRanksWriteAndWhenever) {
 }
 
 TEST_F(Deepcam, StatisticsHaveTheSameBytesFromAnyNumberOfRanks) {
-  make(small("block"), "data");
+  make(small(DatasetLayout::block), "data");
   expect_same(alone("data/train"), together("data/train"));
   const ChannelStats one = alone("data/train");
   if (!first) return;
@@ -113,13 +114,13 @@ TEST_F(Deepcam, StatisticsHaveTheSameBytesFromAnyNumberOfRanks) {
 }
 
 TEST_F(Deepcam, StatisticsDoNotDependOnHowManySamplesShareAFile) {
-  make(small("block"), "block");
-  make(small("packed"), "packed");
+  make(small(DatasetLayout::block), "block");
+  make(small(DatasetLayout::packed), "packed");
   expect_same(together("block/train"), together("packed/train"));
 }
 
 TEST_F(Deepcam, StatisticsAreThoseOfTheTrainingSamples) {
-  make(small("packed"), "data");
+  make(small(DatasetLayout::packed), "data");
   const ChannelStats stats = together("data/train");
   constexpr std::size_t channels = 16;
   std::vector<double> sum(channels), square(channels), least(channels, 1e30), most(channels, -1e30);
@@ -145,10 +146,10 @@ TEST_F(Deepcam, StatisticsAreThoseOfTheTrainingSamples) {
 }
 
 TEST_F(Deepcam, SamplesDoNotDependOnTheFormOfTheFiles) {
-  make(small("block"), "plain");
+  make(small(DatasetLayout::block), "plain");
   int number = 0;
   for (const int bits : {16, 32, 64}) {
-    SynthOptions other = small(bits == 32 ? "packed" : "block");
+    SynthOptions other = small(bits == 32 ? DatasetLayout::packed : DatasetLayout::block);
     std::get<DeepcamData>(other.content).label_bits = bits;
     other.big_endian = bits != 16;
     other.gzip = bits == 64 ? 0 : 3;
@@ -160,12 +161,12 @@ TEST_F(Deepcam, SamplesDoNotDependOnTheFormOfTheFiles) {
 }
 
 TEST_F(Deepcam, StatisticsFollowTheTrainingSamplesAndReplaceNothingElse) {
-  make(small("block"), "data");
+  make(small(DatasetLayout::block), "data");
   const std::string before = bytes_of(folder / "data/stats.h5");
   const auto written = fs::last_write_time(folder / "data/stats.h5");
-  EXPECT_EQ(make(small("block"), "data").files_written, 0);
+  EXPECT_EQ(make(small(DatasetLayout::block), "data").files_written, 0);
   EXPECT_EQ(fs::last_write_time(folder / "data/stats.h5"), written);
-  SynthOptions more = small("block");
+  SynthOptions more = small(DatasetLayout::block);
   more.train_samples = 12;
   make(more, "data");
   EXPECT_TRUE(bytes_of(folder / "data/stats.h5") != before);
@@ -187,7 +188,7 @@ TEST_F(Deepcam, StatisticsFollowTheTrainingSamplesAndReplaceNothingElse) {
 }
 
 TEST_F(Deepcam, AConstantChannelHasNoUsefulStatistics) {
-  SynthOptions one = small("block");
+  SynthOptions one = small(DatasetLayout::block);
   one.train_samples = 1;
   make(one, "data");
   // Columns of the labels as channels: of a single image some have no storm in any row.
@@ -203,7 +204,8 @@ TEST_F(Deepcam, AConstantChannelHasNoUsefulStatistics) {
 
 TEST_F(Deepcam, ReportsProgressToTheEnd) {
   std::vector<double> heard;
-  generate_dataset(test_world(), small("block"), folder / "progress", [&](double at) { heard.push_back(at); });
+  generate_dataset(test_world(), small(DatasetLayout::block), folder / "progress",
+                   [&](double at) { heard.push_back(at); });
   if (!first) {
     EXPECT_TRUE(heard.empty());
     return;

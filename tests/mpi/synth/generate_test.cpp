@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -26,7 +27,9 @@ DataSchema schema(std::int64_t extent) {
           .cut = Cut{.stored_as = "full", .extent = 128}};
 }
 
-SynthOptions small(const std::string& layout) {
+constexpr std::array all_layouts = {DatasetLayout::packed, DatasetLayout::block, DatasetLayout::universe};
+
+SynthOptions small(DatasetLayout layout) {
   SynthOptions options;
   options.layout = layout;
   options.content = CosmoflowData{.extent = 8, .universe_extent = 16};
@@ -98,9 +101,10 @@ class Generate : public testing::Test {
 };
 
 TEST_F(Generate, WritesTheSameBytesHoweverManyRanksWriteAndWhenever) {
-  for (const std::string layout : {"packed", "block", "universe"}) {
-    SynthOptions options = small(layout);
-    options.gzip = layout == "packed" ? 0 : 3;
+  for (const DatasetLayout form : all_layouts) {
+    const std::string layout(word(form));
+    SynthOptions options = small(form);
+    options.gzip = form == DatasetLayout::packed ? 0 : 3;
     make(options, layout);
     if (test_world().all().rank() == 0) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 keeps times by the second
@@ -117,22 +121,22 @@ TEST_F(Generate, WritesTheSameBytesHoweverManyRanksWriteAndWhenever) {
 }
 
 TEST_F(Generate, SamplesDoNotDependOnHowManyShareAFile) {
-  SynthOptions other = small("packed");
+  SynthOptions other = small(DatasetLayout::packed);
   other.samples_per_file = 16;
-  make(small("packed"), "five");
+  make(small(DatasetLayout::packed), "five");
   make(other, "sixteen");
-  make(small("block"), "one");
+  make(small(DatasetLayout::block), "one");
   EXPECT_EQ(samples_of("five/train"), samples_of("sixteen/train"));
   EXPECT_EQ(samples_of("five/train"), samples_of("one/train"));
   EXPECT_NE(samples_of("five/train")[0], samples_of("five/validation")[0]);
 }
 
 TEST_F(Generate, EveryLayoutHoldsItsSamples) {
-  for (const std::string layout : {"packed", "block", "universe"}) {
+  for (const DatasetLayout layout : all_layouts) {
     for (const int gzip : {0, 6}) {
       SynthOptions options = small(layout);
       options.gzip = gzip;
-      const std::string name = layout + std::to_string(gzip);
+      const std::string name = std::string(word(layout)) + std::to_string(gzip);
       make(options, name);
       const Manifest manifest = scan_dataset(folder / name / "train", {}, schema(8));
       EXPECT_EQ(manifest.samples(), 16) << name;
@@ -150,18 +154,19 @@ TEST_F(Generate, EveryLayoutHoldsItsSamples) {
 }
 
 TEST_F(Generate, ByteOrderAndCompressionDoNotChangeTheSamples) {
-  for (const std::string layout : {"packed", "universe"}) {
-    SynthOptions other = small(layout);
+  for (const DatasetLayout form : {DatasetLayout::packed, DatasetLayout::universe}) {
+    const std::string layout(word(form));
+    SynthOptions other = small(form);
     other.gzip = 4;
     other.big_endian = true;
-    make(small(layout), layout + "-plain");
+    make(small(form), layout + "-plain");
     make(other, layout + "-other");
     EXPECT_EQ(samples_of(layout + "-plain/train"), samples_of(layout + "-other/train"));
   }
 }
 
 TEST_F(Generate, CompressesAboutAsWellAsTheRealData) {
-  SynthOptions options = small("packed");
+  SynthOptions options = small(DatasetLayout::packed);
   options.content = CosmoflowData{.extent = 32};
   options.train_samples = options.validation_samples = 4;
   options.gzip = 6;
@@ -172,12 +177,12 @@ TEST_F(Generate, CompressesAboutAsWellAsTheRealData) {
 }
 
 TEST_F(Generate, KeepsWhatIsThereAndRefusesToReplaceOtherData) {
-  EXPECT_EQ(make(small("packed"), "kept").files_written, 6);
-  const SynthReport again = make(small("packed"), "kept");
+  EXPECT_EQ(make(small(DatasetLayout::packed), "kept").files_written, 6);
+  const SynthReport again = make(small(DatasetLayout::packed), "kept");
   EXPECT_EQ(again.files_written, 0);
   EXPECT_EQ(again.files_kept, 6);
   const std::uint64_t before = hash_of(folder / "kept");
-  SynthOptions other = small("packed");
+  SynthOptions other = small(DatasetLayout::packed);
   other.seed = 5;
   const std::string said = refusal(other, "kept");
   EXPECT_NE(said.find("seed is 20231, not 5"), std::string::npos) << said;
@@ -185,10 +190,10 @@ TEST_F(Generate, KeepsWhatIsThereAndRefusesToReplaceOtherData) {
 }
 
 TEST_F(Generate, MakesWhatIsMissingAndTheGrowthOfASet) {
-  make(small("packed"), "grown");
+  make(small(DatasetLayout::packed), "grown");
   on_first([&] { fs::remove(folder / "grown/train/packed_000001.hdf5"); });
-  EXPECT_EQ(make(small("packed"), "grown").files_written, 1);
-  SynthOptions more = small("block");
+  EXPECT_EQ(make(small(DatasetLayout::packed), "grown").files_written, 1);
+  SynthOptions more = small(DatasetLayout::block);
   make(more, "blocks");
   more.train_samples += 4;
   const SynthReport report = make(more, "blocks");
@@ -197,7 +202,7 @@ TEST_F(Generate, MakesWhatIsMissingAndTheGrowthOfASet) {
 }
 
 TEST_F(Generate, RefusesAFolderThatHoldsOtherFilesToo) {
-  SynthOptions fewer = small("block");
+  SynthOptions fewer = small(DatasetLayout::block);
   make(fewer, "strangers");
   fewer.train_samples -= 1;
   const std::string said = refusal(fewer, "strangers");
@@ -205,10 +210,10 @@ TEST_F(Generate, RefusesAFolderThatHoldsOtherFilesToo) {
 }
 
 TEST_F(Generate, RefusesADamagedFileInsteadOfReplacingIt) {
-  make(small("packed"), "damaged");
+  make(small(DatasetLayout::packed), "damaged");
   on_first([&] { fs::resize_file(folder / "damaged/train/packed_000002.hdf5", 1000); });
   const std::uint64_t before = hash_of(folder / "damaged");
-  const std::string said = refusal(small("packed"), "damaged");
+  const std::string said = refusal(small(DatasetLayout::packed), "damaged");
   EXPECT_NE(said.find("packed_000002.hdf5"), std::string::npos) << said;
   EXPECT_NE(said.find("damaged"), std::string::npos) << said;
   EXPECT_EQ(hash_of(folder / "damaged"), before);
@@ -216,7 +221,8 @@ TEST_F(Generate, RefusesADamagedFileInsteadOfReplacingIt) {
 
 TEST_F(Generate, ReportsProgressToTheEnd) {
   std::vector<double> heard;
-  generate_dataset(test_world(), small("packed"), folder / "progress", [&](double at) { heard.push_back(at); });
+  generate_dataset(test_world(), small(DatasetLayout::packed), folder / "progress",
+                   [&](double at) { heard.push_back(at); });
   if (test_world().all().rank() != 0) {
     EXPECT_TRUE(heard.empty());
     return;
@@ -227,7 +233,7 @@ TEST_F(Generate, ReportsProgressToTheEnd) {
 }
 
 TEST_F(Generate, RefusesNonsenseBeforeItMakesAFolder) {
-  SynthOptions options = small("universe");
+  SynthOptions options = small(DatasetLayout::universe);
   options.content = CosmoflowData{.extent = 8, .universe_extent = 20};
   EXPECT_THROW(make(options, "nonsense"), Error);
   EXPECT_FALSE(fs::exists(folder / "nonsense"));

@@ -25,7 +25,7 @@ TEST(Images, HaveTheSameBytesFromAnyNumberOfRanksAndLabelsInTurn) {
       all.broadcast((fs::path(testing::TempDir()) / ("trainmark-images-" + std::to_string(getpid()))).string());
   SynthOptions options;
   options.content = ImageData{.classes = 7, .size = 40};
-  options.layout = "jpeg";
+  options.layout = DatasetLayout::jpeg;
   options.train_samples = 22;
   options.validation_samples = 5;
   options.samples_per_file = 4;

@@ -35,11 +35,11 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.data.train, o.data.validation, o.data.train_samples, o.data.validation_samples),
             std::make_tuple("a", "b", 630, 31));
   EXPECT_EQ(o.data.stats, "s");
-  EXPECT_EQ(o.data.manifest, "ignore");
+  EXPECT_EQ(o.data.manifest, ManifestBeside::ignored);
   EXPECT_EQ(std::tie(o.data.format.layout, o.data.format.input, o.data.format.target),
-            std::make_tuple("packed", "c", "d"));
+            std::make_tuple(DatasetLayout::packed, "c", "d"));
   EXPECT_EQ(std::tie(o.stage.strategy, o.stage.target, o.stage.reuse, o.stage.verify, o.stage.reserve_percent),
-            std::make_tuple("shard", "e", false, false, 7.5));
+            std::make_tuple(Strategy::shard, "e", false, false, 7.5));
   EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch), std::make_tuple(3, 9));
   const auto& model = std::get<CosmoflowOptions>(o.recipe.model);
   EXPECT_EQ(std::tie(model.extent, model.width, model.kernel, model.dropout, model.l2, model.log_transform),
@@ -56,10 +56,10 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
             std::make_tuple(15.5, 0.16, Precision::bf16, ScaleLoss::always, OnDivergence::proceed, 17.5));
   EXPECT_EQ(std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic,
                      o.backend.autotune, o.backend.plan_cache, o.backend.capture, o.backend.nccl_alone),
-            std::make_tuple("cpu", 18, "off", true, true, "f", false, true));
+            std::make_tuple(DeviceChoice::cpu, 18, Overlap::off, true, true, "f", false, true));
   EXPECT_EQ(std::tie(o.submission.division, o.submission.org, o.submission.platform, o.submission.status,
                      o.submission.ruleset, o.submission.generated_data),
-            std::make_tuple(Division::open, "g", "h", "cloud", "2.0.0", true));
+            std::make_tuple(Division::open, "g", "h", Availability::cloud, Ruleset::v2_0_0, true));
   EXPECT_EQ(std::tie(o.results.folder, o.results.progress_seconds), std::make_tuple("i", 19));
   EXPECT_EQ(std::tie(o.watchdog.init_seconds, o.watchdog.stage_seconds, o.watchdog.step_seconds),
             std::make_tuple(20.5, 21.5, 22.5));
@@ -144,23 +144,26 @@ TEST(ConfigKeys, HaveTheirLimits) {
   }
 }
 
+/// The words that each key takes in this document.
+const std::pair<const char*, std::vector<const char*>> words_of_keys[] = {
+    {"/workload", {"cosmoflow"}},
+    {"/data/manifest", {"require", "ignore"}},
+    {"/data/format/layout", {"auto", "universe", "block", "packed"}},
+    {"/stage/strategy", {"none", "replicate", "shard"}},
+    {"/optimizer/name", {"sgd"}},
+    {"/train/until", {"target", "epochs", "steps", "seconds"}},
+    {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},
+    {"/train/loss_scaling", {"auto", "on"}},
+    {"/train/on_divergence", {"stop", "continue"}},
+    {"/backend/device", {"auto", "cpu", "cuda"}},
+    {"/backend/overlap", {"auto", "on", "off"}},
+    {"/submission/division", {"open"}},  // closed: only with the reference's model
+    {"/submission/status", {"onprem", "cloud", "preview", "research"}},
+    {"/submission/ruleset", {"auto", "1.0.0", "2.0.0", "3.0.0"}},
+};
+
 TEST(ConfigKeys, TakeTheirWordsAndNoOthers) {
-  const std::pair<const char*, std::vector<const char*>> cases[] = {
-      {"/workload", {"cosmoflow"}},
-      {"/data/format/layout", {"auto", "universe", "block", "packed"}},
-      {"/stage/strategy", {"none", "replicate", "shard"}},
-      {"/optimizer/name", {"sgd"}},
-      {"/train/until", {"target", "epochs", "steps", "seconds"}},
-      {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},
-      {"/train/loss_scaling", {"auto", "on"}},
-      {"/train/on_divergence", {"stop", "continue"}},
-      {"/backend/device", {"auto", "cpu", "cuda"}},
-      {"/backend/overlap", {"auto", "on", "off"}},
-      {"/submission/division", {"open"}},  // closed: only with the reference's model
-      {"/submission/status", {"onprem", "cloud", "preview", "research"}},
-      {"/submission/ruleset", {"auto", "1.0.0", "2.0.0", "3.0.0"}},
-  };
-  for (const auto& [pointer, words] : cases) {
+  for (const auto& [pointer, words] : words_of_keys) {
     Json document = distinct();
     for (const char* word : words) {
       document[Json::json_pointer(pointer)] = word;
@@ -169,6 +172,28 @@ TEST(ConfigKeys, TakeTheirWordsAndNoOthers) {
     for (const char* word : {"", "Auto", "something"}) {
       document[Json::json_pointer(pointer)] = word;
       EXPECT_TRUE(complaints(document.dump()).starts_with("c.json:1: " + std::string(pointer) + ": ")) << word;
+    }
+  }
+}
+
+TEST(ConfigKeys, AreToldTheWordNearestToAMisspeltOne) {
+  for (const auto& [pointer, words] : words_of_keys) {
+    Json document = distinct();
+    for (const std::string word : words) {
+      document[Json::json_pointer(pointer)] = word + "x";
+      const std::string message = complaints(document.dump());
+      EXPECT_TRUE(message.starts_with("c.json:1: " + std::string(pointer) + ": ")) << message;
+      EXPECT_NE(message.find("did you mean \"" + word + "\"?"), std::string::npos) << message;
+    }
+  }
+}
+
+TEST(ConfigKeys, WriteTheWordsThatTheyRead) {
+  for (const auto& [pointer, words] : words_of_keys) {
+    Json document = distinct();
+    for (const char* word : words) {
+      document[Json::json_pointer(pointer)] = word;
+      EXPECT_EQ(Json::parse(to_json(parse(document.dump())))[Json::json_pointer(pointer)], word) << pointer;
     }
   }
 }

@@ -231,7 +231,7 @@ TEST(Climate, FilesOfAnotherFormAreRefusedWithTheirReason) {
         put_data(file, {height, width, channels});
         labels(file, {height, width});
       },
-      {name, "which cannot be cut"}, {.layout = "universe"});
+      {name, "which cannot be cut"}, {.layout = DatasetLayout::universe});
 }
 
 TEST(Climate, DatasetsMayBeNamedByTheirPath) {
@@ -258,7 +258,7 @@ TEST(Climate, InspectionShowsChannelsAndTheShareOfEachClass) {
   put(folder.path() / name, {.labels = H5T_STD_I32LE, .packed = 2}, data_of(2), labels);
   for (const DataSchema& schema : {small, climate(0, 0)}) {
     const Inspection found = inspect_dataset(folder.path(), {}, schema, 10);
-    EXPECT_EQ(found.layout, "packed");
+    EXPECT_EQ(found.layout, DatasetLayout::packed);
     EXPECT_EQ(found.manifest.samples(), 2);
     EXPECT_EQ(found.schema.fields[0].shape, (Shape{height, width, channels}));
     EXPECT_EQ(found.schema.fields[1].shape, (Shape{height, width}));

@@ -139,7 +139,7 @@ TEST(CodedImages, AnInspectionTellsLayoutAndValues) {
   const Scratch scratch;
   Content().write(scratch.path() / "a.hdf5");
   const Inspection found = inspect_dataset(scratch.path(), {}, images(), 10);
-  EXPECT_EQ(found.layout, "jpeg");
+  EXPECT_EQ(found.layout, DatasetLayout::jpeg);
   EXPECT_EQ(found.samples_read, 3);
   EXPECT_DOUBLE_EQ(found.read_amplification, 1.0);
   ASSERT_EQ(found.values.size(), 2U);
@@ -188,7 +188,8 @@ TEST(CodedImages, FilesOfAnotherFormAreRefusedByName) {
   }
   expect_data_error([&] { scan(); }, {"a.hdf5", "has no dataset 'offsets'"});
   Content().write(path);
-  expect_data_error([&] { scan({.layout = "packed"}); }, {"layout packed was asked for", "decoded from JPEGs"});
+  expect_data_error([&] { scan({.layout = DatasetLayout::packed}); },
+                    {"layout packed was asked for", "decoded from JPEGs"});
 }
 
 TEST(CodedImages, ASampleThatCannotBeUsedIsNamedWithItsFile) {

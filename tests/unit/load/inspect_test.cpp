@@ -30,7 +30,7 @@ TEST(Inspect, TellsShapesTypesAndValues) {
   put_packed(folder.path() / "a.hdf5", 5, 0.25F);
   put_packed(folder.path() / "b.hdf5", 8, -0.5F);
   const Inspection found = inspect_dataset(folder.path(), {}, testing::as_found(), 100);
-  EXPECT_EQ(found.layout, "packed");
+  EXPECT_EQ(found.layout, DatasetLayout::packed);
   EXPECT_EQ(found.schema.fields[0].shape, (Shape{2, 2, 2, 4}));
   ASSERT_EQ(found.fields.size(), 2U);
   EXPECT_EQ(found.fields[0].name, "x");
@@ -75,7 +75,7 @@ TEST(Inspect, TellsWhatChunkingCosts) {
   EXPECT_GT(packed.compression, 3.0);
   EXPECT_EQ(packed.samples_read, 1);
   const Inspection universe = inspect_dataset(folder.path() / "universe.hdf5", {}, small, 100);
-  EXPECT_EQ(universe.layout, "universe");
+  EXPECT_EQ(universe.layout, DatasetLayout::universe);
   EXPECT_EQ(universe.manifest.samples(), 27);
   const double along_an_axis = (1.0 + 2.0 + 1.0) / 3.0 * 3.0 / 2.0;
   EXPECT_NEAR(universe.read_amplification, along_an_axis * along_an_axis * along_an_axis, 1e-9);

@@ -59,7 +59,7 @@ TEST(Scan, ReadsDatasetsByTheNamesItIsGiven) {
     file.put("density", {2, 2, 2, 4}, counting(32));
     file.put("parameters", {4}, std::vector<float>(4));
   }
-  EXPECT_EQ(scan_dataset(folder.path(), {"auto", "density", "parameters"}, small).samples(), 1);
+  EXPECT_EQ(scan_dataset(folder.path(), {DatasetLayout::automatic, "density", "parameters"}, small).samples(), 1);
 }
 
 TEST(Scan, NamesAMissingFolderAnEmptyOneAndAFileInItsPlace) {
@@ -94,7 +94,7 @@ TEST(Scan, NamesAMissingDatasetWhatIsThereAndTheNearestName) {
   }
   expect_data_error(
       [&] {
-        (void)scan_dataset(folder.path(), {"auto", "densty", "auto"}, small);
+        (void)scan_dataset(folder.path(), {DatasetLayout::automatic, "densty", "auto"}, small);
       },
       {"has no dataset 'densty'", "it has 'density', 'y'", "did you mean 'density'?"});
 }

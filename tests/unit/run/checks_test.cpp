@@ -48,7 +48,7 @@ TEST(CheckOptions, RefusesMoreSamplesThanThereAre) {
 
 TEST(CheckOptions, WantsEqualSharesOfAShardedSet) {
   RunOptions options = fitting();
-  options.stage.strategy = "shard";
+  options.stage.strategy = Strategy::shard;
   EXPECT_TRUE(mentions(check_options(options, 4, 3, plenty), "shards of the nodes"));
 }
 

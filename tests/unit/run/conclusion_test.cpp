@@ -154,7 +154,7 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
   for (const bool before : {true, false}) {
     Rig staged;
     staged.options.train.until = Until::target;
-    staged.options.stage.strategy = "replicate";
+    staged.options.stage.strategy = Strategy::replicate;
     staged.build();
     staged.timeline->run_start();
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -188,7 +188,7 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
 
 TEST_F(Concluding, SaysWhatWasStaged) {
   rig.aloud = true;
-  rig.options.stage.strategy = "replicate";
+  rig.options.stage.strategy = Strategy::replicate;
   rig.options.stage.target = "/local";
   build(Until::steps);
   ::testing::internal::CaptureStderr();

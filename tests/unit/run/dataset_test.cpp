@@ -85,7 +85,7 @@ TEST_F(FindDataset, EndsWhereASourceThatIsStagedToHasGrownSinceItWasScanned) {
 }
 
 TEST_F(FindDataset, LeavesContentsOfOtherTimesThanListedToStagingWhichComparesThem) {
-  options_.stage.strategy = "replicate";
+  options_.stage.strategy = Strategy::replicate;
   options_.stage.target = (root_ / "target").string();
   const std::filesystem::path file = root_ / "train" / "b.h5";
   const auto an_hour_later = [&] {
@@ -113,7 +113,7 @@ TEST_F(FindDataset, LeavesContentsOfOtherTimesThanListedToStagingWhichComparesTh
   all().barrier();
   an_hour_later();
   testing::expect_data_error([&] { (void)bring(); }, {"b.h5: content has XXH3 ", "its manifest says"});
-  options_.data.manifest = "ignore";
+  options_.data.manifest = ManifestBeside::ignored;
   EXPECT_EQ(bring().train.root, root_ / "target" / "train");
 }
 

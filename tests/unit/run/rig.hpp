@@ -272,7 +272,7 @@ class Rig {
     split.samples = samples;
     split.manifest.entries.resize(1);
     split.manifest.entries[0].samples = samples;
-    split.plan = {.strategy = "none", .parts = {{0}}};
+    split.plan = {.strategy = Strategy::none, .parts = {{0}}};
     return sampling_of(world, options, split);
   }
 

@@ -274,11 +274,11 @@ TEST(Staging, StandsBeforeTheClockOnlyOnDurableStorageUnderTheNewRules) {
   RunOptions options = small();
   options.stage.target = testing::TempDir();
   EXPECT_FALSE(stages_before_clock(world(), options)) << "strategy none";
-  options.stage.strategy = "replicate";
+  options.stage.strategy = Strategy::replicate;
   EXPECT_EQ(stages_before_clock(world(), options), durable(options.stage.target));
-  options.submission.ruleset = "2.0.0";
+  options.submission.ruleset = Ruleset::v2_0_0;
   EXPECT_FALSE(stages_before_clock(world(), options));
-  options.submission.ruleset = "3.0.0";
+  options.submission.ruleset = Ruleset::v3_0_0;
   options.stage.target = "/proc";  // never durable
   if (!durable("/proc")) {
     EXPECT_FALSE(stages_before_clock(world(), options));

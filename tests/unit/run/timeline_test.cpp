@@ -152,8 +152,8 @@ TEST_F(TimelineTest, TheHeaderSaysWhoRuns) {
   options.submission = {.division = Division::closed,
                         .org = "a lab",
                         .platform = "a machine",
-                        .status = "onprem",
-                        .ruleset = "3.0.0",
+                        .status = Availability::onprem,
+                        .ruleset = Ruleset::v3_0_0,
                         .generated_data = false};
   timeline->header(options, true, "{\"a\":1}");
   EXPECT_EQ(value("submission_benchmark"), EventValue(std::string("cosmoflow")));
@@ -263,7 +263,7 @@ TEST_F(TimelineTest, ARunStopsWithItsStatus) {
 
 TEST_F(TimelineTest, ARunForFixedWorkThatDidItIsAbortedByTheRulesAndDoneByItsOutcome) {
   timeline->run_start();
-  timeline->run_stop(false, "fixed_work_done");
+  timeline->run_stop(false, Ending::fixed_work_done);
   const LogRecord last = log().back();
   const auto value_of = [&last](std::string_view name) {
     const auto found = std::ranges::find(last.metadata, name, &Metadata::value_type::first);

@@ -22,7 +22,7 @@ CosmoflowData& cubes(SynthOptions& options) { return std::get<CosmoflowData>(opt
 
 SynthOptions universes() {
   SynthOptions options;
-  options.layout = "universe";
+  options.layout = DatasetLayout::universe;
   options.train_samples = 128;
   options.validation_samples = 64;
   return options;
@@ -49,7 +49,7 @@ TEST(DatasetPlan, AUniverseHoldsAllItsBlocks) {
   EXPECT_EQ(files[1].samples, 64);
 }
 
-SynthOptions images(const std::string& layout) {
+SynthOptions images(DatasetLayout layout) {
   SynthOptions options;
   options.content = DeepcamData{};
   options.layout = layout;
@@ -59,7 +59,7 @@ SynthOptions images(const std::string& layout) {
 }
 
 TEST(DatasetPlan, NamesImagesByDatesInTheOrderOfTheirNumbers) {
-  const auto files = files_of(images("block"));
+  const auto files = files_of(images(DatasetLayout::block));
   ASSERT_EQ(files.size(), 3002U);
   EXPECT_EQ(files[0].name, "data-1996-01-01-00-1.h5");
   EXPECT_EQ(files[9].name, "data-1996-01-02-01-1.h5");
@@ -69,15 +69,15 @@ TEST(DatasetPlan, NamesImagesByDatesInTheOrderOfTheirNumbers) {
   EXPECT_EQ(files[3001].name, "data-1996-01-01-01-2.h5");
   for (std::size_t i = 1; i < 3000; ++i)
     EXPECT_LT(files[i - 1].name, files[i].name);
-  EXPECT_EQ(files_of(images("packed"))[1].name, "packed_000001.hdf5");
+  EXPECT_EQ(files_of(images(DatasetLayout::packed))[1].name, "packed_000001.hdf5");
 }
 
 TEST(DatasetPlan, RefusesImagesThatMakeNoSense) {
-  EXPECT_EQ(refusal(images("block")), "");
-  EXPECT_EQ(refusal(images("packed")), "");
-  EXPECT_NE(refusal(images("universe")).find("choose block or packed"), std::string::npos);
+  EXPECT_EQ(refusal(images(DatasetLayout::block)), "");
+  EXPECT_EQ(refusal(images(DatasetLayout::packed)), "");
+  EXPECT_NE(refusal(images(DatasetLayout::universe)).find("choose block or packed"), std::string::npos);
   const auto refused = [](auto change, const char* said) {
-    SynthOptions options = images("block");
+    SynthOptions options = images(DatasetLayout::block);
     change(options, std::get<DeepcamData>(options.content));
     EXPECT_NE(refusal(options).find(said), std::string::npos) << refusal(options) << "\nlacks: " << said;
   };
@@ -118,7 +118,7 @@ TEST(DatasetPlan, RefusesOptionsThatMakeNoSenseAndSaysWhatWould) {
     change(options);
     EXPECT_NE(refusal(options).find(said), std::string::npos) << refusal(options) << "\nlacks: " << said;
   };
-  refused([](SynthOptions& o) { o.layout = "cubes"; }, "universe, block or packed");
+  refused([](SynthOptions& o) { o.layout = DatasetLayout::jpeg; }, "universe, block or packed");
   refused([](SynthOptions& o) { cubes(o).extent = 7; }, "extent 7");
   refused([](SynthOptions& o) { cubes(o).extent = 0; }, "extent 0");
   refused([](SynthOptions& o) { cubes(o).universe_extent = 80; }, "universe extent 80");
