@@ -6,10 +6,10 @@
 #include <atomic>
 #include <chrono>
 
-#include "run/comparison.hpp"
-#include "run/conclusion.hpp"
-#include "run/session.hpp"
-#include "run/trainer.hpp"
+#include "run/launch/comparison.hpp"
+#include "run/launch/session.hpp"
+#include "run/record/conclusion.hpp"
+#include "run/train/trainer.hpp"
 
 namespace trainmark {
 namespace {

@@ -8,7 +8,7 @@
 #include "backend/cuda.hpp"
 #include "cuda_double/double.hpp"
 #include "device/batches.hpp"
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 #include "support/mpi_main.hpp"
 
 namespace trainmark::test {

@@ -1,6 +1,6 @@
 // The comparison of a backend with the CPU: it must find a backend that computes nothing, and pass the CPU itself,
 // whose bf16 is the measure of what rounding explains.
-#include "run/comparison.hpp"
+#include "run/launch/comparison.hpp"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "run/dataset.hpp"
+#include "run/launch/dataset.hpp"
 #include "support/mpi_main.hpp"
 #include "unit/load/make_hdf5.hpp"
 

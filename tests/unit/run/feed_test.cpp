@@ -1,5 +1,5 @@
 // What lies in which input slot: what a batch brought in is what a program is launched on.
-#include "run/feed.hpp"
+#include "run/train/feed.hpp"
 
 #include "rig.hpp"
 

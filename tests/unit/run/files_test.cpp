@@ -1,5 +1,5 @@
 // Result files are whole or absent.
-#include "run/files.hpp"
+#include "run/record/files.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // More threads than CPUs, counted over a node: each CPU once, whoever shares it.
-#include "run/placement.hpp"
+#include "run/launch/placement.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "run/results.hpp"
+#include "run/record/results.hpp"
 #include "support/mpi_main.hpp"
 
 namespace trainmark {

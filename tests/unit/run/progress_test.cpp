@@ -1,5 +1,5 @@
 // What a person sees: whole lines, and a status that renews itself on a terminal.
-#include "run/progress.hpp"
+#include "run/record/progress.hpp"
 
 #include <gtest/gtest.h>
 

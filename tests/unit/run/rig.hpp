@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 #include "support/mpi_main.hpp"
 #include "support/spy_backend.hpp"
 

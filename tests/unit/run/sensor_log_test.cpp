@@ -1,5 +1,5 @@
 // Readings condense to what a run can be judged by: power, the lowest clock, and every reason that was ever seen.
-#include "run/sensor_log.hpp"
+#include "run/record/sensor_log.hpp"
 
 #include <gtest/gtest.h>
 

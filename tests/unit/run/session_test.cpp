@@ -1,5 +1,5 @@
 // What stands between the options and the first step: seeds, graphs, warm-up, placement, and the order of a split.
-#include "run/session.hpp"
+#include "run/launch/session.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <set>
 
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 #include "support/mpi_main.hpp"
 
 namespace trainmark {

@@ -1,5 +1,5 @@
 // The log of a run closes itself, however the run ends.
-#include "run/timeline.hpp"
+#include "run/record/timeline.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

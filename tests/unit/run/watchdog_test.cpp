@@ -1,5 +1,5 @@
 // The watchdog barks when a phase is silent, and only then: by a clock that the test moves.
-#include "run/watchdog.hpp"
+#include "run/end/watchdog.hpp"
 
 #include <gtest/gtest.h>
 

@@ -7,12 +7,12 @@
 #include <optional>
 #include <vector>
 
-#include "run/feed.hpp"
-#include "run/progress.hpp"
-#include "run/results.hpp"
-#include "run/sensor_log.hpp"
-#include "run/timeline.hpp"
-#include "run/watchdog.hpp"
+#include "run/end/watchdog.hpp"
+#include "run/record/progress.hpp"
+#include "run/record/results.hpp"
+#include "run/record/sensor_log.hpp"
+#include "run/record/timeline.hpp"
+#include "run/train/feed.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/load.hpp"
 

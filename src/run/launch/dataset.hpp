@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "run/timeline.hpp"
-#include "run/watchdog.hpp"
+#include "run/end/watchdog.hpp"
+#include "run/record/timeline.hpp"
 #include "trainmark/load.hpp"
 #include "trainmark/run.hpp"
 

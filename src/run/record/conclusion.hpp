@@ -5,8 +5,8 @@
 #include <functional>
 #include <memory>
 
-#include "run/session.hpp"
-#include "run/trainer.hpp"
+#include "run/launch/session.hpp"
+#include "run/train/trainer.hpp"
 
 namespace trainmark {
 

@@ -1,4 +1,4 @@
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 
 #include <fmt/core.h>
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-#include "run/placement.hpp"
+#include "run/launch/placement.hpp"
 
 #include <fmt/core.h>
 #include <hwloc.h>

@@ -1,4 +1,4 @@
-#include "run/feed.hpp"
+#include "run/train/feed.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "run/session.hpp"
+#include "run/launch/session.hpp"
 
 #include <fcntl.h>
 #include <fmt/core.h>

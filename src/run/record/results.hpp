@@ -9,9 +9,9 @@
 #include <variant>
 #include <vector>
 
-#include "run/dataset.hpp"
-#include "run/files.hpp"
-#include "run/placement.hpp"
+#include "run/launch/dataset.hpp"
+#include "run/launch/placement.hpp"
+#include "run/record/files.hpp"
 #include "trainmark/run.hpp"
 
 namespace trainmark {

@@ -1,4 +1,4 @@
-#include "run/progress.hpp"
+#include "run/record/progress.hpp"
 
 #include <fmt/core.h>
 

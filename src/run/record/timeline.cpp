@@ -1,10 +1,10 @@
-#include "run/timeline.hpp"
+#include "run/record/timeline.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 
-#include "run/progress.hpp"
+#include "run/record/progress.hpp"
 
 namespace trainmark {
 namespace {

@@ -1,4 +1,4 @@
-#include "run/dataset.hpp"
+#include "run/launch/dataset.hpp"
 
 #include <fmt/core.h>
 

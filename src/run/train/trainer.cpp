@@ -1,4 +1,4 @@
-#include "run/trainer.hpp"
+#include "run/train/trainer.hpp"
 
 #include <fmt/core.h>
 

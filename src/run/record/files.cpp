@@ -1,4 +1,4 @@
-#include "run/files.hpp"
+#include "run/record/files.hpp"
 
 #include <fcntl.h>
 #include <fmt/core.h>

@@ -1,4 +1,4 @@
-#include "run/watchdog.hpp"
+#include "run/end/watchdog.hpp"
 
 #include <fmt/core.h>
 

@@ -1,4 +1,4 @@
-#include "run/sensor_log.hpp"
+#include "run/record/sensor_log.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,5 +1,5 @@
 // The input side of a run, and the plan of its loop.
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 
 namespace trainmark {
 

@@ -1,11 +1,11 @@
-#include "run/comparison.hpp"
+#include "run/launch/comparison.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "run/conclusion.hpp"
+#include "run/record/conclusion.hpp"
 
 namespace trainmark {
 namespace {

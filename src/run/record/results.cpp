@@ -1,4 +1,4 @@
-#include "run/results.hpp"
+#include "run/record/results.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/core.h>

@@ -3,11 +3,11 @@
 
 #include <memory>
 
-#include "run/dataset.hpp"
-#include "run/progress.hpp"
-#include "run/results.hpp"
-#include "run/timeline.hpp"
-#include "run/watchdog.hpp"
+#include "run/end/watchdog.hpp"
+#include "run/launch/dataset.hpp"
+#include "run/record/progress.hpp"
+#include "run/record/results.hpp"
+#include "run/record/timeline.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/run.hpp"
 
