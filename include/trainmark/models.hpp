@@ -111,7 +111,7 @@ struct GraphOptions {
 };
 struct StepOptions {
   GraphOptions graph;
-  std::int64_t bucket_bytes = 4 << 20;  ///< least size of an all-reduce bucket
+  Grouping grouping = {};               ///< of gradients on their way over ranks
   std::int64_t accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
   LossScaling scaling = {};
   int ranks = 1;
@@ -162,12 +162,21 @@ struct DatasetFacts {
   std::int64_t validation_samples = 0;
   bool generated = false;
 };
-[[nodiscard]] std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data);
+/// `global_batch` 0: not known, and what depends on it is not looked at.
+[[nodiscard]] std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data,
+                                                      std::int64_t global_batch = 0);
+/// Of the reference convergence points of the benchmark's latest rules the largest batch.
+[[nodiscard]] std::int64_t largest_reference_batch(const ModelOptions& model);
 
 /// Under which the log says in how many parts a step is computed.
 [[nodiscard]] std::string_view accumulation_key_of(const ModelOptions& model);
+/// Of a launch, what some hyper-parameters are counted in.
+struct StepFacts {
+  std::int64_t local_batch = 1;
+  std::int64_t steps_per_epoch = 1;
+};
 /// Hyper-parameters under the names that the benchmark's rules give them, in the order in which they are logged.
-[[nodiscard]] Metadata logged(const Recipe& recipe);
+[[nodiscard]] Metadata logged(const Recipe& recipe, const StepFacts& step);
 
 // --- DeepCAM ---------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,12 @@ struct Words<OnDivergence> {
   static constexpr std::array<std::string_view, 2> all = {"stop", "continue"};
 };
 
+enum class Buckets : std::uint8_t { sized, cubic, listed };
+template <>
+struct Words<Buckets> {
+  static constexpr std::array<std::string_view, 3> all = {"sized", "cubic", "listed"};
+};
+
 struct TrainOptions {
   std::int64_t global_batch = 64;
   std::int64_t gradient_accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
@@ -69,7 +75,14 @@ struct TrainOptions {
   Precision precision = Precision::fp32;
   ScaleLoss loss_scaling = ScaleLoss::automatic;    ///< automatic: with fp16
   OnDivergence on_divergence = OnDivergence::stop;  ///< once a loss or metric is not finite
-  double bucket_mib = 4.0;                          ///< least size of an all-reduce bucket
+  Buckets buckets = Buckets::sized;                 ///< which gradients travel together
+  double bucket_mib = 4.0;                          ///< sized: least size of an all-reduce bucket
+  struct BucketEnd {
+    std::int64_t tensors = 0;  ///< counted from the output
+    bool operator==(const BucketEnd&) const = default;
+  };
+  std::vector<BucketEnd> bucket_ends = {};  ///< listed: ascending
+  bool norms_last = false;                  ///< norms' gradients travel together behind all others
   std::int64_t eval_every = 1;  ///< epochs from one evaluation to the next; there is one behind the last epoch, too
   std::int64_t eval_first = 0;  ///< epochs before the first evaluation; 0: as many as between others
 
@@ -213,6 +226,8 @@ struct RunOutcome {
 [[nodiscard]] std::string ungroupable(const RunOptions& options, int ranks);
 /// What the run is to reach: the benchmark's target, with the config's value if it has one.
 [[nodiscard]] QualityTarget target_of(const RunOptions& options);
+/// What its results have to be told of that is not a breach of rules: a target of its own, a batch without reference.
+[[nodiscard]] std::vector<std::string> labels_of(const RunOptions& options);
 /// Rules that its log is judged by.
 [[nodiscard]] Rules rules_of(const RunOptions& options);
 /// The step that a rank of so many launches.

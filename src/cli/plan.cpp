@@ -29,6 +29,7 @@ struct Row {
 };
 struct Bucket {
   std::string name;
+  std::int64_t tensors = 0;
   std::int64_t bytes = 0;
 };
 /// All figures are of one rank but those that say "sample".
@@ -112,7 +113,9 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   for (const Node& node : step.nodes) {
     const auto* reduce = std::get_if<AllReduce>(&node.op);
     if (reduce == nullptr) continue;
-    plan.buckets.push_back({node.name, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
+    const std::int64_t loss = reduce->range.end > plan.parameters ? 1 : 0;  // travels with the first, and is no tensor
+    plan.buckets.push_back(
+        {node.name, std::ssize(node.inputs) - loss, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
     // A ring sends and receives 2 (n - 1) / n of a bucket.
     plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
   }
@@ -131,6 +134,19 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
 }
 
 double mib(double bytes) { return bytes / 1048576.0; }
+
+struct Steps {
+  std::int64_t an_epoch = 0;  ///< 0: the config does not say how many samples there are
+  std::int64_t at_most = 0;
+};
+Steps steps_of(const RunOptions& options) {
+  const TrainOptions& train = options.train;
+  if (options.data.train_samples == 0) return {};
+  const bool filled_up = remainder_of(options.recipe.model) == Remainder::filled_up;
+  Steps steps{.an_epoch = (options.data.train_samples + (filled_up ? train.global_batch - 1 : 0)) / train.global_batch};
+  steps.at_most = train.until == Until::steps ? train.steps : steps.an_epoch * train.epochs;
+  return steps;
+}
 
 std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
   std::string text;
@@ -161,11 +177,18 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
   text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
                       plan.buckets.size(), mib(plan.reduce_bytes));
   for (const Bucket& bucket : plan.buckets)
-    text += fmt::format("  {:<30} {:>10.2f} MiB\n", bucket.name, mib(static_cast<double>(bucket.bytes)));
+    text += fmt::format("  {:<12} {:>5} tensors {:>10.2f} MiB\n", bucket.name, bucket.tensors,
+                        mib(static_cast<double>(bucket.bytes)));
+  if (const auto [epoch, most] = steps_of(options); epoch > 0) {
+    text += fmt::format("steps            {} an epoch of {} samples, at most {} in all\n", epoch,
+                        options.data.train_samples, most);
+  }
+  for (const std::string& label : labels_of(options))
+    text += "note             " + label + "\n";
   return text;
 }
 
-std::string text_of(const Prediction& prediction, std::int64_t samples) {
+std::string text_of(const Prediction& prediction, std::int64_t samples, int ranks) {
   std::string text;
   text += fmt::format("\n{}: a bound from the device's ceilings ({}), never a measurement\n", prediction.device,
                       prediction.ceilings);
@@ -175,9 +198,11 @@ std::string text_of(const Prediction& prediction, std::int64_t samples) {
         "device memory    {:.1f} MiB of activations and {:.1f} MiB of scratch, beside model state and input\n",
         mib(static_cast<double>(prediction.pool_bytes)), mib(static_cast<double>(prediction.scratch_bytes)));
   }
-  text +=
-      fmt::format("step             at least {:.3f} ms, so at most {:.0f} samples/s a device (all-reduce left out)\n",
-                  1e3 * prediction.seconds, static_cast<double>(samples) / prediction.seconds);
+  text += fmt::format(
+      "step             at least {:.3f} ms, so at most {:.0f} samples/s a device, {:.0f} on all {} (all-reduce "
+      "left out)\n",
+      1e3 * prediction.seconds, static_cast<double>(samples) / prediction.seconds,
+      static_cast<double>(samples * ranks) / prediction.seconds, ranks);
   std::vector<NodeBound> nodes = prediction.nodes;
   std::stable_sort(nodes.begin(), nodes.end(),
                    [](const NodeBound& a, const NodeBound& b) { return a.seconds > b.seconds; });
@@ -225,7 +250,8 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks
   }
   Json buckets = Json::array();
   for (const Bucket& bucket : plan.buckets)
-    buckets.push_back({{"name", bucket.name}, {"bytes", bucket.bytes}});
+    buckets.push_back({{"name", bucket.name}, {"tensors", bucket.tensors}, {"bytes", bucket.bytes}});
+  const Steps steps = steps_of(options);
   Json document = {{"ranks", ranks},
                    {"global_batch", options.train.global_batch},
                    {"local_batch", plan.local_batch},
@@ -245,6 +271,9 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks
                    {"memory_bytes_per_rank", plan.memory_bytes()},
                    {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
                    {"buckets", std::move(buckets)},
+                   {"steps_per_epoch", steps.an_epoch > 0 ? Json(steps.an_epoch) : Json()},
+                   {"steps_at_most", steps.an_epoch > 0 ? Json(steps.at_most) : Json()},
+                   {"notes", labels_of(options)},
                    {"nodes", std::move(nodes)}};
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
   return json_text(document, 2) + "\n";
@@ -271,6 +300,7 @@ void add_plan(CLI::App& app, Action& action) {
       "MACs are the dense count: taps in the padding count too. GFLOP has element-wise work besides 2 per MAC.\n\n"
       "Examples:\n  trainmark plan configs/cosmoflow/node.json\n"
       "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n"
+      "  trainmark plan configs/resnet50/fujitsu_81920.json --ranks 2048\n"
       "  trainmark plan configs/deepcam/closed_2048.json --schedule\n  trainmark plan my.json --set model.width=0.5 "
       "--json\n  trainmark plan configs/cosmoflow/node.json --device h200 --set train.precision=bf16\n\n"
       "Exit codes: 0; 2 config, or a batch that the ranks do not divide");
@@ -286,7 +316,8 @@ void add_plan(CLI::App& app, Action& action) {
         write_output(plan_json(plan, options, flags->ranks));
       } else {
         write_output(text_of(plan, options, flags->ranks));
-        if (plan.prediction) write_output(text_of(*plan.prediction, options.train.global_batch / flags->ranks));
+        if (plan.prediction)
+          write_output(text_of(*plan.prediction, options.train.global_batch / flags->ranks, flags->ranks));
       }
       return 0;
     };

@@ -19,6 +19,7 @@ class Checker {
     staging();
     schedule();
     counts();
+    buckets();
     rules();
     division();
     return std::move(found_);
@@ -124,6 +125,24 @@ class Checker {
             samples, batch, fewer > 0 ? fewer : batch));
   }
 
+  void buckets() {
+    const std::vector<TrainOptions::BucketEnd>& ends = options_.train.bucket_ends;
+    const bool listed = options_.train.buckets == Buckets::listed;
+    if (listed == ends.empty()) {
+      add("/train/bucket_ends",
+          listed
+              ? "is missing, /train/buckets listed needs it; name the ends of buckets, or choose sized or cubic"
+              : fmt::format("has {} ends, of which /train/buckets {} takes no notice; choose listed, or leave them out",
+                            ends.size(), word(options_.train.buckets)));
+    }
+    for (std::size_t i = 1; i < ends.size(); ++i) {
+      if (ends[i].tensors > ends[i - 1].tensors) continue;
+      add(fmt::format("/train/bucket_ends/{}/tensors", i),
+          fmt::format("{} does not come after the end {} before it; write ends in ascending order", ends[i].tensors,
+                      ends[i - 1].tensors));
+    }
+  }
+
   /// The rules of a log follow from the benchmark; a version is one of theirs.
   void rules() {
     const Ruleset version = options_.submission.ruleset;
@@ -150,7 +169,7 @@ class Checker {
     if (options_.submission.division != Division::closed || doubtful("/submission/division")) return;
     const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
                              options_.submission.generated_data};
-    for (const RuleBreach& breach : closed_breaches(options_.recipe, facts)) {
+    for (const RuleBreach& breach : closed_breaches(options_.recipe, facts, options_.train.global_batch)) {
       // 0 means all that are there: only the dataset can tell.
       if (breach.found == "0" && breach.subject.starts_with("/data/")) continue;
       add(breach.subject,

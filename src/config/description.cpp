@@ -87,6 +87,29 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.close();
 }
 
+class BucketEnds final : public List {
+ public:
+  explicit BucketEnds(std::vector<TrainOptions::BucketEnd>& values) : values_(values) {}
+  [[nodiscard]] std::size_t size() const override { return values_.size(); }
+  void resize(std::size_t count) override { values_.assign(count, {}); }
+  void describe(std::size_t index, Visitor& visitor) override { fields(values_.at(index), visitor); }
+  void describe_default(Visitor& visitor) override {
+    TrainOptions::BucketEnd element;
+    fields(element, visitor);
+  }
+
+ private:
+  static void fields(TrainOptions::BucketEnd& end, Visitor& visitor) {
+    visitor.field({.name = "tensors",
+                   .doc = "A bucket ends behind so many tensors of parameters, counted from the output.",
+                   .unit = "tensors",
+                   .minimum = 1,
+                   .required = true},
+                  &end.tensors);
+  }
+  std::vector<TrainOptions::BucketEnd>& values_;
+};
+
 void describe_train(Visitor& visitor, TrainOptions& train) {
   visitor.open("train", "How training proceeds and when it ends.");
   visitor.field({.name = "global_batch",
@@ -145,12 +168,23 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                  .unit = "epochs",
                  .minimum = 0},
                 &train.eval_first);
+  visitor.words(
+      {.name = "buckets",
+       .doc = "Which gradients are summed over ranks together. sized: neighbours of bucket_mib or more; cubic: "
+              "3, then 21, 57, 111 ... tensors from the output on (Fujitsu); listed: bucket_ends."},
+      train.buckets);
+  visitor.field(
+      {.name = "norms_last",
+       .doc = "Norms' gradients, which are small and many, wait for a bucket of their own behind all others."},
+      &train.norms_last);
   visitor.field({.name = "bucket_mib",
-                 .doc = "Least size of an all-reduce bucket; smaller ones leave earlier, larger ones cost less.",
+                 .doc = "Least size of a sized bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",
                  .maximum = 1048576,
                  .above = 0},
                 &train.bucket_mib);
+  BucketEnds ends(train.bucket_ends);
+  visitor.list("bucket_ends", "Of listed buckets, in ascending order; a last bucket takes what is left.", ends);
   visitor.close();
 }
 

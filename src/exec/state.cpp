@@ -14,16 +14,20 @@ constexpr std::size_t bounce_bytes = std::size_t{1} << 20;
 
 std::size_t bytes_of_floats(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); }
 
-/// Tensors of one arena in its order; `end` becomes their elements.
+/// Tensors of one arena in the graph's order, which decides what is drawn for each of them; `end` becomes their
+/// elements.
 std::vector<ModelState::Entry> entries_of(const Graph& graph, Role role, std::int64_t& end) {
   std::vector<ModelState::Entry> entries;
   for (const Tensor& tensor : graph.tensors)
     if (tensor.role == role) entries.push_back({tensor.name, tensor.shape, tensor.offset, tensor.initial});
-  std::ranges::sort(entries, {}, &ModelState::Entry::offset);
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges;  // offset, elements
+  for (const ModelState::Entry& entry : entries)
+    ranges.emplace_back(entry.offset, entry.shape.elements());
+  std::ranges::sort(ranges);
   end = 0;
-  for (const ModelState::Entry& entry : entries) {
-    TRAINMARK_CHECK(entry.offset == end, "tensors leave a gap in their arena");
-    end += entry.shape.elements();
+  for (const auto& [offset, elements] : ranges) {
+    TRAINMARK_CHECK(offset == end, "tensors leave a gap in their arena");
+    end += elements;
   }
   return entries;
 }

@@ -12,11 +12,12 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const CosmoflowOptions& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe,
-                                                      const DatasetFacts& data);
-[[nodiscard]] Metadata logged(const CosmoflowOptions& model, const Recipe& recipe);
+                                                      const DatasetFacts& data, std::int64_t global_batch);
+[[nodiscard]] Metadata logged(const CosmoflowOptions& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const CosmoflowOptions&) { return "cosmoflow"; }
 [[nodiscard]] constexpr int norm_group_of(const CosmoflowOptions&) { return 1; }
 [[nodiscard]] constexpr Remainder remainder_of(const CosmoflowOptions&) { return Remainder::refused; }
+[[nodiscard]] constexpr std::int64_t largest_reference_batch(const CosmoflowOptions&) { return 1024; }
 [[nodiscard]] constexpr int channels_of(const CosmoflowOptions&) { return 0; }
 /// By how much a loss scale begins higher than usual: a power of two.
 [[nodiscard]] constexpr float loss_scale_factor(const CosmoflowOptions&, const GraphOptions&) { return 1.0F; }
@@ -26,11 +27,12 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const DeepcamOptions& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe,
-                                                      const DatasetFacts& data);
-[[nodiscard]] Metadata logged(const DeepcamOptions& model, const Recipe& recipe);
+                                                      const DatasetFacts& data, std::int64_t global_batch);
+[[nodiscard]] Metadata logged(const DeepcamOptions& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const DeepcamOptions&) { return "deepcam"; }
 [[nodiscard]] constexpr int norm_group_of(const DeepcamOptions& model) { return model.norm_group; }
 [[nodiscard]] constexpr Remainder remainder_of(const DeepcamOptions&) { return Remainder::left_out; }
+[[nodiscard]] constexpr std::int64_t largest_reference_batch(const DeepcamOptions&) { return 2048; }
 [[nodiscard]] constexpr int channels_of(const DeepcamOptions&) { return 16; }
 /// A pixel's gradient is divided by the pixels of a map and by the global batch; the reference divides by the latter
 /// behind the backward pass, where fp16 has no part in it any more.
@@ -43,11 +45,12 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const Resnet50Options& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe,
-                                                      const DatasetFacts& data);
-[[nodiscard]] Metadata logged(const Resnet50Options& model, const Recipe& recipe);
+                                                      const DatasetFacts& data, std::int64_t global_batch);
+[[nodiscard]] Metadata logged(const Resnet50Options& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const Resnet50Options&) { return "resnet"; }
 [[nodiscard]] constexpr int norm_group_of(const Resnet50Options& model) { return model.norm_group; }
 [[nodiscard]] constexpr Remainder remainder_of(const Resnet50Options&) { return Remainder::filled_up; }
+[[nodiscard]] constexpr std::int64_t largest_reference_batch(const Resnet50Options&) { return 67840; }
 [[nodiscard]] constexpr int channels_of(const Resnet50Options&) { return 0; }
 [[nodiscard]] constexpr float loss_scale_factor(const Resnet50Options&, const GraphOptions&) { return 1.0F; }
 [[nodiscard]] constexpr std::string_view accumulation_key_of(const Resnet50Options&) {

@@ -143,7 +143,8 @@ namespace models {
 
 std::vector<EvaluationFigure> figures_of(const CosmoflowOptions&) { return {{"eval_error", &Score::quality}}; }
 
-std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe, const DatasetFacts& data) {
+std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe, const DatasetFacts& data,
+                                        std::int64_t) {
   Breaches breaches;
   breaches.require(model.extent == 128, "/model/extent", model.extent, 128);
   breaches.require(model.width == 1.0, "/model/width", model.width, 1);
@@ -192,7 +193,7 @@ void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
 
 }  // namespace
 
-Metadata logged(const CosmoflowOptions& model, const Recipe& recipe) {
+Metadata logged(const CosmoflowOptions& model, const Recipe& recipe, const StepFacts&) {
   Metadata log = {{"opt_name", std::string(name_of(recipe.rule))}};
   std::visit([&](const auto& schedule) { log_schedule(log, schedule); }, recipe.schedule);
   log.emplace_back("dropout", model.dropout);

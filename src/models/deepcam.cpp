@@ -223,7 +223,8 @@ std::vector<EvaluationFigure> figures_of(const DeepcamOptions&) {
   return {{"eval_accuracy", &Score::quality}, {"eval_loss", &Score::loss}};
 }
 
-std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe, const DatasetFacts& data) {
+std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe, const DatasetFacts& data,
+                                        std::int64_t) {
   Breaches breaches;
   breaches.require(model.rows == 768, "/model/rows", model.rows, 768);
   breaches.require(model.columns == 1152, "/model/columns", model.columns, 1152);
@@ -307,7 +308,7 @@ void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
 
 }  // namespace
 
-Metadata logged(const DeepcamOptions& model, const Recipe& recipe) {
+Metadata logged(const DeepcamOptions& model, const Recipe& recipe, const StepFacts&) {
   Metadata log = {{"batchnorm_group_size", std::int64_t{model.norm_group}}};
   std::visit([&](const auto& rule) { log_rule(log, rule); }, recipe.rule);
   std::visit([&](const auto& schedule) { log_schedule(log, schedule); }, recipe.schedule);

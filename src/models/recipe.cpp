@@ -34,20 +34,23 @@ Rule rule_of(const Recipe& recipe) {
 StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
   return std::visit(
       [&](const auto& model) {
+        const auto arranged = [&](Graph graph) {
+          return options.grouping.norms_last ? norms_in_front(std::move(graph)) : graph;
+        };
         const bool in_parts = options.accumulation_steps > 1;
         LossScaling scaling = options.scaling;
         const float factor = models::loss_scale_factor(model, options.graph);
         scaling.initial *= factor;
         scaling.maximum *= factor;
         Graph gradients =
-            group_norms(differentiate(training_graph(model, options.graph)), models::norm_group_of(model));
+            arranged(group_norms(differentiate(training_graph(model, options.graph)), models::norm_group_of(model)));
         StepGraphs graphs;
         if (in_parts) graphs.earlier = accumulate(gradients);
         const std::vector<Treatment> treated = treatments(model, recipe.rule, gradients);
         graphs.last =
-            reduce_and_update(std::move(gradients), options.bucket_bytes, rule_of(recipe), treated, scaling, in_parts);
+            reduce_and_update(std::move(gradients), options.grouping, rule_of(recipe), treated, scaling, in_parts);
         if (models::norm_group_of(model) > 1) sum_in_turn(graphs.last);
-        graphs.evaluation = evaluation_graph(model, options.graph);
+        graphs.evaluation = arranged(evaluation_graph(model, options.graph));
         graphs.average = average_of(graphs.evaluation, options.ranks);
         return graphs;
       },
@@ -107,12 +110,17 @@ std::vector<EvaluationFigure> figures_of(const ModelOptions& model) {
   return std::visit([](const auto& chosen) { return models::figures_of(chosen); }, model);
 }
 
-std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data) {
-  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, recipe, data); }, recipe.model);
+std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data, std::int64_t global_batch) {
+  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, recipe, data, global_batch); },
+                    recipe.model);
 }
 
-Metadata logged(const Recipe& recipe) {
-  return std::visit([&](const auto& chosen) { return models::logged(chosen, recipe); }, recipe.model);
+std::int64_t largest_reference_batch(const ModelOptions& model) {
+  return std::visit([](const auto& chosen) { return models::largest_reference_batch(chosen); }, model);
+}
+
+Metadata logged(const Recipe& recipe, const StepFacts& step) {
+  return std::visit([&](const auto& chosen) { return models::logged(chosen, recipe, step); }, recipe.model);
 }
 
 }  // namespace trainmark

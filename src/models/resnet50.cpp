@@ -180,31 +180,119 @@ std::vector<EvaluationFigure> figures_of(const Resnet50Options&) {
   return {{"eval_accuracy", &Score::quality}, {"eval_loss", &Score::loss}};
 }
 
-std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe, const DatasetFacts& data) {
+namespace {
+
+constexpr double least_decay = 1e-4;      // of the reference; the rules let it be doubled or halved any number of times
+constexpr double closed_end_rate = 1e-4;  // of the schedule
+constexpr std::int64_t free_momentum = 32768;  // batch from which on the momentum may be chosen
+
+bool is_power_of_two(double ratio) {
+  int exponent = 0;
+  return ratio > 0.0 && std::frexp(ratio, &exponent) == 0.5;
+}
+
+void require_closed(Breaches& breaches, const Lars& rule) {
+  breaches.require(rule.eta == 0.001F, "/optimizer/eta", as_written(rule.eta), 0.001);
+  breaches.require(rule.epsilon == 0.0F, "/optimizer/epsilon", as_written(rule.epsilon), 0);
+  breaches.require(rule.form == LarsForm::reference, "/optimizer/form", word(rule.form), word(LarsForm::reference));
+}
+void require_closed(Breaches&, const SgdMomentum&) {}
+
+template <class Momentum>
+void require_closed(Breaches& breaches, const Momentum& rule, const Schedule& schedule, std::int64_t global_batch) {
+  require_closed(breaches, rule);
+  const double decay = as_written(rule.weight_decay);
+  breaches.require(is_power_of_two(decay / least_decay), "/optimizer/weight_decay", decay, "0.0001 times a power of 2");
+  const bool is_free = global_batch == 0 || global_batch >= free_momentum;
+  breaches.require(is_free || rule.momentum == 0.9F, "/optimizer/momentum", as_written(rule.momentum),
+                   fmt::format("0.9 at a batch below {}", free_momentum));
+  const auto* falling = std::get_if<PolynomialSchedule>(&schedule);
+  breaches.require(falling != nullptr, "/schedule/by", name_of(schedule), "polynomial");
+  if (falling == nullptr) return;
+  breaches.require(falling->power == 2.0, "/schedule/power", falling->power, 2);
+  breaches.require(falling->end_rate == closed_end_rate, "/schedule/end_rate", falling->end_rate, closed_end_rate);
+  if constexpr (std::is_same_v<Momentum, SgdMomentum>) {
+    const double thousandths = falling->rate / 0.001;  // the rule's own arithmetic
+    breaches.require(thousandths == std::floor(thousandths), "/schedule/rate", falling->rate, "a multiple of 0.001");
+  }
+}
+
+}  // namespace
+
+std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe, const DatasetFacts& data,
+                                        std::int64_t global_batch) {
   Breaches breaches;
   breaches.require(model.extent == 224, "/model/extent", model.extent, 224);
   breaches.require(model.width == 1.0, "/model/width", model.width, 1);
   breaches.require(model.classes == 1000, "/model/classes", model.classes, 1000);
   breaches.require(model.label_smoothing == 0.0 || model.label_smoothing == 0.1, "/model/label_smoothing",
                    model.label_smoothing, "0 or 0.1");
+  const Resnet50Options reference;
+  breaches.require(model.least_area == reference.least_area, "/model/least_area", model.least_area,
+                   reference.least_area);
+  breaches.require(model.most_area == reference.most_area, "/model/most_area", model.most_area, reference.most_area);
+  breaches.require(model.least_aspect == reference.least_aspect, "/model/least_aspect", model.least_aspect,
+                   reference.least_aspect);
+  breaches.require(model.most_aspect == reference.most_aspect, "/model/most_aspect", model.most_aspect,
+                   reference.most_aspect);
+  breaches.require(model.plain_from_epoch == 0, "/model/plain_from_epoch", model.plain_from_epoch,
+                   "0, crops drawn in all epochs");
   breaches.require(data.train_samples == 1281167, "/data/train_samples", data.train_samples, 1281167);
   breaches.require(data.validation_samples == 50000, "/data/validation_samples", data.validation_samples, 50000);
   breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
-  const bool known = std::holds_alternative<SgdMomentum>(recipe.rule) || std::holds_alternative<Lars>(recipe.rule);
-  breaches.require(known, "/optimizer/name", name_of(recipe.rule), "sgd or lars");
+  const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule);
+  const auto* lars = std::get_if<Lars>(&recipe.rule);
+  breaches.require(sgd != nullptr || lars != nullptr, "/optimizer/name", name_of(recipe.rule), "sgd or lars");
+  if (sgd != nullptr) require_closed(breaches, *sgd, recipe.schedule, global_batch);
+  if (lars != nullptr) require_closed(breaches, *lars, recipe.schedule, global_batch);
   return std::move(breaches.found);
 }
 
-Metadata logged(const Resnet50Options& model, const Recipe& recipe) {
-  return {{"opt_name", std::string(name_of(recipe.rule))},
-          {"label_smoothing", model.label_smoothing},
-          {"trainmark_smoothing", std::string(word(model.smoothing))},
-          {"trainmark_padding", std::string(word(model.padding))},
-          {"trainmark_pixels", std::string(word(model.pixels))},
-          {"trainmark_norm_group", std::int64_t{model.norm_group}},
-          {"trainmark_crop_area", std::vector<double>{model.least_area, model.most_area}},
-          {"trainmark_crop_aspect", std::vector<double>{model.least_aspect, model.most_aspect}},
-          {"trainmark_plain_crops_from_epoch", std::int64_t{model.plain_from_epoch}}};
+namespace {
+
+/// The rules name these keys by the optimizer, but for the warm-up of sgd.
+void log_rule(Metadata& log, const Recipe& recipe, const StepFacts& step) {
+  const std::string optimizer(name_of(recipe.rule));
+  const auto add = [&](const std::string& key, EventValue value) {
+    log.emplace_back(optimizer + "_opt_" + key, std::move(value));
+  };
+  const auto add_momentum = [&](const auto& rule) {
+    add("momentum", as_written(rule.momentum));
+    add("weight_decay", as_written(rule.weight_decay));
+    log.emplace_back("trainmark_momentum_correction", rule.momentum_correction);
+  };
+  if (const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule)) add_momentum(*sgd);
+  if (const auto* lars = std::get_if<Lars>(&recipe.rule)) {
+    add_momentum(*lars);
+    log.emplace_back("lars_epsilon", as_written(lars->epsilon));
+    log.emplace_back("trainmark_lars_eta", as_written(lars->eta));
+    log.emplace_back("trainmark_lars_form", std::string(word(lars->form)));
+  }
+  add("base_learning_rate", peak_rate_of(recipe.schedule));
+  const auto* falling = std::get_if<PolynomialSchedule>(&recipe.schedule);
+  if (falling == nullptr) return;
+  add("end_learning_rate", falling->end_rate);
+  add("learning_rate_decay_poly_power", falling->power);
+  add("learning_rate_decay_steps", falling->decay_steps);
+  const double epochs = static_cast<double>(falling->warmup_steps) / static_cast<double>(step.steps_per_epoch);
+  const bool in_lars = std::holds_alternative<Lars>(recipe.rule);
+  log.emplace_back(in_lars ? "lars_opt_learning_rate_warmup_epochs" : "opt_learning_rate_warmup_epochs", epochs);
+}
+
+}  // namespace
+
+Metadata logged(const Resnet50Options& model, const Recipe& recipe, const StepFacts& step) {
+  Metadata log = {{"opt_name", std::string(name_of(recipe.rule))}};
+  log_rule(log, recipe, step);
+  log.insert(log.end(), {{"model_bn_span", step.local_batch * model.norm_group},
+                         {"label_smoothing", model.label_smoothing},
+                         {"trainmark_smoothing", std::string(word(model.smoothing))},
+                         {"trainmark_padding", std::string(word(model.padding))},
+                         {"trainmark_pixels", std::string(word(model.pixels))},
+                         {"trainmark_crop_area", std::vector<double>{model.least_area, model.most_area}},
+                         {"trainmark_crop_aspect", std::vector<double>{model.least_aspect, model.most_aspect}},
+                         {"trainmark_plain_crops_from_epoch", std::int64_t{model.plain_from_epoch}}});
+  return log;
 }
 
 }  // namespace models

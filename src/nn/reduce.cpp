@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace {
 struct Bucket {
   Range range;                      // of the gradient arena
   std::vector<TensorId> gradients;  // in arena order
+  bool waits = false;               // for all that do not
 };
 
 std::vector<TensorId> gradients_in_order(const Graph& graph) {
@@ -24,25 +26,64 @@ std::vector<TensorId> gradients_in_order(const Graph& graph) {
   return gradients;
 }
 
-std::vector<Bucket> make_buckets(const Graph& graph, std::int64_t bucket_bytes) {
+/// By tensor id: whether it is a norm's scale or shift.
+std::vector<bool> norm_parameters(const Graph& graph) {
+  std::vector<bool> found(graph.tensors.size(), false);
+  for (const Node& node : graph.nodes) {
+    if (!std::holds_alternative<NormApply>(node.op) && !std::holds_alternative<NormInference>(node.op)) continue;
+    for (const TensorId id : node.inputs)
+      found[static_cast<std::size_t>(id)] = graph.tensors[static_cast<std::size_t>(id)].role == Role::parameter;
+  }
+  return found;
+}
+
+/// Parameters' offsets, which their gradients share, in the order of the graph's tensors.
+std::vector<std::int64_t> parameter_offsets(const Graph& graph) {
+  std::vector<std::int64_t> offsets;
+  for (const Tensor& tensor : graph.tensors)
+    if (tensor.role == Role::parameter) offsets.push_back(tensor.offset);
+  return offsets;
+}
+
+/// By the offset of a gradient the number of its bucket, as the recipe counts them.
+std::map<std::int64_t, std::size_t> listed_buckets(const Graph& graph, const Grouping& grouping) {
+  std::map<std::int64_t, std::size_t> bucket_of;
+  const std::vector<bool> is_norm = norm_parameters(graph);
+  auto left = static_cast<std::int64_t>(parameter_offsets(graph).size());  // tensors up to this one, from the output
+  for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
+    const Tensor& tensor = graph.tensors[id];
+    if (tensor.role != Role::parameter) continue;
+    const auto bucket = std::ranges::lower_bound(grouping.ends, left--) - grouping.ends.begin();
+    const bool waits = grouping.norms_last && is_norm[id];
+    bucket_of[tensor.offset] = waits ? grouping.ends.size() + 1 : static_cast<std::size_t>(bucket);
+  }
+  return bucket_of;
+}
+
+std::vector<Bucket> make_buckets(const Graph& graph, const Grouping& grouping) {
   const std::vector<TensorId> gradients = gradients_in_order(graph);
+  const std::map<std::int64_t, std::size_t> listed = listed_buckets(graph, grouping);
   TRAINMARK_CHECK(gradients.size() >= 2, "nothing to reduce: differentiate first");
   std::vector<Bucket> buckets;
   Bucket open;
+  // The loss value never travels alone: an update follows each bucket, and whoever waits for updates has the loss.
+  const auto closed_by = [&](const Tensor& next) {
+    if (open.gradients.empty() || open.range.begin == graph.parameter_elements()) return false;
+    if (listed.at(next.offset) != listed.at(open.range.begin)) return true;
+    return grouping.ends.empty() && open.range.size() * static_cast<std::int64_t>(sizeof(float)) >= grouping.bytes;
+  };
   for (auto id = gradients.rbegin(); id != gradients.rend(); ++id) {
     const Tensor& tensor = graph.tensors[static_cast<std::size_t>(*id)];
     const std::int64_t end = tensor.offset + tensor.shape.elements();
+    if (closed_by(tensor)) buckets.push_back(std::exchange(open, {}));
     if (open.gradients.empty()) open.range.end = end;
     TRAINMARK_CHECK(open.gradients.empty() || open.range.begin == end, "gradients leave a gap in their arena");
     open.range.begin = tensor.offset;
     open.gradients.insert(open.gradients.begin(), *id);
-    // The loss value never travels alone: an update follows each bucket, and whoever waits for updates has the loss.
-    const bool only_loss = id == gradients.rbegin();
-    if (!only_loss && open.range.size() * static_cast<std::int64_t>(sizeof(float)) >= bucket_bytes) {
-      buckets.push_back(std::exchange(open, {}));
-    }
   }
-  if (!open.gradients.empty()) buckets.push_back(std::move(open));
+  buckets.push_back(std::move(open));
+  for (Bucket& bucket : buckets)
+    bucket.waits = listed.at(bucket.range.begin) > grouping.ends.size();
   return buckets;
 }
 
@@ -94,13 +135,12 @@ const Tensor& parameter_at(const Graph& graph, std::int64_t offset) {
 std::vector<Segment> segments_of(const Graph& graph, const Bucket& bucket, const Rule& rule,
                                  const std::vector<Treatment>& treatments) {
   std::vector<Segment> segments;
-  std::size_t parameter = 0;  // of `treatments`
-  for (const Tensor& tensor : graph.tensors)
-    if (tensor.role == Role::parameter && tensor.offset < bucket.range.begin) ++parameter;
+  const std::vector<std::int64_t> offsets = parameter_offsets(graph);
   for (const TensorId id : bucket.gradients) {
     const Tensor& gradient = graph.tensors[static_cast<std::size_t>(id)];
     if (gradient.offset == graph.parameter_elements()) continue;
-    const Treatment treatment = treatments.empty() ? Treatment{} : treatments.at(parameter++);
+    const auto parameter = static_cast<std::size_t>(std::ranges::find(offsets, gradient.offset) - offsets.begin());
+    const Treatment treatment = treatments.empty() ? Treatment{} : treatments.at(parameter);
     const Range range{gradient.offset, gradient.offset + gradient.shape.elements()};
     if (!segments.empty() && !measures_tensors(rule) && segments.back().treatment == treatment) {
       segments.back().range.end = range.end;
@@ -144,6 +184,32 @@ void add_controls(Graph& graph, const Controls& controls, const Rule& rule, Tail
 
 }  // namespace
 
+std::vector<std::int64_t> cubic_ends() {
+  constexpr std::int64_t most = 1'000'000;  // tensors of any network
+  std::vector<std::int64_t> ends;
+  for (std::int64_t n = 1; 3 * n * n * n < most; ++n)
+    ends.push_back(3 * n * n * n);
+  return ends;
+}
+
+Graph norms_in_front(Graph graph) {
+  const std::vector<bool> is_norm = norm_parameters(graph);
+  std::map<std::int64_t, std::int64_t> moved;  // offsets
+  std::int64_t next = 0;
+  for (const bool norms : {true, false}) {
+    for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
+      const Tensor& tensor = graph.tensors[id];
+      if (tensor.role != Role::parameter || is_norm[id] != norms) continue;
+      moved[tensor.offset] = next;
+      next += tensor.shape.elements();
+    }
+  }
+  moved[next] = next;  // the loss value stays behind all
+  for (Tensor& tensor : graph.tensors)
+    if (tensor.role == Role::parameter || tensor.role == Role::gradient) tensor.offset = moved.at(tensor.offset);
+  return graph;
+}
+
 Graph accumulate(Graph graph) {
   graph.nodes.push_back({"accumulate",
                          Accumulate{.range = {0, graph.gradient_elements()}, .last = false},
@@ -153,20 +219,23 @@ Graph accumulate(Graph graph) {
   return graph;
 }
 
-Graph reduce_and_update(Graph graph, std::int64_t bucket_bytes, const Rule& rule,
+Graph reduce_and_update(Graph graph, const Grouping& grouping, const Rule& rule,
                         const std::vector<Treatment>& treatments, const LossScaling& scaling, bool accumulated) {
   const auto is_parameter = [](const Tensor& tensor) { return tensor.role == Role::parameter; };
   TRAINMARK_CHECK(treatments.empty() || static_cast<std::ptrdiff_t>(treatments.size()) ==
                                             std::ranges::count_if(graph.tensors, is_parameter),
                   "one treatment for each parameter");
   const Controls controls = controls_of(graph);
-  const std::vector<Bucket> buckets = make_buckets(graph, bucket_bytes);
+  const std::vector<Bucket> buckets = make_buckets(graph, grouping);
 
   std::vector<std::vector<Node>> after(graph.nodes.size());
   Tail tail;
+  std::size_t latest = 0;
   for (std::size_t at = 0; at < buckets.size(); ++at) {
     const Bucket& bucket = buckets[at];
-    std::vector<Node>& ready = after[ready_after(graph, bucket)];
+    const std::size_t own = ready_after(graph, bucket);
+    latest = std::max(latest, own);
+    std::vector<Node>& ready = after[bucket.waits ? latest : own];
     if (accumulated) {
       const Accumulate sum{.range = bucket.range, .last = true};
       ready.push_back({fmt::format("accumulate{}", at), sum, bucket.gradients, {}, Lane::compute});

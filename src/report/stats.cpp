@@ -181,8 +181,10 @@ void set_comparability(RunReport& run, const RunFiles& files) {
   const nlohmann::json config = config_of(files);
   for (const LogRecord& record : files.log.records) {
     const auto* note = std::get_if<std::string>(&record.value);
-    const bool generated = note != nullptr && note->starts_with("generated data");
-    run.generated_data = run.generated_data || (record.key == "trainmark_note" && generated);
+    if (note == nullptr || record.key != "trainmark_note") continue;
+    const bool generated = note->starts_with("generated data");
+    run.generated_data = run.generated_data || generated;
+    if (!generated) run.labels.push_back(*note);
   }
   if (run.benchmark != "cosmoflow") {
     run.incomparable.push_back(fmt::format("the published results kept here are of cosmoflow, this is {}",

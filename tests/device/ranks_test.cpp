@@ -22,7 +22,7 @@ class Training {
         graph_(reduce_and_update(
             differentiate(training_graph(
                 small(), {.local_batch = batch, .global_batch = batch * test_world().all().size(), .seed = 5})),
-            1 << 14, SgdMomentum{}, {})),
+            {.bytes = 1 << 14}, SgdMomentum{}, {})),
         collective_(backend_->make_collective(test_world().all())),
         state_(*backend_, graph_, slots_of(Rule(SgdMomentum{}))),
         program_(*backend_, graph_, state_, *collective_, make_input_slots(*backend_), {}) {

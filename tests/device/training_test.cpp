@@ -67,7 +67,7 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
     const auto backend = make_cuda_backend({.capture = capture}, world());
     const Graph graph = graphs_of({.model = small(), .rule = {}, .schedule = {}},
                                   {.graph = {.local_batch = batch, .global_batch = batch, .compute = type, .seed = 5},
-                                   .bucket_bytes = 1 << 14,
+                                   .grouping = {.bytes = 1 << 14},
                                    .scaling = {.initial = initial_scale}})
                             .last;
     const auto collective = backend->make_collective(world().all());
@@ -106,7 +106,7 @@ InParts steps_in_parts(Backend& backend, DType type, float initial_scale = 1024.
   const Graph gradients = differentiate(
       training_graph(small(), {.local_batch = batch, .global_batch = batch * parts, .compute = type, .seed = 5}));
   const Graph step =
-      reduce_and_update(gradients, 1 << 14, SgdMomentum{}, {}, LossScaling{.initial = initial_scale}, true);
+      reduce_and_update(gradients, {.bytes = 1 << 14}, SgdMomentum{}, {}, LossScaling{.initial = initial_scale}, true);
   const auto collective = backend.make_collective(world().all());
   ModelState state(backend, step, 1);
   state.initialise(11);

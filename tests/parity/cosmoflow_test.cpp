@@ -44,7 +44,7 @@ class CosmoflowParity : public testing::TestWithParam<Case> {
     options.local_batch = local_batch;
     options.compute = GetParam().compute;
     const Recipe recipe{.model = model, .rule = rule, .schedule = {}};
-    Graph graph = graphs_of(recipe, {.graph = options, .bucket_bytes = 16 << 10}).last;
+    Graph graph = graphs_of(recipe, {.graph = options, .grouping = {.bytes = 16 << 10}}).last;
     state = std::make_unique<ModelState>(*backend, graph, slots_of(rule));
     for (const auto& entry : state->entries())
       write(entry, truth.at("initial:" + entry.name));

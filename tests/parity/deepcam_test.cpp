@@ -31,7 +31,7 @@ class DeepcamParity : public testing::TestWithParam<Case> {
         .rows = rows, .columns = columns, .width = 0.03, .middle_blocks = 16, .norm_group = world.all().size()};
     const Recipe recipe{.model = model, .rule = GetParam().rule, .schedule = {}};
     const GraphOptions options{.local_batch = local_batch, .global_batch = batch};
-    Graph graph = graphs_of(recipe, {.graph = options, .bucket_bytes = 64 << 10}).last;
+    Graph graph = graphs_of(recipe, {.graph = options, .grouping = {.bytes = 64 << 10}}).last;
     state = std::make_unique<ModelState>(*backend, graph, slots_of(GetParam().rule));
     state->initialise(1);
     int stream = 1;

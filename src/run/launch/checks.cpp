@@ -53,7 +53,7 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
 
 void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
   if (options.submission.division != Division::closed) return;
-  for (const RuleBreach& breach : closed_breaches(options.recipe, facts)) {
+  for (const RuleBreach& breach : closed_breaches(options.recipe, facts, options.train.global_batch)) {
     complaints.push_back(
         fmt::format("{}: {} is not what the closed division asks for: {} (a log that says closed would claim a "
                     "comparison that does not hold); set /submission/division to \"open\" or use the reference's",
@@ -85,6 +85,22 @@ QualityTarget target_of(const RunOptions& options) {
   QualityTarget target = quality_target(benchmark_of(options.recipe.model)).value();
   if (options.train.target > 0.0) target.value = options.train.target;
   return target;
+}
+
+std::vector<std::string> labels_of(const RunOptions& options) {
+  std::vector<std::string> labels;
+  const double asked = quality_target(benchmark_of(options.recipe.model)).value().value;
+  if (const double own = target_of(options).value; options.train.until == Until::target && own != asked) {
+    const Rules rules = rules_of(options);
+    labels.push_back(fmt::format("target {} is not the benchmark's {}: not comparable with MLPerf {} {}", own, asked,
+                                 rules.usage == "training" ? "Training" : "HPC", rules.version));
+  }
+  const std::int64_t largest = largest_reference_batch(options.recipe.model);
+  if (options.train.global_batch > largest) {
+    labels.push_back(fmt::format("global batch {} is above the largest reference convergence point, {}",
+                                 options.train.global_batch, largest));
+  }
+  return labels;
 }
 
 Rules rules_of(const RunOptions& options) {

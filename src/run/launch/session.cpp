@@ -55,6 +55,16 @@ DType compute_type(Precision precision) {
   return precision == Precision::fp16 ? DType::f16 : DType::f32;
 }
 
+Grouping grouping_of(const TrainOptions& train) {
+  Grouping grouping{
+      .bytes = static_cast<std::int64_t>(train.bucket_mib * 1024 * 1024), .ends = {}, .norms_last = train.norms_last};
+  if (train.buckets == Buckets::cubic) grouping.ends = cubic_ends();
+  if (train.buckets == Buckets::listed)
+    for (const TrainOptions::BucketEnd& end : train.bucket_ends)
+      grouping.ends.push_back(end.tensors);
+  return grouping;
+}
+
 StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
   return {.graph = {.local_batch = options.train.batch() / ranks,
                     .global_batch = options.train.global_batch,
@@ -62,7 +72,7 @@ StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
                     .seed = static_cast<std::uint64_t>(options.seed),
                     .scale_loss = options.train.loss_scaling == ScaleLoss::always,
                     .channels = {}},
-          .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * 1024 * 1024),
+          .grouping = grouping_of(options.train),
           .accumulation_steps = options.train.gradient_accumulation_steps,
           .scaling = {},
           .ranks = static_cast<int>(ranks)};

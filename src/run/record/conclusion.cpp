@@ -105,6 +105,8 @@ Conclusion::Conclusion(const World& world, const RunOptions& options, Results& r
                        Progress& progress)
     : world_(world), options_(options), results_(results), timeline_(timeline), progress_(progress) {
   if (options.submission.generated_data) record_.labels.emplace_back("generated data: not an MLPerf result");
+  for (std::string& label : labels_of(options))
+    record_.labels.push_back(std::move(label));
   record_.labels.emplace_back(word(options.submission.division));
   record_.labels.emplace_back("Result not verified by MLCommons Association");
   record_.texts["precision"] = word(options.train.precision);

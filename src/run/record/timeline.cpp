@@ -84,6 +84,8 @@ void Timeline::header(const RunOptions& options, bool cache_cleared, const std::
   if (options.submission.generated_data) {
     point("trainmark_note", std::string("generated data: this is not an MLPerf result"));
   }
+  for (std::string& label : labels_of(options))
+    point("trainmark_note", std::move(label));
   point("trainmark_config", config);
   point("cache_clear", cache_cleared);
 }
@@ -95,7 +97,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
   point("seed", facts.seed);
   point("global_batch_size", options.train.global_batch);
   point(std::string(accumulation_key_of(options.recipe.model)), options.train.gradient_accumulation_steps);
-  for (auto& [key, value] : logged(options.recipe))
+  for (auto& [key, value] : logged(options.recipe, facts.step))
     point(key, std::move(value));
   point("train_samples", facts.data.train_samples);
   point("eval_samples", facts.data.validation_samples);

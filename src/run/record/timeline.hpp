@@ -45,6 +45,7 @@ struct TimelineFacts {
   int accelerators_per_node = 0;
   std::int64_t seed = 0;
   DatasetFacts data;
+  StepFacts step = {};
 };
 
 class Timeline {

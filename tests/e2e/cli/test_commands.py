@@ -118,6 +118,22 @@ class Commands(unittest.TestCase):
         drawn = call("plan", ROOT / "configs/cosmoflow/closed_512.json", "--schedule", env={"TRAINMARK_DATA": "/some"}).stdout
         self.assertRegex(drawn, "\n +19  0.024 +#{50}\n +20  0.012 +#{25}\n")
 
+    def test_plan_lays_the_batch_of_81920_out_on_paper(self):
+        done = call("plan", ROOT / "configs/resnet50/fujitsu_81920.json", "--ranks", 2048, "--device", "a100", "--json", env={"TRAINMARK_DATA": "/some"})
+        self.expect(done, 0)
+        plan = json.loads(done.stdout)
+        self.assertEqual((plan["local_batch"], plan["steps_per_epoch"], plan["steps_at_most"]), (40, 16, 1440))
+        self.assertEqual((plan["parameters"], plan["parameter_tensors"], plan["forward_macs_per_sample"]), (25557032, 161, 4089184256))
+        # Groups of 3, 21, 57 and 80 tensors from the output on, whose norms' 106 tensors travel last; fp32 gradients and the loss.
+        self.assertEqual([bucket["tensors"] for bucket in plan["buckets"]], [2, 7, 19, 27, 106])
+        self.assertEqual(sum(bucket["bytes"] for bucket in plan["buckets"]), 4 * (25557032 + 1))
+        self.assertAlmostEqual(plan["all_reduce_sent_bytes_per_rank"], 2 * 2047 / 2048 * 4 * 25557033)
+        self.assertEqual(plan["state_bytes"], 4 * (3 * 25557032 + 1 + 2 * 26560))
+        self.assertTrue(any("0.749 is not the benchmark's 0.759" in note for note in plan["notes"]), plan["notes"])
+        self.assertTrue(any("81920 is above the largest reference convergence point, 67840" in note for note in plan["notes"]))
+        # 24.3 GFLOP an image: a device's ceiling of 312 TFLOP/s allows for less than 12,840 images/s.
+        self.assertGreater(plan["prediction"]["step_seconds_at_least"], 40 * 24.3e9 / 312e12)
+
     def test_plan_draws_a_polynomial(self):
         path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "polynomial", "rate": 13, "warmup_steps": 540, '
                           '"decay_steps": 780, "power": 2.2, "end_rate": 0.0325}}')

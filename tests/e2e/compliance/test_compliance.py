@@ -217,6 +217,24 @@ class Compliance(unittest.TestCase):
                 without = "\n".join(line for line in text.splitlines() if f'"{key}"' not in line) + "\n"
                 self.assertFalse(self.official.passes(without, "hpc", "3.0.0"), f"{form} without {key}")
 
+    def test_the_official_checker_accepts_the_keys_that_resnets_recipes_log(self):
+        needed = {"lars": ("lars_opt_base_learning_rate", "lars_opt_end_learning_rate", "lars_opt_learning_rate_decay_poly_power",
+                           "lars_opt_learning_rate_decay_steps", "lars_epsilon", "lars_opt_learning_rate_warmup_epochs",
+                           "lars_opt_momentum", "lars_opt_weight_decay"),
+                  "sgd": ("sgd_opt_base_learning_rate", "sgd_opt_end_learning_rate", "sgd_opt_learning_rate_decay_poly_power",
+                          "sgd_opt_learning_rate_decay_steps", "sgd_opt_momentum", "sgd_opt_weight_decay", "model_bn_span",
+                          "opt_learning_rate_warmup_epochs")}
+        for form, keys in needed.items():
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "closed.log")
+                subprocess.run([os.environ["WRITE_CLOSED_LOG"], path, form], check=True)
+                text = pathlib.Path(path).read_text(encoding="utf-8")
+            self.assertTrue(self.official.passes(text, "training", "4.0.0"), text)
+            self.assertEqual(self.ours.verdict(text, "training", "4.0.0"), "PASS", form)
+            for key in keys:
+                without = "\n".join(line for line in text.splitlines() if f'"{key}"' not in line) + "\n"
+                self.assertFalse(self.official.passes(without, "training", "4.0.0"), f"{form} without {key}")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -52,7 +52,9 @@ class Resnet50(EndToEnd):
         self.assertEqual(len(alone), 5)
         for ranks in (2, 4):
             together = self.losses(f"ranks{ranks}", f"model.norm_group={ranks}", ranks=ranks)
-            for step, (a, b) in enumerate(zip(alone[:2], together)):  # later ones go apart faster than is understood
+            # Later steps tell nothing: noise of fp32's size on the parameters grows a hundredfold a step through so many norms of
+            # few values (PyTorch's own fp64 does it, too). parity_resnet50 compares five steps of a network that damps it.
+            for step, (a, b) in enumerate(zip(alone[:2], together)):
                 self.assertLess(abs(a - b), (1e-5 if step == 0 else 5e-3) * a, (ranks, alone, together))
 
     def test_lars_trains_in_both_of_its_forms_and_differs_between_them(self):

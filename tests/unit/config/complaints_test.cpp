@@ -284,6 +284,18 @@ TEST(ConfigComplaints, WantBoundariesInAscendingOrder) {
   expect_part(of(5, 4), "/schedule/decay/1/epoch: 4 does not come after the boundary 5 before it");
 }
 
+TEST(ConfigComplaints, WantListedBucketsToEndInAscendingOrderAndOthersWithoutAList) {
+  const auto of = [](const std::string& keys) { return complaints(with(R"("train": {)" + keys + "}")); };
+  EXPECT_EQ(of(R"("buckets": "listed", "bucket_ends": [{"tensors": 3}, {"tensors": 24}])"), "no error");
+  EXPECT_EQ(of(R"("buckets": "cubic", "norms_last": true)"), "no error");
+  expect_part(of(R"("buckets": "listed", "bucket_ends": [{"tensors": 24}, {"tensors": 24}])"),
+              "/train/bucket_ends/1/tensors: 24 does not come after the end 24 before it");
+  expect_part(of(R"("buckets": "listed")"), "/train/bucket_ends: is missing, /train/buckets listed needs it");
+  expect_part(of(R"("buckets": "cubic", "bucket_ends": [{"tensors": 3}])"),
+              "/train/bucket_ends: has 1 ends, of which /train/buckets cubic takes no notice");
+  expect_part(of(R"("buckets": "qubic")"), "cubic");
+}
+
 TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
   const auto of = [](const std::string& keys) {
     return complaints(with(R"("schedule": {"by": "polynomial", "rate": 2, )" + keys + "}"));

@@ -22,7 +22,8 @@ Json distinct() {
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
     "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
-              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "bucket_mib": 17.5},
+              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "buckets": "listed",
+              "norms_last": true, "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
     "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "nccl_alone": true},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
@@ -63,6 +64,13 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.results.folder, o.results.progress_seconds), std::make_tuple("i", 19));
   EXPECT_EQ(std::tie(o.watchdog.init_seconds, o.watchdog.stage_seconds, o.watchdog.step_seconds),
             std::make_tuple(20.5, 21.5, 22.5));
+}
+
+TEST(ConfigKeys, OfBucketsFillTheirOwnOptions) {
+  const TrainOptions train = parse(distinct().dump()).train;
+  EXPECT_EQ(train.buckets, Buckets::listed);
+  EXPECT_TRUE(train.norms_last);
+  EXPECT_EQ(train.bucket_ends, (std::vector<TrainOptions::BucketEnd>{{24}}));
 }
 
 TEST(ConfigKeys, OfLarsAndAPolynomialFillTheirOwnOptions) {

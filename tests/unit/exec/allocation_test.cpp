@@ -15,7 +15,7 @@ TEST(Allocation, OfTheHarnessIsNoneInAHundredSteps) {
   const CosmoflowOptions model{.extent = 32, .width = 0.25, .dropout = 0.5};
   const GraphOptions options{.local_batch = 2, .global_batch = 2};
   StepGraphs graphs =
-      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .bucket_bytes = 1 << 16});
+      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .grouping = {.bytes = 1 << 16}});
   ModelState state(*backend, graphs.last, 1);
   const auto collective = backend->make_collective(Group(nullptr));
   const auto slots = make_input_slots(*backend);

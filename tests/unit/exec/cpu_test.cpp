@@ -67,7 +67,7 @@ struct Training {
                                                                                  .compute = compute,
                                                                                  .seed = 3,
                                                                                  .scale_loss = scaling.has_value()},
-                                                                       .bucket_bytes = 1 << 14,
+                                                                       .grouping = {.bytes = 1 << 14},
                                                                        .scaling = scaling.value_or(LossScaling{})})
                   .last),
         state(*backend, graph, 1),

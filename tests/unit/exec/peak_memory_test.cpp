@@ -32,7 +32,7 @@ TEST_P(PeakMemory, GrowsByLessThanAMebibyteInAHundredSteps) {
   const CosmoflowOptions model{.extent = extent, .width = 0.125, .dropout = 0.5, .l2 = 0.01};
   const GraphOptions options{.local_batch = batch, .global_batch = batch, .compute = GetParam(), .seed = 3};
   StepGraphs graphs =
-      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .bucket_bytes = 1 << 14});
+      graphs_of({.model = model, .rule = {}, .schedule = {}}, {.graph = options, .grouping = {.bytes = 1 << 14}});
   ModelState state(*backend, graphs.last, 1);
   state.initialise(7);
   Alone collective;

@@ -14,7 +14,7 @@ constexpr CosmoflowOptions small = {.extent = 32, .width = 0.1};
 constexpr GraphOptions two_samples = {.local_batch = 2, .global_batch = 2};
 
 Graph training_step() {
-  return reduce_and_update(differentiate(training_graph(small, two_samples)), 1 << 16, SgdMomentum{}, {});
+  return reduce_and_update(differentiate(training_graph(small, two_samples)), {.bytes = 1 << 16}, SgdMomentum{}, {});
 }
 
 class Programs : public ::testing::Test {
@@ -115,7 +115,8 @@ TEST(ScaledPrograms, GiveChecksUpdatesAndTheLossTheScaleLast) {
   SpyBackend spy;
   GraphOptions half = two_samples;
   half.compute = DType::f16;
-  const Graph step = reduce_and_update(differentiate(training_graph(small, half)), 1 << 16, SgdMomentum{}, {});
+  const Graph step =
+      reduce_and_update(differentiate(training_graph(small, half)), {.bytes = 1 << 16}, SgdMomentum{}, {});
   ModelState state(spy, step, 1);
   const std::unique_ptr<Collective> collective = spy.make_collective(Group(nullptr));
   Program subject(spy, step, state, *collective, make_input_slots(spy), {.fuse = false, .reuse = false});

@@ -14,7 +14,7 @@ Graph training_step(std::int64_t bucket_bytes, bool scale_loss = false) {
   return graphs_of({.model = CosmoflowOptions{.extent = 32, .dropout = 0.5, .l2 = 0.01},
                     .rule = SgdMomentum{},
                     .schedule = {}},
-                   {.graph = {.scale_loss = scale_loss}, .bucket_bytes = bucket_bytes})
+                   {.graph = {.scale_loss = scale_loss}, .grouping = {.bytes = bucket_bytes}})
       .last;
 }
 

@@ -158,7 +158,8 @@ TEST(Deepcam, OfATinyRunBreachesEachClosedRuleByName) {
 
 TEST(Deepcam, LogsTheKeysOfItsRulesAndDecimalsAsTheyWereWritten) {
   const Metadata log = logged({DeepcamOptions{.norm_group = 2}, Lamb{},
-                               StepSchedule{.rate = 0.0055, .warmup_steps = 400, .decay = {{800, 0.1}}}});
+                               StepSchedule{.rate = 0.0055, .warmup_steps = 400, .decay = {{800, 0.1}}}},
+                              {});
   const auto value = [&](std::string_view key) {
     const auto found = std::ranges::find_if(log, [&](const auto& entry) { return entry.first == key; });
     return found == log.end() ? EventValue{} : found->second;

@@ -171,14 +171,107 @@ TEST(Resnet50, ReadsCropsOfJpegs) {
   EXPECT_EQ(std::tie(fujitsu.images->least_aspect, fujitsu.images->most_aspect), std::make_tuple(0.6667, 1.5));
 }
 
+constexpr DatasetFacts imagenet{1281167, 50000, false};
+
+Recipe closed_recipe(const Rule& rule) {
+  return {.model = Resnet50Options{}, .rule = rule, .schedule = PolynomialSchedule{.rate = 0.5, .end_rate = 0.0001}};
+}
+std::vector<std::string> subjects_of(const std::vector<RuleBreach>& breaches) {
+  std::vector<std::string> subjects;
+  for (const RuleBreach& breach : breaches)
+    subjects.push_back(breach.subject);
+  return subjects;
+}
+
 TEST(Resnet50, IsClosedOnlyAsTheReferenceIs) {
-  const Recipe recipe{.model = Resnet50Options{}, .rule = SgdMomentum{}, .schedule = StepSchedule{}};
-  const DatasetFacts imagenet{1281167, 50000, false};
-  EXPECT_TRUE(closed_breaches(recipe, imagenet).empty());
+  const Recipe recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
+  EXPECT_TRUE(closed_breaches(recipe, imagenet, 4096).empty());
   Recipe other = recipe;
   other.model = Resnet50Options{.extent = 192, .width = 0.5, .classes = 10, .label_smoothing = 0.2};
+  auto& crops = std::get<Resnet50Options>(other.model);
+  std::tie(crops.least_area, crops.most_area) = std::tuple(0.08, 0.9);
+  std::tie(crops.least_aspect, crops.most_aspect) = std::tuple(0.6667, 1.5);
+  crops.plain_from_epoch = 85;
   other.rule = Adam{};
-  EXPECT_EQ(closed_breaches(other, {1281166, 49999, true}).size(), 8U);
+  EXPECT_EQ(subjects_of(closed_breaches(other, {1281166, 49999, true})),
+            (std::vector<std::string>{"/model/extent", "/model/width", "/model/classes", "/model/label_smoothing",
+                                      "/model/least_area", "/model/most_area", "/model/least_aspect",
+                                      "/model/most_aspect", "/model/plain_from_epoch", "/data/train_samples",
+                                      "/data/validation_samples", "/submission/generated_data", "/optimizer/name"}));
+}
+
+TEST(Resnet50, ClosedRulesLimitTheOptimizersValues) {
+  const Lars good{.weight_decay = 2.5e-5F, .epsilon = 0.0F};
+  EXPECT_TRUE(closed_breaches(closed_recipe(good), imagenet, 4096).empty());
+  const Lars bad{
+      .momentum = 0.94F, .weight_decay = 1e-5F, .eta = 0.0025F, .epsilon = 1e-9F, .form = LarsForm::premultiplied};
+  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(bad), imagenet, 32767)),
+            (std::vector<std::string>{"/optimizer/eta", "/optimizer/epsilon", "/optimizer/form",
+                                      "/optimizer/weight_decay", "/optimizer/momentum"}));
+  const Lars free{.momentum = 0.94F, .weight_decay = 2e-4F, .epsilon = 0.0F};
+  EXPECT_TRUE(closed_breaches(closed_recipe(free), imagenet, 32768).empty()) << "the momentum is free from there on";
+  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(SgdMomentum{}), imagenet, 4096)),
+            std::vector<std::string>{"/optimizer/weight_decay"})
+      << "none at all is no power of two either";
+}
+
+TEST(Resnet50, ClosedRulesFixTheSchedulesPowerAndEnd) {
+  Recipe recipe = closed_recipe(Lars{.epsilon = 0.0F});
+  recipe.schedule = PolynomialSchedule{.rate = 13.0, .power = 2.2, .end_rate = 0.0325};
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)),
+            (std::vector<std::string>{"/schedule/power", "/schedule/end_rate"}));
+  recipe.schedule = StepSchedule{};
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/by"});
+  recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
+  std::get<PolynomialSchedule>(recipe.schedule).rate = 0.0015;
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/rate"});
+}
+
+TEST(Resnet50, LogsEachOptimizerUnderTheKeysOfTheRules) {
+  const StepFacts step{.local_batch = 64, .steps_per_epoch = 40};
+  const auto value = [&](const Recipe& recipe, const std::string& key) {
+    const Metadata log = logged(recipe, step);
+    const auto found = std::ranges::find_if(log, [&](const auto& entry) { return entry.first == key; });
+    return found == log.end() ? EventValue{} : found->second;
+  };
+  Recipe recipe = closed_recipe(Lars{.momentum = 0.94F, .weight_decay = 2.5e-5F, .epsilon = 0.0F});
+  recipe.schedule =
+      PolynomialSchedule{.rate = 21.2, .warmup_steps = 640, .decay_steps = 2267, .power = 2.0, .end_rate = 0.0001};
+  EXPECT_EQ(value(recipe, "opt_name"), EventValue(std::string("lars")));
+  EXPECT_EQ(value(recipe, "lars_opt_base_learning_rate"), EventValue(21.2));
+  EXPECT_EQ(value(recipe, "lars_opt_end_learning_rate"), EventValue(0.0001));
+  EXPECT_EQ(value(recipe, "lars_opt_learning_rate_decay_poly_power"), EventValue(2.0));
+  EXPECT_EQ(value(recipe, "lars_opt_learning_rate_decay_steps"), EventValue(std::int64_t{2267}));
+  EXPECT_EQ(value(recipe, "lars_epsilon"), EventValue(0.0));
+  EXPECT_EQ(value(recipe, "lars_opt_learning_rate_warmup_epochs"), EventValue(16.0));
+  EXPECT_EQ(value(recipe, "lars_opt_momentum"), EventValue(0.94));
+  EXPECT_EQ(value(recipe, "lars_opt_weight_decay"), EventValue(2.5e-5));
+  EXPECT_EQ(value(recipe, "model_bn_span"), EventValue(std::int64_t{64}));
+  recipe.rule = SgdMomentum{.weight_decay = 1e-4F};
+  recipe.model = Resnet50Options{.norm_group = 4};
+  EXPECT_EQ(value(recipe, "sgd_opt_base_learning_rate"), EventValue(21.2));
+  EXPECT_EQ(value(recipe, "sgd_opt_end_learning_rate"), EventValue(0.0001));
+  EXPECT_EQ(value(recipe, "sgd_opt_learning_rate_decay_poly_power"), EventValue(2.0));
+  EXPECT_EQ(value(recipe, "sgd_opt_learning_rate_decay_steps"), EventValue(std::int64_t{2267}));
+  EXPECT_EQ(value(recipe, "opt_learning_rate_warmup_epochs"), EventValue(16.0));
+  EXPECT_EQ(value(recipe, "sgd_opt_momentum"), EventValue(0.9));
+  EXPECT_EQ(value(recipe, "sgd_opt_weight_decay"), EventValue(1e-4));
+  EXPECT_EQ(value(recipe, "model_bn_span"), EventValue(std::int64_t{256}));
+}
+
+TEST(Resnet50, GradientsTravelInFujitsusGroups) {
+  const Recipe recipe{.model = Resnet50Options{}, .rule = Lars{}, .schedule = PolynomialSchedule{}};
+  const Graph step = graphs_of(recipe, {.graph = {}, .grouping = {.ends = cubic_ends(), .norms_last = true}}).last;
+  std::vector<std::int64_t> elements;
+  for (const Node& node : step.nodes)
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) elements.push_back(reduce->range.size());
+  // 4.1, 22.0, 20.1 and 4.8 MB in fp16; then 106 tensors of norms. The loss value goes with the first.
+  ASSERT_EQ(elements.size(), 5U);
+  EXPECT_EQ(elements[0], 2'049'000 + 1);
+  EXPECT_NEAR(2e-6 * static_cast<double>(elements[1]), 22.0, 0.05);
+  EXPECT_NEAR(2e-6 * static_cast<double>(elements[2]), 20.1, 0.05);
+  EXPECT_NEAR(2e-6 * static_cast<double>(elements[3]), 4.8, 0.05);
+  EXPECT_EQ(elements[4], 53'120);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ void expect_cost(const Graph& graph, const Counted& counted) {
 // Elements: x 512, conv1 640, pooled 80, conv2 96, dense1 14, dense2 6; weights and biases 540 + 5, 240 + 6, 336 + 7,
 // 21 + 3, together 1158. Two samples' step state is 40 bytes, a loss scale 24.
 TEST(Cost, OfEveryNodeOfAStepIsWhatItCountsByHand) {
-  const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, true)), 1 << 30, SgdMomentum{}, {}, {});
+  const Graph graph =
+      reduce_and_update(differentiate(small_network(DType::f32, true)), {.bytes = 1 << 30}, SgdMomentum{}, {}, {});
   const std::vector<Counted> nodes = {
       {"preprocess", 0, 512, 512 * 2 + 512 * 4, 0},
       {"conv1", 640 * 4 * 27, 2 * 640 * 4 * 27, 4 * (512 + 545 + 640), 545},
@@ -70,7 +71,8 @@ TEST(Cost, OfEveryNodeOfAStepIsWhatItCountsByHand) {
 }
 
 TEST(Cost, OfAnUpdateWithoutALossScaleLeavesOutItsDivision) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{}, {}, {}, true);
+  const Graph graph =
+      reduce_and_update(differentiate(small_network()), {.bytes = 1 << 30}, SgdMomentum{}, {}, {}, true);
   expect_cost(graph, {"update.conv1.weights", 0, 6 * 1158, 5 * 4 * 1158, 0});
   expect_cost(graph, {"accumulate0", 0, 1159, 4 * 4 * 1159, 0});
 }

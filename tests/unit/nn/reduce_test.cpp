@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "small_network.hpp"
 
@@ -48,7 +49,7 @@ bool tiles(std::vector<Range> ranges, std::int64_t end) {
 class Buckets : public ::testing::TestWithParam<std::int64_t> {};
 
 TEST_P(Buckets, CoverTheGradientsAndTheLossOnceEach) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{},
+  const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = GetParam()}, SgdMomentum{},
                                         decay(small_network(), 0.02F, {"dense1.weights", "dense2.weights"}));
   const Parts parts = parts_of(graph);
   EXPECT_TRUE(tiles(parts.reduced, graph.gradient_elements()));
@@ -56,7 +57,7 @@ TEST_P(Buckets, CoverTheGradientsAndTheLossOnceEach) {
 }
 
 TEST_P(Buckets, HoldAtLeastTheBytesAskedForUnlessLast) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {});
+  const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = GetParam()}, SgdMomentum{}, {});
   const auto reduced = parts_of(graph).reduced;
   EXPECT_EQ(reduced.front().end, graph.gradient_elements()) << "the output side leaves first, with the loss";
   EXPECT_GT(reduced.front().size(), 1) << "the loss does not travel alone";
@@ -67,7 +68,7 @@ TEST_P(Buckets, HoldAtLeastTheBytesAskedForUnlessLast) {
 }
 
 TEST_P(Buckets, LeaveRightAfterTheirLastGradient) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {});
+  const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = GetParam()}, SgdMomentum{}, {});
   std::vector<bool> written(graph.tensors.size(), false), reduced(graph.tensors.size(), false);
   const std::vector<TensorId>* just_made = nullptr;
   for (const Node& node : graph.nodes) {
@@ -97,8 +98,8 @@ TEST_P(Buckets, LeaveRightAfterTheirLastGradient) {
 
 TEST_P(Buckets, AreCheckedOnceEachBehindTheirSumAndBeforeAnyUpdateWhereTheLossIsScaled) {
   const LossScaling scaling{.initial = 4.0F, .interval = 7};
-  const Graph graph = reduce_and_update(differentiate(small_network(DType::f16, true)), GetParam(), SgdMomentum{},
-                                        decay(small_network(), 0.02F, {"dense1.weights"}), scaling);
+  const Graph graph = reduce_and_update(differentiate(small_network(DType::f16, true)), {.bytes = GetParam()},
+                                        SgdMomentum{}, decay(small_network(), 0.02F, {"dense1.weights"}), scaling);
   const TensorId scaler = graph.find("loss_scale");
   EXPECT_EQ(graph.tensors[static_cast<std::size_t>(scaler)].role, Role::scaler);
   std::vector<Range> reduced, checked;
@@ -130,7 +131,8 @@ TEST_P(Buckets, AreCheckedOnceEachBehindTheirSumAndBeforeAnyUpdateWhereTheLossIs
 }
 
 TEST_P(Buckets, TakeInWhatEarlierBatchesLeftBeforeTheyLeave) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), GetParam(), SgdMomentum{}, {}, {}, true);
+  const Graph graph =
+      reduce_and_update(differentiate(small_network()), {.bytes = GetParam()}, SgdMomentum{}, {}, {}, true);
   std::vector<Range> summed;
   for (const Node& node : graph.nodes) {
     if (const auto* sum = std::get_if<Accumulate>(&node.op)) {
@@ -160,8 +162,9 @@ TEST(Accumulate, KeepsAllGradientsAndTheLossAndUpdatesNothing) {
 }
 
 TEST(ReduceAndUpdate, MakesOneUpdateOfABucketWithASegmentWhereverTheDecayChanges) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, SgdMomentum{.momentum = 0.8F},
-                                        decay(small_network(), 0.02F, {"dense1.weights"}));
+  const Graph graph =
+      reduce_and_update(differentiate(small_network()), {.bytes = 1 << 30}, SgdMomentum{.momentum = 0.8F},
+                        decay(small_network(), 0.02F, {"dense1.weights"}));
   const Parts parts = parts_of(graph);
   const Tensor& weights = tensor_of(graph, "dense1.weights");
   EXPECT_EQ(parts.updated, (std::vector<Range>{{0, graph.parameter_elements()}}));
@@ -176,7 +179,7 @@ using BytesAndRule = std::pair<std::int64_t, Rule>;
 TEST(ReduceAndUpdate, KeepsTensorsApartForARuleThatTakesTheirNorms) {
   for (const auto& [bucket_bytes, rule] : {BytesAndRule{1, Lamb{}}, BytesAndRule{1 << 30, Lamb{}},
                                            BytesAndRule{1, Lars{}}, BytesAndRule{1 << 30, Lars{}}}) {
-    const Graph graph = reduce_and_update(differentiate(small_network()), bucket_bytes, rule,
+    const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = bucket_bytes}, rule,
                                           decay(small_network(), 0.5F, {"conv2.bias"}));
     std::size_t at = 0;
     const auto segments = parts_of(graph).segments;
@@ -194,7 +197,7 @@ TEST(ReduceAndUpdate, KeepsTensorsApartForARuleThatTakesTheirNorms) {
 
 TEST(ReduceAndUpdate, MeasuresAllGradientsAndCountsBeforeTheFirstUpdateOfARuleThatClips) {
   for (const bool scaled : {false, true}) {
-    const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, scaled)), 1, Lamb{}, {});
+    const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, scaled)), {.bytes = 1}, Lamb{}, {});
     std::vector<Range> measured;
     std::vector<TensorId> norms;
     bool counted = false;
@@ -221,7 +224,7 @@ TEST(ReduceAndUpdate, MeasuresAllGradientsAndCountsBeforeTheFirstUpdateOfARuleTh
 }
 
 TEST(ReduceAndUpdate, MeasuresNoNormOfAllGradientsForARuleThatLooksAtTensorsAlone) {
-  const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, true)), 1, Lars{}, {});
+  const Graph graph = reduce_and_update(differentiate(small_network(DType::f32, true)), {.bytes = 1}, Lars{}, {});
   for (const Node& node : graph.nodes) {
     EXPECT_FALSE(std::holds_alternative<SquaredNorm>(node.op)) << node.name;
     EXPECT_FALSE(std::holds_alternative<CountUpdate>(node.op)) << node.name;
@@ -234,14 +237,14 @@ TEST(ReduceAndUpdate, MeasuresNoNormOfAllGradientsForARuleThatLooksAtTensorsAlon
 
 TEST(ReduceAndUpdate, MakesOneSegmentOfABucketThatIsTreatedAlike) {
   for (const std::vector<Treatment>& treatments : {std::vector<Treatment>{}, decay(small_network(), 0.0F, {})}) {
-    const Graph graph = reduce_and_update(differentiate(small_network()), 1 << 30, Adam{}, treatments);
+    const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = 1 << 30}, Adam{}, treatments);
     EXPECT_EQ(parts_of(graph).segments.size(), 1U);
     EXPECT_EQ(parts_of(graph).reduced.size(), 1U);
   }
 }
 
 TEST(ReduceAndUpdate, MakesNoNodesOfAScaleThatTheLossDoesNotTake) {
-  const Graph graph = reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {});
+  const Graph graph = reduce_and_update(differentiate(small_network()), {.bytes = 1}, SgdMomentum{}, {});
   for (const Node& node : graph.nodes) {
     EXPECT_FALSE(std::holds_alternative<GradientCheck>(node.op) || std::holds_alternative<AdjustLossScale>(node.op));
     if (const auto* update = std::get_if<Update>(&node.op)) {
@@ -251,8 +254,81 @@ TEST(ReduceAndUpdate, MakesNoNodesOfAScaleThatTheLossDoesNotTake) {
 }
 
 TEST(ReduceAndUpdate, TakesTreatmentsOfAnotherNetworkForABugOfOurs) {
-  EXPECT_THROW((void)reduce_and_update(differentiate(small_network()), 1, SgdMomentum{}, {Treatment{}}),
+  EXPECT_THROW((void)reduce_and_update(differentiate(small_network()), {.bytes = 1}, SgdMomentum{}, {Treatment{}}),
                std::logic_error);
+}
+
+/// 161 parameters: a convolution's, two of each of 79 norms, two of a dense layer.
+Graph long_chain() {
+  GraphBuilder builder(DType::f32);
+  const TensorId raw = builder.input("x", {2, 4, 4, 4, 4}, DType::i16);
+  const TensorId target = builder.input("y", {2, 3}, DType::f32);
+  const TensorId step_state = builder.input("step_state", {step_state_extent(2)}, DType::u8);
+  TensorId src = builder.apply("preprocess", Preprocess{}, {raw});
+  src = builder.conv("conv", src, 5, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, {glorot_uniform, false, {}});
+  for (int layer = 0; layer < 79; ++layer)
+    src = builder.norm("norm" + std::to_string(layer), src, Norm{}, true);
+  src = builder.dense("dense", src, 3);
+  builder.apply("loss", Loss{.global_batch = 2}, {src, target, step_state});
+  return builder.take();
+}
+std::vector<std::size_t> tensors_of_reductions(const Graph& graph) {
+  std::vector<std::size_t> counts;
+  for (const Node& node : graph.nodes)
+    if (std::holds_alternative<AllReduce>(node.op)) counts.push_back(node.inputs.size());
+  return counts;
+}
+std::vector<std::size_t> sizes_with(const Grouping& grouping) {
+  Graph graph = differentiate(long_chain());
+  if (grouping.norms_last) graph = norms_in_front(std::move(graph));
+  graph = reduce_and_update(std::move(graph), grouping, SgdMomentum{}, {});
+  EXPECT_TRUE(tiles(parts_of(graph).reduced, graph.gradient_elements()));
+  EXPECT_TRUE(tiles(parts_of(graph).updated, graph.parameter_elements()));
+  return tensors_of_reductions(graph);
+}
+
+TEST(Grouping, IsCubicFromTheOutputOn) {
+  EXPECT_EQ(sizes_with({.ends = cubic_ends()}), (std::vector<std::size_t>{3 + 1, 21, 57, 80})) << "with the loss value";
+}
+
+TEST(Grouping, EndsWhereItIsToldAndLeavesTheRestToTheLast) {
+  EXPECT_EQ(sizes_with({.ends = {1, 10, 160}}), (std::vector<std::size_t>{1 + 1, 9, 150, 1}));
+  EXPECT_EQ(sizes_with({.ends = {161}}), (std::vector<std::size_t>{161 + 1}));
+}
+
+TEST(Grouping, LetsNormsWaitForALastBucketAndCountsThemWhereTheyStood) {
+  // The first three tensors from the output are the dense layer's two and a norm's shift.
+  EXPECT_EQ(sizes_with({.ends = {3, 160}, .norms_last = true}), (std::vector<std::size_t>{2 + 1, 1, 158}));
+  EXPECT_EQ(sizes_with({.bytes = 1 << 20, .norms_last = true}), (std::vector<std::size_t>{3 + 1, 158}));
+}
+
+TEST(Grouping, OfWaitingNormsKeepsEachParameterWithItsGradientAndItsTreatment) {
+  const Graph plain = differentiate(long_chain());
+  std::vector<Treatment> treatments;
+  for (const Tensor& tensor : plain.tensors)
+    if (tensor.role == Role::parameter) treatments.push_back({static_cast<float>(treatments.size())});
+  const Graph graph =
+      reduce_and_update(norms_in_front(plain), {.ends = {3}, .norms_last = true}, SgdMomentum{}, treatments);
+  EXPECT_EQ(tensor_of(graph, "norm0.gamma").offset, 0);
+  EXPECT_EQ(tensor_of(graph, "norm78.beta").offset, (2 * 79 - 1) * 5);
+  EXPECT_EQ(tensor_of(graph, "conv.weights").offset, 2 * 79 * 5);
+  std::map<std::int64_t, float> decay_at;
+  for (const Segment& segment : parts_of(graph).segments)
+    decay_at[segment.range.begin] = segment.treatment.decay;
+  float place = 0.0F;
+  for (std::size_t id = 0; id < plain.tensors.size(); ++id) {
+    const Tensor& before = plain.tensors[id];
+    if (before.role == Role::parameter) {
+      EXPECT_EQ(decay_at.at(graph.tensors[id].offset), place) << before.name;
+      place += 1.0F;
+    }
+    if (before.role != Role::gradient || before.offset == plain.parameter_elements()) continue;
+    const auto owner = std::ranges::find_if(plain.tensors, [&](const Tensor& tensor) {
+      return tensor.role == Role::parameter && tensor.offset == before.offset;
+    });
+    EXPECT_EQ(graph.tensors[id].offset, graph.tensors[static_cast<std::size_t>(owner - plain.tensors.begin())].offset)
+        << before.name;
+  }
 }
 
 }  // namespace

@@ -68,6 +68,19 @@ TEST(RequireOptions, RaisesAllComplaintsAtOnce) {
   EXPECT_NO_THROW(require_options(world(), options, dataset));
 }
 
+TEST(Options, SayWhichGradientsTravelTogether) {
+  RunOptions options = small();
+  EXPECT_TRUE(step_options(options, 1).grouping.ends.empty());
+  EXPECT_FALSE(step_options(options, 1).grouping.norms_last);
+  options.train.norms_last = true;
+  options.train.bucket_ends = {{7}, {30}};
+  options.train.buckets = Buckets::cubic;
+  EXPECT_EQ(step_options(options, 1).grouping.ends, cubic_ends());
+  EXPECT_TRUE(step_options(options, 1).grouping.norms_last);
+  options.train.buckets = Buckets::listed;
+  EXPECT_EQ(step_options(options, 1).grouping.ends, (std::vector<std::int64_t>{7, 30}));
+}
+
 TEST(Options, BecomeTheGraphsShape) {
   RunOptions options = small();
   options.train.global_batch = 16;
@@ -78,7 +91,7 @@ TEST(Options, BecomeTheGraphsShape) {
   const StepOptions step = step_options(options, 4);
   const GraphOptions& shape = step.graph;
   EXPECT_EQ(step.accumulation_steps, 2);
-  EXPECT_EQ(step.bucket_bytes, static_cast<std::int64_t>(0.01 * 1024 * 1024));
+  EXPECT_EQ(step.grouping.bytes, static_cast<std::int64_t>(0.01 * 1024 * 1024));
   EXPECT_EQ(shape.local_batch, 2);
   EXPECT_EQ(shape.global_batch, 16) << "of the step, not of a part";
   EXPECT_EQ(shape.compute, DType::bf16);
@@ -313,6 +326,10 @@ TEST(Facts, AreThoseOfTheWorldAndTheSplits) {
   RunOptions options = small();
   Dataset dataset;
   dataset.train.samples = 12;
+  dataset.train.name = "train";
+  dataset.train.manifest.entries.resize(1);
+  dataset.train.manifest.entries[0].samples = 12;
+  dataset.train.plan.parts = {{0}};
   dataset.validation.samples = 5;
   dataset.facts = {.train_samples = 99, .validation_samples = 98, .generated = true};
   const auto cpu = make_cpu_backend(1, false);
@@ -323,6 +340,8 @@ TEST(Facts, AreThoseOfTheWorldAndTheSplits) {
   EXPECT_EQ(facts.seed, 3);
   EXPECT_EQ(facts.data.train_samples, 12) << "that the run uses";
   EXPECT_EQ(facts.data.validation_samples, 5);
+  EXPECT_EQ(facts.step.local_batch, options.train.batch() / world().all().size());
+  EXPECT_EQ(facts.step.steps_per_epoch, 12 / options.train.global_batch);
   EXPECT_EQ(facts_of(world(), *make_null_backend(), options, dataset).accelerators_per_node, world().node().size())
       << "one a rank";
 }

@@ -173,6 +173,27 @@ TEST_F(TimelineTest, GeneratedDataAreNoResult) {
   EXPECT_EQ(value("cache_clear"), EventValue(false));
 }
 
+TEST_F(TimelineTest, NotesTellOfATargetAndABatchWithoutReference) {
+  options.recipe.model = Resnet50Options{};
+  options.train.target = 0.749;
+  options.train.global_batch = 81920;
+  timeline->header(options, false, "{}");
+  std::vector<EventValue> notes;
+  for (const LogRecord& record : log())
+    if (record.key == "trainmark_note") notes.push_back(record.value);
+  EXPECT_EQ(notes,
+            (std::vector<EventValue>{
+                std::string("target 0.749 is not the benchmark's 0.759: not comparable with MLPerf Training 4.0.0"),
+                std::string("global batch 81920 is above the largest reference convergence point, 67840")}));
+  EXPECT_EQ(labels_of(options).size(), 2U);
+  options.train.target = 0.759;
+  options.train.global_batch = 67840;
+  EXPECT_TRUE(labels_of(options).empty());
+  options.train.until = Until::epochs;
+  options.train.target = 0.749;
+  EXPECT_TRUE(labels_of(options).empty()) << "a target that nobody waits for";
+}
+
 TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
   options.seed = 1;  // as wanted; the facts have the chosen one
   options.train.global_batch = 32;
