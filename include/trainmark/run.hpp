@@ -199,6 +199,9 @@ struct RunContext {
   std::string job_id;            ///< of the batch system; empty: none
   std::string environment_json;  ///< env.json's content from cli (build features, versions, selected variables)
   std::string order_of_sums;     ///< what fixes it in a deterministic run on devices, for the record; empty elsewhere
+  /// Called on rank 0 with what run.json was concluded with where a signal, the watchdog or a device that hangs ends
+  /// the run, which then never returns; from another thread, at most half a second long.
+  std::function<void(const Failure& failure)> ended_from_outside = {};
   Interrupts* interrupts = nullptr;  ///< may be null (tests): then signals keep their default meaning
   bool quiet = false;
   bool terminal = false;                   ///< stderr is one

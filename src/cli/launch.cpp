@@ -136,10 +136,11 @@ int with_world(Process& process, const LaunchFlags& flags, const std::function<i
   }
   const Interrupts::Guard tidy = interrupts.on_signal([&world](int code) {
     remove_temporaries();
+    if (world.all().rank() != 0) return;
     // Last, since a terminal may be slow; on a line of its own, whatever progress stands there.
-    if (world.all().rank() == 0)
-      print_message(
-          fmt::format("{}trainmark: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", Interrupts::describe(code)));
+    const std::string ending = Interrupts::describe(code);
+    print_message(fmt::format("{}trainmark: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", ending));
+    tell_failure({static_cast<ExitCode>(code), ending, {"", ending, "", ""}});  // where nobody knew better
   });
   const Group farewell = world.all().duplicate();
   Failure failure;

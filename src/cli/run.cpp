@@ -88,6 +88,7 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   context.job_id = job_id();
   if (world.all().rank() == 0) context.environment_json = environment_json(world.library_version());
   context.interrupts = &interrupts;
+  context.ended_from_outside = tell_failure;
   context.quiet = flags.quiet;
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;

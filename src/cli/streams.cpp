@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -16,7 +17,8 @@ namespace trainmark::cli {
 namespace {
 
 bool failures_as_json = false;
-int first_output_error = 0;  // rank 0's main thread alone writes to stdout
+std::atomic<bool> output_begun = false;  // a second document would make one text of two that nobody can read
+std::atomic<int> first_output_error = 0;
 
 }  // namespace
 
@@ -29,6 +31,7 @@ void protect_streams() noexcept {
 }
 
 void write_output(std::string_view text) noexcept {
+  if (!text.empty()) output_begun = true;
   errno = 0;
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (!written && first_output_error == 0) first_output_error = errno;
@@ -49,7 +52,11 @@ void tell_failures_as_json() noexcept { failures_as_json = true; }
 
 void print_failure(const Failure& failure, bool as_json) {
   print_error(failure.message);
-  if (!failures_as_json || !as_json) return;
+  if (as_json) tell_failure(failure);
+}
+
+void tell_failure(const Failure& failure) {
+  if (!failures_as_json || output_begun.exchange(true)) return;
   const auto& [where, what, why, remedy] = failure.complaint;
   const int code = static_cast<int>(failure.code);
   write_output(json_text(nlohmann::ordered_json{{"exit_code", code},
@@ -70,7 +77,7 @@ int code_with_output_written(int code) {
   if (copy >= 0 && close(copy) != 0 && errno != EINTR && first_output_error == 0) first_output_error = errno;
   if (first_output_error == 0 || first_output_error == EPIPE) return code;
   print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",
-                          std::strerror(first_output_error)));
+                          std::strerror(first_output_error.load())));
   return code != 0 ? code : static_cast<int>(ExitCode::environment);
 }
 

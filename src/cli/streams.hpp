@@ -24,6 +24,8 @@ void print_error(std::string_view message);
 /// From here on failures are also told on stdout, as JSON: to `run --json`, whose outcome is.
 void tell_failures_as_json() noexcept;
 void print_failure(const Failure& failure, bool as_json = true);
+/// Its second half: the document on stdout, if it is wanted and there is none yet. For any thread.
+void tell_failure(const Failure& failure);
 
 /// The exit code of a process that would end with `code`, at its end: output that was asked for and is lost is said,
 /// and is no success. A reader that left wanted no more.

@@ -22,7 +22,7 @@ struct Open {
 };
 
 /// Ends the job without unwinding: the log closed, the results concluded, every rank gone.
-void end_at_once(const World& world, const Open& open, const RunRecord& record) {
+void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record) {
   leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
   tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
   if (Timeline* timeline = open.timeline) timeline->abort();
@@ -35,6 +35,8 @@ void end_at_once(const World& world, const Open& open, const RunRecord& record) 
   } catch (const std::exception&) {
     // A full disk must not keep the job from ending.
   }
+  if (context.ended_from_outside && world.all().rank() == 0)
+    context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
   // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
   if (Backend* backend = open.backend) abandon(*backend, record.message, device_limit);
   leave(world, record.code);
@@ -45,7 +47,7 @@ void end_at_once(const World& world, const Open& open, const RunRecord& record) 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
   Open open;
   Watchdog watchdog([&](const std::string& message) {
-    end_at_once(world, open, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
   });
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
@@ -73,7 +75,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Conclusion conclusion(world, options, results, timeline, progress);
   const auto stuck = [&](const Status& failure) {
     watchdog.give_way();
-    end_at_once(world, open, {failure.code, Ending::failed, failure.message, {}, {}, {}});
+    end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
   };
   try {
     conclusion.launch(*backend, context);

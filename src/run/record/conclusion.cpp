@@ -85,20 +85,28 @@ std::string one_line(const std::string& json) {
   return json_text(nlohmann::ordered_json::parse(json.empty() ? "{}" : json));
 }
 
-void conclude_on_signal(int code, Timeline& timeline, Results& results) {
+RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results) {
   // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
   // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
   timeline.abort();
   RunRecord record{static_cast<ExitCode>(code), Ending::aborted, Interrupts::describe(code), {}, {}, {}};
   // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
   if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
-  results.conclude(record, true);
+  try {
+    results.conclude(record, true);
+  } catch (const std::exception& error) {
+    tell(fmt::format("trainmark: warning: run.json could not be written: {}\n", error.what()));
+  }
+  return record;
 }
 
 Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
   if (context.interrupts == nullptr) return {};
-  return context.interrupts->on_signal(
-      [&timeline, &results](int code) { conclude_on_signal(code, timeline, results); });
+  return context.interrupts->on_signal([&context, &timeline, &results](int code) {
+    const RunRecord record = conclude_on_signal(code, timeline, results);
+    if (context.ended_from_outside && results.writes())
+      context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
+  });
 }
 
 Conclusion::Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline,

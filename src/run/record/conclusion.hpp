@@ -30,7 +30,7 @@ struct Input {
                                  const Dataset& dataset, Progress& progress);
 
 /// Closes log and results as aborted; by the word of a rank that failed alone, if one has left it.
-void conclude_on_signal(int code, Timeline& timeline, Results& results);
+RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results);
 /// Does so when a signal ends the process.
 [[nodiscard]] Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results);
 

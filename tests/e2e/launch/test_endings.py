@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """However a run ends, it ends on all ranks, with a non-zero code and a log that says so."""
+import json
 import os
 import pathlib
 import signal
 import struct
 import subprocess
+import time
 import unittest
 
 from harness import BINARY, MPIRUN, EndToEnd
@@ -88,6 +90,27 @@ class Endings(EndToEnd):
                 self.assertEqual(run.code, 128 + number, run.output)
                 self.assertEqual((run.json()["exit_code"], run.json()["status"]), (128 + number, "aborted"))
                 self.assert_aborted(run)
+
+    def test_a_run_that_is_ended_from_outside_prints_its_one_document(self):
+        forever = {"until": "seconds", "seconds": 200}
+        for number, code, changes in ((signal.SIGTERM, 143, {"train": forever}), (signal.SIGSEGV, 139, {"train": forever}),
+                                      (None, 124, {"train": forever, "watchdog": {"step_seconds": 0.001}})):
+            with self.subTest(number):
+                self.setUp()
+                process = subprocess.Popen([BINARY, "run", "--json", str(self.write_config(**changes))], text=True,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+                self.addCleanup(self.kill_session, process)
+                if number:
+                    log = self.folder / "results"
+                    while not any("epoch_start" in path.read_text() for path in log.glob("*/*/mlperf.log")):
+                        self.assertIsNone(process.poll())
+                        time.sleep(0.05)
+                    process.send_signal(number)
+                output, errors = process.communicate(timeout=60)
+                told = json.loads(output)
+                self.assertEqual((told["exit_code"], told["code"]), (code, code), errors)
+                record = json.loads(next((self.folder / "results").glob("*/*/run.json")).read_text())
+                self.assertEqual((record["exit_code"], record["message"]), (code, told["error"]))
 
     def test_a_fault_of_the_program_closes_the_log_and_dies_as_it_would_have(self):
         for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
