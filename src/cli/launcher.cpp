@@ -99,14 +99,14 @@ std::optional<bool> descends_from(int pid) {
 }
 
 /// Why this process is no task of the step that Slurm's variables tell of, though it has them.
-std::string no_task_because(std::optional<int> task) {
+std::string no_task_because(std::optional<int> task, bool heterogeneous) {
   const auto rank = number("SLURM_PROCID"), tasks = number("SLURM_STEP_NUM_TASKS"), local = number("SLURM_LOCALID");
   if (!tasks) return {};
   const std::string step = environment_variable("SLURM_STEP_ID").value_or("");
   if (step == "4294967290" || step == "4294967291")
     return "its step is the interactive or the batch one, of one process";
   // The parts of a heterogeneous step number their tasks on, while each counts its own.
-  if (environment_variable("SLURM_HET_SIZE")) return {};
+  if (heterogeneous) return {};
   if (rank && (*rank < 0 || *rank >= *tasks)) return fmt::format("SLURM_PROCID={} is none of them", *rank);
   if (rank && local && *local > *rank)
     return fmt::format("SLURM_LOCALID={} contradicts SLURM_PROCID={}", *local, *rank);
@@ -148,7 +148,7 @@ Launch::Launch() : rank_(launcher_rank()), heterogeneous_(environment_variable("
     ranks_.push_back(number(launcher.rank));
   }
   const auto task = number("SLURM_TASK_PID");
-  no_task_because_ = no_task_because(task);
+  no_task_because_ = no_task_because(task, heterogeneous_);
   is_task_ = no_task_because_.empty() && task && descends_from(*task) == true;
 }
 
