@@ -136,7 +136,15 @@ int survey(const StatsFlags& flags, const World& world) {
   const std::filesystem::path to = flags.destination();
   Percentage percentage("reading");
   DataSchema schema;
-  agree_on(all, [&] { schema = flags.schema(); });
+  agree_on(all, [&] {
+    schema = flags.schema();
+    if (!schema.images) return;
+    throw Error(ExitCode::usage,
+                Complaint{"--workload", fmt::format("{} has no channel statistics", word(flags.workload)),
+                          "its images are scaled by fixed means, not by what a dataset's channels range over",
+                          "its runs need no stats.h5; to see what the values are like: trainmark data inspect PATH "
+                          "--workload resnet50"});
+  });
   const ChannelStats stats = channel_stats_of(all, flags.path, flags.format, schema, [&](double fraction) {
     if (speaks) percentage.show(fraction);
   });

@@ -160,6 +160,14 @@ class Images(unittest.TestCase):
         self.refused(self.imported(tree / "train", "none"), "has no folder train")
         self.assertFalse((self.folder / "none").exists())
 
+    def test_statistics_of_channels_are_no_business_of_images(self):
+        for launcher in ([], [*MPIRUN, "-n", "2"]):
+            done = call("data", "stats", self.folder / "data" / "train", "--workload", "resnet50", launcher=launcher)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            for words in ("--workload: resnet50 has no channel statistics", "need no stats.h5", "trainmark data inspect"):
+                self.assertIn(words, done.stderr)
+        self.assertFalse((self.folder / "data" / "stats.h5").exists())
+
     def test_options_that_are_not_the_workloads_are_refused(self):
         for options in (["--workload", "resnet50", "--extent", 32], ["--workload", "cosmoflow", "--classes", 3],
                         ["--workload", "resnet50", "--layout", "packed"], ["--workload", "resnet50", "--gzip", 1],
