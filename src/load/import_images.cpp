@@ -124,12 +124,14 @@ std::vector<std::string> pack(const PackedFile& file, const std::string& fingerp
   ImageShard shard;
   JpegDecoder decoder;
   std::vector<std::string> skipped;
+  std::int64_t with_stray_bytes = 0;
   for (const std::size_t member : file.members) {
     const TreeImage& image = file.listed->at(member);
     const fs::path path = file.images / image.name;
     const std::vector<std::byte> coded = read_whole(path);
     const std::string fault = fault_of_image(decoder, coded);
     if (fault.empty()) {
+      with_stray_bytes += decoder.stray_bytes() > 0 ? 1 : 0;
       shard.add(coded, image.label);
     } else if (options.skip_corrupt) {
       skipped.push_back(fmt::format("{} {}", path.string(), fault));
@@ -152,6 +154,7 @@ std::vector<std::string> pack(const PackedFile& file, const std::string& fingerp
   writer.attribute("importer", std::string("trainmark data import imagenet"));
   writer.attribute("made_from", fingerprint);
   writer.attribute("skipped_images", fmt::format("{}", skipped.size()));
+  writer.attribute("images_with_stray_bytes", fmt::format("{}", with_stray_bytes));
   writer.close();
   partial.publish();
   return skipped;

@@ -15,6 +15,8 @@
 
 #include <jpeglib.h>
 
+#include <jerror.h>
+
 namespace trainmark {
 namespace {
 
@@ -26,6 +28,7 @@ struct Errors {
   jpeg_error_mgr manager;  // first: the library hands back a pointer to it
   std::jmp_buf leave;
   std::array<char, JMSG_LENGTH_MAX> message;
+  std::int64_t stray_bytes = 0;
 };
 
 [[noreturn]] void leave(j_common_ptr state) {
@@ -34,9 +37,22 @@ struct Errors {
   std::longjmp(errors->leave, 1);
 }
 
+/// Whether the bytes that the library passed over before a marker belong to nothing: between the segments of a header,
+/// and a few behind the pixels, as some cameras and editors leave them. More of them, or any before a restart, are
+/// pixels that a damaged code made it lose.
+bool are_stray(j_common_ptr state) {
+  const auto* decoder = reinterpret_cast<j_decompress_ptr>(state);
+  const int bytes = state->err->msg_parm.i[0], marker = state->err->msg_parm.i[1];
+  constexpr int most = 64;
+  const bool restart = marker >= JPEG_RST0 && marker <= JPEG_RST0 + 7;
+  return decoder->input_scan_number == 0 || (bytes <= most && !restart);
+}
+
 /// Below zero: the data are damaged, and the library would go on with pixels of its own.
 void take_message(j_common_ptr state, int level) {
-  if (level < 0) leave(state);
+  if (level >= 0) return;
+  if (state->err->msg_code != JWRN_EXTRANEOUS_DATA || !are_stray(state)) leave(state);
+  reinterpret_cast<Errors*>(state->err)->stray_bytes += state->err->msg_parm.i[0];
 }
 
 void count_scans(j_common_ptr state) {
@@ -123,6 +139,7 @@ ImageExtent JpegDecoder::open(std::span<const std::byte> coded) {
   Impl& of = *impl_;
   require_jpeg(coded);
   jpeg_abort_decompress(&of.state);  // an image that was opened and left
+  of.errors.stray_bytes = 0;
   of.attempt([&] {
     jpeg_mem_src(&of.state, reinterpret_cast<const unsigned char*>(coded.data()), coded.size());
     jpeg_read_header(&of.state, TRUE);
@@ -135,6 +152,8 @@ ImageExtent JpegDecoder::open(std::span<const std::byte> coded) {
   }
   return of.image = {static_cast<int>(width), static_cast<int>(height)};
 }
+
+std::int64_t JpegDecoder::stray_bytes() const noexcept { return impl_->errors.stray_bytes; }
 
 int reduction_for(const CropBox& box, int extent) noexcept {
   const double shorter = std::min(box.width, box.height);

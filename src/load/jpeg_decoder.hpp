@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -42,6 +43,10 @@ class JpegDecoder {
   /// profile. With `to_the_end` the data behind the box are decoded as well, for their errors. Raises ImageError:
   /// damaged, cut short.
   [[nodiscard]] DecodedPart decode(const CropBox& box, int extent, bool to_the_end = false);
+
+  /// Of the image opened last, as far as it was decoded: bytes before a marker that belong to nothing, which readers
+  /// pass over.
+  [[nodiscard]] std::int64_t stray_bytes() const noexcept;
 
  private:
   struct Impl;

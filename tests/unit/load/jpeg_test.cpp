@@ -222,6 +222,41 @@ TEST(Jpeg, DamageInThePixelsIsAnErrorAndNoPicture) {
   EXPECT_NE(refusal(coded).find("is damaged: "), std::string::npos);
 }
 
+/// The picture with `count` bytes put before its first marker of that kind.
+std::vector<std::byte> with_stray_bytes(std::vector<std::byte> coded, unsigned char marker, std::size_t count) {
+  std::size_t at = 2;
+  while (coded[at] != std::byte{0xff} || coded[at + 1] != std::byte{marker})
+    ++at;
+  coded.insert(coded.begin() + static_cast<std::ptrdiff_t>(at), count, std::byte{0x5a});
+  return coded;
+}
+
+TEST(Jpeg, BytesThatBelongToNothingArePassedOverAndCounted) {
+  const ImageExtent image{120, 90};
+  const std::vector<std::byte> sound = coded_picture(image);
+  const std::vector<std::uint8_t> truth = decode_whole(sound);
+  const CropBox all{0.0, 0.0, 120.0, 90.0};
+  constexpr unsigned char tables = 0xdb, codes = 0xc4, end = 0xd9;
+  JpegDecoder decoder;
+  for (const auto& [marker, count] : {std::pair{tables, 1000}, {codes, 3}, {end, 12}, {end, 64}}) {
+    const std::vector<std::byte> coded = with_stray_bytes(sound, marker, static_cast<std::size_t>(count));
+    (void)decoder.open(coded);
+    const DecodedPart part = decoder.decode(all, 90, true);
+    EXPECT_TRUE(std::equal(truth.begin(), truth.end(), reinterpret_cast<const std::uint8_t*>(part.rgb.data())));
+    // Behind the pixels the library has read up to eight bytes ahead, and does not miss them.
+    EXPECT_LE(decoder.stray_bytes(), count);
+    EXPECT_GE(decoder.stray_bytes(), count - (marker == end ? 8 : 0));
+  }
+  (void)decoder.open(sound);
+  (void)decoder.decode(all, 90, true);
+  EXPECT_EQ(decoder.stray_bytes(), 0) << "of the image before";
+}
+
+TEST(Jpeg, ManyBytesBehindThePixelsAreThoseThatDamageMadeItLose) {
+  const std::vector<std::byte> coded = with_stray_bytes(coded_picture({120, 90}), 0xd9, 80);
+  EXPECT_TRUE(refusal(coded).ends_with("extraneous bytes before marker 0xd9")) << refusal(coded);
+}
+
 TEST(Jpeg, AHeaderThatPromisesTooMuchIsRefusedBeforeMemoryIsTaken) {
   std::vector<std::byte> coded = coded_picture({16, 16});
   std::size_t frame = 0;  // of the baseline: ff c0, length, precision, height, width
