@@ -154,6 +154,7 @@ class Commands(unittest.TestCase):
         self.assertAlmostEqual(plan["training_gflop_per_sample"], 192.1, places=1)
         self.assertEqual(plan["local_batch"], 16)
         self.assertEqual(sum(bucket["bytes"] for bucket in plan["buckets"]), 4 * (8907556 + 1))  # the loss travels along
+        self.assertAlmostEqual(plan["all_reduce_sent_bytes_per_rank"], 2 * 3 / 4 * 4 * (8907556 + 1))  # a ring of four
         self.assertEqual(plan["state_bytes"], 4 * (3 * 8907556 + 1))
         self.assertEqual(plan["input_bytes"], 2 * 5 * 16 * (128**3 * 4 * 2 + 4 * 4))  # two loaders, four batches ahead and one in use
         self.assertEqual(plan["memory_bytes_per_rank"], plan["state_bytes"] + plan["input_bytes"] + plan["activation_pool_bytes"])
@@ -182,7 +183,12 @@ class Commands(unittest.TestCase):
         self.assertEqual(conv1[0]["flops"], conv1[1]["flops"])
         self.assertEqual(conv1[0]["parameters"], conv1[1]["parameters"])
         self.assertEqual(sum(node["op"] == "Accumulate" for node in parts["nodes"]), len(parts["buckets"]) + 1)
-        self.assertGreater(parts["state_bytes"], whole["state_bytes"])
+        self.assertEqual(parts["state_bytes"] - whole["state_bytes"], 4 * (8907556 + 1))  # the gradients' sums, the loss with them
+        floors = [{node["node"]: node["flops"] for node in figures["prediction"]["nodes"]} for figures in (whole, parts)]
+        matrix = [name for name in floors[0] if name in floors[1] and "conv" in name]
+        self.assertGreaterEqual(len(matrix), 5)
+        for name in matrix:
+            self.assertEqual(floors[0][name], floors[1][name], name)
 
     def test_whole_numbers_keep_their_digits(self):
         smoke = ROOT / "configs/cosmoflow/smoke.json"

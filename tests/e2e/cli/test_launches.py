@@ -145,8 +145,9 @@ class Launches(unittest.TestCase):
     def test_tasks_of_an_array_and_restarts_have_names_of_their_own(self):
         env = {"SLURM_JOB_ID": "4712", "SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "3"}
         self.assertTrue(json.loads(self.smoke("--json", env=env).stdout)["results"].endswith("/4711_3"))
-        restarted = self.smoke("--json", env={**env, "SLURM_RESTART_COUNT": "2"})
-        self.assertTrue(json.loads(restarted.stdout)["results"].endswith("/4711_3-r2"))
+        for count, name in (("0", "4711_3-2"), ("1", "4711_3-r1")):  # of the name that is taken a second folder
+            restarted = self.smoke("--json", env={**env, "SLURM_RESTART_COUNT": count})
+            self.assertTrue(json.loads(restarted.stdout)["results"].endswith("/" + name), restarted.stdout)
 
     def test_processes_that_mpi_does_not_bring_together_refuse_with_the_cure(self):
         alone = [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, {"PMI_SIZE": "4", "PMI_RANK": "0"}, {"FLUX_JOB_SIZE": "2", "FLUX_TASK_RANK": "0"},

@@ -226,6 +226,7 @@ TEST(ConfigComplaints, RefuseNamesThatAreNoFolder) {
 
 TEST(ConfigComplaints, RefuseNamesTooLongForAFolder) {
   expect_part(complaints(with("\"name\": \"" + std::string(100000, 'a') + "\"")), "has 100000 characters");
+  expect_part(complaints(with("\"name\": \"" + std::string(101, 'a') + "\"")), "has 101 characters");
   EXPECT_EQ(complaints(with("\"name\": \"" + std::string(100, 'a') + "\"")), "no error");
 }
 
