@@ -93,7 +93,7 @@ std::vector<std::string> labels_of(const RunOptions& options) {
   if (const double own = target_of(options).value; options.train.until == Until::target && own != asked) {
     const Rules rules = rules_of(options);
     labels.push_back(fmt::format("target {} is not the benchmark's {}: not comparable with MLPerf {} {}", own, asked,
-                                 rules.usage == "training" ? "Training" : "HPC", rules.version));
+                                 rules.usage == Usage::training ? "Training" : "HPC", word(rules.version)));
   }
   const std::int64_t largest = largest_reference_batch(options.recipe.model);
   if (options.train.global_batch > largest) {
