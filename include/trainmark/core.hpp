@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -78,6 +79,15 @@ struct Failure {
 [[nodiscard]] Complaint system_complaint(std::string where, std::string_view what, int error_number,
                                          std::string_view remedy = "check the file system");
 
+/// What follows from a file that cannot be written: the end of the complaint.
+struct Unwritten {
+  std::string_view why, remedy;
+};
+/// Readers see the old file or the new one, never a part: writes under a temporary name in the same folder, fsyncs and
+/// renames. `hurry` leaves out the fsync, for a process that will be killed in a moment. Raises Error{environment}.
+void write_atomically(const std::filesystem::path& path, std::string_view content, const Unwritten& unwritten,
+                      bool hurry = false);
+
 /// How many files this process may have open at a time (the soft limit).
 [[nodiscard]] std::uint64_t open_file_limit() noexcept;
 /// Lifts the soft limit to the hard one: datasets have more files than the 1,024 that many systems begin with.
@@ -109,6 +119,11 @@ template <class Enum>
     if (Words<Enum>::all[at] == text) return static_cast<Enum>(at);
   return {};
 }
+
+/// The value in the middle, of an even number the mean of the two there; 0 of none.
+[[nodiscard]] double median_of(std::vector<double> values);
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`; case is not counted.
+[[nodiscard]] int edit_distance(std::string_view a, std::string_view b);
 
 /// Extents of a tensor, logical order N,C,[D,]H,W. The element count is computed in 64 bits in this one place.
 class Shape {

@@ -24,7 +24,8 @@ struct Figure {
   double value = 0.0;
   std::string unit;  ///< empty for counts
   FigureSource source = FigureSource::logged;
-  std::optional<double> at_most = std::nullopt;  ///< where the log leaves more possible than `value`, which is the least
+  std::optional<double> at_most =
+      std::nullopt;  ///< where the log leaves more possible than `value`, which is the least
 };
 
 /// What the clock from run_start to run_stop was spent on; the terms add up to it.
@@ -42,8 +43,8 @@ struct TimeTerms {
 
 /// One epoch, or one block of a ResNet log.
 struct EpochReport {
-  int number = 0;       ///< of its last epoch, where it is a block
-  int epochs = 1;       ///< more in a block
+  int number = 0;        ///< of its last epoch, where it is a block
+  int epochs = 1;        ///< more in a block
   double train_s = 0.0;  ///< without evaluation
   double evaluation_s = 0.0;
   std::optional<double> metric, wait_for_input_s, samples_per_s;
@@ -54,9 +55,9 @@ struct EpochReport {
 
 struct RunReport {
   std::string path;
-  std::string part;               ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
-  int attempt = 1, attempts = 1;  ///< one after the other in the file
-  double start_ms = 0.0, stop_ms = 0.0;  ///< of the clock, in log time
+  std::string part;  ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
+  int attempt = 1, attempts = 1;                                    ///< one after the other in the file
+  double start_ms = 0.0, stop_ms = 0.0;                             ///< of the clock, in log time
   std::string benchmark, division, organisation, platform, status;  ///< as logged; empty where not
   bool finished = false;                                            ///< has a run_stop
   bool target_met = false;
@@ -68,10 +69,10 @@ struct RunReport {
   TimeTerms terms;
   std::vector<EpochReport> epochs;
   std::vector<Figure> figures;
-  std::vector<std::string> notes;   ///< what a reader must know to trust the figures
-  std::vector<std::string> labels;  ///< what the run is not
+  std::vector<std::string> notes;         ///< what a reader must know to trust the figures
+  std::vector<std::string> labels;        ///< what the run is not
   std::vector<std::string> incomparable;  ///< why published results may not stand beside it; empty: they may
-  std::string configuration;  ///< equal for runs whose times may be averaged
+  std::string configuration;              ///< equal for runs whose times may be averaged
   [[nodiscard]] std::string name() const { return part.empty() ? path : path + " (" + part + ")"; }
   [[nodiscard]] const Figure* find(std::string_view name) const noexcept;
 };
@@ -79,13 +80,15 @@ struct RunReport {
 /// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs one folder below.
 /// Raises Error{usage} where there is none.
 [[nodiscard]] std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path);
-/// Reads one log, and run.json, epochs.csv and staging.json beside it where they are: those are of its last attempt. One
-/// report for each attempt and instance that came to run_start, those that met their target first. Raises Error{usage}
-/// for a log that cannot be read, has no record, no run_start, or the records of several runs with nothing to tell them by.
+/// Reads one log, and run.json, epochs.csv and staging.json beside it where they are: those are of its last attempt.
+/// One report for each attempt and instance that came to run_start, those that met their target first. Raises
+/// Error{usage} for a log that cannot be read, has no record, no run_start, or the records of several runs with nothing
+/// to tell them by.
 [[nodiscard]] std::vector<RunReport> report_runs(const std::filesystem::path& log);
 
 /// Mean without the fastest and the slowest, in minutes. None below three runs, for runs of different configurations,
-/// for instances that ran at the same time, or where more than one missed its target (one that did counts as the slowest).
+/// for instances that ran at the same time, or where more than one missed its target (one that did counts as the
+/// slowest).
 struct OlympicScore {
   std::optional<double> minutes, at_most;  ///< the second where clocks went back
   std::string why_not;
@@ -98,6 +101,6 @@ struct OlympicScore {
 /// One page without anything from elsewhere.
 [[nodiscard]] std::string render_html(std::span<const RunReport> runs);
 /// Readers see the old file or the new one, never a part. Raises Error{environment}.
-void write_atomically(const std::filesystem::path& path, std::string_view text);
+void write_report(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace trainmark

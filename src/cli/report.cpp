@@ -41,8 +41,8 @@ int report(const ReportFlags& flags) {
     logs.insert(logs.end(), found.begin(), found.end());
   }
   const std::vector<RunReport> runs = report_all(logs);
-  if (!flags.csv.empty()) write_atomically(flags.csv, render_csv(runs));
-  if (!flags.html.empty()) write_atomically(flags.html, render_html(runs));
+  if (!flags.csv.empty()) write_report(flags.csv, render_csv(runs));
+  if (!flags.html.empty()) write_report(flags.html, render_html(runs));
   write_output(flags.json ? render_json(runs) : render_text(runs));
   return to_int(ExitCode::success);
 }

@@ -1,12 +1,7 @@
 // The report for other programs, as JSON and as one long CSV table, and how files come into being whole.
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "mllog/utf8.hpp"
@@ -86,13 +81,6 @@ std::string cell(std::string_view bytes) {
   return quoted + "\"";
 }
 
-Error cannot_write(const std::filesystem::path& path, int error) {
-  return {ExitCode::environment, Complaint{path.string(),
-                                           fmt::format("cannot be written: {}", std::strerror(error)),
-                                           {},
-                                           "check that its folder exists, can be written and has room"}};
-}
-
 }  // namespace
 
 std::string render_json(std::span<const RunReport> runs) {
@@ -135,17 +123,8 @@ std::string render_csv(std::span<const RunReport> runs) {
   return text;
 }
 
-void write_atomically(const std::filesystem::path& path, std::string_view text) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path.string(), getpid());
-  errno = 0;
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file.write(text.data(), static_cast<std::streamsize>(text.size()));
-  file.close();
-  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    std::remove(temporary.c_str());
-    throw cannot_write(path, error);
-  }
+void write_report(const std::filesystem::path& path, std::string_view text) {
+  write_atomically(path, text, {"", "check that its folder exists, can be written and has room"});
 }
 
 }  // namespace trainmark

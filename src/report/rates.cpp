@@ -103,13 +103,6 @@ void add_derived(RunReport& run, const RunFiles& files) {
 
 }  // namespace
 
-double median_of(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
-
 int epoch_step(const std::vector<EpochReport>& epochs) {
   int step = 0;
   for (std::size_t i = 1; i < epochs.size(); ++i) {

@@ -8,7 +8,6 @@
 
 namespace trainmark::report {
 
-[[nodiscard]] double median_of(std::vector<double> values);
 /// By how much the numbers of epochs grow from one to the next, at the least; 1 where nothing tells, and for blocks.
 [[nodiscard]] int epoch_step(const std::vector<EpochReport>& epochs);
 /// Whether epochs are numbered by the samples seen, as OpenFold's are: in steps of whole batches.

@@ -14,7 +14,6 @@
 namespace trainmark {
 namespace {
 
-using report::median_of;
 using report::Phase;
 using report::Phases;
 using report::RunFiles;

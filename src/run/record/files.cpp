@@ -13,10 +13,12 @@
 namespace trainmark {
 namespace {
 
+constexpr Unwritten unwritten{"the results of the run would be lost",
+                              "free space or set /results/folder to another file system"};
+
 [[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
   throw Error(ExitCode::environment, Complaint{path.string(), fmt::format("cannot {}: {}", what, std::strerror(errno)),
-                                               "the results of the run would be lost",
-                                               "free space or set /results/folder to another file system"});
+                                               std::string(unwritten.why), std::string(unwritten.remedy)});
 }
 
 void write_all(int descriptor, std::string_view text, const std::filesystem::path& path) {
@@ -33,31 +35,8 @@ bool close_fails(int descriptor) { return ::close(descriptor) != 0 && errno != E
 
 }  // namespace
 
-void write_atomically(const std::filesystem::path& path, std::string_view content, bool hurry) {
-  const std::filesystem::path temporary =
-      path.parent_path() / fmt::format(".trainmark-{}-{}", getpid(), path.filename().string());
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail(temporary, "create");
-  try {
-    write_all(descriptor, content, path);
-    if (!hurry && ::fsync(descriptor) != 0) fail(path, "flush");
-  } catch (...) {
-    ::close(descriptor);
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  if (close_fails(descriptor)) {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    errno = reason;
-    fail(path, "close");
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    errno = reason;
-    fail(path, "rename");
-  }
+void write_result(const std::filesystem::path& path, std::string_view content, bool hurry) {
+  write_atomically(path, content, unwritten, hurry);
 }
 
 CsvFile::CsvFile(const std::filesystem::path& path, std::string_view header)

@@ -7,9 +7,8 @@
 
 namespace trainmark {
 
-/// Writes under a temporary name, fsyncs, closes and renames. Raises Error{environment}. `hurry` leaves out the fsync,
-/// for a process that will be killed in a moment.
-void write_atomically(const std::filesystem::path& path, std::string_view content, bool hurry = false);
+/// write_atomically() with a run's complaint.
+void write_result(const std::filesystem::path& path, std::string_view content, bool hurry = false);
 
 /// A table that grows row by row; each row is one write.
 class CsvFile {

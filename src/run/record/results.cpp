@@ -55,7 +55,7 @@ Results::Results(const World& world, const RunOptions& options, const RunContext
   agree_on(world.all(), [&] {
     if (!writes_) return;
     folder_ = create_folder(options, context);
-    write_atomically(folder_ / "config.resolved.json", context.resolved_config + "\n");
+    write_result(folder_ / "config.resolved.json", context.resolved_config + "\n");
     epochs_ = CsvFile(folder_ / "epochs.csv",
                       "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash");
     steps_ = CsvFile(folder_ / "steps.csv", "step,epoch,loss,step_s,wait_for_input_s");
@@ -74,7 +74,7 @@ void Results::environment(const std::string& json, const std::vector<std::string
   document["ranks"] = Json::array();
   for (const std::string& placement : placements)
     document["ranks"].push_back(Json::parse(placement));
-  write_atomically(folder_ / "env.json", json_text(document, 2) + "\n");
+  write_result(folder_ / "env.json", json_text(document, 2) + "\n");
 }
 
 void Results::staging(const StagedDataset& dataset, bool inside_clock) {
@@ -97,7 +97,7 @@ void Results::staging(const StagedDataset& dataset, bool inside_clock) {
     document["splits"][split] = {
         {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
   }
-  write_atomically(folder_ / "staging.json", json_text(document, 2) + "\n");
+  write_result(folder_ / "staging.json", json_text(document, 2) + "\n");
 }
 
 void Results::close_tables() {
@@ -114,11 +114,11 @@ void Results::ranks(const std::vector<std::string>& rows) {
       "device_power_mean_w,device_clock_min_mhz,device_throttled_by\n";
   for (const std::string& row : rows)
     table += row;
-  write_atomically(folder_ / "ranks.csv", table);
+  write_result(folder_ / "ranks.csv", table);
 }
 
 void Results::nodes(const std::string& rows) {
-  if (writes_) write_atomically(folder_ / "nodes.csv", "node,op,seconds,share,flops,bytes\n" + rows);
+  if (writes_) write_result(folder_ / "nodes.csv", "node,op,seconds,share,flops,bytes\n" + rows);
 }
 
 void Results::conclude(const RunRecord& record, bool hurry) {
@@ -143,7 +143,7 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   document["figures"] = Json::object();
   for (const auto& [name, figure] : whole.figures)
     document["figures"][name] = std::visit([](auto value) { return Json(value); }, figure);
-  write_atomically(folder_ / "run.json", json_text(document, 2) + "\n", hurry);
+  write_result(folder_ / "run.json", json_text(document, 2) + "\n", hurry);
   concluded_ = whole.status != Ending::running;  // only now: what could not be written may be tried again
   known_ = std::move(whole);
 }
@@ -158,7 +158,7 @@ void Results::leave_word(int rank, const RunRecord& record) const {
   if (writes_ || folder_.empty()) return;
   const Json said = {
       {"exit_code", static_cast<int>(record.code)}, {"status", word(record.status)}, {"message", record.message}};
-  write_atomically(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(said), true);
+  write_result(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(said), true);
 }
 
 std::optional<RunRecord> Results::word_of_a_failed_rank() const {

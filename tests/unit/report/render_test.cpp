@@ -208,7 +208,7 @@ TEST(ReportCsv, HasSixColumnsInEveryRow) {
 TEST(ReportFile, ReplacesTheOldOneAndLeavesNothingElse) {
   const Folder folder;
   const auto path = folder.write("report.html", "old");
-  write_atomically(path, "new");
+  write_report(path, "new");
   std::ifstream file(path);
   std::string text;
   std::getline(file, text);
@@ -219,7 +219,7 @@ TEST(ReportFile, ReplacesTheOldOneAndLeavesNothingElse) {
 TEST(ReportFile, SaysWhereItCannotBeWritten) {
   const Folder folder;
   try {
-    write_atomically(folder.path() / "missing/report.html", "x");
+    write_report(folder.path() / "missing/report.html", "x");
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::environment);

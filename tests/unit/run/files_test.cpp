@@ -29,15 +29,15 @@ class FilesTest : public testing::Test {
 };
 
 TEST_F(FilesTest, AnAtomicWriteReplacesTheWholeFileAndLeavesNothingElse) {
-  write_atomically(folder / "run.json", "first, and longer");
-  write_atomically(folder / "run.json", "second");
+  write_result(folder / "run.json", "first, and longer");
+  write_result(folder / "run.json", "second");
   EXPECT_EQ(content_of(folder / "run.json"), "second");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
 TEST_F(FilesTest, AFolderThatIsNotThereIsAnEnvironmentError) {
   try {
-    write_atomically(folder / "missing" / "run.json", "x");
+    write_result(folder / "missing" / "run.json", "x");
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::environment);

@@ -18,12 +18,6 @@ struct Runner {
   std::vector<double> seconds = {};
 };
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 void take_turns(std::vector<Runner>& field, const TimeCandidate& time) {
   std::vector<Runner> left;
   for (Runner& runner : field) {
@@ -97,7 +91,7 @@ std::optional<std::size_t> fastest(std::size_t candidates, const TimeCandidate& 
   if (field.empty()) return std::nullopt;
   if (field.size() == 1) return field.front().candidate;
   return std::ranges::min(field, {},
-                          [](const Runner& runner) { return std::pair(median(runner.seconds), runner.candidate); })
+                          [](const Runner& runner) { return std::pair(median_of(runner.seconds), runner.candidate); })
       .candidate;
 }
 
