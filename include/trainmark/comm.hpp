@@ -36,6 +36,8 @@ class Group {
   [[nodiscard]] std::vector<std::string> all_gather(const std::string& text) const;
   /// Ranks of equal colour form a new group, ordered by rank here.
   [[nodiscard]] Group split(int colour) const;
+  [[nodiscard]] Group neighbours(
+      int count) const;                   ///< the `count` ranks in a row that this one is among; divides size()
   [[nodiscard]] Group duplicate() const;  ///< same ranks, a context of its own (one per lane)
   [[nodiscard]] const Impl& impl() const noexcept { return *impl_; }
 
@@ -43,16 +45,9 @@ class Group {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Where this process stands. Made once per process; a world of one needs no launcher.
+/// Where this process stands among the others. A value: copies share what they are made of. Mpi has the real one.
 class World {
  public:
-  /// Initialises MPI with MPI_THREAD_MULTIPLE where offered and MPI_ERRORS_RETURN set; finalises when destroyed, unless
-  /// an exception is unwinding (the other ranks would wait for ever: abort() is called instead by whoever catches it).
-  World(int& argc, char**& argv);
-  ~World();
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
-
   [[nodiscard]] const Group& all() const noexcept;
   [[nodiscard]] const Group& node() const noexcept;  ///< the ranks that share this node's memory
   [[nodiscard]] int nodes() const noexcept;
@@ -67,10 +62,33 @@ class World {
   /// Whether abort() was called: then MPI's exit() is this program's own.
   [[nodiscard]] static bool aborting() noexcept;
 
- private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  explicit World(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+ private:
+  std::shared_ptr<const Impl> impl_;
 };
+
+/// MPI's life in this process, from its start to its end. Made once; a world of one needs no launcher.
+class Mpi {
+ public:
+  /// Initialises MPI with MPI_THREAD_MULTIPLE where offered and MPI_ERRORS_RETURN set; finalises when destroyed, unless
+  /// an exception is unwinding (the other ranks would wait for ever: abort() is called instead by whoever catches it).
+  Mpi(int& argc, char**& argv);
+  ~Mpi();
+  Mpi(const Mpi&) = delete;
+  Mpi& operator=(const Mpi&) = delete;
+  [[nodiscard]] const World& world() const noexcept { return *world_; }
+
+ private:
+  bool initialised_here_ = false;
+  int exceptions_ = 0;  ///< in flight when it was made
+  std::unique_ptr<World> world_;
+};
+
+/// A world that is not there, as `rank` of `ranks` evenly on `nodes` would see it: for planning what a launch of any
+/// size would do. Its groups answer at once, as if every rank had said what this one says. No backend sums over it.
+[[nodiscard]] World pretended_world(int ranks, int nodes = 1, int rank = 0);
 
 /// What this rank may use of its node's CPUs beside the node's other ranks.
 struct CpuShare {

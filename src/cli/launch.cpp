@@ -119,7 +119,8 @@ void add_launch_options(CLI::App& command, LaunchFlags& flags) {
 int with_world(Process& process, const LaunchFlags& flags, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const Launch launch;
-  const World world(process.argc, process.argv);
+  const Mpi mpi(process.argc, process.argv);
+  const World& world = mpi.world();
   interrupts.watch_faults();
   if (!flags.alone) {
     const std::string complaint = launch.mismatch(world.all().size(), world.library_version());

@@ -16,9 +16,11 @@ struct Group::Impl {
   int rank = 0;
   int size = 1;
   Impl(MPI_Comm raw, bool own);
+  Impl(int rank_of, int ranks) noexcept : rank(rank_of), size(ranks) {}  ///< pretended
   ~Impl();
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
+  [[nodiscard]] bool pretended() const noexcept { return comm == MPI_COMM_NULL; }
 };
 
 [[nodiscard]] inline MPI_Comm native(const Group& group) noexcept { return group.impl().comm; }

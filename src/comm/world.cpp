@@ -1,4 +1,4 @@
-// MPI's life in this process, and where the process stands among the others.
+// MPI's life in this process, and where the process stands among the others: really, or pretended.
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,9 +16,7 @@ struct World::Impl {
   int nodes = 1;
   int node_index = 0;
   bool thread_multiple = false;
-  bool initialised_here = false;
   double init_seconds = 0.0;
-  int exceptions = 0;  // in flight when the world was made
   std::string host;
 };
 
@@ -34,48 +32,59 @@ std::string host_name() {
 
 }  // namespace
 
-World::World(int& argc, char**& argv) : impl_(std::make_unique<Impl>()) {
-  impl_->exceptions = std::uncaught_exceptions();
-  impl_->host = host_name();
+Mpi::Mpi(int& argc, char**& argv) : exceptions_(std::uncaught_exceptions()) {
+  auto world = std::make_shared<World::Impl>();
+  world->host = host_name();
   int initialised = 0;
   MPI_Initialized(&initialised);
   int provided = MPI_THREAD_SINGLE;
   if (initialised == 0) {
     const Clock clock;
     check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
-    impl_->init_seconds = clock.seconds();
-    impl_->initialised_here = true;
+    world->init_seconds = clock.seconds();
+    initialised_here_ = true;
   } else {
     MPI_Query_thread(&provided);
   }
-  impl_->thread_multiple = provided == MPI_THREAD_MULTIPLE;
+  world->thread_multiple = provided == MPI_THREAD_MULTIPLE;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
   MPI_Comm copy = MPI_COMM_NULL;  // a context of our own, whatever else in the process uses MPI_COMM_WORLD
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");
-  impl_->all.emplace(std::make_shared<Group::Impl>(copy, true));
+  world->all.emplace(std::make_shared<Group::Impl>(copy, true));
   MPI_Comm shared = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(copy, MPI_COMM_TYPE_SHARED, impl_->all->rank(), MPI_INFO_NULL, &shared),
+  check_mpi(MPI_Comm_split_type(copy, MPI_COMM_TYPE_SHARED, world->all->rank(), MPI_INFO_NULL, &shared),
             "MPI_Comm_split_type");
-  impl_->node.emplace(std::make_shared<Group::Impl>(shared, true));
+  world->node.emplace(std::make_shared<Group::Impl>(shared, true));
 
   // Nodes are numbered by their lowest rank.
-  int lowest = impl_->all->rank();
+  int lowest = world->all->rank();
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, shared), "MPI_Allreduce");
-  std::vector<std::uint64_t> leaders = impl_->all->all_gather(static_cast<std::uint64_t>(lowest));
+  std::vector<std::uint64_t> leaders = world->all->all_gather(static_cast<std::uint64_t>(lowest));
   std::sort(leaders.begin(), leaders.end());
   leaders.erase(std::unique(leaders.begin(), leaders.end()), leaders.end());
-  impl_->nodes = static_cast<int>(leaders.size());
-  impl_->node_index = static_cast<int>(
+  world->nodes = static_cast<int>(leaders.size());
+  world->node_index = static_cast<int>(
       std::lower_bound(leaders.begin(), leaders.end(), static_cast<std::uint64_t>(lowest)) - leaders.begin());
+  world_ = std::make_unique<World>(std::move(world));
 }
 
-World::~World() {
-  const bool unwinding = std::uncaught_exceptions() > impl_->exceptions;
-  const bool finalise = impl_->initialised_here && !unwinding;
-  impl_->node.reset();
-  impl_->all.reset();
-  if (finalise) MPI_Finalize();
+Mpi::~Mpi() {
+  const bool unwinding = std::uncaught_exceptions() > exceptions_;
+  world_.reset();  // frees its communicators
+  if (initialised_here_ && !unwinding) MPI_Finalize();
+}
+
+World pretended_world(int ranks, int nodes, int rank) {
+  TRAINMARK_CHECK(nodes > 0 && ranks % nodes == 0 && rank >= 0 && rank < ranks, "ranks are spread evenly over nodes");
+  const int on_node = ranks / nodes;
+  auto world = std::make_shared<World::Impl>();
+  world->all.emplace(std::make_shared<Group::Impl>(rank, ranks));
+  world->node.emplace(std::make_shared<Group::Impl>(rank % on_node, on_node));
+  world->nodes = nodes;
+  world->node_index = rank / on_node;
+  world->host = host_name();
+  return World(std::move(world));
 }
 
 const Group& World::all() const noexcept { return *impl_->all; }

@@ -33,8 +33,8 @@ const World& world_of_one() {
   static char name[] = "backend_ops";
   static char* arguments[] = {name, nullptr};
   static char** list = arguments;
-  static const World world(count, list);
-  return world;
+  static const Mpi mpi(count, list);
+  return mpi.world();
 }
 
 std::vector<Case> cases() {

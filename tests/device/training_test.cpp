@@ -27,8 +27,8 @@ const World& world() {
   static char name[] = "device_training";
   static char* arguments[] = {name, nullptr};
   static char** list = arguments;
-  static const World world(count, list);
-  return world;
+  static const Mpi mpi(count, list);
+  return mpi.world();
 }
 
 struct Trained {

@@ -24,7 +24,8 @@ class FailurePrinter final : public testing::EmptyTestEventListener {
 const trainmark::World& test_world() { return *the_world; }
 
 int main(int argc, char** argv) {
-  const trainmark::World world(argc, argv);
+  const trainmark::Mpi mpi(argc, argv);
+  const trainmark::World& world = mpi.world();
   the_world = &world;
   testing::InitGoogleTest(&argc, argv);
   // Rank 0 reports; other ranks speak only when they fail.

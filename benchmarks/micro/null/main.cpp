@@ -8,7 +8,8 @@
 
 int main(int argc, char** argv) {
   using namespace trainmark;
-  const World world(argc, argv);
+  const Mpi mpi(argc, argv);
+  const World& world = mpi.world();
   const auto backend = make_null_backend();
   CosmoflowOptions model;
   model.extent = 32;

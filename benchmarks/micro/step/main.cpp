@@ -152,7 +152,8 @@ std::string layer_table(Program& program, double bandwidth, double rate) {
 
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
-  const World world(argc, argv);
+  const Mpi mpi(argc, argv);
+  const World& world = mpi.world();
   const auto backend = make_cpu_backend(arguments.threads, false);
   GraphOptions options;
   options.local_batch = options.global_batch = arguments.batch;
