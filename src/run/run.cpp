@@ -1,48 +1,14 @@
 // A run from start to end, in the order of the benchmark's rules. Each value is made from earlier ones.
 #include "trainmark/run.hpp"
 
-#include <fmt/core.h>
-
-#include <atomic>
-#include <chrono>
-
+#include "run/end/ending.hpp"
 #include "run/launch/comparison.hpp"
-#include "run/launch/session.hpp"
-#include "run/record/conclusion.hpp"
+#include "run/launch/dry_run.hpp"
+#include "run/launch/input.hpp"
+#include "run/record/recorder.hpp"
 #include "run/train/trainer.hpp"
 
 namespace trainmark {
-namespace {
-
-/// What the watchdog's thread finds when it ends the job.
-struct Open {
-  std::atomic<Timeline*> timeline{nullptr};
-  std::atomic<Results*> results{nullptr};
-  std::atomic<Backend*> backend{nullptr};
-};
-
-/// Ends the job without unwinding: the log closed, the results concluded, every rank gone.
-void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record) {
-  leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
-  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
-  if (Timeline* timeline = open.timeline) timeline->abort();
-  remove_temporaries();
-  try {
-    if (Results* results = open.results) {
-      results->leave_word(world.all().rank(), record);
-      results->conclude(record, true);
-    }
-  } catch (const std::exception&) {
-    // A full disk must not keep the job from ending.
-  }
-  if (context.ended_from_outside && world.all().rank() == 0)
-    context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
-  // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
-  if (Backend* backend = open.backend) abandon(*backend, record.message, device_limit);
-  leave(world, record.code);
-}
-
-}  // namespace
 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
   Open open;
@@ -72,19 +38,19 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Timeline timeline(results.log());
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
-  Conclusion conclusion(world, options, results, timeline, progress);
+  Recorder recorder(world, options, results, timeline, progress);
   const auto stuck = [&](const Status& failure) {
     watchdog.give_way();
     end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
   };
   try {
-    conclusion.launch(*backend, context);
+    recorder.launch(*backend, context);
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
     const auto stage = [&] {
       const std::shared_ptr<void> range = backend->range("staging");
       return stage_dataset(world, options, dataset, timeline, watchdog, {{}, say, context.job_id});
     };
-    const bool before_clock = stages_before_clock(world, options);
+    const bool before_clock = stages_before_clock(world, options.stage, rules_of(options));
     StagedDataset staged;
     if (before_clock) staged = stage();
 
@@ -96,19 +62,20 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
       compiled = compile(world, *backend, options, dataset.channels);
       on_device(*backend, stuck, [&] {
-        warm_up(compiled, options, dataset.schema, options.train.batch() / world.all().size(), context.measure_nodes);
+        warm_up(compiled, options.seed, dataset.schema, options.train.batch() / world.all().size(),
+                context.measure_nodes);
       });
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
-      conclusion.initialised(compiled, *backend);
+      recorder.initialised(compiled, *backend);
     }
 
     world.all().barrier();
     timeline.run_start();
     if (!before_clock) staged = stage();
-    conclusion.staged(staged, before_clock);
+    recorder.staged(staged, before_clock);
     Input input = open_input(world, *backend, options, dataset, staged);
-    Trainer::Plan plan = trainer_plan(world, options, input);
+    Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;
     Trainer trainer(
         {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
@@ -117,14 +84,14 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
     world.all().barrier();
-    timeline.run_stop(outcome.target_met, ending_of(options, outcome.target_met));
+    timeline.run_stop(outcome.target_met, ending_of(options.train, outcome.target_met));
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
-    return conclusion.completed(outcome, input.train->stats());
+    return recorder.completed(outcome, input.train->stats());
   } catch (const std::exception& error) {
     watchdog.give_way();
     timeline.abort();
-    conclusion.failed(error);
+    recorder.failed(error);
     throw;
   }
 }

@@ -8,7 +8,8 @@
 #include "backend/cuda.hpp"
 #include "cuda_double/double.hpp"
 #include "device/batches.hpp"
-#include "run/record/conclusion.hpp"
+#include "run/end/ending.hpp"
+#include "run/launch/session.hpp"
 #include "support/mpi_main.hpp"
 
 namespace trainmark::test {

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "run/record/conclusion.hpp"
+#include "run/end/ending.hpp"
+#include "run/launch/session.hpp"
 
 namespace trainmark {
 namespace {

@@ -43,7 +43,7 @@ void limit(Split& split, std::int64_t wanted) {
   split.manifest.entries.resize(files);
 }
 
-/// What a sharded set must be beyond the plan's equal sums: whole files, and the same number of ranks on every node.
+/// What a sharded set must be beyond its plan: whole files, and the same number of ranks on every node.
 void require_shardable(const Split& split, const std::vector<std::uint64_t>& node_sizes) {
   if (split.samples != split.manifest.samples()) {
     throw Error(ExitCode::data,
@@ -54,15 +54,16 @@ void require_shardable(const Split& split, const std::vector<std::uint64_t>& nod
                           fmt::format("set it to {} or 0", split.manifest.samples())});
   }
   if (std::ranges::any_of(node_sizes, [&](std::uint64_t size) { return size != node_sizes.front(); })) {
-    throw Error(ExitCode::environment, Complaint{"/stage/strategy", "nodes have different numbers of ranks",
-                                                 "each node's ranks read its own shard only, and shards are equal",
-                                                 "start the same number of ranks on every node, or use \"replicate\""});
+    throw Error(ExitCode::environment,
+                Complaint{"/stage/strategy", "nodes have different numbers of ranks",
+                          "each node's ranks read its own shard only, which takes as many of them everywhere",
+                          "start the same number of ranks on every node, or use \"replicate\""});
   }
 }
 
-StagingSet staging_set(const Split& split, const RunOptions& options) {
-  return {split.manifest, split.plan, split.source, std::filesystem::path(options.stage.target) / split.name,
-          options.data.manifest != ManifestBeside::ignored};
+StagingSet staging_set(const Split& split, const std::string& target, ManifestBeside manifest) {
+  return {split.manifest, split.plan, split.source, std::filesystem::path(target) / split.name,
+          manifest != ManifestBeside::ignored};
 }
 
 /// The ids of the samples that a part's files hold, as far as the run uses them; neighbours become one range.
@@ -81,15 +82,14 @@ std::vector<Range> ids_of(const std::vector<std::size_t>& part, const std::vecto
 
 /// A source may be another run's target. It is held only since staging began: what was scanned before that may have
 /// been a part of what is there by now. (A file that was replaced is noticed when it is opened.)
-void require_as_scanned(const World& world, const RunOptions& options, const Dataset& dataset,
+void require_as_scanned(const World& world, const DataOptions& data, const Dataset& dataset,
                         const std::function<void()>& alive) {
   agree_on(world.all(), [&] {
     if (world.all().rank() != 0) return;
     for (const Split* split : {&dataset.train, &dataset.validation}) {
       if (!is_staging_target(split->source)) continue;
-      const ManifestUse use = {.ignored = options.data.manifest == ManifestBeside::ignored, .hashes_compared = false};
-      const std::size_t now =
-          scan_dataset(split->source, options.data.format, dataset.schema, alive, use).entries.size();
+      const ManifestUse use = {.ignored = data.manifest == ManifestBeside::ignored, .hashes_compared = false};
+      const std::size_t now = scan_dataset(split->source, data.format, dataset.schema, alive, use).entries.size();
       if (now == split->files) continue;
       throw Error(ExitCode::data,
                   Complaint{split->source.string(),
@@ -101,15 +101,15 @@ void require_as_scanned(const World& world, const RunOptions& options, const Dat
 }
 
 /// One rank reads, all know.
-std::vector<ChannelRange> find_channels(const World& world, const RunOptions& options) {
-  const int count = channels_of(options.recipe.model);
+std::vector<ChannelRange> find_channels(const World& world, const ModelOptions& model, const DataOptions& data) {
+  const int count = channels_of(model);
   std::vector<ChannelRange> channels(static_cast<std::size_t>(count));
   if (count == 0) return channels;
   agree_on(world.all(), [&] {
     if (world.all().rank() != 0) return;
-    std::filesystem::path path = options.data.stats;
+    std::filesystem::path path = data.stats;
     if (path.empty()) {
-      const std::filesystem::path train = std::filesystem::absolute(options.data.train) / "";
+      const std::filesystem::path train = std::filesystem::absolute(data.train) / "";
       path = train.lexically_normal().parent_path().parent_path() / "stats.h5";
     }
     const ChannelStats stats = read_channel_stats(path, count);
@@ -132,7 +132,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
     return find_split(world, options, name, source, dataset.schema, alive, use);
   };
   dataset.train = find("train", options.data.train);
-  dataset.channels = find_channels(world, options);
+  dataset.channels = find_channels(world, options.recipe.model, options.data);
   dataset.validation = find("validation", options.data.validation);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
                    options.submission.generated_data};
@@ -148,10 +148,11 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   return dataset;
 }
 
-bool stages_before_clock(const World& world, const RunOptions& options) {
-  if (options.stage.strategy == Strategy::none || !rules_of(options).let_staging_precede_clock()) return false;
+bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules) {
+  if (stage.strategy == Strategy::none || !rules.let_staging_precede_clock()) return false;
   std::array<double, 1> volatile_nodes = {};
-  agree_on(world.all(), [&] { volatile_nodes[0] = durable(options.stage.target) ? 0.0 : 1.0; });
+  agree_on(world.all(), [&] { volatile_nodes[0] = durable(stage.target) ? 0.0 : 1.0; });
+  const bool volatile_here = volatile_nodes[0] != 0.0;
   world.all().max(volatile_nodes);
   return volatile_nodes[0] == 0.0;
 }
@@ -161,10 +162,12 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
   watchdog.phase("staging", options.watchdog.stage_seconds);
   context.progress = [&](std::int64_t) { watchdog.beat(); };
   const auto bring = [&]() -> StagedDataset {
-    const std::array<StagingSet, 2> sets = {staging_set(dataset.train, options),
-                                            staging_set(dataset.validation, options)};
+    const auto set_of = [&](const Split& split) {
+      return staging_set(split, options.stage.target, options.data.manifest);
+    };
+    const std::array<StagingSet, 2> sets = {set_of(dataset.train), set_of(dataset.validation)};
     StageOutcome outcome = stage(world, sets, options.stage, context);
-    require_as_scanned(world, options, dataset, [&] { watchdog.beat(); });
+    require_as_scanned(world, options.data, dataset, [&] { watchdog.beat(); });
     if (outcome.wait_seconds > 0.0) timeline.waited_for_another_run(outcome.wait_seconds);
     return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
   };

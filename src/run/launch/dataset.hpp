@@ -42,7 +42,7 @@ struct StagedDataset {
                                    const std::function<void(const std::string& line)>& say = {});
 
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
-[[nodiscard]] bool stages_before_clock(const World& world, const RunOptions& options);
+[[nodiscard]] bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules);
 
 /// Collective: brings both splits to the node (strategy none: leaves them where they are). What is returned keeps other
 /// runs from changing them. The watchdog's beats are added to `context`.

@@ -1,5 +1,4 @@
-// The input side of a run, and the plan of its loop.
-#include "run/record/conclusion.hpp"
+#include "run/launch/input.hpp"
 
 namespace trainmark {
 
@@ -21,19 +20,6 @@ Input open_input(const World& world, Backend& backend, const RunOptions& options
                                                 backend.pinned_memory(), options.load);
   });
   return input;
-}
-
-Trainer::Plan trainer_plan(const World& world, const RunOptions& options, const Input& input) {
-  Trainer::Plan plan;
-  plan.options = options.train;
-  plan.schedule = options.recipe.schedule;
-  plan.target = target_of(options);
-  plan.figures = figures_of(options.recipe.model);
-  plan.steps_per_epoch = input.train_sampling.steps_per_epoch() / options.train.gradient_accumulation_steps;
-  plan.validation_steps = input.validation_sampling.steps_per_epoch();
-  plan.local_batch = options.train.batch() / world.all().size();
-  plan.step_limit_seconds = options.watchdog.step_seconds;
-  return plan;
 }
 
 TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options, const Dataset& dataset) {

@@ -82,8 +82,7 @@ OwnedCollectives make_collectives(const World& world, Backend& backend, const Mo
   OwnedCollectives collectives;
   collectives.all = backend.make_collective(world.all());
   const int ranks = norm_group_of(model);
-  if (ranks > 1)
-    collectives.norm = backend.make_collective(world.all().split(world.all().rank() / ranks), Lane::compute);
+  if (ranks > 1) collectives.norm = backend.make_collective(world.all().neighbours(ranks), Lane::compute);
   return collectives;
 }
 
@@ -141,30 +140,29 @@ namespace {
 
 /// Takes real steps, on all ranks alike.
 std::vector<NodeTime> timed_nodes(Program& program) {
-  constexpr std::size_t times = 5;
+  constexpr int times = 5;
   const std::vector<Node>& nodes = program.graph().nodes;
-  std::vector<std::array<double, times>> seconds(nodes.size());
-  for (std::size_t time = 0; time < times; ++time) {
+  std::vector<std::vector<double>> seconds(nodes.size());
+  for (int time = 0; time < times; ++time) {
     const Profile profile = program.profile(0);
     for (std::size_t at = 0; at < nodes.size(); ++at)
-      seconds[at][time] = profile.at(at).second;
+      seconds[at].push_back(profile.at(at).second);
   }
   std::vector<NodeTime> result;
   for (std::size_t at = 0; at < nodes.size(); ++at) {
-    std::ranges::nth_element(seconds[at], seconds[at].begin() + times / 2);
-    result.push_back(
-        {nodes[at].name, std::string(name_of(nodes[at].op)), seconds[at][times / 2], cost(program.graph(), nodes[at])});
+    result.push_back({nodes[at].name, std::string(name_of(nodes[at].op)), median_of(std::move(seconds[at])),
+                      cost(program.graph(), nodes[at])});
   }
   return result;
 }
 
 }  // namespace
 
-void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch,
+void warm_up(Compiled& compiled, std::int64_t seed, const DataSchema& schema, std::int64_t local_batch,
              bool measure_nodes) {
   const Clock clock;
   const std::vector<std::byte> before = compiled.state->snapshot();
-  const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(options.seed), 0.0F);
+  const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(seed), 0.0F);
   for (const int slot : {0, 1}) {
     // The training step comes after accumulation: it leaves no sums behind.
     for (Program* program : {compiled.accumulate.get(), compiled.train.get(), compiled.evaluate.get()}) {

@@ -3,11 +3,7 @@
 
 #include <memory>
 
-#include "run/end/watchdog.hpp"
 #include "run/launch/dataset.hpp"
-#include "run/record/progress.hpp"
-#include "run/record/results.hpp"
-#include "run/record/timeline.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/run.hpp"
 
@@ -68,7 +64,7 @@ class SyntheticBatch {
 
 /// Runs a step and an evaluation on synthetic data, times a step's nodes if that is asked for, then puts the state back
 /// as it was.
-void warm_up(Compiled& compiled, const RunOptions& options, const DataSchema& schema, std::int64_t local_batch,
+void warm_up(Compiled& compiled, std::int64_t seed, const DataSchema& schema, std::int64_t local_batch,
              bool measure_nodes);
 
 }  // namespace trainmark

@@ -37,6 +37,7 @@ class Progress {
   bool dirty_ = false;
 };
 
+[[nodiscard]] constexpr double mib(auto bytes) noexcept { return static_cast<double>(bytes) / 1048576.0; }
 /// "1 h 02 min", "3 min 20 s", "12.3 s"
 [[nodiscard]] std::string duration_text(double seconds);
 

@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "mllog/utf8.hpp"
 #include "run/record/progress.hpp"
 
 namespace trainmark {
@@ -21,6 +23,10 @@ std::unique_ptr<EventSink> open_sink(const std::filesystem::path& log) {
 }
 
 }  // namespace
+
+std::string one_line(const std::string& json) {
+  return json_text(nlohmann::ordered_json::parse(json.empty() ? "{}" : json));
+}
 
 void ClosingSink::write(const Event& event) {
   const std::scoped_lock lock(mutex_);

@@ -38,6 +38,9 @@ class ClosingSink final : public EventSink {
   bool closed_ = false;
 };
 
+/// JSON text without its line breaks and indentation, as the header takes it.
+[[nodiscard]] std::string one_line(const std::string& json);
+
 /// What the header says, beyond the options.
 struct TimelineFacts {
   int ranks = 1;

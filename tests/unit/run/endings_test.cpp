@@ -25,7 +25,7 @@ class Endings : public ::testing::Test {
 
 TEST_F(Endings, AnErrorThatAllRaiseIsConcludedByRank0Alone) {
   build(Until::steps);
-  rig.conclusion->failed(AgreedError(ExitCode::data, "rank 1 of 2: its file is broken"));
+  rig.recorder->failed(AgreedError(ExitCode::data, "rank 1 of 2: its file is broken"));
   world.all().barrier();
   EXPECT_FALSE(rig.results->word_of_a_failed_rank().has_value()) << "nobody failed alone";
   if (!writes()) return;
@@ -36,7 +36,7 @@ TEST_F(Endings, AnErrorThatAllRaiseIsConcludedByRank0Alone) {
 
 TEST_F(Endings, DivergenceIsAStatusOfItsOwn) {
   build(Until::steps);
-  rig.conclusion->failed(AgreedError(ExitCode::target_missed, "step 3: the loss is nan"));
+  rig.recorder->failed(AgreedError(ExitCode::target_missed, "step 3: the loss is nan"));
   if (!writes()) return;
   EXPECT_EQ(rig.json("run.json")["status"], "diverged");
   EXPECT_EQ(rig.json("run.json")["exit_code"], 6);
@@ -44,7 +44,7 @@ TEST_F(Endings, DivergenceIsAStatusOfItsOwn) {
 
 TEST_F(Endings, AnErrorOfAnotherKindIsTheEnvironments) {
   build(Until::steps);
-  rig.conclusion->failed(std::runtime_error("out of something"));
+  rig.recorder->failed(std::runtime_error("out of something"));
   if (!writes()) return;
   EXPECT_EQ(rig.json("run.json")["exit_code"], 4);
   EXPECT_EQ(rig.json("run.json")["message"], "out of something");
@@ -55,7 +55,7 @@ TEST_F(Endings, ARankThatFailsAloneIsTheReasonOfASignal) {
   build(Until::steps);
   rig.timeline->run_start();
   const bool alone = world.all().rank() == 1;
-  if (alone) rig.conclusion->failed(Error(ExitCode::data, "its file is broken"));
+  if (alone) rig.recorder->failed(Error(ExitCode::data, "its file is broken"));
   world.all().barrier();
   if (writes()) {
     ASSERT_TRUE(rig.results->word_of_a_failed_rank().has_value());
@@ -71,7 +71,7 @@ TEST_F(Endings, ASignalByItselfIsItsOwnReason) {
   build(Until::steps);
   rig.timeline->run_start();
   conclude_on_signal(130, *rig.timeline, *rig.results);
-  rig.conclusion->failed(Error(ExitCode::data, "what came of it"));
+  rig.recorder->failed(Error(ExitCode::data, "what came of it"));
   if (!writes()) return;
   EXPECT_EQ(rig.json("run.json")["exit_code"], 130);
   EXPECT_EQ(rig.json("run.json")["status"], "aborted");

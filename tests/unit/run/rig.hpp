@@ -12,7 +12,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "run/record/conclusion.hpp"
+#include "run/end/ending.hpp"
+#include "run/launch/input.hpp"
+#include "run/record/recorder.hpp"
+#include "run/train/trainer.hpp"
 #include "support/mpi_main.hpp"
 #include "support/spy_backend.hpp"
 
@@ -102,7 +105,7 @@ class Rig {
   std::unique_ptr<Timeline> timeline;
   std::unique_ptr<Watchdog> watchdog;
   std::unique_ptr<Progress> progress;
-  std::unique_ptr<Conclusion> conclusion;
+  std::unique_ptr<Recorder> recorder;
 
   Rig() {
     static int number = 0;
@@ -168,7 +171,7 @@ class Rig {
           if (std::this_thread::get_id() != own) ++looks;
           return now.load();
         });
-    conclusion = std::make_unique<Conclusion>(world, options, *results, *timeline, *progress);
+    recorder = std::make_unique<Recorder>(world, options, *results, *timeline, *progress);
   }
 
   /// The rest of run(): a log from its header to run_stop around the loop.
@@ -178,7 +181,7 @@ class Rig {
     { const LogScope init = timeline->init(); }
     timeline->hyperparameters(options, facts);
     timeline->run_start();
-    Trainer::Plan plan = trainer_plan(world, options, input);
+    Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = profile_steps;
     plan.figures.insert(plan.figures.end(), more_figures.begin(), more_figures.end());
     Trainer trainer({world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), nullptr,

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <set>
 
-#include "run/record/conclusion.hpp"
+#include "run/launch/input.hpp"
+#include "run/launch/session.hpp"
+#include "run/train/trainer.hpp"
 #include "support/mpi_main.hpp"
 
 namespace trainmark {
@@ -186,7 +188,7 @@ TEST_F(Compiling, WarmUpLeavesRunningStatisticsAndTheCountOfUpdatesAlone) {
   for (const auto& entry : compiled.state->statistics())
     count += entry.shape.elements();
   const std::vector<float> fresh = compiled.state->read(compiled.state->statistic_values(), count);
-  warm_up(compiled, options, schema_of(options.recipe.model), 1, false);
+  warm_up(compiled, options.seed, schema_of(options.recipe.model), 1, false);
   EXPECT_EQ(compiled.state->read(compiled.state->statistic_values(), count), fresh);
   UpdateCount updates{.done = 7};
   std::memcpy(&updates, compiled.state->data(Space::update_count), sizeof updates);  // the CPU's memory is the host's
@@ -225,7 +227,8 @@ TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
     ASSERT_NE(compiled.accumulate, nullptr);
     EXPECT_GT(compiled.planning_seconds, 0.0);
     const std::uint64_t before = compiled.state->hash();
-    warm_up(compiled, options, schema_of(options.recipe.model), options.train.batch() / world().all().size(), measure);
+    warm_up(compiled, options.seed, schema_of(options.recipe.model), options.train.batch() / world().all().size(),
+            measure);
     EXPECT_EQ(compiled.state->hash(), before);
     EXPECT_EQ(compiled.state->score(), Score{});
     EXPECT_EQ(compiled.state->loss_scale()->scale, LossScaling{}.initial);
@@ -286,15 +289,15 @@ TEST(Sampling, IsTheRanksShareOfWhatTheRunUses) {
 TEST(Staging, StandsBeforeTheClockOnlyOnDurableStorageUnderTheNewRules) {
   RunOptions options = small();
   options.stage.target = testing::TempDir();
-  EXPECT_FALSE(stages_before_clock(world(), options)) << "strategy none";
+  EXPECT_FALSE(stages_before_clock(world(), options.stage, rules_of(options))) << "strategy none";
   options.stage.strategy = Strategy::replicate;
-  EXPECT_EQ(stages_before_clock(world(), options), durable(options.stage.target));
+  EXPECT_EQ(stages_before_clock(world(), options.stage, rules_of(options)), durable(options.stage.target));
   options.submission.ruleset = Ruleset::v2_0_0;
-  EXPECT_FALSE(stages_before_clock(world(), options));
+  EXPECT_FALSE(stages_before_clock(world(), options.stage, rules_of(options)));
   options.submission.ruleset = Ruleset::v3_0_0;
   options.stage.target = "/proc";  // never durable
   if (!durable("/proc")) {
-    EXPECT_FALSE(stages_before_clock(world(), options));
+    EXPECT_FALSE(stages_before_clock(world(), options.stage, rules_of(options)));
   }
 }
 
@@ -309,7 +312,8 @@ TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
   input.train_sampling.shards = {{{0, 16}}};
   input.validation_sampling.shards = {{{0, 9}}};
   input.train_sampling.global_batch = input.validation_sampling.global_batch = 4;
-  const Trainer::Plan plan = trainer_plan(world(), options, input);
+  const Trainer::Plan plan =
+      trainer_plan(options, world().all().size(), input.train_sampling, input.validation_sampling);
   EXPECT_EQ(plan.steps_per_epoch, 2);
   EXPECT_EQ(plan.validation_steps, 3) << "the last is short";
   EXPECT_EQ(plan.local_batch, 4 / world().all().size());
@@ -320,6 +324,39 @@ TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
   ASSERT_EQ(plan.figures.size(), 1U);
   EXPECT_EQ(plan.figures[0].key, plan.target.key) << "the first is what the target judges";
   EXPECT_EQ(plan.options, options.train);
+}
+
+TEST(PretendedLaunch, CompilesTheStepThatAnyOfItsRanksWouldTake) {
+  RunOptions options = small();
+  options.train.global_batch = 8192;
+  const auto null = make_null_backend();
+  for (const int rank : {0, 4095}) {
+    const Compiled compiled = compile(pretended_world(4096, 512, rank), *null, options);
+    const Graph& graph = compiled.train->graph();
+    EXPECT_EQ(graph.tensors.at(0).shape[0], 2) << "samples of a rank";
+    EXPECT_GT(count_of<AllReduce>(graph), 1);
+    EXPECT_TRUE(check_options(options, 4096, 512, {.train_samples = 8192, .validation_samples = 1}).empty());
+  }
+  options.train.global_batch = 8193;
+  EXPECT_EQ(check_options(options, 4096, 512, {.train_samples = 8193, .validation_samples = 1}).size(), 1U);
+}
+
+TEST(PretendedLaunch, GivesEachRankOfANodeItsShard) {
+  RunOptions options = small();
+  options.train.global_batch = 8;
+  Split split;
+  split.name = "train";
+  split.samples = 16;
+  split.manifest.entries.resize(2);
+  for (ManifestEntry& entry : split.manifest.entries)
+    entry.samples = 8;
+  split.plan = {Strategy::shard, {{0}, {1}}};
+  for (int rank = 0; rank < 8; ++rank) {
+    const Sampling sampling = sampling_of(pretended_world(8, 2, rank), options, split);
+    EXPECT_EQ(sampling.rank, rank);
+    EXPECT_EQ(sampling.ranks, 8);
+    EXPECT_EQ(sampling.shards.size(), 2U);
+  }
 }
 
 TEST(Facts, AreThoseOfTheWorldAndTheSplits) {

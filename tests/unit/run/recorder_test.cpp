@@ -79,7 +79,7 @@ TEST_F(Concluding, FixedWorkGivesEveryFigureItsValue) {
   outcome.target_met = false;
   outcome.profiled_steps = 2;
   outcome.loss_scale = scale_of(4096.0F, 5);
-  const RunOutcome result = rig.conclusion->completed(outcome, stats);
+  const RunOutcome result = rig.recorder->completed(outcome, stats);
   EXPECT_EQ(result.code, ExitCode::success);
   EXPECT_EQ(result.verdict, "not judged (fixed work)");
   EXPECT_EQ(result.results, rig.results->folder());
@@ -139,7 +139,7 @@ TEST_F(Concluding, CountsStayWholeNumbers) {
   TrainOutcome outcome = trained();
   outcome.steps = 9007199254740995;
   outcome.loss_scale = scale_of(1.0F, 9007199254740997);
-  static_cast<void>(rig.conclusion->completed(outcome, stats));
+  static_cast<void>(rig.recorder->completed(outcome, stats));
   if (!writes()) return;
   const nlohmann::json found = figures();
   EXPECT_EQ(found["seed"].get<std::int64_t>(), 9007199254740993);
@@ -159,8 +159,8 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
     staged.timeline->run_start();
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     staged.timeline->run_stop(true);
-    staged.conclusion->staged(staged_in(120.0, 20.0), before);
-    const RunOutcome result = staged.conclusion->completed(trained(), stats);
+    staged.recorder->staged(staged_in(120.0, 20.0), before);
+    const RunOutcome result = staged.recorder->completed(trained(), stats);
     EXPECT_EQ(result.staging_s, 120.0);
     EXPECT_GE(result.time_to_train_s, 0.004);
     EXPECT_EQ(result.time_to_train_s, staged.timeline->run_seconds());
@@ -192,13 +192,13 @@ TEST_F(Concluding, SaysWhatWasStaged) {
   rig.options.stage.target = "/local";
   build(Until::steps);
   ::testing::internal::CaptureStderr();
-  rig.conclusion->staged(staged_in(10.0), false);
+  rig.recorder->staged(staged_in(10.0), false);
   const std::string told = ::testing::internal::GetCapturedStderr();
   if (writes()) {
     EXPECT_EQ(told, "staged 7.0 MiB to /local in 10.0 s (inside the clock; 1.0 MiB were there already)\n");
   }
   ::testing::internal::CaptureStderr();
-  rig.conclusion->staged(staged_in(10.0, 4.0), false);
+  rig.recorder->staged(staged_in(10.0, 4.0), false);
   const std::string of_waiting = ::testing::internal::GetCapturedStderr();
   if (writes()) {
     EXPECT_NE(
@@ -212,8 +212,8 @@ TEST_F(Concluding, SaysWhatWasStaged) {
 TEST_F(Concluding, WithoutStagingThereIsNothingToSayOfIt) {
   build(Until::target);
   run_clock(true);
-  rig.conclusion->staged({}, true);
-  static_cast<void>(rig.conclusion->completed(trained(), stats));
+  rig.recorder->staged({}, true);
+  static_cast<void>(rig.recorder->completed(trained(), stats));
   EXPECT_FALSE(std::filesystem::exists(rig.results->folder() / "staging.json"));
   if (!writes()) return;
   EXPECT_FALSE(figures().contains("staging_s"));
@@ -225,7 +225,7 @@ TEST_F(Concluding, AMissedTargetIsCode6WhateverItsLogSays) {
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.target_met = false;
-  const RunOutcome result = rig.conclusion->completed(outcome, stats);
+  const RunOutcome result = rig.recorder->completed(outcome, stats);
   EXPECT_EQ(result.code, ExitCode::target_missed);
   EXPECT_EQ(result.time_to_train_s, 0.0);
   EXPECT_NE(result.verdict.find("not compliant ("), std::string::npos) << result.verdict;
@@ -240,7 +240,7 @@ TEST_F(Concluding, ALogThatLacksRecordsIsCode7AndEveryRankSaysSo) {
   build(Until::target);
   run_clock(true);
   ::testing::internal::CaptureStderr();
-  const RunOutcome result = rig.conclusion->completed(trained(), stats);
+  const RunOutcome result = rig.recorder->completed(trained(), stats);
   const std::string told = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(result.code, ExitCode::compliance);
   EXPECT_NE(result.verdict.find("not compliant ("), std::string::npos) << result.verdict;
@@ -255,7 +255,7 @@ TEST_F(Concluding, AWholeRunThatMeetsItsTargetIsCompliant) {
   rig.options.train.until = Until::target;
   rig.metric = [](const testing::Seen&) { return 0.0625; };
   const TrainOutcome outcome = rig.train();
-  const RunOutcome result = rig.conclusion->completed(outcome, rig.input.train->stats());
+  const RunOutcome result = rig.recorder->completed(outcome, rig.input.train->stats());
   EXPECT_EQ(result.verdict, "compliant");
   EXPECT_EQ(result.code, ExitCode::success);
   EXPECT_EQ(result.epochs, 1);
@@ -277,7 +277,7 @@ TEST_F(Concluding, ADivergedRunThatWentOnSaysSoAndItsJsonIsValid) {
   outcome.first_loss_not_finite = 3;
   outcome.metrics_not_finite = 2;
   ::testing::internal::CaptureStderr();
-  const RunOutcome result = rig.conclusion->completed(outcome, stats);
+  const RunOutcome result = rig.recorder->completed(outcome, stats);
   const std::string told = ::testing::internal::GetCapturedStderr();
   const std::string message =
       "the loss was not finite in 10 of 12 steps, first in step 3; eval_error was not finite in 2 of 3 evaluations";
@@ -297,7 +297,7 @@ TEST_F(Concluding, ADivergedMetricAloneIsNamedAlone) {
   run_clock(false);
   TrainOutcome outcome = trained();
   outcome.metrics_not_finite = 1;
-  EXPECT_EQ(rig.conclusion->completed(outcome, stats).divergence, "eval_error was not finite in 1 of 3 evaluations");
+  EXPECT_EQ(rig.recorder->completed(outcome, stats).divergence, "eval_error was not finite in 1 of 3 evaluations");
 }
 
 TEST_F(Concluding, NoEpochLeavesNoMetric) {
@@ -308,7 +308,7 @@ TEST_F(Concluding, NoEpochLeavesNoMetric) {
   outcome.epochs = 0;
   outcome.train_seconds = 0.0;
   outcome.step_seconds.clear();
-  const RunOutcome result = rig.conclusion->completed(outcome, stats);
+  const RunOutcome result = rig.recorder->completed(outcome, stats);
   EXPECT_EQ(result.samples_per_s, 0.0);
   if (!writes()) return;
   EXPECT_FALSE(figures().contains("final_metric"));
@@ -322,7 +322,7 @@ TEST_F(Concluding, EachRankHasItsRow) {
   TrainOutcome outcome = trained();
   outcome.wait_seconds = world.all().rank() + 0.5;
   outcome.sensors.add({.watts = 400.25, .core_mhz = 1980, .memory_mhz = 2619, .throttled_by = "heat"});
-  static_cast<void>(rig.conclusion->completed(outcome, stats));
+  static_cast<void>(rig.recorder->completed(outcome, stats));
   if (!writes()) return;
   const auto rows = rig.table("ranks.csv");
   ASSERT_EQ(rows.size(), static_cast<std::size_t>(world.all().size()));
@@ -353,10 +353,10 @@ TEST_F(Concluding, TheLabelsSayWhatAResultIsNot) {
   rig.options.submission.generated_data = false;
   build(Until::steps);
   run_clock(false);
-  static_cast<void>(rig.conclusion->completed(trained(), stats));
+  static_cast<void>(rig.recorder->completed(trained(), stats));
   Rig generated;
   generated.build();
-  generated.conclusion->failed(Error(ExitCode::data, "broken"));
+  generated.recorder->failed(Error(ExitCode::data, "broken"));
   if (writes()) {
     EXPECT_EQ(record()["labels"], (std::vector<std::string>{"open", "Result not verified by MLCommons Association"}));
   }
@@ -371,7 +371,7 @@ TEST_F(Concluding, TheLaunchLeavesARecordThatSaysRunning) {
   rig.context.command_line = "trainmark run";
   rig.context.job_id = "job";
   build(Until::steps);
-  rig.conclusion->launch(rig.backend, rig.context);
+  rig.recorder->launch(rig.backend, rig.context);
   if (!writes()) return;
   EXPECT_EQ(record()["status"], "running");
   EXPECT_TRUE(record()["exit_code"].is_null());
@@ -395,7 +395,7 @@ TEST_F(Concluding, TheFirstLineTellsTheLaunchAndWarningsTellWhatIsNotAsAskedFor)
   rig.context.order_of_sums = "rings";
   build(Until::steps);
   ::testing::internal::CaptureStderr();
-  rig.conclusion->launch(rig.backend, rig.context);
+  rig.recorder->launch(rig.backend, rig.context);
   const std::string told = ::testing::internal::GetCapturedStderr();
   if (!writes()) return;
   const int ranks = world.all().size();
@@ -414,7 +414,7 @@ TEST_F(Concluding, TheLaunchIsWarnedOfMoreThreadsThanCpus) {
   rig.options.load.threads = 3;  // for each of two loaders
   build(Until::steps);
   ::testing::internal::CaptureStderr();
-  rig.conclusion->launch(rig.backend, rig.context);
+  rig.recorder->launch(rig.backend, rig.context);
   const std::string told = ::testing::internal::GetCapturedStderr();
   if (!writes()) return;
   EXPECT_NE(told.find("warning: node " + world.host()), std::string::npos) << told;
@@ -438,10 +438,10 @@ TEST_F(Concluding, InitialisationSaysWhatWasPlanned) {
   rig.compiled.nodes = {node("conv1", "Conv", 0.004, 10, 20), node("reduce0", "AllReduce", 0.003, 0, 5),
                         node("update0", "Update", 0.001, 1, 2)};
   ::testing::internal::CaptureStderr();
-  rig.conclusion->initialised(rig.compiled, rig.backend);
+  rig.recorder->initialised(rig.compiled, rig.backend);
   const std::string told = ::testing::internal::GetCapturedStderr();
   run_clock(false);
-  static_cast<void>(rig.conclusion->completed(trained(), stats));
+  static_cast<void>(rig.recorder->completed(trained(), stats));
   if (!writes()) return;
   const nlohmann::json found = figures();
   EXPECT_EQ(found["planning_s"], 1.5);

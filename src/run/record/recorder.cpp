@@ -1,15 +1,10 @@
-#include "run/record/conclusion.hpp"
+#include "run/record/recorder.hpp"
 
 #include <fmt/core.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <future>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
-#include <thread>
 
 #include "mllog/utf8.hpp"
 
@@ -28,8 +23,6 @@ std::string sensor_columns(const SensorLog& sensors) {
   return fmt::format("{:.1f},{},\"{}\"", sensors.mean_watts(), sensors.least_core_mhz(), sensors.throttled_by());
 }
 
-double mib(auto bytes) { return static_cast<double>(bytes) / 1048576.0; }
-
 /// "the loss was not finite in 3 of 8 steps, first in step 6"; empty where all was finite.
 std::string divergence_of(const TrainOutcome& trained, const std::string& metric) {
   std::string text;
@@ -46,64 +39,8 @@ std::string divergence_of(const TrainOutcome& trained, const std::string& metric
 
 }  // namespace
 
-Ending ending_of(const RunOptions& options, bool target_met) {
-  if (options.train.until != Until::target) return Ending::fixed_work_done;
-  return target_met ? Ending::success : Ending::target_missed;
-}
-
-void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept {
-  std::thread([limit, code] {
-    std::this_thread::sleep_for(limit);
-    _exit(static_cast<int>(code));
-  }).detach();
-}
-
-void leave(const World& world, ExitCode code) noexcept {
-  // MPI_Abort may itself wait for a network that is gone.
-  leave_at_latest(std::chrono::seconds(3), code);
-  world.abort(code);
-}
-
-void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit) {
-  auto done = std::make_shared<std::promise<void>>();
-  const std::future<void> ended = done->get_future();
-  std::thread([&backend, reason, limit, done] {
-    static_cast<void>(backend.abandon(reason, limit));
-    done->set_value();
-  }).detach();
-  static_cast<void>(ended.wait_for(limit));
-}
-
-std::string one_line(const std::string& json) {
-  return json_text(nlohmann::ordered_json::parse(json.empty() ? "{}" : json));
-}
-
-RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results) {
-  // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
-  // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
-  timeline.abort();
-  RunRecord record{static_cast<ExitCode>(code), Ending::aborted, Interrupts::describe(code), {}, {}, {}};
-  // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
-  if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
-  try {
-    results.conclude(record, true);
-  } catch (const std::exception& error) {
-    tell(fmt::format("trainmark: warning: run.json could not be written: {}\n", error.what()));
-  }
-  return record;
-}
-
-Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
-  if (context.interrupts == nullptr) return {};
-  return context.interrupts->on_signal([&context, &timeline, &results](int code) {
-    const RunRecord record = conclude_on_signal(code, timeline, results);
-    if (context.ended_from_outside && results.writes())
-      context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
-  });
-}
-
-Conclusion::Conclusion(const World& world, const RunOptions& options, Results& results, Timeline& timeline,
-                       Progress& progress)
+Recorder::Recorder(const World& world, const RunOptions& options, Results& results, Timeline& timeline,
+                   Progress& progress)
     : world_(world), options_(options), results_(results), timeline_(timeline), progress_(progress) {
   if (options.submission.generated_data) record_.labels.emplace_back("generated data: not an MLPerf result");
   for (std::string& label : labels_of(options))
@@ -120,7 +57,7 @@ Conclusion::Conclusion(const World& world, const RunOptions& options, Results& r
   record_.figures["mpi_init_s"] = world.init_seconds();
 }
 
-void Conclusion::launch(const Backend& backend, const RunContext& context) {
+void Recorder::launch(const Backend& backend, const RunContext& context) {
   record_.texts["backend"] = backend.description();
   const Placement placement = placement_of(world_);
   results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
@@ -148,7 +85,7 @@ void Conclusion::launch(const Backend& backend, const RunContext& context) {
   results_.conclude(record_);  // status "running": a job that is killed leaves at least this
 }
 
-void Conclusion::tell_of_threads(const Backend& backend, const Placement& placement) {
+void Recorder::tell_of_threads(const Backend& backend, const Placement& placement) {
   std::string mine = crowding(world_, placement, {backend.threads(), 2 * options_.load.threads, backend.overlaps()});
   if (world_.node().rank() != 0) mine.clear();
   if (const std::string caveat = backend.caveat(); !caveat.empty()) mine += (mine.empty() ? "" : "\n") + caveat;
@@ -161,7 +98,7 @@ void Conclusion::tell_of_threads(const Backend& backend, const Placement& placem
   }
 }
 
-void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
+void Recorder::initialised(const Compiled& compiled, const Backend& backend) {
   // Only recording a step shows whether it can be captured.
   if (const std::string now = backend.description(); now != record_.texts["backend"]) {
     record_.texts["backend"] = now;
@@ -179,7 +116,7 @@ void Conclusion::initialised(const Compiled& compiled, const Backend& backend) {
   if (!compiled.nodes.empty()) timed(compiled.nodes);
 }
 
-void Conclusion::timed(const std::vector<NodeTime>& nodes) {
+void Recorder::timed(const std::vector<NodeTime>& nodes) {
   double total = 0.0, updates = 0.0, sums = 0.0;
   for (const NodeTime& node : nodes) {
     total += node.seconds;
@@ -203,7 +140,7 @@ void Conclusion::timed(const std::vector<NodeTime>& nodes) {
       1e3 * total, 100.0 * updates / total, 100.0 * sums / total, longest->node, 100.0 * longest->seconds / total));
 }
 
-void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
+void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   if (dataset.wait_seconds > 0.0) record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   if (options_.stage.strategy == Strategy::none) return;
   results_.staging(dataset, !before_clock);
@@ -227,7 +164,7 @@ void Conclusion::staged(const StagedDataset& dataset, bool before_clock) {
                              duration_text(staging_s_), before_clock ? "before" : "inside", kept));
 }
 
-RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats& input) {
+RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& input) {
   RunOutcome outcome;
   outcome.results = results_.folder();
   outcome.target_met = trained.target_met;
@@ -273,7 +210,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
   tell_of_device(trained);
   record_.code = outcome.code;
-  record_.status = ending_of(options_, trained.target_met);
+  record_.status = ending_of(options_.train, trained.target_met);
   record_.message = outcome.divergence = divergence_of(trained, target_of(options_).key);
   if (!record_.message.empty()) {
     figures["losses_not_finite"] = trained.losses_not_finite;
@@ -291,7 +228,7 @@ RunOutcome Conclusion::completed(const TrainOutcome& trained, const LoaderStats&
   return outcome;
 }
 
-void Conclusion::tell_of_device(const TrainOutcome& trained) {
+void Recorder::tell_of_device(const TrainOutcome& trained) {
   if (trained.profiled_steps > 0) record_.figures["profiled_steps"] = trained.profiled_steps;
   if (trained.sensors.empty()) return;
   auto& figures = record_.figures;
@@ -304,7 +241,7 @@ void Conclusion::tell_of_device(const TrainOutcome& trained) {
   record_.texts["device_throttled_by_rank0"] = trained.sensors.throttled_by();
 }
 
-void Conclusion::judge(RunOutcome& outcome) {
+void Recorder::judge(RunOutcome& outcome) {
   // Fixed work is not asked to reach the target, so the official rule for it cannot hold.
   if (options_.train.until != Until::target && !outcome.target_met) {
     outcome.verdict = "not judged (fixed work)";
@@ -333,7 +270,7 @@ void Conclusion::judge(RunOutcome& outcome) {
   record_.code = outcome.code;
 }
 
-void Conclusion::failed(const std::exception& error) {
+void Recorder::failed(const std::exception& error) {
   const Failure failure = failure_of(error);
   record_.code = failure.code;
   record_.status =
@@ -345,23 +282,6 @@ void Conclusion::failed(const std::exception& error) {
   } catch (const std::exception& second) {
     progress_.line(fmt::format("warning: run.json could not be written: {}", second.what()));
   }
-}
-
-RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
-                   Progress& progress) {
-  const Compiled compiled = compile(world, backend, options, dataset.channels);
-  progress.line(fmt::format("dry run: {} training and {} validation samples in {} and {} files", dataset.train.samples,
-                            dataset.validation.samples, dataset.train.manifest.entries.size(),
-                            dataset.validation.manifest.entries.size()));
-  progress.line(fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", word(options.stage.strategy),
-                            mib(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()), world.nodes(),
-                            stages_before_clock(world, options) ? "before" : "inside"));
-  progress.line(fmt::format("dry run: {} parameters, activation pool {:.1f} MiB, planned in {}",
-                            compiled.state->parameter_elements(), mib(compiled.train->memory().pool_bytes),
-                            duration_text(compiled.planning_seconds)));
-  RunOutcome outcome;
-  outcome.verdict = "dry run";
-  return outcome;
 }
 
 }  // namespace trainmark

@@ -1,0 +1,80 @@
+#include "run/end/ending.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <future>
+#include <thread>
+
+#include "run/record/progress.hpp"
+
+namespace trainmark {
+
+void leave_at_latest(std::chrono::seconds limit, ExitCode code) noexcept {
+  std::thread([limit, code] {
+    std::this_thread::sleep_for(limit);
+    _exit(static_cast<int>(code));
+  }).detach();
+}
+
+void leave(const World& world, ExitCode code) noexcept {
+  // MPI_Abort may itself wait for a network that is gone.
+  leave_at_latest(std::chrono::seconds(3), code);
+  world.abort(code);
+}
+
+void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit) {
+  auto done = std::make_shared<std::promise<void>>();
+  const std::future<void> ended = done->get_future();
+  std::thread([&backend, reason, limit, done] {
+    static_cast<void>(backend.abandon(reason, limit));
+    done->set_value();
+  }).detach();
+  static_cast<void>(ended.wait_for(limit));
+}
+
+void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record) {
+  leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
+  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
+  if (Timeline* timeline = open.timeline) timeline->abort();
+  remove_temporaries();
+  try {
+    if (Results* results = open.results) {
+      results->leave_word(world.all().rank(), record);
+      results->conclude(record, true);
+    }
+  } catch (const std::exception&) {
+    // A full disk must not keep the job from ending.
+  }
+  if (context.ended_from_outside && world.all().rank() == 0)
+    context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
+  // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
+  if (Backend* backend = open.backend) abandon(*backend, record.message, device_limit);
+  leave(world, record.code);
+}
+
+RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results) {
+  // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
+  // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
+  timeline.abort();
+  RunRecord record{static_cast<ExitCode>(code), Ending::aborted, Interrupts::describe(code), {}, {}, {}};
+  // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.
+  if (auto word = results.word_of_a_failed_rank()) record = std::move(*word);
+  try {
+    results.conclude(record, true);
+  } catch (const std::exception& error) {
+    tell(fmt::format("trainmark: warning: run.json could not be written: {}\n", error.what()));
+  }
+  return record;
+}
+
+Interrupts::Guard close_on_signal(const RunContext& context, Timeline& timeline, Results& results) {
+  if (context.interrupts == nullptr) return {};
+  return context.interrupts->on_signal([&context, &timeline, &results](int code) {
+    const RunRecord record = conclude_on_signal(code, timeline, results);
+    if (context.ended_from_outside && results.writes())
+      context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
+  });
+}
+
+}  // namespace trainmark

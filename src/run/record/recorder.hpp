@@ -1,0 +1,34 @@
+// What is recorded of a run as it goes and when it has ended: its figures, its last lines, its exit code.
+#pragma once
+
+#include "run/launch/session.hpp"
+#include "run/train/journal.hpp"
+
+namespace trainmark {
+
+class Recorder {
+ public:
+  Recorder(const World& world, const RunOptions& options, Results& results, Timeline& timeline, Progress& progress);
+  void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
+  void initialised(const Compiled& compiled, const Backend& backend);
+  void staged(const StagedDataset& dataset, bool before_clock);
+  [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
+  void failed(const std::exception& error);
+
+ private:
+  void judge(RunOutcome& outcome);
+  void timed(const std::vector<NodeTime>& nodes);
+  void tell_of_threads(const Backend& backend, const Placement& placement);
+  void tell_of_device(const TrainOutcome& trained);
+
+  const World& world_;
+  const RunOptions& options_;
+  Results& results_;
+  Timeline& timeline_;
+  Progress& progress_;
+  RunRecord record_;
+  double staging_s_ = 0.0;
+  bool staged_inside_clock_ = false;
+};
+
+}  // namespace trainmark
