@@ -7,6 +7,7 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(JPEG REQUIRED)  # libjpeg-turbo: parts of images are decoded by functions that the older libjpeg lacks
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(dnnl 3 CONFIG)
 if(NOT dnnl_FOUND)

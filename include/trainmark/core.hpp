@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -267,6 +268,27 @@ class Clock {
   std::chrono::system_clock::time_point anchor_;
   std::chrono::steady_clock::time_point start_;
 };
+
+/// How much a line of diagnostics matters. As a threshold: the least that is kept.
+enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
+template <>
+struct Words<LogLevel> {
+  static constexpr std::array<std::string_view, 6> all = {"trace", "debug", "info", "warn", "error", "off"};
+};
+/// Keeps what a process says of itself: what was decided (plans, fallbacks, staging, retries), and why.
+class Diagnostics {
+ public:
+  virtual ~Diagnostics() = default;
+  [[nodiscard]] virtual bool keeps(LogLevel level) const noexcept = 0;
+  /// From any thread. `phase` is the one of diagnose_phase(). What cannot be kept is lost: that may end no run.
+  virtual void write(LogLevel level, const char* phase, std::string_view text) noexcept = 0;
+};
+/// From now on lines of this process go there; null: nowhere, as at the start.
+void diagnose_to(std::shared_ptr<Diagnostics> diagnostics) noexcept;
+/// Names what the process is doing from now on. The text must outlive the phase.
+void diagnose_phase(const char* phase) noexcept;
+/// Says what `text()` returns, which is called only where somebody keeps it. Below trace nothing may be said each step.
+void diagnose(LogLevel level, const std::function<std::string()>& text) noexcept;
 
 /// Move-only owner of a C handle. Traits: `using type`, `static type null() noexcept`, `static void release(type)
 /// noexcept`.

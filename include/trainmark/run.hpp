@@ -202,7 +202,8 @@ struct RunContext {
   /// Called on rank 0 with what run.json was concluded with where a signal, the watchdog or a device that hangs ends
   /// the run, which then never returns; from another thread, at most half a second long.
   std::function<void(const Failure& failure)> ended_from_outside = {};
-  Interrupts* interrupts = nullptr;  ///< may be null (tests): then signals keep their default meaning
+  Interrupts* interrupts = nullptr;     ///< may be null (tests): then signals keep their default meaning
+  LogLevel log_level = LogLevel::info;  ///< least of what each rank's diagnostics keep
   bool quiet = false;
   bool terminal = false;                   ///< stderr is one
   bool dry_run = false;                    ///< stops before staging, after everything was planned

@@ -1,4 +1,6 @@
 // Which backend a run gets, and with how many threads.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "backend/cuda.hpp"
@@ -26,6 +28,14 @@ std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World&
   world.all().max(any_without);
   overlap = any_without[0] == 0.0;
   const int threads = options.threads > 0 ? options.threads : std::max(1, cores - (overlap ? 1 : 0));
+  diagnose(LogLevel::debug, [&] {
+    const char* why = world.all().size() == 1    ? "one rank sums with nobody"
+                      : !world.thread_multiple() ? "this MPI gives no MPI_THREAD_MULTIPLE"
+                      : any_without[0] != 0.0    ? "not every rank has a core to spare for it, or it is switched off"
+                                                 : "every rank has a core for it";
+    return fmt::format("CPU backend: {} compute threads of {} cores; all-reduce {} the backward pass ({})", threads,
+                       cores, overlap ? "beside" : "after", why);
+  });
   require_threads(world, threads - 1 + (overlap ? 1 : 0) + options.other_threads,
                   "lower /backend/threads or /load/threads, start fewer ranks a node, or raise the limit");
   return make_cpu_backend(threads, overlap, options.tf32);
@@ -44,6 +54,10 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World
     const bool present = cuda_present();
     require_equal(world.all(), "whether a CUDA device is there", static_cast<std::uint64_t>(present),
                   "set /backend/device to \"cpu\", or start ranks only where devices are and are visible to them");
+    diagnose(LogLevel::debug, [&] {
+      return std::string("device auto: ") +
+             (present ? "a CUDA device is usable" : "no CUDA device is usable, so the CPU");
+    });
     if (present) return cuda_backend(options, world);
   }
   return cpu_backend(options, world);

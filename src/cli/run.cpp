@@ -21,6 +21,7 @@ struct Flags {
   ConfigSource config;
   LaunchFlags launch;
   std::string check, profile_steps;
+  LogLevel log_level = LogLevel::info;
   bool dry_run = false, measure_nodes = false, quiet = false, json = false;
 };
 
@@ -89,6 +90,7 @@ int run_all(Process& process, const Flags& flags, const World& world, Interrupts
   if (world.all().rank() == 0) context.environment_json = environment_json(world.library_version());
   context.interrupts = &interrupts;
   context.ended_from_outside = tell_failure;
+  context.log_level = flags.log_level;
   context.quiet = flags.quiet;
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
@@ -133,6 +135,10 @@ void add_run(CLI::App& app, Action& action) {
       ->excludes("--dry-run")
       ->excludes("--check");
   add_launch_options(*command, flags->launch);
+  add_words(
+      *command, "--log-level", flags->log_level,
+      "Least of what each rank keeps in diagnostics/rank-NNNN.log of the results: what was decided, and why, is at "
+      "debug");
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
   command->add_flag("--json", flags->json, "Print the outcome as JSON");
   command->footer(

@@ -123,6 +123,13 @@ class Hdf5Source final : public SampleSource {
                             "it changed since the dataset was scanned", "run again"});
     }
     for (Stored& stored : layout.fields) {
+      diagnose(LogLevel::debug, [&] {
+        const bool library = stored.storage == Storage::library;
+        return fmt::format("{}: dataset '{}' is read {}", file.path.string(), stored.name,
+                           library ? "by the HDF5 library, one thread at a time: " + stored.why_library
+                           : stored.storage == Storage::chunked ? "chunk by chunk, without the HDF5 library"
+                                                                : "by its offset, without the HDF5 library");
+      });
       if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, file.path);
     }
     return layout;

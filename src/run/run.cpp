@@ -5,12 +5,15 @@
 #include "run/launch/comparison.hpp"
 #include "run/launch/dry_run.hpp"
 #include "run/launch/input.hpp"
+#include "run/record/rank_log.hpp"
 #include "run/record/recorder.hpp"
 #include "run/train/trainer.hpp"
 
 namespace trainmark {
 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
+  const auto rank_log = std::make_shared<RankLog>(context.log_level, world.all().rank(), world.host());
+  const RankLog::InUse keeps_diagnostics(rank_log);
   Open open;
   Watchdog watchdog([&](const std::string& message) {
     end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
@@ -35,6 +38,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
 
   Results results(world, options, context);
   open.results = &results;
+  rank_log->open(results.folder());
   Timeline timeline(results.log());
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);

@@ -168,6 +168,9 @@ void Claims::until_free(std::vector<Claim>& claims, const Attempt& attempt, cons
       return;
     }
     give_back();
+    diagnose(LogLevel::debug, [&] {
+      return waits_for.empty() ? "another node waits for another run: trying again" : waits_for + ": trying again";
+    });
     agree_on(world_.all(), [&] {
       if (hopeless.empty()) return;
       throw Error(

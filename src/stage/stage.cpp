@@ -174,6 +174,11 @@ void Stager::find_missing() {
     }
     mine_.verify_seconds = clock.seconds();
   });
+  diagnose(LogLevel::debug, [&] {
+    return fmt::format("{}: of this rank's share {} files are there and right ({} them), {} are to be copied{}",
+                       target_.string(), mine_.files_reused, options_.verify ? "hashes tell" : "times and stamps tell",
+                       missing_.size(), options_.reuse ? "" : " (reuse is off)");
+  });
 }
 
 SpaceNeed Stager::need() const {

@@ -1,5 +1,10 @@
 #include "backend/cpu/primitive.hpp"
 
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 namespace trainmark::cpu {
 
 dnnl::engine& engine() {
@@ -126,8 +131,25 @@ void PrimitiveBuilder::output(int argument, const dnnl::memory::desc& given, con
   ports_.push_back({argument, true, given, wanted});
 }
 
+namespace {
+
+/// What oneDNN chose: "oneDNN plans 4x32x32x32x4 -> 4x8x32x32x32 by brgconv:avx2, 1 operand reordered".
+template <class Ports>
+std::string choice_of(const dnnl::primitive& primitive, const Ports& ports) {
+  const char* implementation = nullptr;
+  dnnl_primitive_desc_query(primitive.get_primitive_desc(), dnnl_query_impl_info_str, 0,
+                            static_cast<void*>(&implementation));
+  const auto text = [](const dnnl::memory::desc& desc) { return fmt::format("{}", fmt::join(desc.get_dims(), "x")); };
+  const auto reordered = std::ranges::count_if(ports, [](const auto& port) { return !(port.given == port.wanted); });
+  return fmt::format("oneDNN plans {} -> {} by {}, {} operand(s) reordered", text(ports.front().given),
+                     text(ports.back().given), implementation != nullptr ? implementation : "?", reordered);
+}
+
+}  // namespace
+
 Planned PrimitiveBuilder::finish(dnnl::primitive primitive, const dnnl::memory::desc& scratchpad,
                                  std::vector<TensorDesc> outputs) {
+  diagnose(LogLevel::debug, [&] { return choice_of(primitive, ports_); });
   auto plan = std::make_unique<PrimitivePlan>(std::move(primitive), scratchpad, ports_);
   Planned planned;
   planned.scratch_bytes = plan->scratch_bytes();

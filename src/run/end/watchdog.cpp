@@ -24,6 +24,7 @@ void Watchdog::give_way() {
 
 void Watchdog::phase(const char* phase, double limit_seconds) noexcept {
   phase_ = phase;
+  diagnose_phase(phase);
   beat();
   limit_ = limit_seconds;
 }

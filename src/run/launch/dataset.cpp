@@ -143,6 +143,11 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
     for (Split* split : {&dataset.train, &dataset.validation}) {
       if (options.stage.strategy == Strategy::shard) require_shardable(*split, node_sizes);
       split->plan = plan_staging(split->manifest, options.stage, world.nodes());
+      diagnose(LogLevel::debug, [&] {
+        return fmt::format("{}: {} samples in {} files; staging by {} gives this node {} files", split->source.string(),
+                           split->samples, split->manifest.entries.size(), word(options.stage.strategy),
+                           split->plan.part_of(world.node_index()).size());
+      });
     }
   });
   return dataset;
@@ -154,6 +159,11 @@ bool stages_before_clock(const World& world, const StageOptions& stage, const Ru
   agree_on(world.all(), [&] { volatile_nodes[0] = durable(stage.target) ? 0.0 : 1.0; });
   const bool volatile_here = volatile_nodes[0] != 0.0;
   world.all().max(volatile_nodes);
+  diagnose(LogLevel::debug, [&] {
+    return fmt::format("{} is {} here; staging stands {} the clock, as rules {} have it", stage.target,
+                       volatile_here ? "in memory" : "durable", volatile_nodes[0] == 0.0 ? "before" : "inside",
+                       word(rules.version));
+  });
   return volatile_nodes[0] == 0.0;
 }
 

@@ -86,6 +86,24 @@ OwnedCollectives make_collectives(const World& world, Backend& backend, const Mo
   return collectives;
 }
 
+namespace {
+
+/// What was planned for a step: memory, fused nodes and buckets.
+std::string plan_of(const Compiled& compiled) {
+  const Graph& graph = compiled.train->graph();
+  std::string text =
+      fmt::format("a step's last batch has {} nodes; activations take {} bytes, scratch {} bytes", graph.nodes.size(),
+                  compiled.train->memory().pool_bytes, compiled.train->scratch_bytes());
+  for (const Node& node : graph.nodes) {
+    const auto* sum = std::get_if<AllReduce>(&node.op);
+    if (sum != nullptr)
+      text += fmt::format("\nbucket {}: elements {} to {}", node.name, sum->range.begin, sum->range.end);
+  }
+  return text;
+}
+
+}  // namespace
+
 Compiled compile(const World& world, Backend& backend, const RunOptions& options,
                  const std::vector<ChannelRange>& channels) {
   const Clock clock;
@@ -107,6 +125,7 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
   compiled.evaluate = program(std::move(graphs.evaluation));
   if (graphs.average) compiled.average = program(std::move(*graphs.average));
   compiled.planning_seconds = clock.seconds();
+  diagnose(LogLevel::debug, [&] { return plan_of(compiled); });
   return compiled;
 }
 

@@ -1,7 +1,9 @@
 #include "run/record/recorder.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <set>
 #include <sstream>
@@ -61,6 +63,15 @@ void Recorder::launch(const Backend& backend, const RunContext& context) {
   record_.texts["backend"] = backend.description();
   const Placement placement = placement_of(world_);
   results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
+  diagnose(LogLevel::info, [&] {
+    return fmt::format("process {} on {} CPUs{}{}; {}", getpid(), placement.cores.size(),
+                       placement.share.quota_source.empty() ? "" : ", limited to ", placement.share.quota_source,
+                       backend.description());
+  });
+  diagnose(LogLevel::debug, [&] {
+    return fmt::format("may run on CPUs {} of NUMA nodes {}; its share of the node is {} CPUs",
+                       fmt::join(placement.cores, ","), fmt::join(placement.numa_nodes, ","), placement.share.cpus);
+  });
   tell_of_threads(backend, placement);
   if (options_.backend.overlap == Overlap::on && world_.all().size() > 1 && !backend.overlaps()) {
     progress_.line(
@@ -87,6 +98,7 @@ void Recorder::launch(const Backend& backend, const RunContext& context) {
 
 void Recorder::tell_of_threads(const Backend& backend, const Placement& placement) {
   std::string mine = crowding(world_, placement, {backend.threads(), 2 * options_.load.threads, backend.overlaps()});
+  if (!mine.empty()) diagnose(LogLevel::warn, [&] { return mine; });
   if (world_.node().rank() != 0) mine.clear();
   if (const std::string caveat = backend.caveat(); !caveat.empty()) mine += (mine.empty() ? "" : "\n") + caveat;
   std::set<std::string> told;  // what is wrong on every rank is said once
@@ -165,6 +177,10 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
 }
 
 RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& input) {
+  diagnose(LogLevel::info, [&] {
+    return fmt::format("{} steps in {} epochs; {:.3f} s in steps, {:.3f} s of it waiting for input", trained.steps,
+                       trained.epochs, trained.train_seconds, trained.wait_seconds);
+  });
   RunOutcome outcome;
   outcome.results = results_.folder();
   outcome.target_met = trained.target_met;
@@ -276,6 +292,7 @@ void Recorder::failed(const std::exception& error) {
   record_.status =
       record_.code == ExitCode::target_missed ? Ending::diverged : Ending::failed;  // no other error has that code
   record_.message = failure.message;
+  diagnose(LogLevel::error, [&] { return failure.message; });
   try {
     if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_.all().rank(), record_);
     results_.conclude(record_);

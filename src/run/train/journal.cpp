@@ -63,6 +63,10 @@ void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double
     if (rows_.size() > flush_bytes) flush();
   }
   if (subject_.profile_steps && step == subject_.profile_steps->last) profiling_.reset();
+  diagnose(LogLevel::trace, [&] {
+    return fmt::format("step {} of epoch {}: loss {:.9g}, {:.6f} s, {:.6f} s of it waiting for input", step, epoch + 1,
+                       loss, seconds, waited_seconds);
+  });
 }
 
 void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigures& figures, std::int64_t left,
