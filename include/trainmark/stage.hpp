@@ -115,14 +115,20 @@ void remove_temporaries() noexcept;
 /// Removes PartialFiles of processes that are gone from one folder (not below it).
 void remove_leftovers(const std::filesystem::path& folder);
 
-/// Which node gets which entries, in ascending order. shard: equal sample sums per node by whole files, or Error{data}
-/// naming the remedies (fewer files than nodes, sums that cannot be equal).
+/// Which node gets which entries, in ascending order. shard: whole files, and the same number of samples on every node,
+/// or Error{data} naming the remedies (fewer files than nodes, sums that cannot be equal). Sums that may differ do so
+/// by no more than the largest file has.
 struct StagingPlan {
   Strategy strategy = Strategy::none;
   std::vector<std::vector<std::size_t>> parts;  ///< shard: one for each node; otherwise one, which every node takes
   [[nodiscard]] const std::vector<std::size_t>& part_of(int node) const;
 };
-[[nodiscard]] StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes);
+enum class ShardSums : std::uint8_t {
+  equal,
+  may_differ
+};  ///< training takes full batches; an evaluation may end short
+[[nodiscard]] StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes,
+                                       ShardSums sums = ShardSums::equal);
 
 /// A set of files that is staged into a folder of its own: a split of a dataset. Refers to what it is made of.
 struct StagingSet {

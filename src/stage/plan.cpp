@@ -17,7 +17,7 @@ namespace {
 
 /// Largest file first, each to the node that has least so far; ties go to the lower index. Equal files are dealt in
 /// turn.
-StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
+StagingPlan shard(const Manifest& manifest, std::size_t nodes, ShardSums wanted) {
   const auto& entries = manifest.entries;
   if (entries.size() < nodes) {
     cannot_shard(
@@ -44,7 +44,7 @@ StagingPlan shard(const Manifest& manifest, std::size_t nodes) {
     std::push_heap(heap.begin(), heap.end(), std::greater<>());
   }
   const auto [least, most] = std::minmax_element(sums.begin(), sums.end());
-  if (*least != *most) {
+  if (wanted == ShardSums::equal && *least != *most) {
     cannot_shard(
         fmt::format("{} samples in {} files do not part equally over {} nodes (between {} and {} each)",
                     manifest.samples(), entries.size(), nodes, *least, *most),
@@ -62,9 +62,9 @@ const std::vector<std::size_t>& StagingPlan::part_of(int node) const {
   return parts.size() == 1 ? parts.front() : parts.at(static_cast<std::size_t>(node));
 }
 
-StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes) {
+StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes, ShardSums sums) {
   TRAINMARK_CHECK(nodes > 0, "there is a node");
-  if (options.strategy == Strategy::shard) return shard(manifest, static_cast<std::size_t>(nodes));
+  if (options.strategy == Strategy::shard) return shard(manifest, static_cast<std::size_t>(nodes), sums);
   std::vector<std::size_t> all(manifest.entries.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return {options.strategy, {std::move(all)}};

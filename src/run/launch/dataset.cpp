@@ -142,7 +142,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   agree_on(world.all(), [&] {
     for (Split* split : {&dataset.train, &dataset.validation}) {
       if (options.stage.strategy == Strategy::shard) require_shardable(*split, node_sizes);
-      split->plan = plan_staging(split->manifest, options.stage, world.nodes());
+      const ShardSums sums = split == &dataset.train ? ShardSums::equal : ShardSums::may_differ;
+      split->plan = plan_staging(split->manifest, options.stage, world.nodes(), sums);
       diagnose(LogLevel::debug, [&] {
         return fmt::format("{}: {} samples in {} files; staging by {} gives this node {} files", split->source.string(),
                            split->samples, split->manifest.entries.size(), word(options.stage.strategy),

@@ -110,11 +110,20 @@ class TwoNodes(EndToEnd):
         self.assertEqual(run.json()["exit_code"], 0)
         self.assertEqual(len(list((shared / "train").glob("*.hdf5"))), 8)
 
-    def test_shards_that_cannot_be_equal_are_refused_with_remedies(self):
-        run = self.run_on_nodes("node-a:1,node-b:1", expect=3)  # the validation split: 8, 8 and 4 samples
-        for words in ("20 samples in 3 files do not part equally over 2 nodes", "replicate"):
+    def test_training_shards_that_cannot_be_equal_are_refused_with_remedies(self):
+        run = self.run_on_nodes("node-a:1,node-b:1", expect=3, data={"train_samples": 24})
+        for words in ("24 samples in 3 files do not part equally over 2 nodes", "replicate"):
             self.assertIn(words, run.output)
         self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+
+    def test_an_evaluation_of_unequal_shards_is_the_mean_over_every_sample(self):
+        still = {"schedule": self.still["schedule"]}  # the validation split: 8, 8 and 4 samples
+        single = self.run_small(**still, results={"folder": str(self.folder / "single")})
+        single.results = self.folder / "single"
+        run = self.run_on_nodes("node-a:1,node-b:1", **still)
+        self.assertEqual(sorted(len(self.files_of(node, "validation")) for node in ("node-a", "node-b")), [1, 2])
+        for one, two in zip(single.table("epochs.csv"), run.table("epochs.csv"), strict=True):
+            self.assertAlmostEqual(float(two["eval_metric"]) / float(one["eval_metric"]), 1.0, delta=1e-6)
 
     def test_nodes_with_different_numbers_of_ranks_cannot_shard(self):
         run = self.run_on_nodes("node-a:3,node-b:1", expect=4, **self.still)

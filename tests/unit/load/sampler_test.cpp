@@ -65,6 +65,33 @@ TEST(Sampler, VisitsEverySampleExactlyOnceAnEpoch) {
   }
 }
 
+TEST(Sampler, VisitsEverySampleOfUnequalShardsExactlyOnceInAnEvaluation) {
+  for (const std::vector<std::int64_t>& sizes :
+       {std::vector<std::int64_t>{5, 3}, {8, 1}, {1, 8}, {7, 7}, {13, 2, 6, 6}, {9, 9, 9, 1}}) {
+    const auto shards = static_cast<int>(sizes.size());
+    Sampling sampling;
+    sampling.shuffle = false;
+    sampling.global_batch = 4 * shards;
+    std::int64_t next = 0;
+    for (const std::int64_t size : sizes) {
+      sampling.shards.push_back({{next, next + size}});
+      next += size;
+    }
+    EXPECT_EQ(sampling.steps_per_epoch(), (*std::ranges::max_element(sizes) + 3) / 4) << "those of the longest";
+    for (const int ranks : {shards, 2 * shards}) {
+      std::vector<std::int64_t> seen;
+      for (std::int64_t step = 0; step < sampling.steps_per_epoch(); ++step) {
+        const auto ids = global_batch(sampling, ranks, 0, step);
+        seen.insert(seen.end(), ids.begin(), ids.end());
+      }
+      std::ranges::sort(seen);
+      ASSERT_EQ(std::ssize(seen), next);
+      for (std::int64_t id = 0; id < next; ++id)
+        ASSERT_EQ(seen[static_cast<std::size_t>(id)], id);
+    }
+  }
+}
+
 TEST(Sampler, GivesTheSameGlobalBatchesToEveryNumberOfRanks) {
   for (const Case& item : cases) {
     const Sampling sampling = sampling_of(item.samples, item.shards, item.batch, 5);

@@ -108,6 +108,47 @@ TEST(Plan, RefusesShardsThatDifferByOneSample) {
       {"3 samples in 3 files do not part equally over 2 nodes (between 1 and 2 each)"});
 }
 
+TEST(Plan, OfAnEvaluationGivesEveryFileToOneNodeAndDiffersByNoMoreThanTheLargest) {
+  std::uint64_t random = 1;
+  const auto below = [&](std::uint64_t bound) {
+    random = random * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<std::int64_t>((random >> 33U) % bound);
+  };
+  for (int time = 0; time < 200; ++time) {
+    const auto nodes = static_cast<int>(1 + below(9));
+    std::vector<std::int64_t> samples(static_cast<std::size_t>(nodes + below(40)));
+    for (std::int64_t& each : samples)
+      each = 1 + below(50);
+    const Manifest manifest = manifest_of(samples);
+    const StagingPlan plan = plan_staging(manifest, with(Strategy::shard), nodes, ShardSums::may_differ);
+    std::vector<std::size_t> seen;
+    std::vector<std::int64_t> sums;
+    for (const auto& part : plan.parts) {
+      EXPECT_FALSE(part.empty());
+      EXPECT_TRUE(std::is_sorted(part.begin(), part.end()));
+      seen.insert(seen.end(), part.begin(), part.end());
+      sums.push_back(0);
+      for (const std::size_t entry : part)
+        sums.back() += manifest.entries[entry].samples;
+    }
+    std::sort(seen.begin(), seen.end());
+    ASSERT_EQ(seen.size(), samples.size());
+    for (std::size_t at = 0; at < seen.size(); ++at)
+      ASSERT_EQ(seen[at], at);
+    const auto [least, most] = std::minmax_element(sums.begin(), sums.end());
+    EXPECT_LE(*most - *least, *std::max_element(samples.begin(), samples.end())) << nodes << " nodes";
+    EXPECT_EQ(plan_staging(manifest, with(Strategy::shard), nodes, ShardSums::may_differ).parts, plan.parts);
+  }
+}
+
+TEST(Plan, OfAnEvaluationStillWantsAFileForEveryNode) {
+  expect_data_error(
+      [&] {
+        (void)plan_staging(manifest_of({1, 1}), with(Strategy::shard), 3, ShardSums::may_differ);
+      },
+      {"2 file(s) for 3 nodes"});
+}
+
 TEST(Plan, LetsNodesBeginAtDifferentFiles) {
   const std::vector<std::size_t> files = {3, 5, 6, 8, 9};
   EXPECT_EQ(copy_order(files, 0, 3), files);
