@@ -133,7 +133,7 @@ class Rig {
   void build() {
     const std::int64_t local = options.train.batch() / world.all().size();
     const Graph forward = network(local, true);
-    Graph step = reduce_and_update(differentiate(forward), 1, SgdMomentum{}, {}, {},
+    Graph step = reduce_and_update(differentiate(forward), {.bytes = 1}, SgdMomentum{}, {}, {},
                                    options.train.gradient_accumulation_steps > 1);
     compiled.collectives.all = backend.make_collective(world.all());
     compiled.state = std::make_unique<ModelState>(backend, step, 1);
