@@ -38,6 +38,23 @@ TEST(Crop, RandomCropsKeepToTheRecipeAndFillIt) {
   }
 }
 
+TEST(Crop, RandomCropsReachEveryEdge) {
+  Rng random(5, Purpose::test);
+  bool left = false, right = false, top = false, bottom = false;
+  for (int trial = 0; trial < 500; ++trial) {
+    const CropBox box = random_crop({}, {8, 6}, random);
+    if (box.width < 8.0) {
+      left |= box.left == 0.0;
+      right |= box.left + box.width == 8.0;
+    }
+    if (box.height < 6.0) {
+      top |= box.top == 0.0;
+      bottom |= box.top + box.height == 6.0;
+    }
+  }
+  EXPECT_TRUE(left && right && top && bottom) << left << right << top << bottom;
+}
+
 TEST(Crop, AnImageThatNoBoxFitsIsTakenFromTheMiddle) {
   Rng random(3, Purpose::test);
   CropBox tall = random_crop({.least_area = 0.5}, {30, 400}, random);

@@ -1,6 +1,9 @@
 // What `data inspect` and `data verify` find out.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "load/field_statistics.hpp"
 #include "load/scan.hpp"
 #include "unit/load/make_hdf5.hpp"
 
@@ -44,6 +47,7 @@ TEST(Inspect, TellsShapesTypesAndValues) {
   EXPECT_EQ(x.minimum, 0.0);
   EXPECT_EQ(x.maximum, 8.0);
   EXPECT_DOUBLE_EQ(x.mean, 63.0 * 13.0 / 128.0);
+  EXPECT_NEAR(x.deviation, std::sqrt(63.0 * (5 * 5 + 8 * 8) / 128.0 - x.mean * x.mean), 1e-12);
   EXPECT_DOUBLE_EQ(x.zero_fraction, 2.0 / 128.0);
   EXPECT_EQ(x.histogram, (std::vector<std::int64_t>{2, 0, 0, 63, 63}));
   EXPECT_EQ(x.channel_minimum, (std::vector<double>{0, 5, 5, 5}));
@@ -54,6 +58,13 @@ TEST(Inspect, TellsShapesTypesAndValues) {
   EXPECT_EQ(found.attributes, (std::vector<std::string>{"units = counts"}));
   EXPECT_DOUBLE_EQ(found.compression, 1.0);
   EXPECT_DOUBLE_EQ(found.read_amplification, 1.0);
+}
+
+TEST(Inspect, CountsMagnitudesByPowersOfTwo) {
+  FieldStatistics statistics(Field{"x", {6}, DType::f32, {}, {}});
+  const std::vector<float> values = {0.0F, 0.5F, 1.0F, -1.5F, 2.0F, 4.0F};
+  statistics.add(std::as_bytes(std::span(values)));
+  EXPECT_EQ(statistics.result().histogram, (std::vector<std::int64_t>{2, 2, 1, 1}));
 }
 
 TEST(Inspect, TellsWhatChunkingCosts) {

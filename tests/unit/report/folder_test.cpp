@@ -40,6 +40,22 @@ TEST(Report, NamesOnlyEpochsBeyondOneAndAHalfTimesTheMedian) {
   EXPECT_TRUE(run.epochs[3].slow);
 }
 
+TEST(Report, JudgesABlockByTheTimeOfOneOfItsEpochs) {
+  std::string log = record(0, "run_start");
+  int time = 0, first = 1;
+  for (const auto& [epochs, taken] : {std::pair{4, 8000}, {4, 8000}, {4, 8000}, {1, 2000}, {4, 16000}}) {
+    const std::string of = fmt::format("{{\"first_epoch_num\": {}, \"epoch_count\": {}}}", first, epochs);
+    log += record(time, "block_start", "null", of) + record(time + taken, "block_stop", "null", of);
+    time += taken;
+    first += epochs;
+  }
+  const Folder folder;
+  const RunReport run = report_run(folder.write("a.log", log + record(time, "run_stop")));
+  ASSERT_EQ(run.epochs.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(run.epochs[i].slow, i == 4) << i;
+}
+
 TEST(Report, StopsReadingAtRunStop) {
   const Folder folder;
   std::string text = small_log({2000, 2000, 2000}, false);

@@ -44,6 +44,14 @@ TEST(Rates, OfEpochsThatCountSamplesAreTheLogsOwnWhereItHasThem) {
   EXPECT_EQ(run.find("samples/s median epoch")->source, FigureSource::logged);
 }
 
+TEST(Rates, OfNothingAreNone) {
+  std::string log = numbered(10240, 170.5);
+  log.replace(log.find("170.5"), 5, "0");
+  const RunReport run = report_of(log);
+  EXPECT_EQ(value_of(run, "samples/s slowest epoch"), 170.5);
+  EXPECT_FALSE(run.epochs[0].samples_per_s.has_value());
+}
+
 TEST(Rates, OfEpochsNumberedByAnythingElseAreNotGiven) {
   const RunReport run = report_of(numbered(40, 0));
   EXPECT_EQ(run.find("samples/s median epoch"), nullptr);
@@ -58,6 +66,7 @@ TEST(Rates, AreTheLogsOwnWhereItsEpochsAreNoWholePasses) {
   EXPECT_EQ(value_of(run, "samples/s median epoch"), 170.5);
   EXPECT_TRUE(notes_say(run, "factor of 2"));
   EXPECT_NEAR(value_of(report_of(numbered(1, 9000)), "samples/s median epoch"), 594595 / 60.0, 1e-9);
+  EXPECT_EQ(value_of(report_of(numbered(1, 30000)), "samples/s median epoch"), 30000.0);
   EXPECT_EQ(value_of(report_of(numbered(1, 4900)), "samples/s median epoch"), 4900);
   EXPECT_EQ(value_of(report_of(numbered(1, 20000)), "samples/s median epoch"), 20000);
 }

@@ -65,6 +65,15 @@ TEST(Weather, HasCyclonesAndRiversInMostSamplesHoweverSmallTheImage) {
   }
 }
 
+TEST(Weather, HasNoCycloneInATenthOfItsSamples) {
+  WeatherMaker maker(64, 96, seed);
+  int without = 0;
+  constexpr int samples = 400;
+  for (std::uint64_t i = 0; i < samples; ++i)
+    without += std::ranges::count(image(maker, 64, 96, i).labels, 1) == 0 ? 1 : 0;
+  EXPECT_NEAR(without / static_cast<double>(samples), 0.1, 0.05);  // over three standard deviations
+}
+
 TEST(Weather, HasTheMagnitudesOfTheTrueChannels) {
   constexpr std::array<std::pair<float, float>, channels> bounds = {{{0.0F, 90.0F},
                                                                      {-80.0F, 80.0F},
