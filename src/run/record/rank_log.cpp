@@ -7,6 +7,8 @@
 
 #include <sstream>
 
+#include "mllog/utf8.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -33,7 +35,7 @@ spdlog::level::level_enum level_of(LogLevel level) {
 }  // namespace
 
 RankLog::RankLog(LogLevel least, int rank, std::string host, std::size_t bytes)
-    : least_(least), rank_(rank), host_(std::move(host)), bytes_(bytes) {}
+    : least_(least), rank_(rank), host_(to_utf8(host)), bytes_(bytes) {}
 RankLog::~RankLog() = default;
 
 bool RankLog::keeps(LogLevel level) const noexcept {
@@ -47,7 +49,7 @@ void RankLog::write(LogLevel level, const char* phase, std::string_view text) no
     const auto now = std::chrono::system_clock::now();
     std::istringstream lines{std::string(text)};
     for (std::string line; std::getline(lines, line);) {
-      Line whole{now, level, fmt::format("[{}] {}", phase, line)};
+      Line whole{now, level, fmt::format("[{}] {}", phase, to_utf8(line))};
       if (logger_ != nullptr) {
         put(whole);
       } else if (early_.size() < most_early_lines) {

@@ -86,6 +86,16 @@ TEST_F(RankLogTest, LeavesNoMoreThanTwoFilesOfTheirBoundAndTheLatestLines) {
   EXPECT_TRUE(lines().back().ends_with("line 499")) << lines().back();
 }
 
+TEST_F(RankLogTest, IsTextWhateverBytesAPathHas) {
+  {
+    RankLog log(LogLevel::info, 3, "node7");
+    log.open(folder);
+    log.write(LogLevel::info, "staging", "/data/caf\xE9: 3 files");
+  }
+  ASSERT_EQ(lines().size(), 1U);
+  EXPECT_TRUE(lines().front().ends_with("[staging] /data/caf\uFFFD: 3 files")) << lines().front();
+}
+
 TEST_F(RankLogTest, IsGivenUpOnAFullDiskWithoutAnyHarm) {
   fs::create_symlink("/dev/full", folder / "diagnostics" / "rank-0003.log");
   RankLog log(LogLevel::info, 3, "node7");
