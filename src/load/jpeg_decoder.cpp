@@ -121,6 +121,15 @@ struct JpegDecoder::Impl {
     }
     calls();
   }
+
+  /// A decoder as new: the library keeps an image's tables for a later one that has none, and pixels would depend on
+  /// what this thread read before.
+  void renew() {
+    jpeg_destroy_decompress(&state);
+    attempt([this] { jpeg_create_decompress(&state); });
+    state.progress = &progress;
+    errors.stray_bytes = 0;
+  }
 };
 
 JpegDecoder::JpegDecoder() : impl_(std::make_unique<Impl>()) {
@@ -128,9 +137,8 @@ JpegDecoder::JpegDecoder() : impl_(std::make_unique<Impl>()) {
   of.state.err = jpeg_std_error(&of.errors.manager);
   of.errors.manager.error_exit = leave;
   of.errors.manager.emit_message = take_message;
-  of.attempt([&of] { jpeg_create_decompress(&of.state); });
   of.progress.progress_monitor = count_scans;
-  of.state.progress = &of.progress;
+  of.renew();
 }
 
 JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&impl_->state); }
@@ -138,8 +146,7 @@ JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&impl_->state); }
 ImageExtent JpegDecoder::open(std::span<const std::byte> coded) {
   Impl& of = *impl_;
   require_jpeg(coded);
-  jpeg_abort_decompress(&of.state);  // an image that was opened and left
-  of.errors.stray_bytes = 0;
+  of.renew();
   of.attempt([&] {
     jpeg_mem_src(&of.state, reinterpret_cast<const unsigned char*>(coded.data()), coded.size());
     jpeg_read_header(&of.state, TRUE);

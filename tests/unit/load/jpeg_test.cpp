@@ -252,6 +252,31 @@ TEST(Jpeg, BytesThatBelongToNothingArePassedOverAndCounted) {
   EXPECT_EQ(decoder.stray_bytes(), 0) << "of the image before";
 }
 
+TEST(Jpeg, NoImageTakesTheTablesOfTheOneBefore) {
+  const std::vector<std::byte> sound = coded_picture({40, 40});
+  std::vector<std::byte> without = sound;
+  const auto is = [&](std::size_t at, unsigned char byte) { return without[at] == std::byte{byte}; };
+  for (std::size_t at = 2; !is(at + 1, 0xda);) {  // segments up to the scan: ff, kind, length of two bytes
+    const auto length =
+        2 + 256 * std::to_integer<std::ptrdiff_t>(without[at + 2]) + std::to_integer<std::ptrdiff_t>(without[at + 3]);
+    const auto begin = without.begin() + static_cast<std::ptrdiff_t>(at);
+    if (is(at + 1, 0xdb))
+      without.erase(begin, begin + length);
+    else
+      at += static_cast<std::size_t>(length);
+  }
+  JpegDecoder decoder;
+  (void)decoder.open(sound);
+  (void)decoder.decode({0.0, 0.0, 40.0, 40.0}, 40, true);
+  try {
+    (void)decoder.open(without);
+    (void)decoder.decode({0.0, 0.0, 40.0, 40.0}, 40, true);
+    ADD_FAILURE() << "it was decoded with another image's tables";
+  } catch (const ImageError& error) {
+    EXPECT_STREQ(error.what(), "is damaged: Quantization table 0x00 was not defined");
+  }
+}
+
 TEST(Jpeg, ManyBytesBehindThePixelsAreThoseThatDamageMadeItLose) {
   const std::vector<std::byte> coded = with_stray_bytes(coded_picture({120, 90}), 0xd9, 80);
   EXPECT_TRUE(refusal(coded).ends_with("extraneous bytes before marker 0xd9")) << refusal(coded);
