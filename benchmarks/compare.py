@@ -3,6 +3,7 @@
 
     python3 benchmarks/compare.py step --torch-python VENV/bin/python [--model cosmoflow] [--precision fp32] [--rounds 5]
     python3 benchmarks/compare.py load --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
+    python3 benchmarks/compare.py images --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
 """
 import argparse
 import datetime
@@ -15,6 +16,10 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# What is measured, samples of a batch, extent along an axis.
+STEPS = {"cosmoflow": ("CosmoFlow {extent}^3", 2, 64), "deepcam": ("DeepCAM {rows}x{columns}", 1, None),
+         "resnet50": ("ResNet-50 {extent}x{extent}", 8, 224)}
 
 
 def machine() -> dict:
@@ -46,9 +51,10 @@ def median(runs: list, figure: str) -> float:
 
 
 def compare_step(arguments) -> dict:
-    deepcam = arguments.model == "deepcam"
-    batch, extent = arguments.batch or (1 if deepcam else 2), arguments.extent or 64
-    size = ["--rows", str(arguments.rows), "--columns", str(arguments.columns)] if deepcam else ["--extent", str(extent)]
+    what, default_batch, default_extent = STEPS[arguments.model]
+    batch, extent = arguments.batch or default_batch, arguments.extent or default_extent
+    maps = ["--rows", str(arguments.rows), "--columns", str(arguments.columns)]
+    size = maps if arguments.model == "deepcam" else ["--extent", str(extent)]
     common = [*size, "--batch", str(batch), "--threads", str(arguments.threads), "--precision", arguments.precision]
     peer = [arguments.torch_python, str(ROOT / f"benchmarks/peers/{arguments.model}_torch.py")]
     commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_step"), "--model", arguments.model, *common]}
@@ -56,7 +62,7 @@ def compare_step(arguments) -> dict:
     runs = alternate(commands, arguments.rounds, "step_median_s")
     best = min((name for name in runs if name != "trainmark"), key=lambda name: median(runs[name], "step_median_s"))
     ours = median(runs["trainmark"], "step_median_s")
-    what = f"DeepCAM {arguments.rows}x{arguments.columns}" if deepcam else f"CosmoFlow {extent}^3"
+    what = what.format(extent=extent, rows=arguments.rows, columns=arguments.columns)
     return {"what": f"{what} batch {batch} training step, {arguments.threads} threads, {arguments.precision}",
             "best_peer": best,
             "step_ratio": ours / median(runs[best], "step_median_s"),
@@ -77,16 +83,31 @@ def compare_load(arguments) -> dict:
             "rate_ratio": rates["trainmark"] / rates["h5py + DataLoader"]}
 
 
+def compare_images(arguments) -> dict:
+    common = [arguments.data, "--threads", str(arguments.threads), "--images", str(arguments.extent or 224), "--batch", "16"]
+    commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_load"), *common]}
+    for form in ("pil", "turbo"):
+        commands[f"torchvision {form}"] = [arguments.torch_python, str(ROOT / "benchmarks/peers/images_torch.py"), *common, "--form", form]
+    runs = alternate(commands, arguments.rounds, "samples_per_s")
+    rates = {name: median(each, "samples_per_s") for name, each in runs.items()}
+    best = max((name for name in rates if name != "trainmark"), key=rates.get)
+    return {"what": f"random crops of JPEGs ({arguments.about}), {arguments.threads} threads or workers", "samples_per_s": rates,
+            "best_peer": best, "rate_ratio": rates["trainmark"] / rates[best]}
+
+
+COMPARISONS = {"step": compare_step, "load": compare_load, "images": compare_images}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["step", "load"])
+    parser.add_argument("what", choices=list(COMPARISONS))
     parser.add_argument("--torch-python", default="python3", help="a Python that has torch (and h5py)")
     parser.add_argument("--build", default=str(ROOT / "build/bench"))
-    parser.add_argument("--extent", type=int, help="voxels along an axis; default: of step 64, of load as the files have it")
-    parser.add_argument("--model", choices=["cosmoflow", "deepcam"], default="cosmoflow")
+    parser.add_argument("--extent", type=int, help="along an axis; default: of step CosmoFlow's 64 or ResNet-50's 224, of load as the files have it")
+    parser.add_argument("--model", choices=list(STEPS), default="cosmoflow")
     parser.add_argument("--rows", type=int, default=192, help="of DeepCAM's maps")
     parser.add_argument("--columns", type=int, default=288)
-    parser.add_argument("--batch", type=int, help="default: of CosmoFlow 2, of DeepCAM 1")
+    parser.add_argument("--batch", type=int, help="default: of CosmoFlow 2, of DeepCAM 1, of ResNet-50 8")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--forms", default="eager,channels_last,compile")
@@ -99,8 +120,8 @@ def main() -> None:
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": arguments.rounds}
     if arguments.notes:
         result["notes"] = arguments.notes
-    result.update(compare_step(arguments) if arguments.what == "step" else compare_load(arguments))
-    prefix = "deepcam_" if arguments.model == "deepcam" else ""
+    result.update(COMPARISONS[arguments.what](arguments))
+    prefix = "" if arguments.model == "cosmoflow" else f"{arguments.model}_"
     name = arguments.output or f"{result['date']}_{prefix}{arguments.what}_{arguments.precision}.json"
     path = ROOT / "benchmarks/results" / name
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +21,7 @@ struct Flags {
   ConfigSource config;
   int ranks = 1;
   std::string device;
+  double reader_rate = 0.0;  ///< samples/s; 0: not known
   bool json = false, schedule = false;
 };
 
@@ -237,7 +239,13 @@ Json json_of(const Prediction& prediction) {
           {"nodes", std::move(nodes)}};
 }
 
-std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks) {
+/// Reader threads that keep a device busy which computes at its bound; each delivers `rate` samples/s.
+double readers_for(const Prediction& prediction, std::int64_t samples, double rate) {
+  return std::ceil(static_cast<double>(samples) / prediction.seconds / rate);
+}
+
+std::string plan_json(const StepPlan& plan, const RunOptions& options, const Flags& flags) {
+  const int ranks = flags.ranks;
   Json nodes = Json::array();
   for (const Row& row : plan.rows) {
     nodes.push_back({{"node", row.node},
@@ -276,6 +284,10 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, int ranks
                    {"notes", labels_of(options)},
                    {"nodes", std::move(nodes)}};
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
+  if (plan.prediction && flags.reader_rate > 0.0) {
+    document["prediction"]["readers_per_device"] =
+        readers_for(*plan.prediction, options.train.global_batch / ranks, flags.reader_rate);
+  }
   return json_text(document, 2) + "\n";
 }
 
@@ -292,6 +304,11 @@ void add_plan(CLI::App& app, Action& action) {
       ->add_option("--device", flags->device,
                    "Add the least time that this device could take, and check that cuDNN has plans for it")
       ->check(CLI::IsMember(known_devices()));
+  command
+      ->add_option("--reader-rate", flags->reader_rate,
+                   "Samples/s of one reader thread (samples_per_s_a_reader in a run's run.json): tell how many of them "
+                   "--device needs")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--schedule", flags->schedule, "Show the learning rate over the run instead");
   command->add_flag("--json", flags->json, "Print JSON");
   command->footer(
@@ -313,11 +330,17 @@ void add_plan(CLI::App& app, Action& action) {
       }
       const StepPlan plan = plan_step(options, flags->ranks, flags->device);
       if (flags->json) {
-        write_output(plan_json(plan, options, flags->ranks));
+        write_output(plan_json(plan, options, *flags));
       } else {
         write_output(text_of(plan, options, flags->ranks));
-        if (plan.prediction)
-          write_output(text_of(*plan.prediction, options.train.global_batch / flags->ranks, flags->ranks));
+        if (!plan.prediction) return 0;
+        const std::int64_t samples = options.train.global_batch / flags->ranks;
+        write_output(text_of(*plan.prediction, samples, flags->ranks));
+        if (flags->reader_rate > 0.0) {
+          write_output(
+              fmt::format("readers          {:.0f} threads keep a device busy at that bound, with {} samples/s each\n",
+                          readers_for(*plan.prediction, samples, flags->reader_rate), flags->reader_rate));
+        }
       }
       return 0;
     };

@@ -1,32 +1,38 @@
-// Samples per second that the loader delivers from a folder of CosmoFlow files in the page cache. Prints one JSON line.
+// Samples per second that the loader delivers from a folder of CosmoFlow files, or with --images of JPEGs that become
+// crops of so many pixels, in the page cache. Prints one JSON line.
 #include <fmt/core.h>
 
 #include <map>
 #include <memory_resource>
 
 #include "trainmark/load.hpp"
+#include "trainmark/models.hpp"
 
 namespace {
 
 using namespace trainmark;
 
 int measure(int argc, char** argv) {
-  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}};
+  std::map<std::string, int> numbers = {
+      {"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}, {"--images", 0}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];
   const std::int64_t extent = numbers["--extent"];
-  // Without an extent: as the files have it.
-  DataSchema schema{.fields = {{"x", {0, 0, 0, 0}, DType::i16, {}, {"x", "full"}}, {"y", {0}, DType::f32, {}, {"y", "unitPar"}}},
-                    .cut = Cut{.stored_as = "full", .extent = 128}};
-  if (extent == 0) {
+  const int images = numbers["--images"];
+  DataSchema schema{
+      .fields = {{"x", {0, 0, 0, 0}, DType::i16, {}, {"x", "full"}}, {"y", {0}, DType::f32, {}, {"y", "unitPar"}}},
+      .cut = Cut{.stored_as = "full", .extent = 128}};
+  if (images > 0) {
+    schema = schema_of(Resnet50Options{.extent = images});
+  } else if (extent == 0) {  // as the files have it
     schema = inspect_dataset(folder, {}, schema, 0).schema;
   } else {
     schema.fields[0].shape = Shape{extent, extent, extent, 4};
     schema.fields[1].shape = Shape{4};
   }
   const Manifest manifest = scan_dataset(folder, {}, schema);
-  const auto source = open_hdf5(folder, manifest, {}, schema);
+  const auto source = open_hdf5(folder, manifest, {}, schema, Values::legal, {Crop::random, 1});
   Sampling sampling;
   sampling.seed = 1;
   sampling.shards = {{{0, manifest.samples()}}};
@@ -55,7 +61,8 @@ int measure(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc < 2 || argc % 2 != 0) {
-    fmt::print(stderr, "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N]\n");
+    fmt::print(stderr,
+               "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--images PIXELS]\n");
     return static_cast<int>(ExitCode::usage);
   }
   try {

@@ -16,7 +16,7 @@ namespace {
 using namespace trainmark;
 
 struct Arguments {
-  int extent = 64;                // of CosmoFlow, voxels along an axis
+  int extent = 0;                 // along an axis; 0: of CosmoFlow 64 voxels, of ResNet-50 224 pixels
   int rows = 192, columns = 288;  // of DeepCAM
   int batch = 2, threads = 2, steps = 8;
   std::string model = "cosmoflow", precision = "fp32";
@@ -44,12 +44,17 @@ Recipe recipe_of(const Arguments& arguments) {
     const DeepcamOptions model{.rows = arguments.rows, .columns = arguments.columns};
     return {.model = model, .rule = Lamb{}, .schedule = {}};
   }
+  if (arguments.model == "resnet50") {
+    const Resnet50Options model{.extent = arguments.extent > 0 ? arguments.extent : 224};
+    return {.model = model, .rule = Lars{}, .schedule = {}};
+  }
   CosmoflowOptions model;
-  model.extent = arguments.extent;
+  model.extent = arguments.extent > 0 ? arguments.extent : 64;
   return {.model = model, .rule = {}, .schedule = {}};
 }
 
-/// Values in [0, 4) of each field's type, which are counts of CosmoFlow; labels below 3.
+/// Values of each field's type: counts of CosmoFlow, channels of DeepCAM in [0, 4), pixels in [0, 256), labels below
+/// 3 where they are of pixels and below 1000 where they are of images.
 std::vector<std::vector<std::byte>> samples_of(const Recipe& recipe, int batch) {
   std::vector<std::vector<std::byte>> fields;
   Rng rng(1, Purpose::warm_up);
@@ -62,7 +67,8 @@ std::vector<std::vector<std::byte>> samples_of(const Recipe& recipe, int batch) 
     };
     if (field.dtype == DType::i16) fill(std::int16_t{}, 4);
     if (field.dtype == DType::f32) fill(float{}, 4);
-    if (field.dtype == DType::u8) fill(std::uint8_t{}, 3);
+    if (field.dtype == DType::u8) fill(std::uint8_t{}, field.name == "image" ? 256 : 3);
+    if (field.dtype == DType::i32) fill(std::int32_t{}, 1000);
   }
   return fields;
 }

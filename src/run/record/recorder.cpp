@@ -212,6 +212,8 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   figures["upload_s"] = trained.uploads.seconds;
   figures["upload_exposed_s"] = trained.uploads.exposed_seconds;
   figures["read_s"] = input.read_seconds;
+  if (input.read_seconds > 0.0)
+    figures["samples_per_s_a_reader"] = static_cast<double>(input.samples) / input.read_seconds;
   figures["read_mib"] = mib(input.bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
   figures["target_metric"] = target_of(options_).value;

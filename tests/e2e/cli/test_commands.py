@@ -2,6 +2,7 @@
 """Subcommands that need no MPI: what they print, their exit codes, and that their help teaches."""
 import gzip
 import json
+import math
 import pathlib
 import shutil
 import subprocess
@@ -119,7 +120,8 @@ class Commands(unittest.TestCase):
         self.assertRegex(drawn, "\n +19  0.024 +#{50}\n +20  0.012 +#{25}\n")
 
     def test_plan_lays_the_batch_of_81920_out_on_paper(self):
-        done = call("plan", ROOT / "configs/resnet50/fujitsu_81920.json", "--ranks", 2048, "--device", "a100", "--json", env={"TRAINMARK_DATA": "/some"})
+        done = call("plan", ROOT / "configs/resnet50/fujitsu_81920.json", "--ranks", 2048, "--device", "a100", "--reader-rate", 500, "--json",
+                    env={"TRAINMARK_DATA": "/some"})
         self.expect(done, 0)
         plan = json.loads(done.stdout)
         self.assertEqual((plan["local_batch"], plan["steps_per_epoch"], plan["steps_at_most"]), (40, 16, 1440))
@@ -132,7 +134,9 @@ class Commands(unittest.TestCase):
         self.assertTrue(any("0.749 is not the benchmark's 0.759" in note for note in plan["notes"]), plan["notes"])
         self.assertTrue(any("81920 is above the largest reference convergence point, 67840" in note for note in plan["notes"]))
         # 24.3 GFLOP an image: a device's ceiling of 312 TFLOP/s allows for less than 12,840 images/s.
-        self.assertGreater(plan["prediction"]["step_seconds_at_least"], 40 * 24.3e9 / 312e12)
+        seconds = plan["prediction"]["step_seconds_at_least"]
+        self.assertGreater(seconds, 40 * 24.3e9 / 312e12)
+        self.assertEqual(plan["prediction"]["readers_per_device"], math.ceil(40 / seconds / 500))
 
     def test_plan_draws_a_polynomial(self):
         path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "polynomial", "rate": 13, "warmup_steps": 540, '

@@ -36,7 +36,11 @@ class Resnet50(EndToEnd):
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(official.returncode, 0, official.stdout)
         self.assertIn("SUCCESS", official.stdout)
-        self.assertGreaterEqual(run.json()["figures"]["final_metric"], 0.759)
+        figures = run.json()["figures"]
+        self.assertGreaterEqual(figures["final_metric"], 0.759)
+        # Readers of rank 0 have delivered all that it trained on, 16 images a step, and at most the batches read ahead besides.
+        read = figures["samples_per_s_a_reader"] * figures["read_s"]
+        self.assertTrue(16 * figures["steps"] - 1 <= read <= 16 * (figures["steps"] + 8), (read, figures))
         values = {event["key"]: event["value"] for event in run.events()}
         self.assertEqual((values["submission_benchmark"], values["trainmark_smoothing"], values["trainmark_padding"]),
                          ("resnet", "all_classes", "torch"))
