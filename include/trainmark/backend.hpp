@@ -184,6 +184,10 @@ class Backend {
   [[nodiscard]] virtual std::string refusal(const Op& op, const Operands& operands) const = 0;
   [[nodiscard]] virtual Graph fuse(Graph graph) const = 0;  ///< keeps a fused form only if it plans
 
+  /// Called before the plans of a graph are made one after the other. `plan_all` makes all of them and drops them; a
+  /// backend whose plans take long may call it once to see what will be asked for, and make that ready beforehand, on
+  /// as many threads as it likes. Changes no result.
+  virtual void foresee(const std::function<void()>& /*plan_all*/) {}
   /// An operation made ready for these operands. A backend visits Op, so that one it forgets does not compile.
   /// Plans of operations on arenas take what arena_uses says, then those operands that are no gradients.
   [[nodiscard]] virtual Planned plan(const Op& op, const Operands& operands) = 0;

@@ -63,6 +63,11 @@ PlannedGraph plan_graph(Backend& backend, Graph graph, const Collectives& collec
     result.tensors.push_back({tensor.shape, tensor.dtype, logical_layout});
   require_supported(backend, result.graph, result.tensors);
 
+  backend.foresee([&] {
+    std::vector<TensorDesc> tensors = result.tensors;
+    for (const Node& node : result.graph.nodes)
+      (void)plan_node(backend, result.graph, node, collectives, tensors);
+  });
   std::vector<Alias> in_place;
   for (const Node& node : result.graph.nodes) {
     Planned planned = plan_node(backend, result.graph, node, collectives, result.tensors);

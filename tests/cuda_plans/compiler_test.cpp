@@ -158,6 +158,63 @@ TEST_F(CompilerCacheTest, KeepsPlansOnDiskAndReplacesDamagedOnes) {
   }
 }
 
+TEST_F(CompilerCacheTest, MakesPlansAheadThatAreTheSame) {
+  std::vector<GraphSpec> specs = {image(), volume(), volume()};  // equal ones share a plan
+  ConvGraph chained = volume(DType::f32);                        // two plans
+  chained.bias = true;
+  chained.slope = 0.3F;
+  specs.emplace_back(chained);
+  for (const auto pass : {ConvGraph::Pass::backward_data, ConvGraph::Pass::backward_weights}) {
+    ConvGraph graph = image();
+    graph.pass = pass;
+    specs.emplace_back(graph);
+  }
+  std::vector<std::string> alone;
+  const auto one_by_one = make_graph_compiler(options_for("h200", false));
+  for (const GraphSpec& spec : specs)
+    alone.push_back(outcome(*one_by_one->compile(spec)));
+
+  CompilerOptions together = caching();
+  together.threads = 4;
+  const auto compiler = make_graph_compiler(together);
+  compiler->compile_ahead(specs);
+  constexpr int plans = 6;
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), plans)
+      << "they are made before anyone asks";
+  std::filesystem::remove_all(folder);
+  for (std::size_t at = 0; at < specs.size(); ++at)
+    EXPECT_EQ(outcome(*compiler->compile(specs[at])), alone[at]) << key_of(specs[at]);
+  EXPECT_FALSE(std::filesystem::exists(folder)) << "one was made again";
+  EXPECT_EQ(compiler->compile(specs[1]), compiler->compile(specs[2]));
+}
+
+TEST_F(CompilerCacheTest, LeavesItToWhoAsksToHearOfAGraphThatNoEngineTakes) {
+  ConvGraph impossible = volume();
+  impossible.weights[1] = 5;
+  CompilerOptions together = caching();
+  together.threads = 2;
+  const auto compiler = make_graph_compiler(together);
+  const std::vector<GraphSpec> specs = {impossible, image()};
+  EXPECT_NO_THROW(compiler->compile_ahead(specs));
+  EXPECT_NO_THROW((void)compiler->compile(image()));
+  EXPECT_THROW((void)compiler->compile(impossible), Error);
+}
+
+TEST_F(CompilerCacheTest, ABackendMakesAheadWhatItForesees) {
+  const auto backend = make_cuda_planner({.plan_cache = folder}, options_for("h200", false).device_description);
+  const ConvGraph graph = image();
+  const Operands operands{.inputs = {{graph.src, DType::bf16}, {graph.weights, DType::f32}},
+                          .outputs = {{graph.dst, DType::bf16}}};
+  backend->foresee([&] {
+    const Planned noted = backend->plan(graph.conv, operands);
+    EXPECT_FALSE(std::filesystem::exists(folder)) << "only noted so far";
+  });
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+  std::filesystem::remove_all(folder);
+  (void)backend->plan(graph.conv, operands);
+  EXPECT_FALSE(std::filesystem::exists(folder)) << "it was made again";
+}
+
 /// Looks at the candidates and chooses one, as a device would by executing them.
 TryCandidates chooses(std::vector<std::string>& seen, std::size_t chosen) {
   return [&seen, chosen](std::span<const std::shared_ptr<CompiledGraph>> candidates,

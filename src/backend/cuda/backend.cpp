@@ -8,6 +8,7 @@
 #include "backend/all_reduce.hpp"
 #include "backend/cuda.hpp"
 #include "backend/cuda/collective.hpp"
+#include "backend/cuda/cudnn/graph_notes.hpp"
 #include "backend/cuda/cudnn/tuning.hpp"
 #include "backend/cuda/layout.hpp"
 #include "backend/cuda/ops/winners.hpp"
@@ -15,6 +16,7 @@
 #include "backend/cuda/profiler.hpp"
 #include "backend/cuda/stopwatch.hpp"
 #include "backend/cuda/streams.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace cuda {
@@ -87,7 +89,7 @@ std::string constants_refusal(const Op& op, const Operands& operands) {
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
-              const std::string& described)
+              int planning_threads, const std::string& described)
       : device_(std::move(device)),
         ranks_(std::move(ranks)),
         capture_(options.capture),
@@ -98,8 +100,9 @@ class CudaBackend final : public Backend {
                                      .autotune = autotune_ && device_ ? try_on_device : TryCandidates(),
                                      .ranks = options.deterministic ? ranks_ : std::nullopt,
                                      .cache_folder = options.plan_cache,
-                                     .device_description = described})),
-        compute_{*graphs_, options.tf32 ? Math::tf32 : Math::full} {
+                                     .device_description = described,
+                                     .threads = planning_threads})),
+        math_(options.tf32 ? Math::tf32 : Math::full) {
     if (!device_) return;
     lanes_.emplace(Lanes{CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)});
     sensors_ = SensorReader::open(device_->bus_id);
@@ -166,10 +169,21 @@ class CudaBackend final : public Backend {
   }
   [[nodiscard]] Graph fuse(Graph graph) const override { return cuda::fuse(std::move(graph)); }
 
+  void foresee(const std::function<void()>& plan_all) override {
+    GraphNotes notes;
+    notes_ = &notes;
+    try {
+      plan_all();
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): it comes again from the plans in earnest
+    }
+    notes_ = nullptr;
+    graphs_->compile_ahead(notes.specs);
+  }
   [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
+    const Compute compute{notes_ != nullptr ? *notes_ : *graphs_, math_};
     const auto plan_each = [&](const auto& each) {
-      if constexpr (requires { plan_op(compute_, each, operands); }) {
-        return plan_op(compute_, each, operands);
+      if constexpr (requires { plan_op(compute, each, operands); }) {
+        return plan_op(compute, each, operands);
       } else {
         return plan_op(each, operands);
       }
@@ -241,7 +255,8 @@ class CudaBackend final : public Backend {
   bool capture_, deterministic_, nccl_alone_, autotune_;
   std::string streamed_because_;
   std::unique_ptr<GraphCompiler> graphs_;
-  Compute compute_;
+  GraphCompiler* notes_ = nullptr;  ///< while it is being foreseen what will be asked for
+  Math math_;
   DeviceMemory memory_;
   PinnedMemory pinned_;
   std::optional<Lanes> lanes_;
@@ -256,11 +271,14 @@ bool cuda_present() { return cuda::present(); }
 
 std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options, const World& world) {
   return std::make_unique<cuda::CudaBackend>(options, cuda::choose_device(world),
-                                             world.all().size() > 1 ? std::optional(world.all()) : std::nullopt, "");
+                                             world.all().size() > 1 ? std::optional(world.all()) : std::nullopt,
+                                             options.threads > 0 ? options.threads : cpu_share(world).threads(), "");
 }
 
 std::unique_ptr<Backend> make_cuda_planner(const BackendOptions& options, const std::string& device_description) {
-  return std::make_unique<cuda::CudaBackend>(options, std::nullopt, std::nullopt, device_description);
+  return std::make_unique<cuda::CudaBackend>(options, std::nullopt, std::nullopt,
+                                             std::max<int>(1, static_cast<int>(process_cpus().size())),
+                                             device_description);
 }
 
 }  // namespace trainmark

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <thread>
 
 #include "backend/cuda/cudnn/engine_refusal.hpp"
 #include "backend/cuda/cudnn/graphs.hpp"
@@ -58,7 +61,10 @@ struct Target {
   std::string name;
   int sm = 0;  ///< 90 for compute capability 9.0
   std::int64_t memory_bytes = 0;
+  int ordinal = 0;  ///< of the device that is here
   CudnnHandle handle;
+  /// Of threads that made plans: a library that works with one handle must not be given to two threads at a time.
+  std::vector<CudnnHandle> handles_of_threads = {};
   std::shared_ptr<fe::DeviceProperties> properties;
 };
 
@@ -86,22 +92,23 @@ std::shared_ptr<Target> described_target(const std::string& description) {
   return target;
 }
 
+CudnnHandle new_handle(const std::string& device) {
+  cudnnHandle_t handle = nullptr;
+  const cudnnStatus_t status = cudnnCreate(&handle);
+  if (status == CUDNN_STATUS_SUCCESS) return CudnnHandle(handle);
+  throw refusal(device, fmt::format("cuDNN does not start: {}", cudnnGetErrorString(status)),
+                "convolutions and dense layers need it", "check that driver, CUDA and cuDNN fit each other");
+}
+
 std::shared_ptr<Target> present_target() {
   auto target = std::make_shared<Target>();
-  int ordinal = 0;
   cudaDeviceProp properties{};
-  check(cudaGetDevice(&ordinal), "cudaGetDevice");
-  check(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+  check(cudaGetDevice(&target->ordinal), "cudaGetDevice");
+  check(cudaGetDeviceProperties(&properties, target->ordinal), "cudaGetDeviceProperties");
   target->name = properties.name;
   target->sm = properties.major * 10 + properties.minor;
   target->memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
-  cudnnHandle_t handle = nullptr;
-  const cudnnStatus_t status = cudnnCreate(&handle);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    throw refusal(target->name, fmt::format("cuDNN does not start: {}", cudnnGetErrorString(status)),
-                  "convolutions and dense layers need it", "check that driver, CUDA and cuDNN fit each other");
-  }
-  target->handle = CudnnHandle(handle);
+  target->handle = new_handle(target->name);
   return target;
 }
 
@@ -190,13 +197,43 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
-    const auto* conv = std::get_if<ConvGraph>(&spec);
-    if (conv == nullptr || !conv->slope || !is_full_precision(spec)) return shared_plan(recipe_of(spec));
-    // Only engines that use tensor cores fuse an activation like this one.
-    ConvGraph plain = *conv;
-    plain.slope.reset();
-    return std::make_shared<ChainedGraph>(shared_plan(recipe_of(plain)),
-                                          shared_plan(recipe_of(LeakyStep{conv->dst, *conv->slope})));
+    const std::vector<Recipe> recipes = recipes_of(spec);
+    std::shared_ptr<CompiledGraph> plan = shared_plan(recipes.front());
+    return recipes.size() == 1 ? plan : std::make_shared<ChainedGraph>(plan, shared_plan(recipes.back()));
+  }
+  void compile_ahead(std::span<const GraphSpec> specs) override {
+    // A trial wants the device for itself, and other ranks take rank 0's plans.
+    if (options_.autotune || (options_.ranks && options_.ranks->rank() != 0)) return;
+    std::map<std::string, Recipe> wanted;
+    for (const GraphSpec& spec : specs)
+      for (Recipe& recipe : recipes_of(spec))
+        if (!plans_.contains(recipe.key)) wanted.insert_or_assign(recipe.key, std::move(recipe));
+    std::vector<Made> results(wanted.size());
+    std::atomic<std::size_t> next = 0;
+    const auto make = [&](cudnnHandle_t handle) {
+      for (std::size_t at = next++; at < results.size(); at = next++) {
+        try {
+          results[at] = own_plan(std::next(wanted.begin(), static_cast<std::ptrdiff_t>(at))->second, handle);
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): who asks for it hears why
+        }
+      }
+    };
+    const std::size_t threads = std::min(static_cast<std::size_t>(options_.threads), results.size());
+    while (target_->handle && target_->handles_of_threads.size() + 1 < threads)
+      target_->handles_of_threads.push_back(new_handle(target_->name));
+    {
+      std::vector<std::jthread> others;
+      for (std::size_t other = 0; other + 1 < threads; ++other) {
+        others.emplace_back([&, other] {
+          if (!target_->handle) return make(nullptr);
+          if (cudaSetDevice(target_->ordinal) == cudaSuccess) make(target_->handles_of_threads[other].get());
+        });
+      }
+      make(target_->handle.get());
+    }
+    std::size_t at = 0;
+    for (const auto& [key, recipe] : wanted)
+      if (Made& each = results[at++]; each.plan) ahead_.insert_or_assign(key, std::move(each));
   }
   [[nodiscard]] std::string library() const override {
     const std::size_t version = cudnnGetVersion();
@@ -218,21 +255,36 @@ class CudnnCompiler final : public GraphCompiler {
     std::string failure;
   };
 
+  /// One after the other.
+  static std::vector<Recipe> recipes_of(const GraphSpec& spec) {
+    const auto* conv = std::get_if<ConvGraph>(&spec);
+    if (conv == nullptr || !conv->slope || !is_full_precision(spec)) return {recipe_of(spec)};
+    // Only engines that use tensor cores fuse an activation like this one.
+    ConvGraph plain = *conv;
+    plain.slope.reset();
+    return {recipe_of(plain), recipe_of(LeakyStep{conv->dst, *conv->slope})};
+  }
+
   std::shared_ptr<CompiledGraph> shared_plan(const Recipe& recipe) {
     std::shared_ptr<CompiledGraph>& plan = plans_[recipe.key];
-    if (!plan) plan = options_.ranks ? rank_0s_plan(recipe) : own_plan(recipe).plan;
+    if (!plan) plan = options_.ranks ? rank_0s_plan(recipe) : made(recipe).plan;
     return plan;
+  }
+
+  Made made(const Recipe& recipe) {
+    if (auto ready = ahead_.extract(recipe.key); !ready.empty()) return std::move(ready.mapped());
+    return own_plan(recipe, target_->handle.get());
   }
 
   std::shared_ptr<CompiledGraph> rank_0s_plan(const Recipe& recipe) {
     std::shared_ptr<CompiledGraph> plan;
     const auto choose = [&] {
-      Made made = own_plan(recipe);
-      plan = std::move(made.plan);
-      return std::move(made.stored);
+      Made own = made(recipe);
+      plan = std::move(own.plan);
+      return std::move(own.stored);
     };
     share_plan(*options_.ranks, context(), recipe.key, choose, [&](const StoredPlan& chosen) {
-      Restored restored = restore(chosen);
+      Restored restored = restore(chosen, target_->handle.get());
       plan = std::move(restored.plan);
       if (plan) return;
       throw refusal(recipe.key, fmt::format("cuDNN does not take rank 0's plan: {}", restored.failure),
@@ -242,12 +294,13 @@ class CudnnCompiler final : public GraphCompiler {
     return plan;
   }
 
-  Made own_plan(const Recipe& recipe) {
+  /// `handle` is the calling thread's; null where the device is only described.
+  Made own_plan(const Recipe& recipe, cudnnHandle_t handle) {
     if (cache_) {
-      if (Made kept = from_cache(recipe.key); kept.plan) return kept;
+      if (Made kept = from_cache(recipe.key, handle); kept.plan) return kept;
     }
     try {
-      return planned(recipe);
+      return planned(recipe, handle);
     } catch (const fe::cudnnException& error) {
       throw no_engine(recipe, error.what());
     }
@@ -281,12 +334,12 @@ class CudnnCompiler final : public GraphCompiler {
     return graph;
   }
 
-  [[nodiscard]] Restored restore(const StoredPlan& stored) const {
+  [[nodiscard]] Restored restore(const StoredPlan& stored, cudnnHandle_t handle) const {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
     std::string failure;
     try {
-      const fe::error_t status = target_->handle ? graph->deserialize(target_->handle.get(), stored.plan, true, false)
-                                                 : graph->deserialize(stored.plan, true);
+      const fe::error_t status = handle != nullptr ? graph->deserialize(handle, stored.plan, true, false)
+                                                   : graph->deserialize(stored.plan, true);
       if (status.is_bad()) failure = status.err_msg.empty() ? "no reason given" : status.err_msg;
     } catch (const std::exception& error) {
       failure = error.what();
@@ -298,10 +351,13 @@ class CudnnCompiler final : public GraphCompiler {
     return {std::make_shared<CudnnGraph>(target_, graph, only, stored.engine, stored.workspace_bytes, true), {}};
   }
 
-  [[nodiscard]] Made from_cache(const std::string& key) const {
+  [[nodiscard]] Made from_cache(const std::string& key, cudnnHandle_t handle) {
+    std::unique_lock lock(cache_access_);
     std::optional<StoredPlan> stored = cache_->load(key);
     if (!stored) return {};
-    Restored restored = restore(*stored);
+    lock.unlock();
+    Restored restored = restore(*stored, handle);
+    lock.lock();
     if (!restored.plan) cache_->reject(key, fmt::format("cuDNN does not take it ({})", restored.failure));
     return {std::move(restored.plan), *std::move(stored)};
   }
@@ -310,7 +366,10 @@ class CudnnCompiler final : public GraphCompiler {
   [[nodiscard]] StoredPlan serialised(const FrontendGraph& graph, const CudnnGraph& plan, const Recipe& recipe) {
     StoredPlan stored{plan.engine(), plan.workspace_bytes(), {}};
     const fe::error_t status = graph.serialize(stored.plan, false);
-    if (status.is_good() && cache_) cache_->store(recipe.key, stored);
+    if (status.is_good() && cache_) {
+      const std::lock_guard lock(cache_access_);
+      cache_->store(recipe.key, stored);
+    }
     if (status.is_bad() && options_.ranks) {
       throw refusal(recipe.key, fmt::format("cuDNN cannot send its plan to other ranks: {}", status.err_msg),
                     "with /backend/deterministic all ranks compute with rank 0's plans",
@@ -319,14 +378,14 @@ class CudnnCompiler final : public GraphCompiler {
     return stored;
   }
 
-  Made planned(const Recipe& recipe) {
+  Made planned(const Recipe& recipe, cudnnHandle_t handle) {
     const std::shared_ptr<FrontendGraph> graph = empty_graph();
     recipe.build(*graph);
     const auto require = [&](const fe::error_t& status) {
       if (status.is_bad()) throw no_engine(recipe, status.err_msg);
     };
     require(graph->validate());
-    require(graph->build_operation_graph(target_->handle.get()));
+    require(graph->build_operation_graph(handle));
     require(graph->create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}));
 
     const Choice choice = options_.autotune ? fastest_of(graph, recipe) : first(*graph, recipe);
@@ -404,7 +463,9 @@ class CudnnCompiler final : public GraphCompiler {
   CompilerOptions options_;
   std::shared_ptr<Target> target_;
   std::optional<PlanCache> cache_;
+  std::mutex cache_access_;
   std::map<std::string, std::shared_ptr<CompiledGraph>> plans_;
+  std::map<std::string, Made> ahead_;  ///< not asked for yet
 };
 
 }  // namespace

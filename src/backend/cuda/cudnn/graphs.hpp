@@ -78,6 +78,7 @@ struct CompilerOptions {
   std::optional<Group> ranks;      ///< all of which compute with rank 0's plans; compiling is collective then
   std::string cache_folder;        ///< empty: plans are not kept on disk
   std::string device_description;  ///< JSON as in share/devices; empty: the current device. Such plans never execute.
+  int threads = 1;                 ///< that make plans ahead
   bool select_only = false;        ///< stops at engine selection where finalising would compile (plan tables in CI)
 };
 
@@ -87,6 +88,9 @@ class GraphCompiler {
   virtual ~GraphCompiler() = default;
   /// Raises Error{environment} that names the graph where no engine takes it.
   [[nodiscard]] virtual std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) = 0;
+  /// Makes plans before they are asked for, on several threads: graphs are independent of each other, and one that has
+  /// to be compiled takes seconds. Changes no plan; what fails does so again, with its reason, when it is asked for.
+  virtual void compile_ahead(std::span<const GraphSpec> /*specs*/) {}
   [[nodiscard]] virtual std::string library() const = 0;  ///< e.g. "cuDNN 9.19.0"
 };
 [[nodiscard]] std::unique_ptr<GraphCompiler> make_graph_compiler(const CompilerOptions& options);
