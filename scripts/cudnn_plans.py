@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes tests/reference/cudnn_plans.txt anew: every cuDNN graph, planned to the end for each device in share/devices.
+"""Makes tests/reference/cudnn_plans.txt anew: every cuDNN graph, planned for each device in share/devices as far as the choice of an
+engine (a test makes those of one device and precision to the end).
 
-Needs a build with CUDA, but no device. Takes some minutes: what cuDNN compiles at run time takes seconds a graph.
+Needs a build with CUDA, but no device. Takes some minutes.
 Review what changes: a plan lost, a slower engine or a larger workspace is a finding.
 """
 import argparse
@@ -16,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests/reference/cudnn_plans.txt"
 PRECISIONS = ["f32", "tf32", "bf16", "f16"]
 HEAD = """# cuDNN's plan for every graph of every workload, on devices described in share/devices, none of which was there.
-# A plan says that an engine takes the graph; it says nothing of speed, and nothing was executed.
+# A plan says that an engine takes the graph; it says nothing of speed, and nothing was executed or compiled.
 # Columns, separated by tabs: device, graph, engine, bytes of workspace. scripts/cudnn_plans.py makes this file.
 """
 

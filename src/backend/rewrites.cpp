@@ -91,10 +91,11 @@ std::vector<std::size_t> consumers_of(const Graph& graph, TensorId id) {
   return consumers;
 }
 
-bool fuse_conv_activation(Graph& graph) {
+bool fuse_conv_activation(Graph& graph, const std::function<bool(const Conv&)>& fits) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     Node& conv = graph.nodes[i];
-    if (!std::holds_alternative<Conv>(conv.op)) continue;
+    const auto* attributes = std::get_if<Conv>(&conv.op);
+    if (attributes == nullptr || !fits(*attributes)) continue;
     const auto next = only_consumer<Activation>(graph, conv.outputs[0]);
     if (!next) continue;
     const Activation activation = std::get<Activation>(graph.nodes[*next].op);

@@ -50,6 +50,23 @@ TEST_P(BackendRefusal, GroupsThatPaddingWouldPartAreRefusedOnADevice) {
   EXPECT_FALSE(refused(5, 5, 5)) << "depthwise";
 }
 
+TEST_P(BackendRefusal, ACurveIsNotFusedToAConvolutionInGroupsOnADevice) {
+  const bool device = backend->name() == "cuda";
+  const TensorDesc any = backend->activation(Shape{1, 8, 4, 4}, GetParam().dtype);
+  for (const int groups : {1, 8}) {
+    const ConvBlock block{
+        .conv = {{1, 1}, {1, 1}, {0, 0}, {0, 0}, {}, groups}, .activation = {}, .has_pool = false, .pool = {}};
+    const TensorDesc weights{Shape{8, 8 / groups, 1, 1}, DType::f32, logical_layout};
+    EXPECT_EQ(backend->refusal(block, {{any, weights}, {any}}).empty(), groups == 1 || !device);
+
+    GraphBuilder builder(GetParam().dtype);
+    const TensorId src = builder.input("x", {1, 8, 4, 4}, GetParam().dtype);
+    const TensorId dst = builder.conv("conv", src, 8, block.conv, {glorot_uniform, true, {}});
+    builder.apply("relu", Activation{.curve = Curve::leaky_relu, .slope = 0.0F, .scale = 1.0F}, {dst});
+    EXPECT_EQ(backend->fuse(builder.take()).nodes.size(), groups == 1 || !device ? 1U : 2U);
+  }
+}
+
 TEST_P(BackendRefusal, TensorsOfTwoToTheThirtyFirstElementsAreRefusedOnADeviceEvenWithinABlock) {
   if (backend->name() != "cuda") GTEST_SKIP() << "a CPU takes them";
   const std::vector<int> one(3, 1), two(3, 2), three(3, 3);

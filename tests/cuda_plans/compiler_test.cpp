@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cuda_plans/plan_table.hpp"
+#include "trainmark/backend.hpp"
 
 namespace trainmark::cuda {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 
 #include "cuda_plans/plan_table.hpp"
 #include "cuda_plans/workload_graphs.hpp"
@@ -18,9 +19,13 @@ inline constexpr const char* remake_table =
 /// table's, only of the library that made the table: engines are numbered and chosen anew in each version.
 inline void expect_table(const std::string& device, const Precision& precision, bool select_only) {
   const PlanTable table = read_plan_table();
-  const auto compiler = make_graph_compiler(options_for(device, select_only));
+  CompilerOptions options = options_for(device, select_only);
+  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const auto compiler = make_graph_compiler(options);
   const bool same_library = compiler->library() == table.library;
-  for (const GraphSpec& spec : distinct_graphs(precision)) {
+  const std::vector<GraphSpec> specs = distinct_graphs(precision);
+  compiler->compile_ahead(specs);
+  for (const GraphSpec& spec : specs) {
     const std::string name = device + "\t" + key_of(spec);
     const auto expected = table.outcomes.find(name);
     EXPECT_NE(expected, table.outcomes.end()) << name << " is not in the table: " << remake_table;

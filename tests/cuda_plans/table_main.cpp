@@ -1,4 +1,5 @@
-// Prints the rows of one device and precision, every graph finalised. scripts/cudnn_plans.py makes the table of them.
+// Prints the rows of one device and precision, as far as the choice of an engine. scripts/cudnn_plans.py makes the
+// table of them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +18,7 @@ int main(int count, char** words) {
     return 2;
   }
   try {
-    const auto compiler = make_graph_compiler(options_for(words[1], false));
+    const auto compiler = make_graph_compiler(options_for(words[1], true));
     fmt::print("# made by {}\n", compiler->library());
     for (const GraphSpec& spec : distinct_graphs(*precision)) {
       fmt::print("{}\n", row(words[1], spec, *compiler->compile(spec)));

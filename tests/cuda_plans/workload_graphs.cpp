@@ -56,26 +56,35 @@ void listen(const Compute& compute, const Graph& graph) {
 }
 
 struct Size {
-  CosmoflowOptions model;
-  std::int64_t local_batch;
-  bool unfused;
+  ModelOptions model;
+  std::vector<std::int64_t> local_batches;
+  bool unfused = false;
 };
+
+std::vector<Size> sizes_of(const Precision& precision) {
+  const bool small = precision.compute != DType::f32;  // what devices train large networks in
+  using Batches = std::vector<std::int64_t>;
+  return {{CosmoflowOptions{.extent = 32, .width = 0.25}, {8}, true},
+          {CosmoflowOptions{}, {1, 2, 4, 8}},
+          {DeepcamOptions{.rows = 96, .columns = 144, .width = 0.25}, {4}, true},
+          {DeepcamOptions{}, small ? Batches{1, 2, 8} : Batches{1}},
+          {Resnet50Options{.extent = 48, .width = 0.25, .classes = 10}, {32}, true},
+          {Resnet50Options{}, small ? Batches{1, 32, 64, 256, 400} : Batches{32}}};
+}
 
 }  // namespace
 
 std::vector<GraphSpec> distinct_graphs(const Precision& precision) {
-  const CosmoflowOptions full;
-  const CosmoflowOptions tiny{.extent = 32, .width = 0.25};
   Listener listener;
   const Compute compute{listener, precision.math};
-  for (const Size& size :
-       {Size{tiny, 8, true}, Size{full, 1, false}, Size{full, 2, false}, Size{full, 4, false}, Size{full, 8, false}}) {
-    const GraphOptions options{
-        .local_batch = size.local_batch, .global_batch = size.local_batch, .compute = precision.compute};
-    const Graph training = differentiate(training_graph(size.model, options));
-    listen(compute, fuse(training));
-    listen(compute, fuse(evaluation_graph(size.model, options)));
-    if (size.unfused) listen(compute, training);
+  for (const Size& size : sizes_of(precision)) {
+    for (const std::int64_t batch : size.local_batches) {
+      const GraphOptions options{.local_batch = batch, .global_batch = batch, .compute = precision.compute};
+      const Graph training = differentiate(forward_of(size.model, options));
+      listen(compute, fuse(training));
+      listen(compute, fuse(graphs_of({size.model, {}, {}}, {.graph = options}).evaluation));
+      if (size.unfused) listen(compute, training);
+    }
   }
   return listener.take();
 }

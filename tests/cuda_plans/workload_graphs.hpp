@@ -17,8 +17,8 @@ inline constexpr Precision precisions[] = {{"f32", DType::f32, Math::full},
                                            {"bf16", DType::bf16, Math::full},
                                            {"f16", DType::f16, Math::full}};
 
-/// In the order of first use: training and evaluation of CosmoFlow's full and tiny networks, fused, and of the tiny one
-/// also unfused, which is what --check runs.
+/// In the order of first use: training and evaluation of each workload's full and tiny networks, fused, and of the tiny
+/// ones also unfused, which is what --check runs.
 [[nodiscard]] std::vector<GraphSpec> distinct_graphs(const Precision& precision);
 
 }  // namespace trainmark::cuda

@@ -6,7 +6,8 @@
 namespace trainmark::cpu {
 
 Graph fuse(Graph graph) {
-  while (fuse_pooled_block(graph, FirstBlock::fits, DataGradient::without) || fuse_conv_activation(graph) ||
+  const auto any_conv = [](const Conv&) { return true; };
+  while (fuse_pooled_block(graph, FirstBlock::fits, DataGradient::without) || fuse_conv_activation(graph, any_conv) ||
          fuse_pool_activation_backward(graph)) {
   }
   return graph;

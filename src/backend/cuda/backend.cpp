@@ -160,6 +160,8 @@ class CudaBackend final : public Backend {
     if (std::holds_alternative<PoolActivationBackward>(op))
       return "pool and curve are derived in the block of their convolution here";
     const auto* block = std::get_if<ConvBlock>(&op);
+    if (block != nullptr && block->conv.groups != 1)
+      return "a convolution in groups has its curve behind it here; run the graph unfused";
     if (reason.empty() && block != nullptr && block->has_pool)
       reason = block_refusal(*block, operands.inputs[0], operands.outputs[0]);
     const auto* backward = std::get_if<ConvBlockBackwardWeights>(&op);

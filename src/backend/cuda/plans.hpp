@@ -96,6 +96,8 @@ void unpack_weights(cudaStream_t stream, const WeightOrder& order, const void* f
 [[nodiscard]] std::size_t bias_scratch_bytes(std::int64_t rows, std::int64_t stored_channels);
 void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t rows, std::int64_t channels,
               std::int64_t stored_channels, float* to, void* scratch);
+/// values[...][c] += bias[c]; an activation, and f32 for each of its stored channels.
+void add_bias(cudaStream_t stream, void* values, const TensorDesc& desc, const float* bias);
 /// Element by element between types (f32, bf16, f16), both in the same order.
 void convert(cudaStream_t stream, const void* from, DType from_type, void* to, DType to_type, std::int64_t count);
 

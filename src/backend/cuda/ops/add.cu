@@ -1,5 +1,5 @@
-// The sum of two tensors, element by element, in place of either where the memory plan lets it. Padding channels are
-// zero and stay so.
+// The sum of two tensors, element by element, in place of either where the memory plan lets it; and of a tensor and a
+// bias. Padding channels are zero and stay so.
 #include "backend/cuda/element.cuh"
 #include "backend/cuda/plans.hpp"
 
@@ -18,7 +18,30 @@ __global__ void __launch_bounds__(block_threads) add_terms(const T* a, const T* 
   store<width>(sum + at, pack, count - at);
 }
 
+/// A vector's channels lie side by side: channels are padded to a multiple of its width.
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    add_to_channels(T* values, const float* bias, std::int64_t channels, std::int64_t count) {
+  constexpr int width = vector_width<T>;
+  const std::int64_t at = item() * width;
+  if (at >= count) return;
+  const float* own = bias + at % channels;
+  Pack<T, width> pack = load<width>(values + at);
+  for (int i = 0; i < width; ++i)
+    pack.values[i] = from_float<T>(to_float(pack.values[i]) + own[i]);
+  store<width>(values + at, pack);
+}
+
 }  // namespace
+
+void add_bias(cudaStream_t stream, void* values, const TensorDesc& desc, const float* bias) {
+  const Shape stored = stored_shape(desc);
+  TRAINMARK_CHECK(stored[1] % channel_multiple == 0, "channels are padded");
+  with_type(desc.dtype, [&]<class T>(Type<T>) {
+    launch("add_to_channels", add_to_channels<T>, one_thread_each(ceil_div(stored.elements(), vector_width<T>)), stream,
+           static_cast<T*>(values), bias, stored[1], stored.elements());
+  });
+}
 
 Planned plan_op(const Add&, const Operands& operands) {
   const TensorDesc& term = operands.inputs[0];

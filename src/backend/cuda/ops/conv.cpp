@@ -39,35 +39,42 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
           .pool = {}};
 }
 
-/// The forward graph with what stands before it.
+/// cuDNN 9.19 has no bf16 engine for a convolution in groups with a bias: its bias comes behind it.
+bool takes_bias(const Conv& conv) { return conv.groups == 1; }
+
+/// The forward graph with what stands before and behind it.
 class Forward {
  public:
-  Forward(std::shared_ptr<CompiledGraph> graph, const Conv& conv, const Operands& operands, DType type,
+  Forward(std::shared_ptr<CompiledGraph> graph, const Conv& conv, const Operands& operands, const TensorDesc& dst,
           Scratch& scratch)
       : graph_(std::move(graph)),
+        dst_(dst),
         has_bias_(operands.inputs.size() > 2),
+        in_graph_(takes_bias(conv)),
         order_(order_of(conv, operands.inputs[1].shape)),
         bias_order_{.outer = order_.outer, .stored_outer = order_.stored_outer},
-        type_(type),
-        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type))),
+        type_(dst.dtype),
+        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_))),
         bias_(scratch.take(has_bias_ ? static_cast<std::size_t>(bias_order_.stored()) * sizeof(float) : 0)),
         workspace_(scratch.take(graph_->workspace_bytes())) {}
 
   /// `args`: src, weights, bias if there is one; `memory`: the scratch memory.
   void run(cudaStream_t stream, std::span<void* const> args, void* dst, std::byte* memory) const {
     pack_weights(stream, order_, static_cast<const float*>(args[1]), memory + packed_, type_);
-    if (!has_bias_) {
-      const std::array<void*, 3> graph_operands = {args[0], memory + packed_, dst};
+    if (has_bias_) pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
+    if (has_bias_ && in_graph_) {
+      const std::array<void*, 4> graph_operands = {args[0], memory + packed_, memory + bias_, dst};
       return graph_->execute(stream, graph_operands, memory + workspace_);
     }
-    pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
-    const std::array<void*, 4> graph_operands = {args[0], memory + packed_, memory + bias_, dst};
+    const std::array<void*, 3> graph_operands = {args[0], memory + packed_, dst};
     graph_->execute(stream, graph_operands, memory + workspace_);
+    if (has_bias_) add_bias(stream, dst, dst_, reinterpret_cast<const float*>(memory + bias_));
   }
 
  private:
   std::shared_ptr<CompiledGraph> graph_;
-  bool has_bias_;
+  TensorDesc dst_;
+  bool has_bias_, in_graph_;
   WeightOrder order_, bias_order_;
   DType type_;
   std::size_t packed_, bias_, workspace_;
@@ -101,7 +108,8 @@ class BackwardWeights {
 ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst,
                         const Activation* activation) {
   ConvGraph spec = graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
-  spec.bias = operands.inputs.size() > 2;
+  spec.bias = operands.inputs.size() > 2 && takes_bias(conv);
+  TRAINMARK_CHECK(activation == nullptr || takes_bias(conv), "a curve may not come before its convolution's bias");
   if (activation != nullptr) spec.slope = activation->slope;
   return spec;
 }
@@ -123,7 +131,7 @@ Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& oper
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   Scratch scratch;
   const Forward forward(compute.graphs.compile(forward_graph(compute, conv, operands, dst, activation)), conv, operands,
-                        dst.dtype, scratch);
+                        dst, scratch);
   auto body = [=, inputs = operands.inputs.size()](cudaStream_t stream, std::span<void* const> args) {
     forward.run(stream, args, args[inputs], static_cast<std::byte*>(args.back()));
   };
@@ -143,7 +151,7 @@ Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& 
   Scratch scratch;
   if (!training) {
     if (auto graph = pooled_graph(compute, block, operands)) {
-      const Forward forward(std::move(graph), block.conv, operands, outputs[0].dtype, scratch);
+      const Forward forward(std::move(graph), block.conv, operands, outputs[0], scratch);
       auto body = [=](cudaStream_t stream, std::span<void* const> args) {
         forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
       };
@@ -152,7 +160,7 @@ Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& 
   }
   const TensorDesc active = volume_under(outputs[0]);
   const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, operands, active, &block.activation)),
-                        block.conv, operands, active.dtype, scratch);
+                        block.conv, operands, active, scratch);
   const CubePool pool(block.pool, active, outputs[0].shape);
   const std::size_t volume = scratch.take(stored_bytes(active));
   const std::size_t unread = scratch.take(training ? 0 : stored_bytes(activation_desc(outputs[0].shape, DType::u8)));
