@@ -306,8 +306,7 @@ void add_plan(CLI::App& app, Action& action) {
       ->check(CLI::IsMember(known_devices()));
   command
       ->add_option("--reader-rate", flags->reader_rate,
-                   "Samples/s of one reader thread (samples_per_s_a_reader in a run's run.json): tell how many of them "
-                   "--device needs")
+                   "Tell how many reader threads --device needs; samples/s of one (run.json: samples_per_s_a_reader)")
       ->check(CLI::PositiveNumber);
   command->add_flag("--schedule", flags->schedule, "Show the learning rate over the run instead");
   command->add_flag("--json", flags->json, "Print JSON");

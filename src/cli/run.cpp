@@ -135,10 +135,8 @@ void add_run(CLI::App& app, Action& action) {
       ->excludes("--dry-run")
       ->excludes("--check");
   add_launch_options(*command, flags->launch);
-  add_words(
-      *command, "--log-level", flags->log_level,
-      "Least of what each rank keeps in diagnostics/rank-NNNN.log of the results: what was decided, and why, is at "
-      "debug");
+  add_words(*command, "--log-level", flags->log_level,
+            "Least of what a rank keeps in its diagnostics/rank-NNNN.log; what was decided and why is at debug");
   command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
   command->add_flag("--json", flags->json, "Print the outcome as JSON");
   command->footer(

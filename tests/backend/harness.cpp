@@ -190,14 +190,16 @@ void BackendTest::expect_clean_padding(const Operand& operand) {
   EXPECT_TRUE(again.download() == operand.buffer.download()) << "the padding of an output is not clean";
 }
 
-void BackendTest::expect_close(const Array& actual, const Array& expected, const Array& magnitudes, DType dtype) const {
+void BackendTest::expect_close(const Array& actual, const Array& expected, const Array& magnitudes, DType dtype,
+                               const Array* stored) const {
   // Half a unit in the last place, with room for a value that fp32 sums put on the other side of a tie.
   const double rounding = dtype == DType::bf16 ? 0x1.1p-8 : dtype == DType::f16 ? 0x1.1p-11 : 0.0;
   const double least = dtype == DType::f16 ? 0x1.1p-25 : 1e-30;  // fp16's numbers stand 2^-24 apart around zero
   const double accumulation = 2e-6;
   ASSERT_EQ(actual.shape, expected.shape);
   for (std::int64_t i = 0; i < expected.shape.elements(); ++i) {
-    const double bound = rounding * std::fabs(expected[i]) + accumulation * magnitudes[i] + least;
+    const double before = stored != nullptr ? std::fabs((*stored)[i]) : 0.0;
+    const double bound = rounding * (std::fabs(expected[i]) + before) + accumulation * magnitudes[i] + least;
     const double error = std::fabs(actual[i] - expected[i]);
     ASSERT_TRUE(error <= bound) << "element " << i << " of " << to_string(expected.shape) << ": " << actual[i]
                                 << ", expected " << expected[i] << ", error " << error << ", bound " << bound;

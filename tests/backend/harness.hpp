@@ -95,7 +95,9 @@ class BackendTest : public testing::TestWithParam<Case> {
   }
 
   /// |actual - expected| <= rounding of the output's type + accumulation error of sums of these magnitudes.
-  void expect_close(const Array& actual, const Array& expected, const Array& magnitudes, DType dtype) const;
+  /// `stored`: what was rounded to that type on the way to the output, if anything was.
+  void expect_close(const Array& actual, const Array& expected, const Array& magnitudes, DType dtype,
+                    const Array* stored = nullptr) const;
   void expect_close(const Array& actual, const Array& expected, const Array& magnitudes) const {
     expect_close(actual, expected, magnitudes, GetParam().dtype);
   }
