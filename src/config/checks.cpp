@@ -72,19 +72,23 @@ class Checker {
     }
   }
 
-  /// `boundary` gives what stands in ascending order, under the key `name`.
-  template <class Decay, class Boundary>
-  void ascending(const std::vector<Decay>& decay, std::string_view name, const Boundary& boundary) {
-    for (std::size_t i = 1; i < decay.size(); ++i) {
-      if (boundary(decay[i]) > boundary(decay[i - 1])) continue;
-      add(fmt::format("/schedule/decay/{}/{}", i, name),
-          fmt::format("{} does not come after the boundary {} before it; write boundaries in ascending order",
-                      boundary(decay[i]), boundary(decay[i - 1])));
+  struct Ordered {
+    std::string_view list, key, one, several;
+  };
+  /// `value` gives what stands in ascending order, under `key` of each element of `list`.
+  template <class Element, class Value>
+  void ascending(const std::vector<Element>& elements, const Ordered& what, const Value& value) {
+    for (std::size_t i = 1; i < elements.size(); ++i) {
+      if (value(elements[i]) > value(elements[i - 1])) continue;
+      add(fmt::format("{}/{}/{}", what.list, i, what.key),
+          fmt::format("{} does not come after the {} {} before it; write {} in ascending order", value(elements[i]),
+                      what.one, value(elements[i - 1]), what.several));
     }
   }
   void schedule() {
     if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule))
-      ascending(by_epoch->decay, "epoch", [](const auto& decay) { return decay.epoch; });
+      ascending(by_epoch->decay, {"/schedule/decay", "epoch", "boundary", "boundaries"},
+                [](const auto& decay) { return decay.epoch; });
     if (const auto* polynomial = std::get_if<PolynomialSchedule>(&options_.recipe.schedule);
         polynomial != nullptr && polynomial->end_rate > polynomial->rate) {
       add("/schedule/end_rate",
@@ -93,7 +97,8 @@ class Checker {
     }
     const auto* by_step = std::get_if<StepSchedule>(&options_.recipe.schedule);
     if (by_step == nullptr) return;
-    ascending(by_step->decay, "step", [](const auto& decay) { return decay.step; });
+    ascending(by_step->decay, {"/schedule/decay", "step", "boundary", "boundaries"},
+              [](const auto& decay) { return decay.step; });
     if (by_step->cosine_steps > 0 && !by_step->decay.empty()) {
       add("/schedule/cosine_steps",
           fmt::format("{} steps of a cosine and {} boundaries exclude each other; leave one of them out",
@@ -135,12 +140,7 @@ class Checker {
               : fmt::format("has {} ends, of which /train/buckets {} takes no notice; choose listed, or leave them out",
                             ends.size(), word(options_.train.buckets)));
     }
-    for (std::size_t i = 1; i < ends.size(); ++i) {
-      if (ends[i].tensors > ends[i - 1].tensors) continue;
-      add(fmt::format("/train/bucket_ends/{}/tensors", i),
-          fmt::format("{} does not come after the end {} before it; write ends in ascending order", ends[i].tensors,
-                      ends[i - 1].tensors));
-    }
+    ascending(ends, {"/train/bucket_ends", "tensors", "end", "ends"}, [](const auto& end) { return end.tensors; });
   }
 
   /// The rules of a log follow from the benchmark; a version is one of theirs.

@@ -87,29 +87,6 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.close();
 }
 
-class BucketEnds final : public List {
- public:
-  explicit BucketEnds(std::vector<TrainOptions::BucketEnd>& values) : values_(values) {}
-  [[nodiscard]] std::size_t size() const override { return values_.size(); }
-  void resize(std::size_t count) override { values_.assign(count, {}); }
-  void describe(std::size_t index, Visitor& visitor) override { fields(values_.at(index), visitor); }
-  void describe_default(Visitor& visitor) override {
-    TrainOptions::BucketEnd element;
-    fields(element, visitor);
-  }
-
- private:
-  static void fields(TrainOptions::BucketEnd& end, Visitor& visitor) {
-    visitor.field({.name = "tensors",
-                   .doc = "A bucket ends behind so many tensors of parameters, counted from the output.",
-                   .unit = "tensors",
-                   .minimum = 1,
-                   .required = true},
-                  &end.tensors);
-  }
-  std::vector<TrainOptions::BucketEnd>& values_;
-};
-
 void describe_train(Visitor& visitor, TrainOptions& train) {
   visitor.open("train", "How training proceeds and when it ends.");
   visitor.field({.name = "global_batch",
@@ -183,7 +160,14 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                  .maximum = 1048576,
                  .above = 0},
                 &train.bucket_mib);
-  BucketEnds ends(train.bucket_ends);
+  ElementList ends(train.bucket_ends, [](Visitor& to, TrainOptions::BucketEnd& end) {
+    to.field({.name = "tensors",
+              .doc = "A bucket ends behind so many tensors of parameters, counted from the output.",
+              .unit = "tensors",
+              .minimum = 1,
+              .required = true},
+             &end.tensors);
+  });
   visitor.list("bucket_ends", "Of listed buckets, in ascending order; a last bucket takes what is left.", ends);
   visitor.close();
 }

@@ -50,6 +50,24 @@ class List {
   virtual void describe_default(Visitor& visitor) = 0;             ///< the same of an element of its own
 };
 
+/// The elements of a vector. `fields(visitor, element)` describes one.
+template <class Element, class Fields>
+class ElementList final : public List {
+ public:
+  ElementList(std::vector<Element>& values, Fields fields) : values_(values), fields_(fields) {}
+  [[nodiscard]] std::size_t size() const override { return values_.size(); }
+  void resize(std::size_t count) override { values_.assign(count, {}); }
+  void describe(std::size_t index, Visitor& visitor) override { fields_(visitor, values_.at(index)); }
+  void describe_default(Visitor& visitor) override {
+    Element element;
+    fields_(visitor, element);
+  }
+
+ private:
+  std::vector<Element>& values_;
+  Fields fields_;
+};
+
 /// A key (the selector) whose word decides which other keys there are, and what their defaults are.
 class Choice {
  public:

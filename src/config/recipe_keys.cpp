@@ -4,32 +4,15 @@
 namespace trainmark::config {
 namespace {
 
-/// Boundaries from which on a factor holds. `Decay` is a schedule's; `boundary(visitor, decay)` describes where it is.
-template <class Decay, class Boundary>
-class DecayList final : public List {
- public:
-  DecayList(std::vector<Decay>& values, Boundary boundary) : values_(values), boundary_(boundary) {}
-  [[nodiscard]] std::size_t size() const override { return values_.size(); }
-  void resize(std::size_t count) override { values_.assign(count, {}); }
-  void describe(std::size_t index, Visitor& visitor) override { fields(values_.at(index), visitor); }
-  void describe_default(Visitor& visitor) override {
-    Decay element;
-    fields(element, visitor);
-  }
-
- private:
-  void fields(Decay& decay, Visitor& visitor) {
-    boundary_(visitor, decay);
-    visitor.field({.name = "factor",
-                   .doc = "What the peak rate is multiplied by; absolute, not cumulative.",
-                   .above = 0,
-                   .below = 1,
-                   .required = true},
-                  &decay.factor);
-  }
-  std::vector<Decay>& values_;
-  Boundary boundary_;
-};
+/// Of a boundary from which on it holds.
+void describe_factor(Visitor& visitor, double& factor) {
+  visitor.field({.name = "factor",
+                 .doc = "What the peak rate is multiplied by; absolute, not cumulative.",
+                 .above = 0,
+                 .below = 1,
+                 .required = true},
+                &factor);
+}
 
 template <class Momentum>
 void describe_momentum(Visitor& visitor, Momentum& rule) {
@@ -99,13 +82,14 @@ void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
                  .unit = "epochs",
                  .minimum = 0},
                 &schedule.warmup_epochs);
-  DecayList decay(schedule.decay, [](Visitor& to, PiecewiseSchedule::Decay& element) {
+  ElementList decay(schedule.decay, [](Visitor& to, PiecewiseSchedule::Decay& element) {
     to.field({.name = "epoch",
               .doc = "Boundary: the factor holds in epochs (counted from 0) strictly after this one.",
               .unit = "epochs",
               .minimum = 0,
               .required = true},
              &element.epoch);
+    describe_factor(to, element.factor);
   });
   visitor.list("decay", "Boundaries in ascending order; the last one before an epoch gives its factor.", decay);
 }
@@ -125,13 +109,14 @@ void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
                  .unit = "steps",
                  .minimum = 0},
                 &schedule.cosine_steps);
-  DecayList decay(schedule.decay, [](Visitor& to, StepSchedule::Decay& element) {
+  ElementList decay(schedule.decay, [](Visitor& to, StepSchedule::Decay& element) {
     to.field({.name = "step",
               .doc = "From this step on, counted from the end of the warm-up.",
               .unit = "steps",
               .minimum = 1,
               .required = true},
              &element.step);
+    describe_factor(to, element.factor);
   });
   visitor.list("decay", "Boundaries in ascending order; the last one that is reached gives the factor.", decay);
 }
