@@ -5,15 +5,11 @@ The work is what trainmark does a step: min-max normalisation of raw maps, forwa
 statistics, weighted cross-entropy, backward, LAMB with a clip by the global norm. The network is the one of
 scripts/record_deepcam.py, from PyTorch's own layers.
 """
-import argparse
-import json
-import resource
-import statistics
-import time
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import step_timing
 
 CHANNELS, CLASSES = 16, 3
 WEIGHTS = [f**-0.125 for f in (0.986267818390377, 0.0004578708870701058, 0.01327431072255291)]
@@ -121,13 +117,9 @@ class Lamb:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = step_timing.parser(__doc__, batch=1)
     parser.add_argument("--rows", type=int, default=192)
     parser.add_argument("--columns", type=int, default=288)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--form", choices=["eager", "channels_last", "compile"], default="channels_last")
     parser.add_argument("--steps", type=int, default=4)
     arguments = parser.parse_args()
 
@@ -159,16 +151,7 @@ def main() -> None:
         optimizer.step()
         return loss.item()
 
-    for _ in range(2):
-        step()
-    seconds = []
-    for _ in range(arguments.steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"program": f"torch {torch.__version__} {arguments.form}", "precision": arguments.precision,
-                      "step_median_s": statistics.median(seconds), "step_min_s": min(seconds),
-                      "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    step_timing.report(arguments, step, warm_up=2)
 
 
 if __name__ == "__main__":
