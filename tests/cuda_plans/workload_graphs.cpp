@@ -3,32 +3,12 @@
 
 #include <set>
 
+#include "backend/cuda/cudnn/graph_notes.hpp"
 #include "backend/cuda/plans.hpp"
 #include "trainmark/models.hpp"
 
 namespace trainmark::cuda {
 namespace {
-
-class NoPlan final : public CompiledGraph {
- public:
-  [[nodiscard]] std::size_t workspace_bytes() const override { return 0; }
-  [[nodiscard]] std::string engine() const override { return "none"; }
-  void execute(cudaStream_t, std::span<void* const>, void*) override {}
-};
-
-class Listener final : public GraphCompiler {
- public:
-  std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
-    if (seen_.insert(key_of(spec)).second) heard_.push_back(spec);
-    return std::make_shared<NoPlan>();
-  }
-  [[nodiscard]] std::string library() const override { return "none"; }
-  [[nodiscard]] std::vector<GraphSpec> take() { return std::move(heard_); }
-
- private:
-  std::set<std::string> seen_;
-  std::vector<GraphSpec> heard_;
-};
 
 TensorDesc desc_of(const Tensor& tensor) {
   if (tensor.role == Role::activation) return activation_desc(tensor.shape, tensor.dtype);
@@ -75,8 +55,8 @@ std::vector<Size> sizes_of(const Precision& precision) {
 }  // namespace
 
 std::vector<GraphSpec> distinct_graphs(const Precision& precision) {
-  Listener listener;
-  const Compute compute{listener, precision.math};
+  GraphNotes notes;
+  const Compute compute{notes, precision.math};
   for (const Size& size : sizes_of(precision)) {
     for (const std::int64_t batch : size.local_batches) {
       const GraphOptions options{.local_batch = batch, .global_batch = batch, .compute = precision.compute};
@@ -86,7 +66,9 @@ std::vector<GraphSpec> distinct_graphs(const Precision& precision) {
       if (size.unfused) listen(compute, training);
     }
   }
-  return listener.take();
+  std::set<std::string> seen;
+  std::erase_if(notes.specs, [&](const GraphSpec& spec) { return !seen.insert(key_of(spec)).second; });
+  return std::move(notes.specs);
 }
 
 }  // namespace trainmark::cuda

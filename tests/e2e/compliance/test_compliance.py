@@ -189,11 +189,15 @@ class Compliance(unittest.TestCase):
             self.compare(repr(text), text, "hpc", "3.0.0")
         self.assertEqual(self.disagreements, [])
 
-    def test_the_official_checker_accepts_what_our_writer_writes(self):
+    @staticmethod
+    def closed_log(*form: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "closed.log")
-            subprocess.run([os.environ["WRITE_CLOSED_LOG"], path], check=True)
-            text = pathlib.Path(path).read_text(encoding="utf-8")
+            subprocess.run([os.environ["WRITE_CLOSED_LOG"], path, *form], check=True)
+            return pathlib.Path(path).read_text(encoding="utf-8")
+
+    def test_the_official_checker_accepts_what_our_writer_writes(self):
+        text = self.closed_log()
         self.assertTrue(self.official.passes(text, "hpc", "3.0.0"), text)
         self.assertEqual(self.ours.verdict(text, "hpc", "3.0.0"), "PASS")
         records = [record_of(line) for line in text.splitlines()]
@@ -207,10 +211,7 @@ class Compliance(unittest.TestCase):
 
     def test_the_official_checker_accepts_the_keys_that_deepcams_recipes_log(self):
         for form in ("lamb", "adamw"):
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "closed.log")
-                subprocess.run([os.environ["WRITE_CLOSED_LOG"], path, form], check=True)
-                text = pathlib.Path(path).read_text(encoding="utf-8")
+            text = self.closed_log(form)
             self.assertTrue(self.official.passes(text, "hpc", "3.0.0"), text)
             self.assertEqual(self.ours.verdict(text, "hpc", "3.0.0"), "PASS", form)
             for key in ("opt_eps", "opt_betas", "batchnorm_group_size", "gradient_accumulation_frequency", "scheduler_type"):
@@ -225,10 +226,7 @@ class Compliance(unittest.TestCase):
                           "sgd_opt_learning_rate_decay_steps", "sgd_opt_momentum", "sgd_opt_weight_decay", "model_bn_span",
                           "opt_learning_rate_warmup_epochs")}
         for form, keys in needed.items():
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "closed.log")
-                subprocess.run([os.environ["WRITE_CLOSED_LOG"], path, form], check=True)
-                text = pathlib.Path(path).read_text(encoding="utf-8")
+            text = self.closed_log(form)
             self.assertTrue(self.official.passes(text, "training", "4.0.0"), text)
             self.assertEqual(self.ours.verdict(text, "training", "4.0.0"), "PASS", form)
             for key in keys:
