@@ -138,6 +138,15 @@ class Commands(unittest.TestCase):
         self.assertGreater(seconds, 40 * 24.3e9 / 312e12)
         self.assertEqual(plan["prediction"]["readers_per_device"], math.ceil(40 / seconds / 500))
 
+    def test_plan_counts_steps_only_as_far_as_the_config_bounds_them(self):
+        path = self.write('{"data": {"train": "t", "validation": "v", "train_samples": 192}, "train": {"epochs": 3, "steps": 7}}')
+        for until, most in (("epochs", 9), ("target", 9), ("steps", 7), ("seconds", None)):
+            plan = json.loads(call("plan", path, "--set", f"train.until={until}", "--json").stdout)
+            self.assertEqual((plan["steps_per_epoch"], plan["steps_at_most"]), (3, most), until)
+        unknown = self.write('{"data": {"train": "t", "validation": "v"}}')
+        plan = json.loads(call("plan", unknown, "--json").stdout)
+        self.assertEqual((plan["steps_per_epoch"], plan["steps_at_most"]), (None, None))
+
     def test_plan_draws_a_polynomial(self):
         path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "polynomial", "rate": 13, "warmup_steps": 540, '
                           '"decay_steps": 780, "power": 2.2, "end_rate": 0.0325}}')
