@@ -24,7 +24,7 @@ install(FILES ${CMAKE_BINARY_DIR}/trainmark-config.cmake ${CMAKE_BINARY_DIR}/tra
               cmake/dependencies.cmake cmake/FindcuDNN.cmake cmake/FindNCCL.cmake DESTINATION ${package_dir})
 
 install(DIRECTORY configs/ DESTINATION ${data_dir}/configs)
-install(DIRECTORY share/devices DESTINATION ${data_dir})
+install(DIRECTORY share/devices share/published DESTINATION ${data_dir})
 # The program prints both itself, so they always fit it.
 foreach(product "schema|config.schema.json" "completion;bash|trainmark.bash" "completion;zsh|_trainmark")
   string(REPLACE "|" ";" parts "${product}")

@@ -67,8 +67,11 @@ NO_TWIN = {
 }
 # src/nn/ops has the same families, and what a backend has at its top:
 WITHOUT_ARITHMETIC = {"all_reduce"}
-# Rooms inside a backend and the rooms beside them that they may use, besides what stands at the top of the backend.
+# Rooms inside a module and the rooms beside them that they may use, besides what stands at the top of their folder.
 INNER_ROOMS = {
+    "report/parse": [],
+    "report/analyse": ["report/parse"],
+    "report/show": ["report/analyse"],
     "backend/cpu/ops": [],
     "backend/cuda/cudnn": [],
     "backend/cuda/ops": ["backend/cuda/cudnn"],

@@ -15,8 +15,9 @@
 namespace trainmark {
 
 /// measured: by the run's own clocks and counters; logged: from the times and values of log records, and nothing else;
-/// modelled: computed from either under an assumption; given: by the rules or the config.
-enum class FigureSource : std::uint8_t { measured, logged, modelled, given };
+/// modelled: computed from either under an assumption; assumed: stated by whoever asks, or taken from other machines;
+/// given: by the rules or the config.
+enum class FigureSource : std::uint8_t { measured, logged, modelled, assumed, given };
 [[nodiscard]] std::string_view name_of(FigureSource source) noexcept;
 
 struct Figure {
@@ -53,6 +54,23 @@ struct EpochReport {
   bool slow = false;   ///< takes more than 1.5 x the median epoch
 };
 
+/// What a run was of, as far as its log and the files beside it say.
+struct RunFacts {
+  std::optional<double> batch_samples;  ///< global
+  std::optional<double> processes;      ///< ranks or accelerators
+  std::optional<double> nodes;
+  std::optional<double> train_samples, evaluation_samples;
+  std::optional<double> memory_bytes;  ///< of a node (env.json)
+  std::string precision, seed;         ///< empty where not logged
+  std::string device;                  ///< the text that may name it: env.json's backend, else the platform
+  bool instance = false;               ///< one of several that trained at the same time
+  /// Samples a step on one process.
+  [[nodiscard]] std::optional<double> local_batch() const {
+    if (!batch_samples || !processes) return std::nullopt;
+    return *batch_samples / *processes;
+  }
+};
+
 struct RunReport {
   std::string path;
   std::string part;  ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
@@ -67,6 +85,7 @@ struct RunReport {
   double run_s = 0.0;              ///< run_stop - run_start
   double staging_outside_s = 0.0;  ///< before the clock
   TimeTerms terms;
+  RunFacts facts;
   std::vector<EpochReport> epochs;
   std::vector<Figure> figures;
   std::vector<std::string> notes;         ///< what a reader must know to trust the figures

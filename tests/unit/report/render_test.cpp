@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "report/plot.hpp"
+#include "report/show/plot.hpp"
 #include "unit/report/report_support.hpp"
 
 namespace trainmark::report_test {
@@ -137,14 +137,15 @@ TEST(ReportJson, HoldsPublishedRatesBesideComparableRunsOnly) {
   const auto run = [](const char* name) {
     return nlohmann::json::parse(render_json(std::vector{report_run(golden(name))})).at("runs").at(0);
   };
-  const auto closed = run("hpc_cosmoflow_closed_v3.0.txt");
-  EXPECT_GT(closed.at("published").size(), 5U);
-  EXPECT_EQ(closed.at("published").at(0).at("devices"), "512 V100");
-  EXPECT_EQ(closed.at("published").at(0).at("figure"), "logged");
-  EXPECT_EQ(closed.at("published").back().at("figure"), "modelled");
-  EXPECT_TRUE(closed.at("published").back().at("minutes").is_null());
-  EXPECT_TRUE(run("hpc_cosmoflow_open_v3.0.txt").at("published").empty());
-  EXPECT_EQ(run("hpc_cosmoflow_open_v3.0.txt").at("not_comparable_because").at(0), "not of the closed division");
+  const auto closed = run("hpc_cosmoflow_closed_v3.0.txt").at("published").at("rows");
+  EXPECT_EQ(closed.size(), 9U) << "the six nearest and three emulated";
+  EXPECT_EQ(closed.at(0).at("local_batch_samples"), 1.0);
+  EXPECT_EQ(closed.back().at("entry"), "1 H100, DLIO emulation (compute only)");
+  EXPECT_EQ(closed.back().at("samples_s_a_device_1_s"), 285.714);
+  EXPECT_TRUE(closed.back().at("score_min").is_null());
+  const auto open = run("hpc_cosmoflow_open_v3.0.txt").at("published").at("rows");
+  EXPECT_EQ(open.at(0).at("entry"), "512 A64FX, Fujitsu+RIKEN 1.0");
+  EXPECT_TRUE(run("hpc_oc20_closed_v3.0.txt").at("published").at("rows").empty());
 }
 
 TEST(ReportText, SetsRunsSideBySideWithTheirScore) {

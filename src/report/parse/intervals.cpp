@@ -1,12 +1,12 @@
 // A stop closes the start that names the same epoch, not the last one opened: evaluations may run beside the next
 // epoch's training, and a record that was lost must not shift all that follow.
-#include "report/intervals.hpp"
+#include "report/parse/intervals.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 
-#include "report/parse.hpp"
+#include "report/parse/files.hpp"
 
 namespace trainmark::report {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "report/plot.hpp"
-#include "report/published.hpp"
+#include "report/show/plot.hpp"
+#include "report/show/tables.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark {
@@ -20,7 +20,7 @@ constexpr std::string_view style = R"(<style>
   --p4: #6b7683; --p5: #f08a8a; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.5rem 0 0; }
 p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }
 p.soft, td.soft { color: var(--soft); } p.soft { margin: .2rem 0; }
 .scroll { overflow-x: auto; }
@@ -104,32 +104,11 @@ std::string epochs_of(const RunReport& run) {
   return html + "</table></div>\n";
 }
 
-std::string published_beside(const RunReport& run) {
-  if (!run.incomparable.empty()) {
-    std::string reasons;
-    for (const std::string& reason : run.incomparable)
-      reasons += (reasons.empty() ? "" : "; ") + reason;
-    return fmt::format("<p>Not comparable with published results: {}.</p>\n", escaped(reasons));
-  }
-  std::string html =
-      "<div class=\"scroll\"><table><tr><th>published (CosmoFlow, closed)</th><th class=\"n\">samples/s a device</th>"
-      "<th class=\"n\">min</th><th>source</th></tr>\n";
-  for (const report::Published& each : report::published_cosmoflow()) {
-    html += fmt::format(
-        "<tr><td>{}</td><td class=\"n\">{:.1f}</td><td class=\"n\">{}</td><td class=\"soft\">{} [{}]</td></tr>\n",
-        escaped(each.what), each.samples_per_s, number(each.minutes, 2), escaped(each.source),
-        each.modelled ? "modelled" : "logged");
-  }
-  return html + "</table></div>\n" +
-         (run.generated_data ? "<p>Only rates may be compared: the data were generated, the score means nothing.</p>\n"
-                             : "");
-}
-
 std::string section_of(const RunReport& run) {
   return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.name()),
                      escaped(run.benchmark), escaped(run.division), escaped(run.organisation), escaped(run.status)) +
          paragraphs(run.labels, "label") + paragraphs(run.notes, "soft") + plots_of(run) + figures_of(run) +
-         epochs_of(run) + published_beside(run);
+         epochs_of(run) + report::grid_html(report::published_table(run));
 }
 
 std::string side_by_side(std::span<const RunReport> runs) {

@@ -1,6 +1,6 @@
 // First by what names a writer (an instance in the metadata, a launcher's tag before the token), then by copies that
 // several processes printed of one record, then one attempt after the other.
-#include "report/attempts.hpp"
+#include "report/parse/attempts.hpp"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-#include "report/parse.hpp"
+#include "report/parse/files.hpp"
 
 namespace trainmark::report {
 namespace {

@@ -15,6 +15,8 @@ std::string_view name_of(FigureSource source) noexcept {
       return "logged";
     case FigureSource::modelled:
       return "modelled";
+    case FigureSource::assumed:
+      return "assumed";
     case FigureSource::given:
       return "given";
   }

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "mllog/utf8.hpp"
-#include "report/parse.hpp"
-#include "report/phases.hpp"
-#include "report/rates.hpp"
+#include "report/analyse/identity.hpp"
+#include "report/analyse/rates.hpp"
+#include "report/parse/files.hpp"
+#include "report/parse/phases.hpp"
 
 namespace trainmark {
 namespace {
@@ -170,49 +169,6 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   }
 }
 
-/// The config that our own logs carry; its seed and folders say nothing about speed.
-nlohmann::json config_of(const RunFiles& files) {
-  nlohmann::json config = nlohmann::json::parse(files.text("trainmark_config"), nullptr, false);
-  return config.is_object() ? config : nlohmann::json::object();
-}
-
-void set_comparability(RunReport& run, const RunFiles& files) {
-  const nlohmann::json config = config_of(files);
-  for (const LogRecord& record : files.log.records) {
-    const auto* note = std::get_if<std::string>(&record.value);
-    if (note == nullptr || record.key != "trainmark_note") continue;
-    const bool generated = note->starts_with("generated data");
-    run.generated_data = run.generated_data || generated;
-    if (!generated) run.labels.push_back(*note);
-  }
-  if (run.benchmark != "cosmoflow") {
-    run.incomparable.push_back(fmt::format("the published results kept here are of cosmoflow, this is {}",
-                                           run.benchmark.empty() ? "of no named benchmark" : run.benchmark));
-    return;
-  }
-  if (run.division != "closed") run.incomparable.push_back("not of the closed division");
-  const auto model = config.find("model");
-  if (model != config.end() && model->is_object()) {
-    const auto extent = model->find("extent");
-    if (extent != model->end() && extent->is_number() && extent->get<double>() != 128.0)
-      run.incomparable.push_back(fmt::format("samples of extent {}, not 128", extent->get<double>()));
-  }
-  const double samples = files.number("train_samples").value_or(0.0);
-  if (samples < 262144) run.incomparable.push_back(fmt::format("{} training samples, not 524288", samples));
-}
-
-void set_configuration(RunReport& run, const RunFiles& files) {
-  nlohmann::json config = config_of(files);
-  for (const char* key : {"seed", "results", "watchdog"})
-    config.erase(key);
-  nlohmann::json signature = {run.benchmark, run.division, run.organisation, run.platform, report::processes_of(files)};
-  for (const char* key :
-       {"number_of_nodes", "accelerators_per_node", "global_batch_size", "train_samples", "precision"})
-    signature.push_back(fmt::format("{} {}", files.number(key).value_or(0.0), files.text(key)));
-  signature.push_back(std::move(config));
-  run.configuration = json_text(signature);
-}
-
 /// Lines that the log holds and the report does not, or not as they stand.
 void add_flaws(RunReport& run, const std::vector<LogFlaw>& flaws) {
   constexpr int most = 8;
@@ -268,8 +224,9 @@ RunReport report_on(const RunFiles& files) {
   report::set_rates(run, files);
   set_terms(run, phases);
   add_learning_figures(run, files, phases);
-  set_comparability(run, files);
-  set_configuration(run, files);
+  report::set_facts(run, files);
+  report::set_comparability(run, files);
+  report::set_configuration(run, files);
   add_notes(run, files, phases);
   return run;
 }

@@ -1,5 +1,5 @@
 // Plots with just what the report needs: an axis with round steps, a line with marks, a reference, stacked bars.
-#include "report/plot.hpp"
+#include "report/show/plot.hpp"
 
 #include <fmt/core.h>
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mllog/utf8.hpp"
-#include "report/published.hpp"
+#include "report/show/tables.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark {
@@ -34,19 +34,6 @@ Json epochs_json(const RunReport& run) {
   return list;
 }
 
-Json published_json(const RunReport& run) {
-  Json list = Json::array();
-  if (!run.incomparable.empty()) return list;
-  for (const report::Published& each : report::published_cosmoflow()) {
-    list.push_back({{"devices", each.what},
-                    {"source", each.source},
-                    {"samples_per_s_per_device", each.samples_per_s},
-                    {"minutes", number(each.minutes)},
-                    {"figure", each.modelled ? "modelled" : "logged"}});
-  }
-  return list;
-}
-
 Json run_json(const RunReport& run) {
   Json figures = Json::object();
   for (const Figure& figure : run.figures) {
@@ -68,7 +55,7 @@ Json run_json(const RunReport& run) {
           {"figures", figures},
           {"epochs", epochs_json(run)},
           {"not_comparable_because", run.incomparable},
-          {"published", published_json(run)},
+          {"published", report::grid_json(report::published_table(run))},
           {"notes", run.notes}};
 }
 

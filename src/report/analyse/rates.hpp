@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "report/parse.hpp"
+#include "report/parse/files.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark::report {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "report/attempts.hpp"
+#include "report/parse/attempts.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::report {
@@ -22,6 +22,8 @@ struct Companions {
   std::string status, message;                    ///< of run.json; the second: why the run ended so
   std::vector<Row> epochs;                        ///< of epochs.csv
   std::optional<double> staged_bytes, staging_s;  ///< of staging.json
+  std::string backend;                            ///< of env.json
+  std::optional<double> memory_bytes;             ///< of a node, of env.json
   std::vector<std::string> notes;                 ///< files that are there but cannot be used
 };
 

@@ -1,6 +1,6 @@
 // An epoch's rate is what the run measured; else all training samples over the epoch's time, where an epoch is one pass
 // over them. Where its number says that it is not, the log's own throughput, or the samples that the numbers count.
-#include "report/rates.hpp"
+#include "report/analyse/rates.hpp"
 
 #include <fmt/core.h>
 

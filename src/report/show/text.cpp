@@ -3,19 +3,14 @@
 
 #include <algorithm>
 
-#include "report/published.hpp"
+#include "report/show/tables.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark {
 namespace {
 
 /// Logs of others may hold anything; a terminal must not be steered by them.
-std::string shown(std::string_view text) {
-  std::string clean;
-  for (const char c : text)
-    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return clean.empty() ? "-" : clean;
-}
+using report::printable;
 
 std::string with_unit(const Figure& figure) {
   return figure.unit.empty() ? fmt::format("{:.5g}", figure.value)
@@ -41,33 +36,18 @@ std::string epochs_of(const RunReport& run) {
   return text;
 }
 
-std::string published_beside(const RunReport& run) {
-  if (!run.incomparable.empty()) {
-    std::string reasons;
-    for (const std::string& reason : run.incomparable)
-      reasons += (reasons.empty() ? "" : "; ") + shown(reason);
-    return fmt::format("  not comparable with published results: {}\n", reasons);
-  }
-  std::string text = "  published (CosmoFlow, closed)      samples/s a device      min   source\n";
-  for (const report::Published& each : report::published_cosmoflow()) {
-    text += fmt::format("  {:<30}  {:>22.1f}  {:>7}   {}{}\n", each.what, each.samples_per_s,
-                        optional_number(each.minutes, 2), each.source, each.modelled ? " [modelled]" : " [logged]");
-  }
-  if (run.generated_data) text += "  only rates may be compared: the data were generated, the score means nothing\n";
-  return text;
-}
-
 std::string block_of(const RunReport& run) {
-  std::string text = fmt::format("{}\n  {}, {} division, {}, status {}\n", shown(run.name()), shown(run.benchmark),
-                                 shown(run.division), shown(run.organisation), shown(run.status));
+  std::string text =
+      fmt::format("{}\n  {}, {} division, {}, status {}\n", printable(run.name()), printable(run.benchmark),
+                  printable(run.division), printable(run.organisation), printable(run.status));
   for (const std::string& label : run.labels)
     text += fmt::format("  ** {} **\n", label);
   for (const Figure& figure : run.figures)
     text += fmt::format("  {:<34} {:>18}   {}{}\n", figure.name, with_unit(figure), name_of(figure.source),
                         bound_of(figure));
-  text += epochs_of(run) + published_beside(run);
+  text += epochs_of(run) + report::grid_text(report::published_table(run));
   for (const std::string& note : run.notes)
-    text += fmt::format("  note: {}\n", shown(note));
+    text += fmt::format("  note: {}\n", printable(note));
   return text;
 }
 
@@ -81,7 +61,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
     text += fmt::format("{:<9} {:>15}  {:>14}  {:>6}  {:>9}  {:>6}  {}\n", number("run", 2), number("time to train", 2),
                         number("time to train with staging", 2), number("epochs to target", 0),
                         number("samples/s median epoch", 1), number("wait for input share of training", 1),
-                        shown(run.name()));
+                        printable(run.name()));
   }
   const OlympicScore score = olympic_score(runs);
   const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";

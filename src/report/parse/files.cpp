@@ -1,6 +1,6 @@
 // Reads a run's files. Only the log is required: logs of other programs have nothing of ours beside them, and a broken
 // side file costs its figures, not the report.
-#include "report/parse.hpp"
+#include "report/parse/files.hpp"
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -77,6 +77,20 @@ void read_staging(const Json& document, Companions& run) {
   }
 }
 
+/// Of the node of rank 0; "24684084 kB" as /proc/meminfo has it.
+void read_environment(const Json& document, Companions& run) {
+  const auto backend = document.find("backend");
+  if (backend != document.end() && backend->is_string()) run.backend = backend->get<std::string>();
+  const auto machine = document.find("machine");
+  if (machine == document.end() || !machine->is_object()) return;
+  const auto memory = machine->find("memory");
+  if (memory == machine->end() || !memory->is_string()) return;
+  const auto& text = memory->get_ref<const std::string&>();
+  double kilobytes = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), kilobytes);
+  if (error == std::errc{} && std::string_view(end) == " kB" && kilobytes > 0.0) run.memory_bytes = kilobytes * 1024.0;
+}
+
 std::vector<std::string> cells_of(const std::string& line) {
   std::vector<std::string> cells;
   std::istringstream stream(line);
@@ -113,6 +127,7 @@ Companions read_companions(const std::filesystem::path& log) {
   if (log.filename() != "mlperf.log") return run;
   if (const auto document = json_beside(folder / "run.json", run.notes)) read_outcome(*document, run);
   if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
+  if (const auto document = json_beside(folder / "env.json", run.notes)) read_environment(*document, run);
   if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table);
   return run;
 }

@@ -1,14 +1,14 @@
 // A sweep over the records in the order of the log. Time between two records goes to one phase, so that the phases add
 // up to the clock by construction; where a record that would decide is missing, to none of them.
-#include "report/phases.hpp"
+#include "report/parse/phases.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "report/intervals.hpp"
-#include "report/parse.hpp"
+#include "report/parse/intervals.hpp"
+#include "report/parse/files.hpp"
 
 namespace trainmark::report {
 namespace {

@@ -1,0 +1,39 @@
+// A table of results in one form for all: the terminal, the page and programs show the same rows.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "trainmark/report.hpp"
+
+namespace trainmark::report {
+
+struct Column {
+  std::string name;
+  std::string unit = {};                              ///< empty for counts and texts
+  std::optional<FigureSource> source = std::nullopt;  ///< of its numbers
+  int digits = 2;                                     ///< behind the point
+};
+/// What is not known is empty, never 0.
+using Cell = std::variant<std::monostate, double, std::string>;
+[[nodiscard]] Cell cell(const std::optional<double>& value);
+
+struct Grid {
+  std::string title;
+  std::vector<Column> columns;
+  std::vector<std::vector<Cell>> rows;
+  std::vector<std::string> remarks = {};
+};
+
+/// Both give an empty text for a grid without rows and remarks.
+[[nodiscard]] std::string grid_text(const Grid& grid);
+[[nodiscard]] std::string grid_html(const Grid& grid);
+/// {title, rows: [{<name>_<unit>: ...}], sources: {<name>_<unit>: ...}, remarks}
+[[nodiscard]] nlohmann::ordered_json grid_json(const Grid& grid);
+/// For terminals: control characters of a log become question marks.
+[[nodiscard]] std::string printable(std::string_view text);
+
+}  // namespace trainmark::report
