@@ -119,6 +119,7 @@ void add_launch_options(CLI::App& command, LaunchFlags& flags) {
 int with_world(Process& process, const LaunchFlags& flags, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const Launch launch;
+  if (flags.alone) forget_step();
   const Mpi mpi(process.argc, process.argv);
   const World& world = mpi.world();
   interrupts.watch_faults();

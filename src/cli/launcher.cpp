@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -79,11 +80,8 @@ std::string complaint(const Told& told, int ranks, std::string_view mpi) {
 bool is_srun(const Launcher& launcher) { return std::string_view(launcher.name) == "srun"; }
 
 /// Whether `pid` is this process or one that it descends from; nothing where that cannot be told: in a PID namespace
-/// processes have other numbers than those that Slurm knows.
+/// processes may have other numbers than those that Slurm knows.
 std::optional<bool> descends_from(int pid) {
-  std::error_code status;
-  constexpr std::string_view of_the_node = "pid:[4026531836]";  // PROC_PID_INIT_INO, linux/proc_ns.h
-  if (std::filesystem::read_symlink("/proc/self/ns/pid", status).string() != of_the_node) return std::nullopt;
   for (int at = getpid(); at > 0;) {
     if (at == pid) return true;
     std::string line;
@@ -95,6 +93,9 @@ std::optional<bool> descends_from(int pid) {
     if (!(std::istringstream(line.substr(name_end + 1)) >> state >> parent)) return std::nullopt;
     at = parent;
   }
+  std::error_code status;
+  constexpr std::string_view of_the_node = "pid:[4026531836]";  // PROC_PID_INIT_INO, linux/proc_ns.h
+  if (std::filesystem::read_symlink("/proc/self/ns/pid", status).string() != of_the_node) return std::nullopt;
   return false;
 }
 
@@ -134,6 +135,8 @@ std::string job_id() {
   }
   return id;
 }
+
+void forget_step() { unsetenv("SLURM_STEP_ID"); }
 
 int launcher_rank() {
   for (const Launcher& launcher : launchers) {

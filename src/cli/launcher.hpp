@@ -13,6 +13,10 @@ namespace trainmark::cli {
 [[nodiscard]] std::string job_id();
 /// This process's rank as the launcher tells it before MPI is up; 0 where it does not.
 [[nodiscard]] int launcher_rank();
+/// Has Open MPI 4 take this process for one that was started by itself, as its users say it is. Else it looks for the
+/// other tasks of srun's step, and where there is no PMIx to find them by, MPI_Init ends the process. To be called
+/// before MPI starts, and after Launch was made.
+void forget_step();
 /// What launchers have told this process. To be made before MPI starts, which sets some of these variables itself.
 class Launch {
  public:
