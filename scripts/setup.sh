@@ -18,7 +18,7 @@ for argument in "$@"; do
   esac
 done
 if [ "$tests" = yes ]; then
-  packages+=(libgtest-dev libbenchmark-dev hdf5-tools)
+  packages+=(libgtest-dev libbenchmark-dev hdf5-tools slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins)
   python_packages+=(mlperf-logging==4.1.68 numpy h5py jsonschema)
 fi
 

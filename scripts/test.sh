@@ -14,4 +14,6 @@ scripts/setup.sh "${setup[@]}"
 python3 scripts/check_layers.py
 cmake --preset default -DTRAINMARK_TESTS=ON >/dev/null
 cmake --build --preset default
+no_slurm=$(python3 tests/slurm/cluster.py --why-not)
+[ -z "$no_slurm" ] || echo "test: tests on a Slurm (label slurm) are skipped: $no_slurm"
 ctest --preset default "$@"

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Ways to start a run on a real Slurm of two nodes, and what staging then leaves on the disk of each."""
+import subprocess
+
+from slurm_case import BINARY, FolderRun, SlurmCase, main
+
+WITHOUT_PMIX = ("-N", "2", "--ntasks-per-node", "2", "--mpi=none")
+STEPS = {"train": {"until": "steps", "steps": 4}}
+
+
+class Launches(SlurmCase):
+    def test_each_strategy_leaves_on_each_node_the_bytes_that_it_promises(self):
+        source = self.hashes(self.data)
+        epoch = {"train": {"until": "epochs", "epochs": 1}, "data": {"validation_samples": 16}, **self.still}
+        losses = {}
+        for strategy in ("none", "replicate", "shard"):
+            with self.subTest(strategy=strategy):
+                stage = {"strategy": strategy, "target": str(self.target / strategy)}
+                self.run_on_nodes(**epoch, stage={} if strategy == "none" else stage, results={"folder": str(self.results / strategy)})
+                [folder] = (self.results / strategy / "small").iterdir()
+                [row] = FolderRun(folder).table("epochs.csv")
+                losses[strategy] = float(row["train_loss"])
+                n0, n1 = (self.hashes(self.cluster.disk(node) / "set" / strategy) for node in self.cluster.nodes)
+                # Of the validation split 16 samples are wanted: two files.
+                wanted = {key: value for key, value in source.items() if key[0] == "train" or key[1] < "packed_000002"}
+                if strategy == "none":
+                    self.assertEqual((n0, n1), ({}, {}))
+                elif strategy == "replicate":
+                    self.assertEqual((n0, n1), (wanted, wanted))
+                else:
+                    self.assertEqual({**n0, **n1}, wanted)
+                    self.assertEqual((len(n0), len(n1)), (len(wanted) / 2, len(wanted) / 2), "each file is on one node")
+                self.assertEqual([row["host"] for row in FolderRun(folder).table("ranks.csv")], ["n0", "n0", "n1", "n1"])
+        for strategy, loss in losses.items():
+            self.assertAlmostEqual(loss / losses["none"], 1.0, delta=1e-6, msg=f"{strategy}: each sample once an epoch")
+
+    def test_each_task_of_an_array_is_a_run_with_results_of_its_own(self):
+        config = self.write_config(**STEPS)
+        job = self.submit(f'exec srun --mpi=pmix "{BINARY}" run "{config}" --set seed=$((7 + SLURM_ARRAY_TASK_ID))',
+                          "--array=0-4", "--ntasks=1")
+        self.finished(job)
+        runs = self.runs()
+        self.assertEqual(sorted(runs), [f"{job}_{task}" for task in range(5)], self.output())
+        for task in range(5):
+            told = runs[f"{job}_{task}"].json()
+            self.assertEqual((told["exit_code"], told["figures"]["seed"], told["figures"]["ranks"]), (0, 7 + task, 1))
+
+    def test_mpirun_in_a_batch_script_finds_all_ranks_on_both_nodes(self):
+        config = self.write_config(**STEPS)
+        job = self.submit(f'exec mpirun -n 4 "{BINARY}" run "{config}"', "-N", "2", "--ntasks-per-node=2")
+        self.assertEqual(self.finished(job)["ExitCode"], "0:0", self.output())
+        run = self.runs()[job]
+        self.assertEqual([row["host"] for row in run.table("ranks.csv")], ["n0", "n0", "n1", "n1"])
+        self.assertEqual(run.json()["figures"]["nodes"], 2)
+
+    def test_processes_that_mpi_leaves_alone_refuse_once_and_leave_nothing(self):
+        # Without SLURM_STEP_ID Open MPI 4 takes itself for one process, as Open MPI 5 and MPICH do under --mpi=none anyway.
+        done = self.srun("env", "-u", "SLURM_STEP_ID", BINARY, "run", self.write_config(**STEPS), options=WITHOUT_PMIX)
+        self.assertEqual(done.code, 4, done.output)
+        for node in ("n0: tasks 0-1", "n1: tasks 2-3"):
+            self.assertIn(f"{node}: Exited with exit code 4", done.output)
+        for words in ("srun started 4 processes", "found 1 in this one's world", "srun --mpi=pmix", "--alone"):
+            self.assertEqual(done.output.count(words), 1, done.output)
+        self.assertFalse(self.results.exists())
+
+    def test_where_mpi_itself_refuses_nothing_is_left_either(self):
+        done = self.srun(BINARY, "run", self.write_config(**STEPS), options=WITHOUT_PMIX)
+        self.assertNotEqual(done.code, 0, done.output)
+        self.assertFalse(self.results.exists())
+
+    def test_processes_may_be_alone_on_purpose_to_screen_nodes(self):
+        done = self.srun(BINARY, "run", self.write_config(**STEPS), "--alone", "--quiet", options=("-N", "2", "-n", "2", "--mpi=none"))
+        self.assertEqual(done.code, 0, done.output)
+        runs = self.runs().values()
+        self.assertEqual(sorted(run.table("ranks.csv")[0]["host"] for run in runs), ["n0", "n1"])
+        self.assertEqual([run.json()["figures"]["ranks"] for run in runs], [1, 1])
+
+    def test_a_node_whose_disk_is_full_is_named_before_the_first_byte(self):
+        taken = self.srun("fallocate", "-l", "50M", self.cluster.local / "somebody-elses", options=("-N", "1", "-n", "1", "-w", "n1"))
+        self.assertEqual(taken.code, 0, taken.output)
+        run = self.run_on_nodes(expect=3, stage=self.replicate)
+        self.assertRegex(run.output, r"node n1: .* free, staging needs 2\d\.\d MiB")
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+        self.assertEqual(self.on_nodes(), [{}, {}])
+        self.assertEqual(self.only_run().json()["exit_code"], 3)
+
+    def test_a_disk_that_fills_while_staging_ends_all_and_keeps_no_partial_file(self):
+        with self.closed_gate() as gated:
+            job = self.submit(f"exec srun --mpi=pmix {gated} {self.trainmark_run(stage=self.replicate)}", "-N", "2", "--ntasks-per-node=2")
+            self.wait_for_event("staging_start")
+            subprocess.run(["fallocate", "-l", "50M", str(self.cluster.disk("n1") / "somebody-elses")], check=True)
+        self.assertEqual(self.finished(job)["ExitCode"], "3:0", self.output())
+        self.assertRegex(self.output(), r"No space left on device|free, staging needs")
+        self.assert_closed(self.only_run(), 3)
+
+
+if __name__ == "__main__":
+    main()
