@@ -9,6 +9,7 @@ find_package(nlohmann_json 3.10 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(Boost 1.74 REQUIRED)  # headers alone: Boost.Math, for Student's t
 find_package(dnnl 3 CONFIG)
 if(NOT dnnl_FOUND)
   message(FATAL_ERROR "oneDNN 3 or later is missing (Debian 12 has 2.6, another API). scripts/setup.sh puts one into .venv "

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev nlohmann-json3-dev 
-          libfmt-dev libspdlog-dev libcli11-dev libhwloc-dev libxxhash-dev libdeflate-dev libjpeg-dev libkissfft-dev libhwy-dev python3 python3-venv)
+          libfmt-dev libspdlog-dev libcli11-dev libhwloc-dev libxxhash-dev libdeflate-dev libjpeg-dev libkissfft-dev libhwy-dev libboost-dev python3 python3-venv)
 python_packages=(onednn-devel-cpu-gomp==2023.2.0)
 tests=no fetch_cuda=no
 for argument in "$@"; do

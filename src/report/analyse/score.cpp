@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
-#include "trainmark/report.hpp"
+#include "report/analyse/groups.hpp"
 
 namespace trainmark {
 
@@ -40,24 +41,37 @@ std::optional<double> mean_of_the_middle(std::vector<double> times) {
   return sum / static_cast<double>(times.size() - 2) / 60.0;
 }
 
-/// Instances of one job: their score is the time to train all.
+/// Instances of one job, of one file: their score is the time to train all.
 bool at_once(const RunReport& one, const RunReport& other) {
-  return one.path == other.path && one.start_ms < other.stop_ms && other.start_ms < one.stop_ms;
+  return one.start_ms < other.stop_ms && other.start_ms < one.stop_ms;
 }
 
 }  // namespace
 
 OlympicScore olympic_score(std::span<const RunReport> runs) {
-  if (runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
+  std::vector<report::Group> groups = report::group_runs(runs);
+  if (runs.size() >= 3 && groups.size() > 1)
+    return {std::nullopt, std::nullopt, "the runs are of different configurations"};
+  return groups.empty() || runs.size() < 3
+             ? OlympicScore{std::nullopt, std::nullopt, "a score needs at least three runs"}
+             : report::score_of(groups.front());
+}
+
+}  // namespace trainmark
+
+namespace trainmark::report {
+
+OlympicScore score_of(const Group& group) {
+  if (group.runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
   std::vector<double> times, longest;
-  for (const RunReport& run : runs) {
-    if (run.configuration != runs.front().configuration)
-      return {std::nullopt, std::nullopt, "the runs are of different configurations"};
-    const auto beside = [&run](const RunReport& each) { return &each != &run && at_once(run, each); };
-    if (std::any_of(runs.begin(), runs.end(), beside))
+  std::map<std::string_view, std::vector<const RunReport*>> files;
+  for (const RunReport* run : group.runs) {
+    std::vector<const RunReport*>& beside = files[run->path];
+    if (std::ranges::any_of(beside, [run](const RunReport* each) { return at_once(*run, *each); }))
       return {std::nullopt, std::nullopt, "runs of one file went on at the same time"};
-    const Figure* time = run.find("time to train");
-    const bool counts = run.target_met && time != nullptr;
+    beside.push_back(run);
+    const Figure* time = run->find("time to train");
+    const bool counts = run->target_met && time != nullptr;
     times.push_back(counts ? time->value : std::numeric_limits<double>::infinity());
     longest.push_back(counts ? time->at_most.value_or(time->value) : times.back());
   }
@@ -67,4 +81,4 @@ OlympicScore olympic_score(std::span<const RunReport> runs) {
   return {mean, most == mean ? std::nullopt : most, {}};
 }
 
-}  // namespace trainmark
+}  // namespace trainmark::report

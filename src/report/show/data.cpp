@@ -71,9 +71,11 @@ std::string cell(std::string_view bytes) {
 }  // namespace
 
 std::string render_json(std::span<const RunReport> runs) {
-  Json document = {{"runs", Json::array()}};
+  Json document = {{"runs", Json::array()}, {"tables", Json::array()}};
   for (const RunReport& run : runs)
     document["runs"].push_back(run_json(run));
+  for (const report::Grid& grid : report::joint_tables(runs))
+    document["tables"].push_back(report::grid_json(grid));
   const OlympicScore score = olympic_score(runs);
   document["olympic_mean_min"] = number(score.minutes);
   if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);

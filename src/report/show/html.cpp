@@ -147,6 +147,8 @@ std::string render_html(std::span<const RunReport> runs) {
   if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
   if (runs.size() > 1) html += side_by_side(runs);
+  for (const report::Grid& grid : report::joint_tables(runs))
+    html += report::grid_html(grid);
   for (const RunReport& run : runs)
     html += section_of(run);
   return html + "</body></html>\n";

@@ -1,6 +1,10 @@
 // The analyses as tables, each column with its unit and source.
 #pragma once
 
+#include <span>
+#include <vector>
+
+#include "report/analyse/convergence.hpp"
 #include "report/show/grid.hpp"
 #include "trainmark/report.hpp"
 
@@ -8,5 +12,14 @@ namespace trainmark::report {
 
 /// The nearest published entries beside one run; without rows, remarks say why there are none.
 [[nodiscard]] Grid published_table(const RunReport& run);
+
+/// What several runs say together: scores, convergence, and what follows from them. Empty ones are left out.
+[[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs);
+[[nodiscard]] Grid score_table(std::span<const GroupConvergence> rows);
+[[nodiscard]] Grid convergence_table(std::span<const GroupConvergence> rows);
+[[nodiscard]] Grid critical_batch_table(std::span<const GroupConvergence> rows);
+[[nodiscard]] Grid difference_table(std::span<const Group> groups);
+/// Epochs, seed and last metric of each run.
+[[nodiscard]] Grid run_table(std::span<const RunReport> runs);
 
 }  // namespace trainmark::report

@@ -80,6 +80,8 @@ std::string render_text(std::span<const RunReport> runs) {
   for (const RunReport& run : runs)
     text += (text.empty() ? "" : "\n") + block_of(run);
   if (runs.size() > 1) text += "\n" + side_by_side(runs);
+  for (const report::Grid& grid : report::joint_tables(runs))
+    text += "\n" + report::grid_text(grid);
   return text;
 }
 

@@ -1,0 +1,148 @@
+// Names come from facts first and from the config's keys second; what all share is in none of them.
+#include "report/analyse/groups.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "mllog/utf8.hpp"
+
+namespace trainmark::report {
+namespace {
+
+constexpr std::size_t most_keys = 4;  // of a config in a name; more of them nobody reads
+
+std::string counted(const std::optional<double>& count, std::string_view what) {
+  return count ? fmt::format("{:g} {}", *count, what) : std::string();
+}
+
+/// What a group may be called by, most telling first; empty where it is not known.
+std::vector<std::string> facts_of(const RunReport& run) {
+  const auto batch = run.facts.batch_samples;
+  return {run.benchmark,
+          run.division,
+          run.organisation,
+          run.platform,
+          counted(run.facts.nodes, "nodes"),
+          counted(run.facts.processes, "ranks"),
+          batch ? fmt::format("batch {:g}", *batch) : std::string(),
+          run.facts.precision,
+          counted(run.facts.train_samples, "samples")};
+}
+
+/// The config's values by their pointer.
+std::map<std::string, std::string> settings_of(const RunReport& run) {
+  std::map<std::string, std::string> settings;
+  const nlohmann::json signature = nlohmann::json::parse(run.configuration, nullptr, false);
+  if (!signature.is_array() || signature.empty() || !signature.back().is_object() || signature.back().empty())
+    return settings;
+  const nlohmann::json flat = signature.back().flatten();
+  for (const auto& [pointer, value] : flat.items())
+    settings[pointer] = value.is_string() ? value.get<std::string>() : json_text(value);
+  return settings;
+}
+
+void add_facts(std::vector<Group>& groups, std::vector<std::vector<std::string>>& parts) {
+  std::vector<std::vector<std::string>> facts;
+  for (const Group& group : groups)
+    facts.push_back(facts_of(group.first()));
+  for (std::size_t i = 0; i < facts.front().size(); ++i) {
+    const bool differs = std::ranges::any_of(facts, [&](const auto& each) { return each[i] != facts.front()[i]; });
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      if (differs && !facts[g][i].empty()) parts[g].push_back(facts[g][i]);
+  }
+}
+
+/// Only for groups that facts leave with the same name.
+void add_settings(std::vector<Group>& groups, std::vector<std::vector<std::string>>& parts) {
+  std::map<std::vector<std::string>, std::vector<std::size_t>> alike;
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    alike[parts[g]].push_back(g);
+  for (const auto& [name, members] : alike) {
+    if (members.size() < 2) continue;
+    std::vector<std::map<std::string, std::string>> settings;
+    for (const std::size_t g : members)
+      settings.push_back(settings_of(groups[g].first()));
+    std::size_t keys = 0;
+    for (const auto& [key, value] : settings.front()) {
+      const auto other = [&](const auto& each) { return !each.contains(key) || each.at(key) != value; };
+      if (std::ranges::none_of(settings, other) || keys == most_keys) continue;
+      ++keys;
+      for (std::size_t i = 0; i < members.size(); ++i)
+        if (settings[i].contains(key)) parts[members[i]].push_back(key + " " + settings[i].at(key));
+    }
+    if (keys > 0) continue;
+    for (std::size_t i = 0; i < members.size(); ++i)
+      parts[members[i]].push_back(fmt::format("configuration {}", i + 1));
+  }
+}
+
+std::vector<std::string> folders_of(const RunReport& run) {
+  std::vector<std::string> parts;
+  for (const auto& part : std::filesystem::path(run.path))
+    parts.push_back(part.string());
+  return parts;
+}
+
+}  // namespace
+
+std::vector<Group> group_runs(std::span<const RunReport> runs) {
+  std::vector<Group> groups;
+  std::map<std::string_view, std::size_t> known;
+  for (const RunReport& run : runs) {
+    const auto [found, fresh] = known.try_emplace(run.configuration, groups.size());
+    if (fresh) groups.emplace_back();
+    groups[found->second].runs.push_back(&run);
+  }
+  if (groups.empty()) return groups;
+  std::vector<std::vector<std::string>> parts(groups.size());
+  if (groups.size() == 1) {
+    for (const std::string& fact : facts_of(groups.front().first()))
+      if (!fact.empty()) parts.front().push_back(fact);
+  } else {
+    add_facts(groups, parts);
+    add_settings(groups, parts);
+  }
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    groups[g].name = parts[g].empty() ? "one configuration" : fmt::format("{}", fmt::join(parts[g], ", "));
+  return groups;
+}
+
+std::vector<std::string> short_names(std::span<const RunReport> runs) {
+  std::vector<std::vector<std::string>> paths;
+  for (const RunReport& run : runs)
+    paths.push_back(folders_of(run));
+  std::size_t front = 0, back = 0;
+  const auto same = [&paths](auto part) {
+    return std::ranges::all_of(paths, [&](const auto& each) { return part(each) == part(paths.front()); });
+  };
+  std::size_t shortest = paths.empty() ? 0 : paths.front().size();
+  for (const auto& each : paths)
+    shortest = std::min(shortest, each.size());
+  while (paths.size() > 1 && front + 1 < shortest && same([&](const auto& each) { return each[front]; }))
+    ++front;
+  while (paths.size() > 1 && front + back + 1 < shortest &&
+         same([&](const auto& each) { return each[each.size() - 1 - back]; }))
+    ++back;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const std::span<const std::string> kept(paths[i].begin() + static_cast<std::ptrdiff_t>(front),
+                                            paths[i].end() - static_cast<std::ptrdiff_t>(back));
+    names.push_back(paths.size() > 1 ? fmt::format("{}", fmt::join(kept, "/")) : runs[i].path);
+    if (!runs[i].part.empty()) names.back() += fmt::format(" ({})", runs[i].part);
+  }
+  return names;
+}
+
+std::vector<double> figures_of(const Group& group, std::string_view name) {
+  std::vector<double> values;
+  for (const RunReport* run : group.runs)
+    if (const Figure* figure = run->find(name)) values.push_back(figure->value);
+  return values;
+}
+
+}  // namespace trainmark::report

@@ -1,0 +1,28 @@
+// Many runs told apart: which are of one configuration, and what to call them.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainmark/report.hpp"
+
+namespace trainmark::report {
+
+/// Runs of one configuration, in the order given.
+struct Group {
+  std::string name;  ///< by what differs from the other groups: "128 ranks, batch 512, bf16"
+  std::vector<const RunReport*> runs;
+  [[nodiscard]] const RunReport& first() const { return *runs.front(); }
+};
+[[nodiscard]] std::vector<Group> group_runs(std::span<const RunReport> runs);
+
+/// A short name for each run: its path without the folders and the file name that all share.
+[[nodiscard]] std::vector<std::string> short_names(std::span<const RunReport> runs);
+
+/// A figure of each run that has it.
+[[nodiscard]] std::vector<double> figures_of(const Group& group, std::string_view name);
+/// The score of a group: as olympic_score, for runs that are of one configuration already.
+[[nodiscard]] OlympicScore score_of(const Group& group);
+
+}  // namespace trainmark::report

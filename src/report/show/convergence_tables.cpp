@@ -1,0 +1,186 @@
+// Scores and epochs of groups of runs, as tables.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "report/show/tables.hpp"
+
+namespace trainmark::report {
+namespace {
+
+using enum FigureSource;
+
+double count_of(std::size_t count) { return static_cast<double>(count); }
+
+Cell least_of(const std::vector<double>& values) {
+  return values.empty() ? Cell() : Cell(*std::ranges::min_element(values));
+}
+Cell most_of(const std::vector<double>& values) {
+  return values.empty() ? Cell() : Cell(*std::ranges::max_element(values));
+}
+
+/// None where epochs and pace offset each other: shares below 0 or above 100 % say nothing to a reader.
+Cell share_of(const GroupConvergence& row) {
+  const double share = row.spread ? row.spread->epochs_share_percent : -1.0;
+  return share >= -1e-9 && share <= 100.0 + 1e-9 ? Cell(share) : Cell();
+}
+
+}  // namespace
+
+Grid score_table(std::span<const GroupConvergence> rows) {
+  Grid grid{"scores by configuration",
+            {{"configuration"},
+             {"runs", "", logged, 0},
+             {"on target", "", logged, 0},
+             {"olympic mean", "min", logged, 4},
+             {"low", "min", modelled, 4},
+             {"high", "min", modelled, 4},
+             {"normalised", "min", modelled, 4},
+             {"spread of time", "%", logged, 1},
+             {"of epochs", "%", logged, 1},
+             {"of s an epoch", "%", logged, 1},
+             {"due to epochs", "%", modelled, 0}},
+            {}};
+  bool normalised = false;
+  for (const GroupConvergence& row : rows) {
+    const std::optional<double> raw = row.score.minutes;
+    const bool scaled = raw && row.normalised_by && !row.too_fast;
+    normalised = normalised || (scaled && *row.normalised_by > 1.0);
+    const auto spread = [&row](double Spread::*part) { return row.spread ? Cell((*row.spread).*part) : Cell(); };
+    grid.rows.push_back({row.group->name, count_of(row.group->runs.size()), count_of(row.epochs.size()), cell(raw),
+                         row.score_min ? Cell(row.score_min->low) : Cell(),
+                         row.score_min ? Cell(row.score_min->high) : Cell(),
+                         scaled ? Cell(*raw * *row.normalised_by) : Cell(), spread(&Spread::time_percent),
+                         spread(&Spread::epochs_percent), spread(&Spread::seconds_per_epoch_percent), share_of(row)});
+    if (!raw && rows.size() <= 8)
+      grid.remarks.push_back(fmt::format("{}: no olympic mean: {}", row.group->name, row.score.why_not));
+    const int wanted = runs_of_a_score(row.group->first().benchmark);
+    if (raw && row.reference && row.group->runs.size() != static_cast<std::size_t>(wanted))
+      grid.remarks.push_back(
+          fmt::format("{}: {} runs; an official score is of {}", row.group->name, row.group->runs.size(), wanted));
+  }
+  grid.remarks.push_back(
+      "low to high: 80 % bootstrap interval of the olympic mean; spread: deviation over mean, of runs "
+      "on target");
+  if (normalised)
+    grid.remarks.push_back(
+        "normalised: the olympic mean times reference epochs over own epochs, as the official checker "
+        "scales scores that converge faster than the reference");
+  return grid;
+}
+
+Grid convergence_table(std::span<const GroupConvergence> rows) {
+  Grid grid{"convergence against the reference convergence points of the rules",
+            {{"configuration"},
+             {"batch", "samples", logged, 0},
+             {"n", "", logged, 0},
+             {"seeds", "", logged, 0},
+             {"epochs", "", logged, 2},
+             {"least", "", logged, 0},
+             {"most", "", logged, 0},
+             {"reference epochs", "", given, 2},
+             {"least accepted", "", given, 2},
+             {"factor", "", modelled, 3},
+             {"last metric", "", logged, 5},
+             {"verdict"}},
+            {}};
+  for (const GroupConvergence& row : rows) {
+    std::string verdict = row.how;
+    if (row.reference && row.factor)
+      verdict = fmt::format("{} ({})",
+                            row.too_fast        ? "too fast: refused"
+                            : *row.factor < 1.0 ? "faster: normalised"
+                                                : "accepted",
+                            row.how);
+    grid.rows.push_back({row.group->name, cell(row.group->first().facts.batch_samples), count_of(row.epochs.size()),
+                         count_of(row.seeds), cell(row.mean_epochs), least_of(row.epochs), most_of(row.epochs),
+                         row.reference ? Cell(row.reference->epochs) : Cell(),
+                         row.reference ? Cell(row.reference->least_epochs) : Cell(), cell(row.factor),
+                         row.last_metrics.empty() ? Cell() : Cell(quantile_of(row.last_metrics, 0.5)), verdict});
+  }
+  grid.remarks.push_back("epochs: without the fastest and the slowest run from three runs on; last metric: median");
+  return grid;
+}
+
+Grid critical_batch_table(std::span<const GroupConvergence> rows) {
+  Grid grid{"critical batch: epochs = least epochs x (1 + batch / critical batch)",
+            {{"workload"},
+             {"batches", "", logged, 0},
+             {"runs", "", logged, 0},
+             {"from batch", "samples", logged, 0},
+             {"to batch", "samples", logged, 0},
+             {"least epochs", "", modelled, 2},
+             {"critical batch", "samples", modelled, 0},
+             {"largest residual", "%", modelled, 1}},
+            {}};
+  for (const CriticalBatchAnswer& answer : critical_batches(rows)) {
+    if (!answer.fit) {
+      if (rows.size() > 1) grid.remarks.push_back(answer.why_not);
+      continue;
+    }
+    const CriticalBatch& fit = *answer.fit;
+    grid.rows.push_back({fit.workload, count_of(fit.batches), count_of(fit.runs), fit.smallest, fit.largest,
+                         fit.least_epochs, fit.critical_batch, fit.largest_residual_percent});
+  }
+  return grid;
+}
+
+Grid difference_table(std::span<const Group> groups) {
+  Grid grid{"do their times to train differ?",
+            {{"fastest"},
+             {"other"},
+             {"n", "", logged, 0},
+             {"n of other", "", logged, 0},
+             {"slower by", "%", logged, 1},
+             {"p", "", modelled, 4},
+             {"verdict"}},
+            {}};
+  for (const Difference& each : differences_of(groups))
+    grid.rows.push_back({each.one->name, each.other->name, count_of(each.runs_of_one), count_of(each.runs_of_other),
+                         each.percent, each.p,
+                         std::string(each.differ() ? "they differ" : "they do not differ, as far as these runs tell")});
+  if (!grid.rows.empty()) grid.remarks.push_back("Welch's test on the times to train; below p = 0.05 they differ");
+  return grid;
+}
+
+Grid run_table(std::span<const RunReport> runs) {
+  Grid grid{"runs",
+            {{"run"},
+             {"batch", "samples", logged, 0},
+             {"seed"},
+             {"epochs to target", "", logged, 0},
+             {"last metric", "", logged, 5},
+             {"time to train", "min", logged, 3},
+             {"status"}},
+            {}};
+  const std::vector<std::string> names = short_names(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunReport& run = runs[i];
+    const auto figure = [&run](const char* name, double divisor = 1.0) {
+      const Figure* found = run.find(name);
+      return found == nullptr ? Cell() : Cell(found->value / divisor);
+    };
+    grid.rows.push_back({names[i], cell(run.facts.batch_samples),
+                         run.facts.seed.empty() ? Cell() : Cell(run.facts.seed), figure("epochs to target"),
+                         figure("last metric"), figure("time to train", 60.0), run.status});
+  }
+  return grid;
+}
+
+std::vector<Grid> joint_tables(std::span<const RunReport> runs) {
+  constexpr std::size_t most_listed = 50;
+  const std::vector<Group> groups = group_runs(runs);
+  const std::vector<GroupConvergence> rows = convergence_of(groups);
+  std::vector<Grid> grids;
+  if (runs.size() > 1) grids.push_back(score_table(rows));
+  if (std::ranges::any_of(rows, [](const auto& row) { return row.mean_epochs.has_value(); })) {
+    grids.push_back(convergence_table(rows));
+    grids.push_back(critical_batch_table(rows));
+  }
+  grids.push_back(difference_table(groups));
+  if (runs.size() > 1 && runs.size() <= most_listed) grids.push_back(run_table(runs));
+  std::erase_if(grids, [](const Grid& grid) { return grid.rows.empty() && grid.remarks.empty(); });
+  return grids;
+}
+
+}  // namespace trainmark::report
