@@ -98,6 +98,15 @@ TEST(Choice, OfAFloatHoldsItsLimitsInFp32) {
   EXPECT_EQ(read(R"({"drink": "coffee", "grams": 9.9999, "tools": {"mill": "m"}})").remarks, Lines{});
 }
 
+TEST(Choice, OfAWholeNumberHasTheRoomOfItsTypeInBothDirections) {
+  for (const char* fits : {"2147483647", "-2147483647"})
+    EXPECT_EQ(std::get<Tea>(read(R"({"minutes": )" + std::string(fits) + "}").order.drink).minutes, std::stoi(fits));
+  EXPECT_EQ(read(R"({"minutes": -2147483649})").remarks,
+            Lines{"/minutes: -2147483649 is out of range (allowed: at least -2147483647)"});
+  EXPECT_EQ(read(R"({"minutes": 2147483648})").remarks,
+            Lines{"/minutes: 2147483648 is out of range (allowed: at most 2147483647)"});
+}
+
 TEST(Choice, IsWrittenAsItsWordAndItsKeys) {
   Order order;
   const auto document = [&] { return document_of([&](Visitor& visitor) { describe(visitor, order); }).dump(); };

@@ -63,6 +63,19 @@ TEST(ConfigSchema, SaysWhatTheParserDemands) {
   EXPECT_EQ(properties.at("model").at("properties").at("extent").at("multipleOf"), 32);
   EXPECT_EQ(properties.at("model").at("properties").at("kernel").at("enum"), Json({2, 3}));
   EXPECT_EQ(properties.at("data").at("required"), Json({"train", "validation"}));
+  const auto limits = [&](const char* pointer) {
+    Json found = properties.at(Json::json_pointer(pointer));
+    for (const char* other : {"type", "description", "default"})
+      found.erase(other);
+    return found;
+  };
+  EXPECT_EQ(limits("/stage/properties/reserve_percent"), Json({{"minimum", 0}, {"exclusiveMaximum", 100}}));
+  EXPECT_EQ(limits("/watchdog/properties/step_seconds"), Json({{"exclusiveMinimum", 0}}));
+  EXPECT_EQ(limits("/load/properties/threads"), Json({{"minimum", 1}, {"maximum", 1024}}));
+  EXPECT_EQ(limits("/model/properties/extent"), Json({{"minimum", 32}, {"maximum", 1024}, {"multipleOf", 32}}));
+  EXPECT_EQ(limits("/model/properties/width"), Json({{"exclusiveMinimum", 0}, {"maximum", 16}}));
+  EXPECT_EQ(limits("/submission/properties/org"), Json({{"minLength", 1}}));
+  EXPECT_EQ(limits("/name"), Json({{"pattern", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}, {"maxLength", 100}}));
   const Json& decay = properties.at("schedule").at("properties").at("decay").at("items");
   EXPECT_EQ(decay.at("required"), Json({"epoch", "factor"}));
   EXPECT_EQ(decay.at("additionalProperties"), false);
