@@ -61,6 +61,7 @@ struct RunFacts {
   std::optional<double> nodes;
   std::optional<double> train_samples, evaluation_samples;
   std::optional<double> memory_bytes;  ///< of a node (env.json)
+  std::optional<double> sample_bytes;  ///< stored raw, by the shape of the workload's samples
   std::string precision, seed;         ///< empty where not logged
   std::string device;                  ///< the text that may name it: env.json's backend, else the platform
   bool instance = false;               ///< one of several that trained at the same time
@@ -114,11 +115,37 @@ struct OlympicScore {
 };
 [[nodiscard]] OlympicScore olympic_score(std::span<const RunReport> runs);
 
-[[nodiscard]] std::string render_text(std::span<const RunReport> runs);
-[[nodiscard]] std::string render_json(std::span<const RunReport> runs);
+/// What a node holds, as somebody states it.
+struct Tier {
+  std::string name;    ///< hbm, dram and nvme are known by their speed
+  double bytes = 0.0;  ///< of a node
+};
+/// "hbm=640GiB,dram=2TiB": sizes in B, kB, MB, GB, TB or KiB, MiB, GiB, TiB. Raises Error{usage}.
+[[nodiscard]] std::vector<Tier> parse_tiers(std::string_view text);
+
+/// Another scale, as somebody asks for it.
+struct WhatIf {
+  std::optional<double> nodes, ranks;   ///< one of them
+  std::optional<double> batch_samples;  ///< global; the base's local batch where it is not asked for
+  enum class Staging : std::uint8_t { as_logged, shard, replicate, none } staging = Staging::as_logged;
+  std::optional<double> network_bytes_per_s;  ///< through one rank
+  double latency_s = 0.0, hidden_s = 0.0;     ///< of a message; of an all-reduce, behind computation
+};
+/// "nodes=1024,batch=2048,staging=shard,network=25GB,latency_us=5,hidden_ms=2". Raises Error{usage}.
+[[nodiscard]] WhatIf parse_what_if(std::string_view text);
+
+/// What is asked of all runs together.
+struct Questions {
+  std::vector<Tier> tiers;
+  std::optional<WhatIf> what_if;
+};
+
+/// All three raise Error{usage} for a what-if that the runs do not answer.
+[[nodiscard]] std::string render_text(std::span<const RunReport> runs, const Questions& questions = {});
+[[nodiscard]] std::string render_json(std::span<const RunReport> runs, const Questions& questions = {});
 [[nodiscard]] std::string render_csv(std::span<const RunReport> runs);
 /// One page without anything from elsewhere.
-[[nodiscard]] std::string render_html(std::span<const RunReport> runs);
+[[nodiscard]] std::string render_html(std::span<const RunReport> runs, const Questions& questions = {});
 /// Readers see the old file or the new one, never a part. Raises Error{environment}.
 void write_report(const std::filesystem::path& path, std::string_view text);
 

@@ -29,14 +29,16 @@ void add_reference(GroupConvergence& row) {
   } else if (run.generated_data) {
     row.how = "generated data: its epochs mean nothing beside the reference's";
   } else {
-    ExpectedEpochs expected = expected_epochs(run.benchmark, *run.facts.batch_samples);
-    row.reference = expected.point;
-    row.how = expected.how;
+    const ExpectedEpochs reference = reference_epochs(run.benchmark, *run.facts.batch_samples);
+    row.reference = reference.point;
+    row.how = reference.how;
+    row.checked = checked_epochs(run.benchmark, *run.facts.batch_samples).point;
   }
-  if (!row.reference || !row.mean_epochs) return;
-  row.factor = *row.mean_epochs / row.reference->epochs;
-  row.normalised_by = normalisation(*row.reference, *row.mean_epochs);
-  row.too_fast = *row.mean_epochs < row.reference->least_epochs;
+  if (!row.mean_epochs) return;
+  if (row.reference) row.factor = *row.mean_epochs / row.reference->epochs;
+  if (!row.checked) return;
+  row.normalised_by = normalisation(*row.checked, *row.mean_epochs);
+  row.too_fast = *row.mean_epochs < row.checked->least_epochs;
 }
 
 std::optional<Spread> spread_of(std::span<const double> times, std::span<const double> epochs) {

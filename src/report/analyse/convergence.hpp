@@ -25,12 +25,13 @@ struct GroupConvergence {
   std::vector<double> epochs;  ///< to the target, of runs that met it
   std::size_t seeds = 0;       ///< different ones that are logged
   std::vector<double> last_metrics;
-  std::optional<double> mean_epochs;  ///< olympic from three runs on, else plain
-  std::optional<ReferencePoint> reference;
-  std::string how;                      ///< the reference is found, or why there is none
-  std::optional<double> factor;         ///< own epochs over the reference's
-  std::optional<double> normalised_by;  ///< what the official checker multiplies the score by
-  bool too_fast = false;                ///< below what the checker accepts
+  std::optional<double> mean_epochs;        ///< olympic from three runs on, else plain
+  std::optional<ReferencePoint> reference;  ///< of all points
+  std::string how;                          ///< the reference is found, or why there is none
+  std::optional<double> factor;             ///< own epochs over the reference's
+  std::optional<ReferencePoint> checked;    ///< what the official checker compares with
+  std::optional<double> normalised_by;      ///< what it multiplies the score by
+  bool too_fast = false;                    ///< below what the checker accepts
   OlympicScore score;
   std::optional<Bounds> score_min;  ///< 80 % of the olympic mean, by bootstrap
   std::optional<Spread> spread;     ///< from three runs on

@@ -39,6 +39,21 @@ std::optional<double> positive(std::optional<double> value) {
   return value && *value > 0.0 && std::isfinite(*value) ? value : std::nullopt;
 }
 
+/// Of one sample, raw: CosmoFlow i16 [d,h,w,4] with 4 f32; DeepCAM f32 [h,w,16] with a byte a pixel. JPEGs have no size
+/// of their own.
+std::optional<double> sample_bytes(const RunReport& run, const RunFiles& files) {
+  const nlohmann::json config = config_of(files);
+  const auto model = config.find("model");
+  const auto number = [&](const char* key, double reference) {
+    if (model == config.end() || !model->is_object()) return reference;
+    const auto value = model->find(key);
+    return value != model->end() && value->is_number() ? value->get<double>() : reference;
+  };
+  if (run.benchmark == "cosmoflow") return std::pow(number("extent", 128), 3) * 4.0 * 2.0 + 16.0;
+  if (run.benchmark == "deepcam") return number("rows", 768) * number("columns", 1152) * (16.0 * 4.0 + 1.0);
+  return std::nullopt;
+}
+
 void compare_network(RunReport& run, const RunFiles& files, const Reference& reference) {
   const nlohmann::json config = config_of(files);
   const auto model = config.find("model");
@@ -71,6 +86,7 @@ void set_facts(RunReport& run, const RunFiles& files) {
   facts.seed = text("seed");
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
+  facts.sample_bytes = sample_bytes(run, files);
 }
 
 void set_comparability(RunReport& run, const RunFiles& files) {

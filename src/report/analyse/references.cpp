@@ -110,18 +110,32 @@ double reference_samples(std::string_view workload) noexcept {
 
 int runs_of_a_score(std::string_view workload) noexcept { return workload == "cosmoflow" ? 10 : 5; }
 
-ExpectedEpochs expected_epochs(std::string_view workload, double batch_samples) {
-  const auto all = reference_points(workload);
-  if (all.empty()) return {std::nullopt, "the rules have no convergence points for this workload"};
-  const int score_runs = runs_of_a_score(workload);
-  const Points points = pruned(all, score_runs);
+namespace {
+
+ExpectedEpochs found_in(std::span<const ReferencePoint> points, std::string_view workload, double batch_samples,
+                        bool below_too) {
+  if (points.empty()) return {std::nullopt, "the rules have no convergence points for this workload"};
   const auto above = std::ranges::lower_bound(points, batch_samples, {}, &ReferencePoint::batch_samples);
   if (above == points.end())
     return {std::nullopt,
             fmt::format("the largest batch of the rules' convergence points is {}", points.back().batch_samples)};
   if (above->batch_samples == batch_samples) return {*above, "reference"};
-  if (above == points.begin()) return {*above, "the smallest batch's"};
-  return {between(*(above - 1), *above, batch_samples, score_runs), "interpolated"};
+  if (above != points.begin())
+    return {between(*(above - 1), *above, batch_samples, runs_of_a_score(workload)), "interpolated"};
+  if (below_too) return {*above, "the smallest batch's"};
+  return {std::nullopt,
+          fmt::format("the smallest batch of the rules' convergence points is {}", points.front().batch_samples)};
+}
+
+}  // namespace
+
+ExpectedEpochs reference_epochs(std::string_view workload, double batch_samples) {
+  return found_in(reference_points(workload), workload, batch_samples, false);
+}
+
+ExpectedEpochs checked_epochs(std::string_view workload, double batch_samples) {
+  const auto all = reference_points(workload);
+  return found_in(all.empty() ? Points() : pruned(all, runs_of_a_score(workload)), workload, batch_samples, true);
 }
 
 double normalisation(const ReferencePoint& reference, double epochs) noexcept {

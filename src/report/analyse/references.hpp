@@ -28,15 +28,17 @@ struct ReferencePoint {
 /// The largest and the smallest value of a run's seconds, epochs ... are dropped of as many runs as a score takes.
 [[nodiscard]] int runs_of_a_score(std::string_view workload) noexcept;
 
-/// What the checker compares with at a batch.
+/// What is compared with at a batch.
 struct ExpectedEpochs {
   std::optional<ReferencePoint> point;
   std::string how;  ///< "reference", "interpolated", "the smallest batch's"; else why there is none
 };
-/// As mlperf_logging's rcp_checker does by default: of points that others undercut ("pruned") none counts; between
-/// points mean and deviation are linear in the batch; below the smallest batch its point counts; above the largest none
-/// does.
-[[nodiscard]] ExpectedEpochs expected_epochs(std::string_view workload, double batch_samples);
+/// What the reference itself takes, of all points; between two of them linear in the batch, none beyond them.
+[[nodiscard]] ExpectedEpochs reference_epochs(std::string_view workload, double batch_samples);
+/// What the checker compares with. As mlperf_logging's rcp_checker does by default: of points that others undercut
+/// ("pruned") none counts; between points mean and deviation are linear in the batch; below the smallest batch its
+/// point counts; above the largest none does.
+[[nodiscard]] ExpectedEpochs checked_epochs(std::string_view workload, double batch_samples);
 
 /// By what the checker multiplies the score of a submission that takes fewer epochs than the reference; 1 for others.
 [[nodiscard]] double normalisation(const ReferencePoint& reference, double epochs) noexcept;

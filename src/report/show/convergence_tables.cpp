@@ -79,26 +79,29 @@ Grid convergence_table(std::span<const GroupConvergence> rows) {
              {"least", "", logged, 0},
              {"most", "", logged, 0},
              {"reference epochs", "", given, 2},
-             {"least accepted", "", given, 2},
              {"factor", "", modelled, 3},
+             {"checker's epochs", "", given, 2},
+             {"least accepted", "", given, 2},
              {"last metric", "", logged, 5},
              {"verdict"}},
             {}};
   for (const GroupConvergence& row : rows) {
     std::string verdict = row.how;
-    if (row.reference && row.factor)
-      verdict = fmt::format("{} ({})",
-                            row.too_fast        ? "too fast: refused"
-                            : *row.factor < 1.0 ? "faster: normalised"
-                                                : "accepted",
-                            row.how);
+    if (row.normalised_by)
+      verdict = row.too_fast ? "too fast: refused" : *row.normalised_by > 1.0 ? "faster: normalised" : "accepted";
     grid.rows.push_back({row.group->name, cell(row.group->first().facts.batch_samples), count_of(row.epochs.size()),
                          count_of(row.seeds), cell(row.mean_epochs), least_of(row.epochs), most_of(row.epochs),
-                         row.reference ? Cell(row.reference->epochs) : Cell(),
-                         row.reference ? Cell(row.reference->least_epochs) : Cell(), cell(row.factor),
+                         row.reference ? Cell(row.reference->epochs) : Cell(), cell(row.factor),
+                         row.checked ? Cell(row.checked->epochs) : Cell(),
+                         row.checked ? Cell(row.checked->least_epochs) : Cell(),
                          row.last_metrics.empty() ? Cell() : Cell(quantile_of(row.last_metrics, 0.5)), verdict});
   }
-  grid.remarks.push_back("epochs: without the fastest and the slowest run from three runs on; last metric: median");
+  grid.remarks.push_back(
+      "epochs: without the fastest and the slowest run from three runs on; last metric: median; factor: epochs over "
+      "the "
+      "reference's at the batch; checker's epochs: what the official checker compares with, which leaves out points "
+      "that "
+      "others undercut");
   return grid;
 }
 
@@ -165,22 +168,6 @@ Grid run_table(std::span<const RunReport> runs) {
                          figure("last metric"), figure("time to train", 60.0), run.status});
   }
   return grid;
-}
-
-std::vector<Grid> joint_tables(std::span<const RunReport> runs) {
-  constexpr std::size_t most_listed = 50;
-  const std::vector<Group> groups = group_runs(runs);
-  const std::vector<GroupConvergence> rows = convergence_of(groups);
-  std::vector<Grid> grids;
-  if (runs.size() > 1) grids.push_back(score_table(rows));
-  if (std::ranges::any_of(rows, [](const auto& row) { return row.mean_epochs.has_value(); })) {
-    grids.push_back(convergence_table(rows));
-    grids.push_back(critical_batch_table(rows));
-  }
-  grids.push_back(difference_table(groups));
-  if (runs.size() > 1 && runs.size() <= most_listed) grids.push_back(run_table(runs));
-  std::erase_if(grids, [](const Grid& grid) { return grid.rows.empty() && grid.remarks.empty(); });
-  return grids;
 }
 
 }  // namespace trainmark::report

@@ -70,11 +70,11 @@ std::string cell(std::string_view bytes) {
 
 }  // namespace
 
-std::string render_json(std::span<const RunReport> runs) {
+std::string render_json(std::span<const RunReport> runs, const Questions& questions) {
   Json document = {{"runs", Json::array()}, {"tables", Json::array()}};
   for (const RunReport& run : runs)
     document["runs"].push_back(run_json(run));
-  for (const report::Grid& grid : report::joint_tables(runs))
+  for (const report::Grid& grid : report::joint_tables(runs, questions))
     document["tables"].push_back(report::grid_json(grid));
   const OlympicScore score = olympic_score(runs);
   document["olympic_mean_min"] = number(score.minutes);

@@ -138,7 +138,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
 
 }  // namespace
 
-std::string render_html(std::span<const RunReport> runs) {
+std::string render_html(std::span<const RunReport> runs, const Questions& questions) {
   const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -147,7 +147,7 @@ std::string render_html(std::span<const RunReport> runs) {
   if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
   if (runs.size() > 1) html += side_by_side(runs);
-  for (const report::Grid& grid : report::joint_tables(runs))
+  for (const report::Grid& grid : report::joint_tables(runs, questions))
     html += report::grid_html(grid);
   for (const RunReport& run : runs)
     html += section_of(run);

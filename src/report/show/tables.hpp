@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "report/analyse/convergence.hpp"
+#include "report/analyse/what_if.hpp"
 #include "report/show/grid.hpp"
 #include "trainmark/report.hpp"
 
@@ -14,12 +15,18 @@ namespace trainmark::report {
 [[nodiscard]] Grid published_table(const RunReport& run);
 
 /// What several runs say together: scores, convergence, and what follows from them. Empty ones are left out.
-[[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs);
+[[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions);
 [[nodiscard]] Grid score_table(std::span<const GroupConvergence> rows);
 [[nodiscard]] Grid convergence_table(std::span<const GroupConvergence> rows);
 [[nodiscard]] Grid critical_batch_table(std::span<const GroupConvergence> rows);
 [[nodiscard]] Grid difference_table(std::span<const Group> groups);
 /// Epochs, seed and last metric of each run.
 [[nodiscard]] Grid run_table(std::span<const RunReport> runs);
+
+[[nodiscard]] Grid scale_table(std::span<const ScaleRow> rows);
+/// Empty for fewer than two rows with a time to train.
+[[nodiscard]] Grid factor_table(std::span<const ScaleRow> rows);
+[[nodiscard]] Grid what_if_table(const WhatIfAnswer& answer);
+[[nodiscard]] Grid curve_table(const WhatIfAnswer& answer);
 
 }  // namespace trainmark::report

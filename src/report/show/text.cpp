@@ -75,12 +75,12 @@ std::string side_by_side(std::span<const RunReport> runs) {
 
 }  // namespace
 
-std::string render_text(std::span<const RunReport> runs) {
+std::string render_text(std::span<const RunReport> runs, const Questions& questions) {
   std::string text;
   for (const RunReport& run : runs)
     text += (text.empty() ? "" : "\n") + block_of(run);
   if (runs.size() > 1) text += "\n" + side_by_side(runs);
-  for (const report::Grid& grid : report::joint_tables(runs))
+  for (const report::Grid& grid : report::joint_tables(runs, questions))
     text += "\n" + report::grid_text(grid);
   return text;
 }

@@ -71,19 +71,30 @@ TEST(ReferencePoints, HaveTheOfficialCheckersMeansAndLimits) {
 }
 
 TEST(ReferencePoints, ThatOthersUndercutCountForNobody) {
-  EXPECT_EQ(expected_epochs("cosmoflow", 512).how, "reference");
-  const ExpectedEpochs pruned = expected_epochs("cosmoflow", 128);
+  EXPECT_EQ(checked_epochs("cosmoflow", 512).how, "reference");
+  const ExpectedEpochs pruned = checked_epochs("cosmoflow", 128);
   EXPECT_EQ(pruned.how, "interpolated") << "128 is undercut by the line from 32 to 512";
   EXPECT_NEAR(pruned.point->epochs, 7.871 + 96.0 / 480.0 * (22.833 - 7.871), 0.002);
-  EXPECT_NEAR(expected_epochs("deepcam", 512).point->epochs, 6.944 + 384.0 / 896.0 * (13.0 - 6.944), 0.002);
-  EXPECT_NEAR(expected_epochs("resnet", 65536).point->epochs, 68.0 + 16384.0 / 18688.0 * (85.85 - 68.0), 0.01);
+  EXPECT_NEAR(checked_epochs("deepcam", 512).point->epochs, 6.944 + 384.0 / 896.0 * (13.0 - 6.944), 0.002);
+  EXPECT_NEAR(checked_epochs("resnet", 65536).point->epochs, 68.0 + 16384.0 / 18688.0 * (85.85 - 68.0), 0.01);
+}
+
+TEST(ReferencePoints, SayThemselvesWhatTheReferenceTakes) {
+  EXPECT_NEAR(reference_epochs("cosmoflow", 128).point->epochs, 17.889, 0.001);
+  EXPECT_NEAR(reference_epochs("cosmoflow", 320).point->epochs, (17.889 + 22.833) / 2.0, 0.001);
+  EXPECT_FALSE(reference_epochs("cosmoflow", 8).point.has_value());
+  EXPECT_FALSE(reference_epochs("cosmoflow", 2048).point.has_value());
+  const std::vector<RunReport> runs = runs_of(128, std::vector<Trained>(10, {26, 18.25}));
+  const std::vector<Group> groups = group_runs(runs);
+  EXPECT_NEAR(convergence_of(groups).at(0).factor.value(), 18.25 / 17.889, 1e-4);
+  EXPECT_EQ(convergence_of(groups).at(0).normalised_by.value(), 1.0);
 }
 
 TEST(ReferencePoints, EndAtTheLargestBatchAndNotAtTheSmallest) {
-  EXPECT_EQ(expected_epochs("cosmoflow", 8).how, "the smallest batch's");
-  EXPECT_FALSE(expected_epochs("cosmoflow", 2048).point.has_value());
-  EXPECT_NE(expected_epochs("cosmoflow", 2048).how.find("1024"), std::string::npos);
-  EXPECT_FALSE(expected_epochs("openfold", 128).point.has_value());
+  EXPECT_EQ(checked_epochs("cosmoflow", 8).how, "the smallest batch's");
+  EXPECT_FALSE(checked_epochs("cosmoflow", 2048).point.has_value());
+  EXPECT_NE(checked_epochs("cosmoflow", 2048).how.find("1024"), std::string::npos);
+  EXPECT_FALSE(checked_epochs("openfold", 128).point.has_value());
 }
 
 TEST(Convergence, NormalisesAScoreThatConvergesFasterThanTheReference) {

@@ -1,0 +1,112 @@
+// Reads what is asked on the command line: "key=value,key=value".
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "trainmark/report.hpp"
+
+namespace trainmark {
+namespace {
+
+[[noreturn]] void refuse(std::string_view where, std::string what, std::string remedy) {
+  throw Error(ExitCode::usage, Complaint{std::string(where), std::move(what), {}, std::move(remedy)});
+}
+
+std::vector<std::pair<std::string, std::string>> pairs_of(std::string_view text, std::string_view option) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const std::size_t equals = part.find('=');
+    if (equals == std::string_view::npos || equals == 0)
+      refuse(option, fmt::format("\"{}\" is not key=value", part), "write key=value,key=value");
+    const std::string key(part.substr(0, equals));
+    if (std::ranges::any_of(pairs, [&key](const auto& each) { return each.first == key; }))
+      refuse(option, fmt::format("\"{}\" stands twice", key), "name each key once");
+    pairs.emplace_back(key, part.substr(equals + 1));
+  }
+  if (pairs.empty()) refuse(option, "is empty", "write key=value,key=value");
+  return pairs;
+}
+
+/// A number above zero and the unit behind it.
+std::pair<double, std::string> number_with_unit(const std::string& text, std::string_view option,
+                                                const std::string& key) {
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || !std::isfinite(value) || !(value > 0.0))
+    refuse(option, fmt::format("{}={} is not a number above 0", key, text), "write e.g. " + key + "=16");
+  return {value, std::string(end, text.data() + text.size())};
+}
+
+double bytes_in(const std::string& text, std::string_view option, const std::string& key) {
+  static const std::map<std::string_view, double> units = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},
+                                                           {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
+                                                           {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+  const auto [value, unit] = number_with_unit(text, option, key);
+  const auto found = units.find(unit);
+  if (found == units.end())
+    refuse(option, fmt::format("{}={} has no unit of bytes", key, text), "write e.g. " + key + "=512GiB or 512GB");
+  return value * found->second;
+}
+
+double plain(const std::string& text, std::string_view option, const std::string& key) {
+  const auto [value, unit] = number_with_unit(text, option, key);
+  if (!unit.empty()) refuse(option, fmt::format("{}={} is not a plain number", key, text), "write e.g. " + key + "=16");
+  return value;
+}
+
+}  // namespace
+
+std::vector<Tier> parse_tiers(std::string_view text) {
+  std::vector<Tier> tiers;
+  for (const auto& [key, value] : pairs_of(text, "--tiers"))
+    tiers.push_back({key, bytes_in(value, "--tiers", key)});
+  return tiers;
+}
+
+WhatIf parse_what_if(std::string_view text) {
+  constexpr std::string_view option = "--what-if";
+  WhatIf question;
+  using Take = std::function<void(const std::string& key, const std::string& value)>;
+  const auto into = [](std::optional<double>& place) {
+    return [&place](const std::string& key, const std::string& value) { place = plain(value, option, key); };
+  };
+  const auto scaled = [](double& place, double unit) {
+    return
+        [&place, unit](const std::string& key, const std::string& value) { place = plain(value, option, key) * unit; };
+  };
+  const std::map<std::string, Take> takes = {
+      {"nodes", into(question.nodes)},
+      {"ranks", into(question.ranks)},
+      {"batch", into(question.batch_samples)},
+      {"latency_us", scaled(question.latency_s, 1e-6)},
+      {"hidden_ms", scaled(question.hidden_s, 1e-3)},
+      {"network", [&](const std::string& key,
+                      const std::string& value) { question.network_bytes_per_s = bytes_in(value, option, key); }},
+      {"staging", [&](const std::string&, const std::string& value) {
+         using enum WhatIf::Staging;
+         if (value != "shard" && value != "replicate" && value != "none")
+           refuse(option, fmt::format("staging={} is not known", value), "write shard, replicate or none");
+         question.staging = value == "shard" ? shard : value == "replicate" ? replicate : none;
+       }}};
+  for (const auto& [key, value] : pairs_of(text, option)) {
+    const auto take = takes.find(key);
+    if (take == takes.end())
+      refuse(option, fmt::format("\"{}\" is not known", key),
+             "ask for nodes or ranks, batch, staging, network, latency_us or hidden_ms");
+    take->second(key, value);
+  }
+  if (question.nodes.has_value() == question.ranks.has_value())
+    refuse(option, question.nodes ? "names nodes and ranks" : "names neither nodes nor ranks", "name one of them");
+  if ((question.latency_s > 0.0 || question.hidden_s > 0.0) && !question.network_bytes_per_s)
+    refuse(option, "latency_us and hidden_ms are of a stated network", "add network=<bytes per second>, e.g. 25GB");
+  return question;
+}
+
+}  // namespace trainmark

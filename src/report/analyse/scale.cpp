@@ -1,0 +1,129 @@
+// Rows are groups of runs; factors are ratios of their own figures, so their product holds by construction.
+#include "report/analyse/scale.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "report/analyse/statistics.hpp"
+
+namespace trainmark::report {
+namespace {
+
+std::optional<double> median_in(const std::vector<double>& values) {
+  return values.empty() ? std::nullopt : std::optional(quantile_of(values, 0.5));
+}
+
+void add_rates(ScaleRow& row) {
+  const std::vector<double> rates = figures_of(*row.group, "samples/s median epoch");
+  row.rate = median_in(rates);
+  if (!row.rate) return;
+  row.rate_least = *std::ranges::min_element(rates);
+  row.rate_most = *std::ranges::max_element(rates);
+  const std::optional<double> batch = row.group->first().facts.batch_samples;
+  if (batch && *row.rate > 0.0) row.step_s = *batch / *row.rate;
+}
+
+void add_times(ScaleRow& row) {
+  std::vector<double> epochs, times, staging, evaluation;
+  for (const RunReport* run : row.group->runs) {
+    const Figure* its_epochs = run->find("epochs to target");
+    const Figure* its_time = run->find("time to train");
+    if (run->target_met && its_epochs != nullptr && its_time != nullptr) {
+      epochs.push_back(its_epochs->value);
+      times.push_back(its_time->value);
+    }
+    staging.push_back(run->terms.staging_s + run->staging_outside_s);
+    for (const EpochReport& epoch : run->epochs)
+      if (epoch.whole && epoch.evaluation_s > 0.0) evaluation.push_back(epoch.evaluation_s);
+  }
+  if (!times.empty()) {
+    row.epochs = olympic_of(epochs);
+    row.time_s = olympic_of(times);
+  }
+  row.staging_s = median_in(staging);
+  row.evaluation_s = median_in(evaluation);
+}
+
+void add_data(ScaleRow& row, std::span<const Tier> tiers) {
+  const RunFacts& facts = row.group->first().facts;
+  if (!facts.sample_bytes || !facts.train_samples || !row.nodes) return;
+  row.bytes_per_node =
+      *facts.sample_bytes * (*facts.train_samples + facts.evaluation_samples.value_or(0.0)) / *row.nodes;
+  if (!tiers.empty()) row.tier = fastest_tier(*row.bytes_per_node, tiers);
+}
+
+double besides(const ScaleRow& row) {
+  const double samples = row.group->first().facts.train_samples.value_or(0.0);
+  return *row.time_s / (*row.epochs * samples / *row.rate);
+}
+
+bool complete(const ScaleRow& row) {
+  return row.rate && row.epochs && row.time_s && row.group->first().facts.train_samples;
+}
+
+void add_factors(ScaleRow& row, const ScaleRow& base) {
+  if (!complete(row) || !complete(base)) return;
+  ScaleFactors factors;
+  factors.processes = base.processes / row.processes;
+  factors.rate = (*base.rate / base.processes) / (*row.rate / row.processes);
+  if (row.local_batch && base.local_batch && row.local_batch == base.local_batch) factors.communication = factors.rate;
+  factors.epochs = *row.epochs / *base.epochs;
+  factors.besides = besides(row) / besides(base);
+  row.factors = factors;
+}
+
+int speed_of(const Tier& tier) {
+  if (tier.name == "hbm") return 0;
+  if (tier.name == "dram") return 1;
+  return tier.name == "nvme" ? 2 : 3;
+}
+
+}  // namespace
+
+std::string fastest_tier(double bytes, std::span<const Tier> tiers) {
+  std::vector<Tier> sorted(tiers.begin(), tiers.end());
+  std::ranges::stable_sort(sorted, {}, speed_of);
+  const auto holds = std::ranges::find_if(sorted, [bytes](const Tier& each) { return bytes <= each.bytes; });
+  return holds == sorted.end() ? "none" : holds->name;
+}
+
+std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const Tier> tiers) {
+  std::vector<ScaleRow> rows;
+  for (const Group& group : groups) {
+    const RunFacts& facts = group.first().facts;
+    if (!facts.processes) continue;
+    ScaleRow row;
+    row.group = &group;
+    row.nodes = facts.nodes;
+    row.processes = *facts.processes;
+    row.local_batch = facts.local_batch();
+    row.runs = group.runs.size();
+    add_rates(row);
+    add_times(row);
+    add_data(row, tiers);
+    rows.push_back(std::move(row));
+  }
+  std::ranges::stable_sort(rows, {}, [](const ScaleRow& each) {
+    return std::pair(std::string_view(each.group->first().benchmark), each.processes);
+  });
+  std::map<std::string_view, const ScaleRow*> bases;
+  for (ScaleRow& row : rows) {
+    const auto [base, fresh] = bases.try_emplace(row.group->first().benchmark, &row);
+    if (!complete(*base->second)) base->second = &row;
+    add_factors(row, *base->second);
+  }
+  return rows;
+}
+
+std::vector<StepObservation> observations_of(std::span<const ScaleRow> rows) {
+  std::vector<StepObservation> seen;
+  for (const ScaleRow& row : rows) {
+    if (!row.step_s || !row.local_batch) continue;
+    const std::vector<double> rates = figures_of(*row.group, "samples/s median epoch");
+    seen.push_back(
+        {row.processes, *row.local_batch, *row.step_s, rates.size() < 3 ? 0.0 : deviation_of(rates) / mean_of(rates)});
+  }
+  return seen;
+}
+
+}  // namespace trainmark::report

@@ -1,0 +1,276 @@
+// Time to train = staging + epochs x (steps x t_step + evaluation) + what else the clock holds, each at the other
+// scale.
+#include "report/analyse/what_if.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "report/analyse/convergence.hpp"
+
+namespace trainmark::report {
+namespace {
+
+using enum FigureSource;
+constexpr std::string_view option = "--what-if";
+
+[[noreturn]] void refuse(std::string what, std::string why, std::string remedy) {
+  throw Error(ExitCode::usage, Complaint{std::string(option), std::move(what), std::move(why), std::move(remedy)});
+}
+
+/// 32-bit gradients of the reference networks: 8.91, 56.45 and 25.56 million parameters.
+std::optional<double> gradient_bytes(const RunReport& run) {
+  if (!run.incomparable.empty()) return std::nullopt;
+  if (run.benchmark == "cosmoflow") return 4.0 * 8.91e6;
+  if (run.benchmark == "deepcam") return 4.0 * 56.45e6;
+  return run.benchmark == "resnet" ? std::optional(4.0 * 25.56e6) : std::nullopt;
+}
+
+class Scaling {
+ public:
+  Scaling(const WhatIf& question, std::span<const ScaleRow> rows, std::span<const Tier> tiers)
+      : question_(question), rows_(rows), tiers_(tiers), experience_(published_experience()) {}
+
+  WhatIfAnswer result() {
+    choose_base();
+    find_target();
+    set_network();
+    const StepAnswer step = predict_step(seen_, processes_, local_batch_, experience_, network_);
+    if (!step.prediction) refuse(step.why_not, {}, "or ask for what the runs hold");
+    step_ = *step.prediction;
+    add_rates();
+    add_data();
+    add_epochs();
+    add_time();
+    add_curve();
+    answer_.base = base_->group->name;
+    return std::move(answer_);
+  }
+
+ private:
+  [[nodiscard]] const RunFacts& facts() const { return base_->group->first().facts; }
+
+  void choose_base() {
+    std::set<std::string_view> workloads;
+    for (const ScaleRow& row : rows_)
+      workloads.insert(row.group->first().benchmark);
+    if (workloads.size() > 1)
+      refuse(fmt::format("runs of {} workloads", workloads.size()), "their steps are no series",
+             "name runs of one workload");
+    seen_ = observations_of(rows_);
+    if (seen_.empty())
+      refuse("no run tells batch, rate and number of ranks", "a step's time follows from them",
+             "name runs whose logs have global_batch_size, number_of_ranks and whole epochs");
+    for (const ScaleRow& row : rows_)
+      if (row.step_s && row.local_batch && (base_ == nullptr || row.processes > base_->processes)) base_ = &row;
+  }
+
+  void find_target() {
+    if (question_.ranks) {
+      processes_ = *question_.ranks;
+      if (base_->nodes) nodes_ = processes_ / (base_->processes / *base_->nodes);
+    } else {
+      if (!base_->nodes) refuse("the runs do not tell their number of nodes", {}, "ask for ranks= instead of nodes=");
+      nodes_ = question_.nodes;
+      processes_ = *nodes_ * base_->processes / *base_->nodes;
+    }
+    batch_ = question_.batch_samples.value_or(*base_->local_batch * processes_);
+    local_batch_ = batch_ / processes_;
+    const double samples = facts().train_samples.value_or(HUGE_VAL);
+    if (batch_ > samples)
+      refuse(fmt::format("a batch of {:g} is more than the {:g} training samples", batch_, samples), {},
+             "ask for fewer nodes or a smaller batch");
+  }
+
+  void set_network() {
+    if (!question_.network_bytes_per_s) return;
+    const std::optional<double> bytes = gradient_bytes(base_->group->first());
+    if (!bytes)
+      refuse("the gradient's size is known of the reference networks only", "an all-reduce's time follows from it",
+             "leave out network=");
+    network_ = StatedNetwork{*question_.network_bytes_per_s, question_.latency_s, *bytes, question_.hidden_s};
+  }
+
+  void add(Predicted figure) { answer_.figures.push_back(std::move(figure)); }
+
+  void add_rates() {
+    add({"nodes", "", base_->nodes, nodes_, {}, {}, assumed, "asked for"});
+    add({"ranks", "", base_->processes, processes_, {}, {}, assumed, "asked for"});
+    add({"batch", "samples", facts().batch_samples, batch_, {}, {}, assumed, "asked for"});
+    add({"local batch", "samples", base_->local_batch, local_batch_, {}, {}, assumed, "asked for"});
+    add({"step", "ms", *base_->step_s * 1e3, step_.step_s * 1e3, step_.low_s * 1e3, step_.high_s * 1e3, modelled,
+         step_.basis});
+    add({"rate", "samples/s", base_->rate, batch_ / step_.step_s, batch_ / step_.high_s, batch_ / step_.low_s, modelled,
+         "batch over step"});
+    if (step_.extrapolated)
+      answer_.remarks.push_back(
+          fmt::format("extrapolated: {:.0f} times away from the nearest run", std::exp2(step_.doublings)));
+    if (experience_.errors > 0 && step_.doublings > 0.0)
+      answer_.remarks.push_back(
+          fmt::format("band: 80 % of {} published entries, each predicted from the others of its series, were within "
+                      "{:.0f} % a root "
+                      "of doublings",
+                      experience_.errors, 100.0 * experience_.error_a_root_doubling));
+    if (std::ranges::all_of(seen_, [](const StepObservation& each) { return each.deviation == 0.0; }))
+      answer_.remarks.push_back(
+          "fewer than three runs of each configuration: how steps differ between runs is not in the "
+          "band");
+  }
+
+  void add_data() {
+    if (!base_->bytes_per_node || !nodes_) return;
+    then_bytes_ = *base_->bytes_per_node * *base_->nodes / *nodes_;
+    add({"data set's part of a node",
+         "GiB",
+         *base_->bytes_per_node / 0x1p30,
+         *then_bytes_ / 0x1p30,
+         {},
+         {},
+         modelled,
+         "samples as stored raw, over the nodes"});
+    if (tiers_.empty()) return;
+    const std::string now = fastest_tier(*base_->bytes_per_node, tiers_), then = fastest_tier(*then_bytes_, tiers_);
+    answer_.remarks.push_back(fmt::format("fastest tier that holds a node's part: {} now, {} then", now, then));
+    if (now != then)
+      answer_.remarks.push_back(
+          "the tier changes on the way: where runs waited for input, steps become faster than "
+          "modelled");
+  }
+
+  void add_epochs() {
+    const RunReport& run = base_->group->first();
+    if (!base_->epochs) {
+      answer_.remarks.push_back("no run met its target: no epochs and no time to train");
+      return;
+    }
+    Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};
+    if (batch_ == facts().batch_samples) {
+      const std::vector<double> own = figures_of(*base_->group, "epochs to target");
+      figure.then = base_->epochs;
+      figure.low = quantile_of(own, 0.1);
+      figure.high = quantile_of(own, 0.9);
+      figure.basis = fmt::format("those of {} runs at this batch", own.size());
+      figure.source = logged;
+    } else if (run.incomparable.empty() && !run.generated_data &&
+               facts().train_samples == reference_samples(run.benchmark)) {
+      const ExpectedEpochs here = reference_epochs(run.benchmark, facts().batch_samples.value_or(0.0));
+      const ExpectedEpochs there = reference_epochs(run.benchmark, batch_);
+      if (!here.point || !there.point) {
+        answer_.remarks.push_back("no epochs and no time to train: " + (here.point ? there.how : here.how));
+        return;
+      }
+      const double factor = *base_->epochs / here.point->epochs;
+      figure.then = factor * there.point->epochs;
+      figure.low = factor * there.point->fastest;
+      figure.high = factor * there.point->slowest;
+      figure.basis = fmt::format(
+          "own epochs are {:.3f} of the reference's at batch {:g}; so at this batch ({}); bounds: "
+          "the reference's fastest and slowest run",
+          factor, here.point->batch_samples, there.how);
+      figure.source = assumed;
+    } else {
+      answer_.remarks.push_back(
+          "no epochs and no time to train: of another batch only the rules' convergence points "
+          "tell, and they are of the benchmark's own network and training set");
+      return;
+    }
+    epochs_ = figure;
+    add(std::move(figure));
+  }
+
+  /// None where the runs do not tell what becomes of it.
+  std::optional<double> staging_then() {
+    const double now = base_->staging_s.value_or(0.0);
+    using enum WhatIf::Staging;
+    if (question_.staging == none) return 0.0;
+    if (now <= 0.0) {
+      if (question_.staging != as_logged) answer_.remarks.push_back("no staging in the logs: its time is left out");
+      return 0.0;
+    }
+    if (question_.staging == replicate) return now;
+    if (question_.staging == as_logged)
+      answer_.remarks.push_back("staging: taken to give each node its part (staging=shard), as most entries do");
+    return now * base_->processes / processes_;
+  }
+
+  void add_time() {
+    if (!epochs_.then || !base_->time_s || !facts().train_samples) return;
+    const double shrink = base_->processes / processes_;
+    const double staging = staging_then().value_or(0.0);
+    const double evaluation = base_->evaluation_s.value_or(0.0) * shrink;
+    const double now_train = *base_->epochs * *facts().train_samples / *base_->rate;
+    const double now_evaluation = *base_->epochs * base_->evaluation_s.value_or(0.0);
+    const double inside = staged_inside();
+    const double besides = std::max(0.0, *base_->time_s - now_train - now_evaluation - inside);
+    const auto total = [&](double step_s, double epochs) {
+      return staging + epochs * (*facts().train_samples / batch_ * step_s + evaluation) + besides * shrink;
+    };
+    const double then = total(step_.step_s, *epochs_.then);
+    const auto apart = [&](double step_s, double epochs) {
+      return std::hypot(total(step_s, *epochs_.then) - then, total(step_.step_s, epochs) - then);
+    };
+    add({"staging", "s", base_->staging_s, staging, {}, {}, modelled, "a node's part over the rate that a node had"});
+    add({"evaluation an epoch", "s", base_->evaluation_s, evaluation, {}, {}, modelled, "shared by more ranks"});
+    Predicted time{"time to train with staging",
+                   "min",
+                   (*base_->time_s - inside + base_->staging_s.value_or(0.0)) / 60.0,
+                   then / 60.0,
+                   (then - apart(step_.low_s, epochs_.low.value_or(*epochs_.then))) / 60.0,
+                   (then + apart(step_.high_s, epochs_.high.value_or(*epochs_.then))) / 60.0,
+                   modelled,
+                   "staging + epochs x (samples / batch x step + evaluation) + the rest, which shrinks with the ranks"};
+    if (nodes_)
+      add({"node-hours", "h", *time.now / 60.0 * *base_->nodes, *time.then / 60.0 * *nodes_, *time.low / 60.0 * *nodes_,
+           *time.high / 60.0 * *nodes_, modelled, "time to train with staging x nodes"});
+    add(std::move(time));
+  }
+
+  [[nodiscard]] double staged_inside() const {
+    std::vector<double> inside;
+    for (const RunReport* run : base_->group->runs)
+      inside.push_back(run->terms.staging_s);
+    return quantile_of(inside, 0.5);
+  }
+
+  void add_curve() {
+    const double step = processes_ >= base_->processes ? 2.0 : 0.5;
+    constexpr int most = 16;
+    double processes = base_->processes;
+    for (int i = 0; i <= most; ++i) {
+      const StepAnswer at = predict_step(seen_, processes, *base_->local_batch, experience_, network_);
+      if (!at.prediction) return;
+      ScalePoint point{0.0, processes, *at.prediction, std::nullopt, {}};
+      if (base_->nodes) point.nodes = processes * *base_->nodes / base_->processes;
+      if (base_->bytes_per_node) {
+        point.bytes_per_node = *base_->bytes_per_node * base_->processes / processes;
+        if (!tiers_.empty()) point.tier = fastest_tier(*point.bytes_per_node, tiers_);
+      }
+      answer_.curve.push_back(point);
+      if (processes == processes_) return;
+      processes = step > 1.0 ? std::min(processes * step, processes_) : std::max(processes * step, processes_);
+    }
+  }
+
+  const WhatIf& question_;
+  std::span<const ScaleRow> rows_;
+  std::span<const Tier> tiers_;
+  Experience experience_;
+  std::optional<StatedNetwork> network_;
+  std::vector<StepObservation> seen_;
+  const ScaleRow* base_ = nullptr;  // the largest scale that was run
+  std::optional<double> nodes_, then_bytes_;
+  double processes_ = 0.0, batch_ = 0.0, local_batch_ = 0.0;
+  StepPrediction step_;
+  Predicted epochs_;
+  WhatIfAnswer answer_;
+};
+
+}  // namespace
+
+WhatIfAnswer answer(const WhatIf& question, std::span<const ScaleRow> rows, std::span<const Tier> tiers) {
+  return Scaling(question, rows, tiers).result();
+}
+
+}  // namespace trainmark::report
