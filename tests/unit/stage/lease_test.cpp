@@ -63,6 +63,16 @@ TEST(Lease, OfTheFilesIsSharedByReadersAndNotByWhoReplacesThem) {
   EXPECT_TRUE(Lease(folder.path(), holder("late")).try_read());
 }
 
+TEST(Lease, OfARunThatReplacedAndReadsNowNamesItOnce) {
+  const Scratch folder;
+  Lease first(folder.path(), holder("first")), second(folder.path(), holder("second"));
+  EXPECT_TRUE(first.try_replace());
+  EXPECT_TRUE(first.try_read());
+  EXPECT_TRUE(first.try_read());
+  EXPECT_FALSE(second.try_replace());
+  EXPECT_EQ(second.in_the_way_of_replacing(), describe(holder("first")));
+}
+
 TEST(Lease, TakesItsNameAlongWhenItEnds) {
   const Scratch folder;
   const auto names = [&] {

@@ -146,6 +146,16 @@ TEST(Manifest, IsComparedWithWhatIsThere) {
                      "`trainmark data verify /data --write`"});
 }
 
+TEST(Manifest, NamesAsWrittenAtOtherTimesOnlyFilesOfTheSizeListed) {
+  Manifest listed = manifest_of({1, 1, 1, 1}), found = listed;
+  for (ManifestEntry& entry : listed.entries)
+    entry.modified_ns = 1'700'000'000'123'456'789;
+  found.entries[0].modified_ns = listed.entries[0].modified_ns;
+  found.entries[1].bytes = 99;
+  found.entries[3].name = "f1003a";
+  EXPECT_EQ(written_at_other_times(listed, found), std::vector<std::string>{"f1002"});
+}
+
 TEST(Journal, LeavesOutATornLineAndNamesThatEscape) {
   const Scratch folder;
   Manifest manifest = manifest_of({1, 2, 3});
