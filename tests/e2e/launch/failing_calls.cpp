@@ -1,5 +1,6 @@
-// A file system that takes every byte and gives the error when the file is closed, as NFS and quotas do; or loses one
-// write in the middle. For LD_PRELOAD: what fails is named by the environment, with the end of the file's path.
+// A file system that takes every byte and gives the error when the file is closed, as NFS and quotas do; loses one
+// write in the middle; or never comes back from a write. For LD_PRELOAD: what fails is named by the environment, with
+// the end of the file's path or, of writes that hang, with a part of it.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@
 
 namespace {
 
-bool is_file_of(const char* variable, int descriptor) {
+bool is_file_of(const char* variable, int descriptor, bool anywhere = false) {
   const char* wanted = std::getenv(variable);
   if (wanted == nullptr) return false;
   char link[64] = "/proc/self/fd/", path[4096];
@@ -22,7 +23,9 @@ bool is_file_of(const char* variable, int descriptor) {
   while (count > 0)
     link[length++] = digits[--count];
   const ssize_t read = readlink(link, path, sizeof(path));
-  return read > 0 && std::string_view(path, static_cast<std::size_t>(read)).ends_with(wanted);
+  if (read <= 0) return false;
+  const std::string_view found(path, static_cast<std::size_t>(read));
+  return anywhere ? found.find(wanted) != std::string_view::npos : found.ends_with(wanted);
 }
 
 }  // namespace
@@ -38,6 +41,8 @@ extern "C" int close(int descriptor) {
 
 extern "C" ssize_t write(int descriptor, const void* bytes, std::size_t size) {
   static const auto real = reinterpret_cast<ssize_t (*)(int, const void*, std::size_t)>(dlsym(RTLD_NEXT, "write"));
+  while (is_file_of("HANG_WRITE_IN", descriptor, true))
+    pause();
   const char* text = std::getenv("FAIL_WRITE_WITH");
   if (text != nullptr && memmem(bytes, size, text, std::strlen(text)) != nullptr &&
       is_file_of("FAIL_WRITE_OF", descriptor)) {

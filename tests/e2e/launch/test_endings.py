@@ -61,6 +61,18 @@ class Endings(EndToEnd):
         self.assertIn("no progress", run.output)
         self.assertEqual(run.json()["exit_code"], 124)
 
+    def test_a_copy_that_hangs_is_found_by_the_watchdog_and_leaves_no_half_file(self):
+        for ranks in (0, 2):
+            target = self.folder / f"target{ranks}"
+            run = self.run_small(name=f"ranks{ranks}", expect=124, ranks=ranks, stage={"strategy": "replicate", "target": str(target)},
+                                 watchdog={"stage_seconds": 2},
+                                 env={"LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], "HANG_WRITE_IN": f"{target}/train/.trainmark-"})
+            self.assertIn("no progress for", run.output)
+            self.assertIn("in phase 'staging'", run.output)
+            self.assertEqual((run.json()["exit_code"], run.json()["status"]), (124, "aborted"))
+            self.assertTrue((target / "train").is_dir())
+            self.assertEqual([path.name for path in target.rglob(".trainmark-*")], [])
+
     def test_ctrl_c_closes_the_log(self):
         process = self.start_small(2)
         os.killpg(process.pid, signal.SIGINT)
