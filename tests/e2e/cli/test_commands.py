@@ -312,7 +312,7 @@ class Commands(unittest.TestCase):
 words_for() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _trainmark; echo "${COMPREPLY[@]}"; }
 words_for trainmark ""; words_for trainmark data gen; words_for trainmark data generate --sam; words_for trainmark run x --dry
 """
-        done = subprocess.run(["bash", "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(["bash", "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder)
         lines = done.stdout.splitlines()
         for command in COMMANDS:
             self.assertIn(command.split()[0], lines[0])
