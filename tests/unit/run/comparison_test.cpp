@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <limits>
 #include <regex>
 
 #include "support/mpi_main.hpp"
+#include "support/spy_backend.hpp"
 
 namespace trainmark {
 namespace {
@@ -21,7 +24,7 @@ RunOptions small(Precision precision) {
   return options;
 }
 
-class Comparison : public testing::TestWithParam<Precision> {
+class Comparison : public ::testing::TestWithParam<Precision> {
  protected:
   [[nodiscard]] static RunOutcome outcome(Backend& backend, const RunOptions& options) {
     Progress progress({.speaks = false});
@@ -37,16 +40,38 @@ TEST_P(Comparison, FindsABackendThatComputesNothing) {
 
 TEST_P(Comparison, LooksAtTheEvaluationThatARunWouldUse) {
   Progress progress({});
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   (void)check_backend(test_world(), *make_null_backend(), small(GetParam()), progress);
-  const std::string said = testing::internal::GetCapturedStderr();
+  const std::string said = ::testing::internal::GetCapturedStderr();
   if (test_world().all().rank() != 0) return;
   // Sums that stay zero differ from the truth by all of it.
   EXPECT_TRUE(std::regex_search(said, std::regex("metric of an evaluation +1\\.000e\\+00"))) << said;
 }
 
+TEST_P(Comparison, ShowsALossThatIsNoNumberOnOneRankToAll) {
+  testing::SpyBackend backend;
+  const bool last = test_world().all().rank() == test_world().all().size() - 1;
+  backend.execute = [&](const Op& op, std::span<void* const> args) {
+    constexpr float none = std::numeric_limits<float>::quiet_NaN();
+    if (last && std::holds_alternative<Loss>(op)) std::memcpy(args[3], &none, sizeof none);
+  };
+  Progress progress({});
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(check_backend(test_world(), backend, small(GetParam()), progress).code, ExitCode::communication);
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  if (test_world().all().rank() != 0) return;
+  EXPECT_TRUE(std::regex_search(said, std::regex("loss of step 1 +inf +inf"))) << said;
+}
+
 TEST_P(Comparison, PassesTheCpuItself) {
   const RunOutcome outcome = Comparison::outcome(*make_cpu_backend(1, false), small(GetParam()));
+  EXPECT_EQ(outcome.code, ExitCode::success) << outcome.verdict;
+}
+
+TEST_P(Comparison, TakesTheLossScaleOffWhatItCompares) {
+  RunOptions options = small(GetParam());
+  options.train.loss_scaling = ScaleLoss::always;
+  const RunOutcome outcome = Comparison::outcome(*make_cpu_backend(1, false), options);
   EXPECT_EQ(outcome.code, ExitCode::success) << outcome.verdict;
 }
 
@@ -59,7 +84,7 @@ TEST_P(Comparison, LooksAtOnePartOfAStepInParts) {
   EXPECT_THROW((void)outcome(*make_cpu_backend(1, false), options), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, testing::Values(Precision::fp32, Precision::bf16));
+INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, ::testing::Values(Precision::fp32, Precision::bf16));
 
 }  // namespace
 }  // namespace trainmark

@@ -1,0 +1,73 @@
+// What a launch may be asked for, on either side of each limit, and whom its sums are taken over.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "run/launch/session.hpp"
+#include "support/spy_backend.hpp"
+
+namespace trainmark {
+namespace {
+
+RunOptions fitting() {
+  RunOptions options;
+  options.train.global_batch = 16;
+  return options;
+}
+const DatasetFacts plenty = {.train_samples = 64, .validation_samples = 8, .generated = true};
+
+bool mentions(const std::vector<std::string>& complaints, const std::string& text) {
+  return std::ranges::any_of(complaints, [&](const std::string& each) { return each.find(text) != std::string::npos; });
+}
+
+TEST(LaunchLimits, LooksAtTheSamplesThatAreAskedForAndNotAtAllThatAreThere) {
+  RunOptions options = fitting();
+  options.train.global_batch = 24;
+  EXPECT_TRUE(mentions(check_options(options, 4, 1, plenty), "64 training samples are not a multiple of 24"));
+  options.data.train_samples = 48;
+  EXPECT_TRUE(check_options(options, 4, 1, plenty).empty());
+  options.data.train_samples = 20;
+  EXPECT_TRUE(mentions(check_options(options, 4, 1, plenty), "24 is more than the 20 training samples"));
+}
+
+TEST(LaunchLimits, TakesAsManyRanksAndSamplesAsThereAre) {
+  RunOptions options = fitting();
+  options.train.global_batch = 64;
+  options.data.train_samples = 64;
+  options.data.validation_samples = 8;
+  EXPECT_TRUE(check_options(options, 64, 1, plenty).empty());
+}
+
+TEST(LaunchLimits, WantsTheSameNumberOfRanksOnEachNodeOfAShardedSet) {
+  RunOptions options = fitting();
+  options.stage.strategy = Strategy::shard;
+  options.train.global_batch = 20;
+  options.data.train_samples = 60;
+  EXPECT_TRUE(check_options(options, 4, 2, plenty).empty());
+  const auto complaints = check_options(options, 5, 2, plenty);
+  ASSERT_EQ(complaints.size(), 1U);
+  EXPECT_TRUE(mentions(complaints, "5 ranks run on 2 nodes; start a multiple of 2 ranks")) << complaints.front();
+  options.stage.strategy = Strategy::replicate;
+  EXPECT_TRUE(check_options(options, 5, 2, plenty).empty());
+}
+
+TEST(LaunchLimits, SumsNormsOverTheGroupAskedForAndGradientsOverAllRanks) {
+  struct Noting final : testing::SpyBackend {
+    std::vector<std::pair<int, Lane>> groups;
+    std::unique_ptr<Collective> make_collective(const Group& group, Lane lane) override {
+      groups.emplace_back(group.size(), lane);
+      return SpyBackend::make_collective(group, lane);
+    }
+  };
+  using Groups = std::vector<std::pair<int, Lane>>;
+  for (const int ranks : {1, 2, 8}) {
+    Noting backend;
+    const auto collectives = make_collectives(pretended_world(8, 2, 3), backend, DeepcamOptions{.norm_group = ranks});
+    EXPECT_EQ(collectives.norm != nullptr, ranks > 1);
+    EXPECT_EQ(backend.groups, ranks > 1 ? (Groups{{8, Lane::communication}, {ranks, Lane::compute}})
+                                        : (Groups{{8, Lane::communication}}));
+  }
+}
+
+}  // namespace
+}  // namespace trainmark

@@ -1,0 +1,77 @@
+// run.json as a run writes it again and again: what is known stays, the first ending is the last word, and only ranks
+// that fail alone leave a word of their own.
+#include "rig.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::Rig;
+
+RunRecord record(Ending status, ExitCode code = ExitCode::success) {
+  RunRecord one;
+  one.status = status;
+  one.code = code;
+  one.labels = {"a label"};
+  one.texts["backend"] = "spy";
+  one.figures["seed"] = std::int64_t{7};
+  return one;
+}
+
+TEST(ResultsOfARun, SayRunningUntilTheFirstEndingWhichIsTheLastWord) {
+  Rig rig;
+  rig.build();
+  for (int times = 0; times < 2; ++times) {
+    rig.results->conclude(record(Ending::running));
+    if (rig.results->writes()) {
+      EXPECT_EQ(rig.json("run.json")["status"], "running");
+    }
+  }
+  rig.results->conclude(record(Ending::target_missed, ExitCode::target_missed));
+  rig.results->conclude(record(Ending::failed, ExitCode::data));
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(rig.json("run.json")["status"], "target_missed");
+  EXPECT_EQ(rig.json("run.json")["exit_code"], 6);
+}
+
+TEST(ResultsOfARun, KeepWhatIsKnownWhereItIsEndedFromOutside) {
+  Rig rig;
+  rig.build();
+  rig.results->conclude(record(Ending::running));
+  conclude_on_signal(143, *rig.timeline, *rig.results);
+  if (!rig.results->writes()) return;
+  const nlohmann::json kept = rig.json("run.json");
+  EXPECT_EQ(kept["exit_code"], 143);
+  EXPECT_EQ(kept["labels"], nlohmann::json({"a label"}));
+  EXPECT_EQ(kept["texts"]["backend"], "spy");
+  EXPECT_EQ(kept["figures"]["seed"], 7);
+}
+
+TEST(ResultsOfARun, HoldNoWordOfRank0WhichHasRunJsonForIt) {
+  Rig rig;
+  rig.build();
+  rig.world.all().barrier();
+  if (rig.results->writes()) {
+    rig.recorder->failed(Error(ExitCode::data, "its file is broken"));
+    EXPECT_FALSE(rig.results->word_of_a_failed_rank().has_value());
+    EXPECT_EQ(rig.json("run.json")["message"], "its file is broken");
+  }
+  rig.world.all().barrier();
+}
+
+TEST(ResultsOfARun, TellWhereEachRankRan) {
+  Placement placement;
+  placement.host = "node7";
+  placement.rank = 5;
+  placement.node_rank = 2;
+  placement.cores = {8, 9};
+  placement.numa_nodes = {1};
+  placement.share.quota = 1.5;
+  EXPECT_EQ(nlohmann::json::parse(to_json_text(placement)),
+            nlohmann::json::parse(R"({"rank": 5, "host": "node7", "rank_on_node": 2, "cpus": [8, 9], "cpu_quota": null,
+                                      "cpu_quota_of": "", "numa_nodes": [1]})"));
+  placement.share.quota_source = "1.5 CPUs (cpu.max)";
+  EXPECT_EQ(nlohmann::json::parse(to_json_text(placement))["cpu_quota"], 1.5);
+}
+
+}  // namespace
+}  // namespace trainmark
