@@ -114,6 +114,11 @@ class Figures(unittest.TestCase):
                                                                  "decay": [{"epoch": 2, "factor": 0.5}, {"epoch": 3, "factor": 0.25}]}})
         points = [(point["epoch"], round(point["rate"], 12)) for point in json.loads(self.ok("plan", path, "--schedule", "--json"))]
         self.assertEqual(points, [(0, 0.1), (1, 0.25), (2, 0.4), (3, 0.2)])
+        path = self.config({"train": {"epochs": 400}, "schedule": {"base_rate": 0, "peak_rate": 0.5, "warmup_epochs": 7,
+                                                                   "decay": [{"epoch": 101, "factor": 0.5}]}})
+        rates = {point["epoch"]: point["rate"] for point in json.loads(self.ok("plan", path, "--schedule", "--json"))}
+        self.assertAlmostEqual(rates[6], 0.5 * 6 / 7)
+        self.assertEqual((rates[7], rates[101], rates[102], rates[399]), (0.5, 0.5, 0.25, 0.25))
 
     # --- validate, check, report -------------------------------------------------------------------------------------
 
