@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -97,8 +98,9 @@ struct RunReport {
   [[nodiscard]] const Figure* find(std::string_view name) const noexcept;
 };
 
-/// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs one folder below.
-/// Raises Error{usage} where there is none.
+/// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs in the folders below,
+/// and result_*.txt, as submissions name them; in the order of their paths. Links to folders are not followed. Raises
+/// Error{usage} where there is none.
 [[nodiscard]] std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path);
 /// Reads one log, and run.json, epochs.csv and staging.json beside it where they are: those are of its last attempt.
 /// One report for each attempt and instance that came to run_start, those that met their target first. Raises
@@ -136,6 +138,7 @@ struct WhatIf {
 
 /// What is asked of all runs together.
 struct Questions {
+  bool details = false;  ///< a block for each run, however many there are
   std::vector<Tier> tiers;
   std::optional<WhatIf> what_if;
 };
@@ -146,6 +149,20 @@ struct Questions {
 [[nodiscard]] std::string render_csv(std::span<const RunReport> runs);
 /// One page without anything from elsewhere.
 [[nodiscard]] std::string render_html(std::span<const RunReport> runs, const Questions& questions = {});
+/// Runs against those of before a change.
+struct Comparison {
+  std::string text;   ///< a line for each figure: "fom: <name> = <value> <unit> (base ..., tolerance ...) ok"
+  std::string json;   ///< one document
+  std::string junit;  ///< a test case for each figure; those without a tolerance are skipped
+  int failures = 0;   ///< figures that are worse than their tolerance, or that the base has and the new runs lack
+};
+/// `tolerances`: by how many percent a figure may be worse. Configurations pair with their like; one on each side pair
+/// whatever they are. Raises Error{usage} for runs of different workloads and where nothing pairs.
+[[nodiscard]] Comparison compare_runs(std::span<const RunReport> base, std::span<const RunReport> now,
+                                      const std::map<std::string, double>& tolerances);
+/// {"samples_per_s_median_epoch": 5, ...}: percent by figure. Raises Error{usage} with `where`.
+[[nodiscard]] std::map<std::string, double> parse_tolerances(std::string_view text, std::string_view where);
+
 /// Readers see the old file or the new one, never a part. Raises Error{environment}.
 void write_report(const std::filesystem::path& path, std::string_view text);
 

@@ -201,12 +201,18 @@ std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path) 
   for (const char* name : {"mlperf.log", "mlperf.log.gz"})  // reading the second says what to do with it
     if (fs::exists(path / name, error)) return {path / name};
   std::vector<fs::path> logs;
-  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+  constexpr auto options = fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator it(path, options, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
-    if (fs::exists(it->path() / "mlperf.log", ignored)) logs.push_back(it->path() / "mlperf.log");
+    const std::string name = it->path().filename().string();
+    const bool submitted = name.starts_with("result_") && name.ends_with(".txt");
+    if ((name == "mlperf.log" || submitted) && it->is_regular_file(ignored)) logs.push_back(it->path());
   }
+  if (error)
+    throw report::refused(path, fmt::format("cannot be read to its end: {}", error.message()),
+                          "check the file system, or name the folders of the runs");
   if (logs.empty())
-    throw report::refused(path, "has no mlperf.log, nor has a folder in it",
+    throw report::refused(path, "has no mlperf.log or result_*.txt, nor has a folder in it",
                           "name a log or the results folder of a run");
   std::sort(logs.begin(), logs.end());
   return logs;

@@ -21,6 +21,7 @@ constexpr std::string_view style = R"(<style>
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.5rem 0 0; }
+summary { cursor: pointer; } summary h2 { display: inline; } details { margin-top: 2rem; }
 p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }
 p.soft, td.soft { color: var(--soft); } p.soft { margin: .2rem 0; }
 .scroll { overflow-x: auto; }
@@ -49,9 +50,9 @@ std::string paragraphs(const std::vector<std::string>& texts, std::string_view k
   return html;
 }
 
-report::Bar bar_of(const RunReport& run) {
+report::Bar bar_of(const RunReport& run, const std::string& name) {
   const TimeTerms& terms = run.terms;
-  return {run.name(),
+  return {name,
           {{"staging", terms.staging_s},
            {"training", terms.training_s},
            {"cold first epoch", terms.cold_first_epoch_s},
@@ -70,7 +71,7 @@ std::string plots_of(const RunReport& run) {
   if (run.target) target = report::Reference{*run.target, fmt::format("target {:g}", *run.target)};
   if (const Figure* figure = run.find("samples/s median epoch"))
     median = report::Reference{figure->value, fmt::format("median {:.1f}", figure->value)};
-  const report::Bar bar = bar_of(run);
+  const report::Bar bar = bar_of(run, run.name());
   return report::stacked_bars("What the clock was spent on", std::span(&bar, 1), "s") +
          report::line_plot("Metric by epoch [logged]", metric, target) +
          report::line_plot("Samples/s by epoch", rate, median);
@@ -104,21 +105,30 @@ std::string epochs_of(const RunReport& run) {
   return html + "</table></div>\n";
 }
 
-std::string section_of(const RunReport& run) {
-  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.name()),
-                     escaped(run.benchmark), escaped(run.division), escaped(run.organisation), escaped(run.status)) +
+constexpr std::size_t most_open = 3, most_sections = 50, most_bars = 20;
+
+/// Closed at first where many runs stand on the page: their comparison comes first.
+std::string section_of(const RunReport& run, const std::string& name, bool open) {
+  return fmt::format("<details{}><summary><h2>{}</h2></summary>\n", open ? " open" : "", escaped(name)) +
+         fmt::format("<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.benchmark),
+                     escaped(run.division), escaped(run.organisation), escaped(run.status)) +
          paragraphs(run.labels, "label") + paragraphs(run.notes, "soft") + plots_of(run) + figures_of(run) +
-         epochs_of(run) + report::grid_html(report::published_table(run));
+         epochs_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
 }
 
+/// Runs line by line; many of them are left to the tables of their configurations.
 std::string side_by_side(std::span<const RunReport> runs) {
+  if (runs.size() > most_bars) return {};
+  const std::vector<std::string> names = report::short_names(runs);
   std::vector<report::Bar> bars;
-  std::transform(runs.begin(), runs.end(), std::back_inserter(bars), bar_of);
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    bars.push_back(bar_of(runs[i], names[i]));
   std::string html =
       "<div class=\"scroll\"><table><tr><th>run</th><th class=\"n\">run s</th><th class=\"n\">time to train s</th>"
       "<th class=\"n\">with staging s</th><th class=\"n\">epochs</th><th class=\"n\">samples/s</th></tr>\n";
-  for (const RunReport& run : runs) {
-    html += fmt::format("<tr><td>{}</td>", escaped(run.name()));
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunReport& run = runs[i];
+    html += fmt::format("<tr><td>{}</td>", escaped(names[i]));
     for (const char* name :
          {"run", "time to train", "time to train with staging", "epochs to target", "samples/s median epoch"}) {
       const Figure* figure = run.find(name);
@@ -149,8 +159,13 @@ std::string render_html(std::span<const RunReport> runs, const Questions& questi
   if (runs.size() > 1) html += side_by_side(runs);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     html += report::grid_html(grid);
-  for (const RunReport& run : runs)
-    html += section_of(run);
+  const std::vector<std::string> names = report::short_names(runs);
+  const std::size_t shown = questions.details ? runs.size() : std::min(runs.size(), most_sections);
+  for (std::size_t i = 0; i < shown; ++i)
+    html += section_of(runs[i], names[i], runs.size() <= most_open);
+  if (shown < runs.size())
+    html += fmt::format("<p class=\"soft\">The first {} of {} runs are shown; --details shows all.</p>\n", shown,
+                        runs.size());
   return html + "</body></html>\n";
 }
 

@@ -51,9 +51,17 @@ std::string block_of(const RunReport& run) {
   return text;
 }
 
+std::string closing(std::span<const RunReport> runs) {
+  const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
+  return std::string(generated ? "** generated data: not an MLPerf result **\n" : "") +
+         "** Result not verified by MLCommons Association **\n";
+}
+
 std::string side_by_side(std::span<const RunReport> runs) {
   std::string text = "run s     time to train s  with staging s  epochs  samples/s  wait %  run\n";
-  for (const RunReport& run : runs) {
+  const std::vector<std::string> names = report::short_names(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunReport& run = runs[i];
     const auto number = [&run](const char* name, int digits) {
       const Figure* figure = run.find(name);
       return figure == nullptr ? std::string("-") : fmt::format("{:.{}f}", figure->value, digits);
@@ -61,27 +69,29 @@ std::string side_by_side(std::span<const RunReport> runs) {
     text += fmt::format("{:<9} {:>15}  {:>14}  {:>6}  {:>9}  {:>6}  {}\n", number("run", 2), number("time to train", 2),
                         number("time to train with staging", 2), number("epochs to target", 0),
                         number("samples/s median epoch", 1), number("wait for input share of training", 1),
-                        printable(run.name()));
+                        printable(names[i]));
   }
   const OlympicScore score = olympic_score(runs);
   const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";
   text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f}{} min of {} runs [logged]\n",
                                       *score.minutes, most, runs.size())
                         : fmt::format("no olympic mean: {}\n", score.why_not);
-  const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
-  if (generated) text += "** generated data: not an MLPerf result **\n";
-  return text + "** Result not verified by MLCommons Association **\n";
+  return text + closing(runs);
 }
 
 }  // namespace
 
 std::string render_text(std::span<const RunReport> runs, const Questions& questions) {
+  constexpr std::size_t most_blocks = 8, most_lines = 50;
   std::string text;
+  const bool blocks = questions.details || runs.size() <= most_blocks;
   for (const RunReport& run : runs)
-    text += (text.empty() ? "" : "\n") + block_of(run);
-  if (runs.size() > 1) text += "\n" + side_by_side(runs);
+    if (blocks) text += (text.empty() ? "" : "\n") + block_of(run);
+  if (!blocks) text += fmt::format("{} runs; --details shows each\n", runs.size());
+  if (runs.size() > 1 && runs.size() <= most_lines) text += "\n" + side_by_side(runs);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     text += "\n" + report::grid_text(grid);
+  if (runs.size() > most_lines) text += closing(runs);
   return text;
 }
 

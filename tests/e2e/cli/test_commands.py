@@ -286,6 +286,32 @@ class Commands(unittest.TestCase):
         self.assertNotIn("time to train", runs[1]["figures"])
         self.assertIn("attempt 1 of 2", page.read_text())
 
+    def test_a_figure_worse_than_its_tolerance_ends_with_6(self):
+        log = (ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt").read_text()
+        for name, text in (("base", log), ("new", log.replace('"value": 524288', '"value": 500000'))):
+            (self.folder / name).mkdir()
+            (self.folder / name / "mlperf.log").write_text(text)
+        base, new, junit = self.folder / "base", self.folder / "new", self.folder / "junit.xml"
+        tolerance = self.folder / "tolerance.json"
+        tolerance.write_text('{"samples_per_s_median_epoch": 5, "time_to_train_s": 0}')
+        self.expect(call("report", "--compare", base, new, "--tolerance", tolerance), 0, "4.63 % worse, tolerance 5 %", " ok")
+        tolerance.write_text('{"samples_per_s_median_epoch": 4}')
+        done = call("report", "--compare", base, new, "--tolerance", tolerance, "--junit", junit)
+        self.expect(done, 6, "tolerance 4 %", "1 of 1 judged figures are worse")
+        self.assertIn('failures="1"', junit.read_text())
+        self.expect(call("report", "--compare", base, new, "--tolerance", junit), 2, "is not a JSON object")
+        self.expect(call("report", "--compare", base), 2, "1 paths are given")
+        self.expect(call("report", base, "--tolerance", tolerance), 2, "--compare")
+
+    def test_a_scale_that_runs_do_not_reach_ends_with_2(self):
+        log = ROOT / "tests/golden/logs/hpc_cosmoflow_closed_v3.0.txt"
+        self.expect(call("report", log, "--what-if", "nodes=128"), 0, "what if, from", "time to train with staging")
+        self.expect(call("report", log, "--what-if", "nodes=128,speed=2"), 2, '"speed" is not known')
+        self.expect(call("report", log, "--what-if", "nodes=128,batch=512"), 2, "two local batches")
+        both = call("report", log, ROOT / "tests/golden/logs/hpc_deepcam_open_v3.0.txt", "--what-if", "nodes=128")
+        self.expect(both, 2, "2 workloads")
+        self.expect(call("report", log, "--tiers", "dram=12"), 2, "no unit of bytes")
+
     def test_one_bad_log_among_good_ones_ends_with_7(self):
         good = ROOT / "tests/golden/logs/hpc_cosmoflow_open_v3.0.txt"
         done = call("check", good, self.log_without("run_start"), "--usage", "hpc", "--ruleset", "3.0.0")
