@@ -186,7 +186,7 @@ class Figures(unittest.TestCase):
         told = call("data", "stats", maps / "train").stderr
         self.assertEqual([int(percent) for percent in re.findall(r"reading (\d+) %", told)], list(range(10, 101, 10)))
 
-    # --- run, env ----------------------------------------------------------------------------------------------------
+    # --- run ---------------------------------------------------------------------------------------------------------
 
     def test_a_run_tells_its_epochs_steps_and_the_command_that_makes_it_again(self):
         results, odd = self.folder / "results", "a b $c"
@@ -199,13 +199,6 @@ class Figures(unittest.TestCase):
         self.assertEqual((record["figures"]["epochs"], record["figures"]["steps"], record["job"]), (3, 6, "12_3_.server"))
         self.assertTrue(record["command_line"].endswith(f"--set 'submission.org={odd}'"), record["command_line"])
         self.assertNotIn("'--quiet'", record["command_line"])
-
-    def test_env_tells_who_chose_how_threads_wait(self):
-        for env, told in (({}, "GOMP_SPINCOUNT=10000 (trainmark's choice)"), ({"GOMP_SPINCOUNT": "77"}, "GOMP_SPINCOUNT=77 (the environment's)"),
-                          ({"OMP_WAIT_POLICY": "passive"}, "OMP_WAIT_POLICY=passive (the environment's)")):
-            document = json.loads(self.ok("env", "--json", env=env))
-            self.assertEqual(document["machine"]["openmp_waits"], told)
-            self.assertNotIn("TRAINMARK_STARTED_ANEW", document["variables"])
 
 
 if __name__ == "__main__":

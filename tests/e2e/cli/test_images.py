@@ -144,6 +144,14 @@ class Images(unittest.TestCase):
         self.refused(self.imported(tree, "skipped"), "was packed without", "--skip-corrupt")
         said = json.loads(self.imported(tree, "skipped", "--skip-corrupt", "--json").stdout)
         self.assertEqual((said["files_written"], said["skipped_before"]), (0, 3))
+        (self.folder / "skipped/train/images_000002.hdf5").unlink()
+        said = json.loads(self.imported(tree, "skipped", "--skip-corrupt", "--json").stdout)
+        now, before = len(said["skipped"]), said["skipped_before"]
+        self.assertEqual((said["files_written"], now + before), (1, 3))
+        (self.folder / "skipped/train/images_000002.hdf5").unlink()
+        told = self.imported(tree, "skipped", "--skip-corrupt").stdout
+        self.assertEqual(told.count("left out: "), now)
+        self.assertIn(f"3 corrupt images are left out, {before} of them in files that were there already\n", told)
 
     def test_trees_whose_folders_do_not_fit_are_refused_before_anything_is_written(self):
         tree = self.tree("folders")
