@@ -46,7 +46,8 @@ class Commands(unittest.TestCase):
 
     def test_wrong_command_lines_end_with_2_and_point_to_the_help(self):
         for line in ("", "rum", "data", "data make", "run", "run --nope", "check", "schema extra", "plan x --ranks 0",
-                     "data generate x --gzip 12", "data generate x --layout tar", "completion fish", "validate x --set"):
+                     "data generate x --gzip 12", "data generate x --layout tar", "completion fish", "validate x --set",
+                     "run x --profile-steps 0:3", "run x --profile-steps 3:2", "run x --profile-steps -1", "run x --profile-steps two"):
             with self.subTest(line):
                 done = call(*line.split())
                 self.expect(done, 2, "trainmark: error: ", "--help")
