@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "mllog/utf8.hpp"
 
@@ -99,6 +100,11 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
     groups[found->second].runs.push_back(&run);
   }
   if (groups.empty()) return groups;
+  std::ranges::stable_sort(groups, {}, [](const Group& group) {
+    const RunFacts& facts = group.first().facts;
+    return std::tuple(std::string_view(group.first().benchmark), facts.processes.value_or(0.0),
+                      facts.batch_samples.value_or(0.0));
+  });
   std::vector<std::vector<std::string>> parts(groups.size());
   if (groups.size() == 1) {
     for (const std::string& fact : facts_of(groups.front().first()))

@@ -9,12 +9,13 @@
 
 namespace trainmark::report {
 
-/// Runs of one configuration, in the order given.
+/// Runs of one configuration.
 struct Group {
   std::string name;  ///< by what differs from the other groups: "128 ranks, batch 512, bf16"
   std::vector<const RunReport*> runs;
   [[nodiscard]] const RunReport& first() const { return *runs.front(); }
 };
+/// By workload, number of processes and batch; else in the order given.
 [[nodiscard]] std::vector<Group> group_runs(std::span<const RunReport> runs);
 
 /// A short name for each run: its path without the folders and the file name that all share.

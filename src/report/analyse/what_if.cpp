@@ -146,9 +146,11 @@ class Scaling {
       return;
     }
     Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};
-    if (batch_ == facts().batch_samples) {
-      const std::vector<double> own = figures_of(*base_->group, "epochs to target");
-      figure.then = base_->epochs;
+    const auto same = std::ranges::find_if(
+        rows_, [this](const ScaleRow& row) { return row.epochs && row.group->first().facts.batch_samples == batch_; });
+    if (same != rows_.end()) {
+      const std::vector<double> own = figures_of(*same->group, "epochs to target");
+      figure.then = same->epochs;
       figure.low = quantile_of(own, 0.1);
       figure.high = quantile_of(own, 0.9);
       figure.basis = fmt::format("those of {} runs at this batch", own.size());

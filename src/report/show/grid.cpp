@@ -99,6 +99,8 @@ std::string grid_text(const Grid& grid) {
 std::string grid_html(const Grid& grid) {
   if (grid.rows.empty() && grid.remarks.empty()) return {};
   std::string html = fmt::format("<h3>{}</h3>\n", escaped(grid.title));
+  for (const Chart& chart : grid.charts)
+    html += chart_svg(chart);
   if (!grid.rows.empty()) {
     html += "<div class=\"scroll\"><table><tr>";
     for (std::size_t column = 0; column < grid.columns.size(); ++column)
@@ -108,7 +110,7 @@ std::string grid_html(const Grid& grid) {
     for (const auto& row : grid.rows) {
       html += "<tr>";
       for (std::size_t column = 0; column < grid.columns.size(); ++column)
-        html += fmt::format("<td{}>{}</td>", is_text(grid, column) ? "" : " class=\"n\"",
+        html += fmt::format("<td{}>{}</td>", is_text(grid, column) ? " class=\"t\"" : " class=\"n\"",
                             escaped(shown(row.at(column), grid.columns[column], "–")));
       html += "</tr>\n";
     }

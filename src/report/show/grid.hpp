@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "report/show/chart.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark::report {
@@ -26,6 +27,7 @@ struct Grid {
   std::vector<Column> columns;
   std::vector<std::vector<Cell>> rows;
   std::vector<std::string> remarks = {};
+  std::vector<Chart> charts = {};  ///< stand above the rows on a page
 };
 
 /// Both give an empty text for a grid without rows and remarks.

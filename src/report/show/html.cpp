@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "report/show/headline.hpp"
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
 #include "trainmark/report.hpp"
@@ -21,6 +22,9 @@ constexpr std::string_view style = R"(<style>
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.5rem 0 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1.2rem 0; } dt { font-weight: 600; }
+dd { margin: 0; } th:first-child, td:first-child { min-width: 9rem; } td.t { min-width: 6rem; }
+@media (max-width: 40rem) { dl { display: block; } dd { margin: 0 0 .6rem; } }
 summary { cursor: pointer; } summary h2 { display: inline; } details { margin-top: 2rem; }
 p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }
 p.soft, td.soft { color: var(--soft); } p.soft { margin: .2rem 0; }
@@ -36,12 +40,21 @@ svg .mark { fill: var(--curve); } svg .target { stroke: var(--target); stroke-da
 svg .part0 { fill: var(--p0); } svg .part1 { fill: var(--p1); } svg .part2 { fill: var(--p2); }
 svg .part3 { fill: var(--p3); } svg .part4 { fill: var(--p4); }
 svg .part5 { fill: var(--p5); }
+.scroll > svg { min-width: 34rem; }
+svg .s0 { --its: var(--p1); } svg .s1 { --its: var(--p2); } svg .s2 { --its: var(--p3); } svg .s3 { --its: var(--p0); }
+svg .full { fill: var(--its); } svg .hollow { fill: var(--paper); stroke: var(--its); stroke-width: 2; }
+svg .line { fill: none; stroke: var(--its); stroke-width: 2; } svg .whisker { stroke: var(--its); stroke-width: 1.5; }
+svg .dash1 { stroke-dasharray: 7 4; } svg .dash2 { stroke-dasharray: 2 4; } svg .dash3 { stroke-dasharray: 9 3 2 3; }
+svg .band { fill: var(--p2); opacity: .18; }
 </style>
 )";
 
 std::string number(const std::optional<double>& value, int digits) {
   return value ? fmt::format("{:.{}f}", *value, digits) : "–";
 }
+
+/// A plot keeps a size at which it can be read, and scrolls by itself where the screen is narrower.
+std::string framed(const std::string& svg) { return svg.empty() ? svg : "<div class=\"scroll\">" + svg + "</div>\n"; }
 
 std::string paragraphs(const std::vector<std::string>& texts, std::string_view kind) {
   std::string html;
@@ -72,9 +85,9 @@ std::string plots_of(const RunReport& run) {
   if (const Figure* figure = run.find("samples/s median epoch"))
     median = report::Reference{figure->value, fmt::format("median {:.1f}", figure->value)};
   const report::Bar bar = bar_of(run, run.name());
-  return report::stacked_bars("What the clock was spent on", std::span(&bar, 1), "s") +
-         report::line_plot("Metric by epoch [logged]", metric, target) +
-         report::line_plot("Samples/s by epoch", rate, median);
+  return framed(report::stacked_bars("What the clock was spent on", std::span(&bar, 1), "s")) +
+         framed(report::line_plot("Metric by epoch [logged]", metric, target)) +
+         framed(report::line_plot("Samples/s by epoch", rate, median));
 }
 
 std::string figures_of(const RunReport& run) {
@@ -116,6 +129,13 @@ std::string section_of(const RunReport& run, const std::string& name, bool open)
          epochs_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
 }
 
+std::string headlines(std::span<const RunReport> runs) {
+  std::string html = "<dl>\n";
+  for (const report::Headline& each : report::headlines_of(runs))
+    html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", each.question, escaped(each.answer));
+  return html + "</dl>\n";
+}
+
 /// Runs line by line; many of them are left to the tables of their configurations.
 std::string side_by_side(std::span<const RunReport> runs) {
   if (runs.size() > most_bars) return {};
@@ -139,7 +159,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
     html += "</tr>\n";
   }
   const OlympicScore score = olympic_score(runs);
-  return report::stacked_bars("Runs side by side", bars, "s") + html + "</table></div>\n" +
+  return framed(report::stacked_bars("Runs side by side", bars, "s")) + html + "</table></div>\n" +
          (score.minutes
               ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b>{} [logged]</p>\n",
                             *score.minutes, score.at_most ? fmt::format(", at most {:.4f} min,", *score.at_most) : "")
@@ -156,9 +176,10 @@ std::string render_html(std::span<const RunReport> runs, const Questions& questi
   html += std::string(style) + "</head><body>\n<h1>trainmark report</h1>\n";
   if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
-  if (runs.size() > 1) html += side_by_side(runs);
+  html += headlines(runs);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     html += report::grid_html(grid);
+  if (runs.size() > 1) html += side_by_side(runs);
   const std::vector<std::string> names = report::short_names(runs);
   const std::size_t shown = questions.details ? runs.size() : std::min(runs.size(), most_sections);
   for (std::size_t i = 0; i < shown; ++i)

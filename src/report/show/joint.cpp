@@ -1,7 +1,7 @@
 // Which tables several runs get, in the order in which a reader asks: how fast, who won by what, where to go next.
 #include <algorithm>
 
-#include "report/show/tables.hpp"
+#include "report/show/charts.hpp"
 
 namespace trainmark::report {
 namespace {
@@ -15,6 +15,13 @@ std::vector<Tier> with_memory(std::vector<Tier> tiers, std::span<const RunReport
   return tiers;
 }
 
+/// A chart stands above the table that has its numbers.
+Grid with(Grid grid, std::initializer_list<std::optional<Chart>> charts) {
+  for (const std::optional<Chart>& chart : charts)
+    if (chart) grid.charts.push_back(*chart);
+  return grid;
+}
+
 }  // namespace
 
 std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions) {
@@ -24,20 +31,20 @@ std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions&
   const std::vector<Tier> tiers = with_memory(questions.tiers, runs);
   const std::vector<ScaleRow> scale = scale_rows(groups, tiers);
   std::vector<Grid> grids;
-  if (runs.size() > 1) grids.push_back(score_table(convergence));
+  if (runs.size() > 1) grids.push_back(with(score_table(convergence), {repeats_chart(convergence)}));
   if (std::ranges::any_of(convergence, [](const auto& row) { return row.mean_epochs.has_value(); })) {
-    grids.push_back(convergence_table(convergence));
+    grids.push_back(with(convergence_table(convergence), {convergence_chart(convergence)}));
     grids.push_back(critical_batch_table(convergence));
   }
   grids.push_back(difference_table(groups));
   if (scale.size() > 1 || (!scale.empty() && (!questions.tiers.empty() || questions.what_if))) {
-    grids.push_back(scale_table(scale));
+    grids.push_back(with(scale_table(scale), {interplay_chart(scale), data_chart(scale, tiers)}));
     grids.push_back(factor_table(scale));
   }
   if (questions.what_if) {
     const WhatIfAnswer next = answer(*questions.what_if, scale, tiers);
     grids.push_back(what_if_table(next));
-    grids.push_back(curve_table(next));
+    grids.push_back(with(curve_table(next), {step_chart(scale, next)}));
   }
   if (runs.size() > 1 && runs.size() <= most_listed) grids.push_back(run_table(runs));
   std::erase_if(grids, [](const Grid& grid) { return grid.rows.empty() && grid.remarks.empty(); });

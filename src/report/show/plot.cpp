@@ -138,7 +138,7 @@ std::string stacked_bars(std::string_view title, std::span<const Bar> bars, std:
   const double row = 46, legend = 24;
   std::string svg = opening(title, top + legend + row * static_cast<double>(bars.size()));
   for (std::size_t i = 0; i < bars.front().parts.size(); ++i) {
-    const double x = static_cast<double>(i) * 106.0;
+    const double x = static_cast<double>(i) * 112.0;
     svg += fmt::format(
         "<rect class=\"part{}\" x=\"{:g}\" y=\"26\" width=\"11\" height=\"11\"/>"
         "<text class=\"tick\" x=\"{:g}\" y=\"36\">{}</text>\n",
