@@ -132,6 +132,39 @@ TEST(ConfigAlternatives, HaveTheirLimits) {
   }
 }
 
+TEST(ConfigValues, AreToldAllTheirLimits) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("model": {"width": 17})", "/model/width: 17 is out of range (allowed: greater than 0, at most 16)"},
+      {R"("model": {"extent": 1056})", "/model/extent: 1056 is out of range (allowed: multiples of 32, 32 to 1024)"},
+      {R"("stage": {"reserve_percent": 100})",
+       "/stage/reserve_percent: 100 is out of range (allowed: at least 0, less than 100)"},
+      {R"("stage": {"wait_seconds": -0.5})", "/stage/wait_seconds: -0.5 is out of range (allowed: at least 0)"},
+      {R"("schedule": {"decay": [{"epoch": 1, "factor": 2}]})",
+       "/schedule/decay/0/factor: 2 is out of range (allowed: greater than 0, less than 1)"},
+      {R"("name": "a b")",
+       "/name: \"a b\" does not fit (allowed: up to 100 letters, digits, '.', '_' and '-', not starting with '.')"},
+  };
+  for (const auto& [keys, complaint] : cases)
+    EXPECT_EQ(complaints(with(keys)), "c.json:1: " + std::string(complaint));
+  EXPECT_EQ(parse(with(R"("stage": {"wait_seconds": 0})")).stage.wait_seconds, 0.0);
+}
+
+TEST(ConfigValues, HoldNoNulWhichWouldCutAPathShort) {
+  EXPECT_EQ(complaints(R"({"data": {"train": "t\u0000x", "validation": "v"}})"),
+            "c.json:1: /data/train: holds a NUL character");
+  EXPECT_EQ(complaints(with(R"("submission": {"org": "\u0000"})")), "c.json:1: /submission/org: holds a NUL character");
+}
+
+TEST(ConfigValues, OfStatisticsAreAPathToo) {
+  const Lookup home = [](std::string_view name) -> std::optional<std::string> {
+    return name == "HOME_OF_DATA" ? std::optional<std::string>("/big") : std::nullopt;
+  };
+  EXPECT_EQ(parse_config(R"({"data": {"train": "t", "validation": "v", "stats": "${HOME_OF_DATA}/stats.h5"}})",
+                         "c.json", {}, home)
+                .data.stats,
+            "/big/stats.h5");
+}
+
 TEST(ConfigAlternatives, HaveOneHomeOfAKeyOfSeveralWorkloads) {
   EXPECT_EQ(complaints(with(R"("width": 1)")),
             "c.json:1: /width: unknown key (it would have no effect); did you mean /model/width?");

@@ -74,6 +74,11 @@ TEST(ConfigSchema, SaysWhatTheParserDemands) {
   EXPECT_EQ(limits("/load/properties/threads"), Json({{"minimum", 1}, {"maximum", 1024}}));
   EXPECT_EQ(limits("/model/properties/extent"), Json({{"minimum", 32}, {"maximum", 1024}, {"multipleOf", 32}}));
   EXPECT_EQ(limits("/model/properties/width"), Json({{"exclusiveMinimum", 0}, {"maximum", 16}}));
+  const auto description = [&](const char* pointer) {
+    return properties.at(Json::json_pointer(pointer)).at("description").get<std::string>();
+  };
+  EXPECT_TRUE(description("/stage/properties/reserve_percent").ends_with(" [percent]"));
+  EXPECT_FALSE(description("/stage/properties/target").ends_with("]"));
   EXPECT_EQ(limits("/submission/properties/org"), Json({{"minLength", 1}}));
   EXPECT_EQ(limits("/name"), Json({{"pattern", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}, {"maxLength", 100}}));
   const Json& decay = properties.at("schedule").at("properties").at("decay").at("items");

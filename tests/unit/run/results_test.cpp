@@ -58,6 +58,45 @@ TEST(ResultsOfARun, HoldNoWordOfRank0WhichHasRunJsonForIt) {
   rig.world.all().barrier();
 }
 
+TEST(ResultsOfARun, TellWhatEachNodeCopiedAndHowLongThatTook) {
+  Rig rig;
+  rig.build();
+  StagedDataset staged;
+  staged.train.nodes = {{.host = "node7",
+                         .files_copied = 1,
+                         .files_reused = 2,
+                         .bytes_copied = 3,
+                         .bytes_reused = 4,
+                         .copy_seconds = 0.5,
+                         .verify_seconds = 0.25}};
+  rig.results->staging(staged, true);
+  if (!rig.results->writes()) return;
+  EXPECT_EQ(rig.json("staging.json")["splits"]["train"]["nodes"],
+            nlohmann::json::parse(R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "copied_bytes": 3,
+                                       "reused_bytes": 4, "copy_s": 0.5, "verify_s": 0.25}])"));
+}
+
+TEST(ResultsOfARun, TellHowFastAReaderReads) {
+  for (const double seconds : {2.5, 0.0}) {
+    Rig rig;
+    rig.build();
+    rig.timeline->run_start();
+    rig.timeline->run_stop(false);
+    TrainOutcome outcome;
+    outcome.train_seconds = 4.0;
+    LoaderStats stats;
+    stats.samples = 96;
+    stats.read_seconds = seconds;
+    static_cast<void>(rig.recorder->completed(outcome, stats));
+    if (!rig.results->writes()) continue;
+    const nlohmann::json figures = rig.json("run.json")["figures"];
+    EXPECT_EQ(figures.contains("samples_per_s_a_reader"), seconds > 0.0);
+    if (seconds > 0.0) {
+      EXPECT_EQ(figures["samples_per_s_a_reader"], 38.4);
+    }
+  }
+}
+
 TEST(ResultsOfARun, TellWhereEachRankRan) {
   Placement placement;
   placement.host = "node7";

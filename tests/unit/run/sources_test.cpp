@@ -76,6 +76,31 @@ TEST_F(Sources, AreNotStagedWhereTheirSamplesAreInAnotherFileToo) {
                              {"d.h5: its samples are also in another file", "staging copies each file alone"});
 }
 
+TEST_F(Sources, AreShardedByWholeFiles) {
+  options_.stage.strategy = Strategy::shard;
+  options_.stage.target = (root_ / "target").string();
+  EXPECT_EQ(find_dataset(world(), options_, [] {}).train.plan.parts.size(), 1U) << "a node";
+  options_.data.train_samples = 1;
+  testing::expect_data_error(
+      [&] { (void)find_dataset(world(), options_, [] {}); },
+      {"/data/train_samples: 1 samples end in the middle of a file (2 are in the files up to it)", "set it to 2 or 0"});
+  options_.stage.strategy = Strategy::replicate;
+  EXPECT_EQ(find_dataset(world(), options_, [] {}).train.samples, 1);
+}
+
+TEST_F(Sources, AreStagedInTimeThatIsTaken) {
+  options_.stage.strategy = Strategy::replicate;
+  options_.stage.target = (root_ / "target").string();
+  const Dataset found = find_dataset(world(), options_, [] {});
+  Timeline timeline({});
+  Watchdog watchdog([](const std::string&) {});
+  const StagedDataset staged = stage_dataset(world(), options_, found, timeline, watchdog);
+  EXPECT_GT(staged.train.seconds, 0.0);
+  EXPECT_GT(staged.seconds, 0.0);
+  EXPECT_EQ(staged.train.root, root_ / "target" / "train");
+  EXPECT_EQ(staged.validation.root, root_ / "target" / "validation");
+}
+
 TEST(Channels, AreToldToEveryRankWithWhatTheyRangeOver) {
   std::unique_ptr<testing::Scratch> folder;
   std::string path;
