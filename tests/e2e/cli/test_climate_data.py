@@ -2,6 +2,7 @@
 """DeepCAM's data through the commands: generate, inspect, verify, stats, and what they refuse."""
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
@@ -72,6 +73,13 @@ class ClimateData(unittest.TestCase):
             done = call("data", "stats", path)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn(str(copy / "stats.h5"), done.stdout)
+            self.assertIn(f"16 channels of {6 * 48 * 72} values", done.stdout)
+            with h5py.File(copy / "stats.h5") as file:
+                rows = re.findall(r"channel +(\d+): (\S+) to (\S+), mean (\S+)", done.stdout)
+                self.assertEqual(len(rows), 16)
+                for channel, least, most, mean in rows:
+                    for name, value in (("minval", least), ("maxval", most), ("mean", mean)):
+                        self.assertAlmostEqual(float(value), file["climate"][name][int(channel)], delta=1e-5 * abs(float(value)) + 1e-12)
         with h5py.File(copy / "stats.h5") as mine, h5py.File(self.folder / "data/stats.h5") as generated:
             for name in ("minval", "maxval", "mean", "sqmean"):
                 self.assertEqual(mine["climate"][name][:].tolist(), generated["climate"][name][:].tolist())
@@ -101,7 +109,11 @@ class ClimateData(unittest.TestCase):
         numpy.testing.assert_allclose(labels["class_share"], share, rtol=1e-12)
         relaxed = call("data", "inspect", self.train, "--workload", "deepcam", "--target", "climate/labels_1", "--json")
         self.assertLess(json.loads(relaxed.stdout)["values"][1]["class_share"][0], share[0])
-        self.assertIn("data[..., 15]:", call("data", "inspect", self.train, "--workload", "deepcam").stdout)
+        text = call("data", "inspect", self.train, "--workload", "deepcam").stdout
+        self.assertIn("data[..., 15]:", text)
+        shown = re.findall(r"^ +([012]) +([\d.]+) %$", text, re.M)
+        self.assertEqual([int(label) for label, _ in shown], [0, 1, 2])
+        numpy.testing.assert_allclose([float(percent) for _, percent in shown], 100 * share, atol=6e-6)
 
     def test_verify_names_a_label_that_is_no_class(self):
         self.assertIn("all is well", call("data", "verify", self.train, "--workload", "deepcam").stdout)

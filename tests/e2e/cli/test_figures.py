@@ -129,6 +129,14 @@ class Figures(unittest.TestCase):
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn("/train/global_batch: 16 is not divisible by 3 ranks", done.stderr)
 
+    def test_validate_tells_the_samples_of_either_split(self):
+        path = self.config({"data": {split: str(self.folder / "data" / split) for split in ("train", "validation")},
+                            "model": {"extent": 32}, "train": {"global_batch": 2}})
+        found = "4 training and 2 validation samples found"
+        self.assertEqual(self.ok("validate", path, "--ranks", 2), f"{path}: valid; {found}\n")
+        self.assertEqual(json.loads(self.ok("validate", path, "--ranks", 2, "--json"))["note"], found)
+        self.assertEqual(self.ok("validate", path, "--ranks", 2, "--quiet"), "")
+
     def test_a_config_of_more_than_a_mebibyte_is_another_file(self):
         done = call("validate", "/dev/zero", timeout=30)
         self.assertEqual(done.returncode, 2)
@@ -147,6 +155,10 @@ class Figures(unittest.TestCase):
             self.assertEqual(done.returncode, 7)
             self.assertEqual([report["passed"] for report in json.loads(done.stdout)], [log == GOOD for log in logs])
 
+    def test_a_quiet_check_says_nothing_of_a_good_log(self):
+        self.assertEqual(self.ok("check", "--quiet", GOOD), "")
+        self.assertRegex(self.ok("check", GOOD), r"official SUCCESS \(hpc 3\.0\.0, cosmoflow\), semantic sound\n$")
+
     def test_a_report_writes_the_same_figures_into_text_json_and_table(self):
         table = self.folder / "report.csv"
         figures = json.loads(self.ok("report", GOOD, "--json", "--csv", table))["runs"][0]["figures"]
@@ -163,6 +175,8 @@ class Figures(unittest.TestCase):
         train = self.folder / "data/train"
         seen = json.loads(self.ok("data", "inspect", train, "--json"))
         text = self.ok("data", "inspect", train)
+        self.assertIn(f"compression {seen['compression']:.2f}x, read amplification {seen['read_amplification']:.2f}x\n", text)
+        self.assertEqual(re.findall(r"^ +(\S+) +[\d.]+ % #*$", text, re.M)[:5], ["0", "1", "2-3", "4-7", "8-15"])
         targets = numpy.concatenate([h5py.File(path)["y"][:] for path in sorted(train.glob("*.hdf5"))]).astype(float)
         counts = numpy.concatenate([h5py.File(path)["x"][:].ravel() for path in sorted(train.glob("*.hdf5"))])
         x, y = seen["values"]
@@ -178,6 +192,14 @@ class Figures(unittest.TestCase):
         for share, (begin, end) in zip(shares, zip(ends, ends[1:])):
             self.assertAlmostEqual(share, 100 * float(((counts >= begin) & (counts < end)).mean()), delta=0.00051)
 
+    def test_verify_tells_whether_there_was_a_manifest(self):
+        split = self.folder / "verified"
+        shutil.copytree(self.folder / "data/validation", split)
+        size = sum(path.stat().st_size for path in split.glob("*.hdf5")) / 1048576
+        for options, manifest in (([], "absent"), (["--write"], "written"), ([], "compared")):
+            self.assertRegex(self.ok("data", "verify", split, *options),
+                             rf": 1 files, 2 samples, {size:.1f} MiB read in [\d.]+ s; all is well; manifest {manifest}\n$")
+
     def test_generation_counts_its_files_and_a_survey_its_progress(self):
         size = sum(path.stat().st_size for path in (self.folder / "data").rglob("*.hdf5"))
         self.assertRegex(self.generated.stdout, rf": 3 files written, 0 kept, {size / 1048576:.1f} MiB in ")
@@ -187,6 +209,12 @@ class Figures(unittest.TestCase):
         self.assertEqual([int(percent) for percent in re.findall(r"reading (\d+) %", told)], list(range(10, 101, 10)))
 
     # --- run ---------------------------------------------------------------------------------------------------------
+
+    def test_a_run_without_an_evaluation_has_no_metric(self):
+        outcome = json.loads(self.ok("run", SMOKE, "--json", "--quiet", "--set", "train.steps=1", "--set", "train.global_batch=2", "--set",
+                                     f"results.folder={self.folder}/few", env={"TRAINMARK_DATA": str(self.folder / "data")}))
+        self.assertEqual((outcome["epochs"], outcome["steps"]), (0, 1))
+        self.assertNotIn("final_metric", outcome)
 
     def test_a_run_tells_its_epochs_steps_and_the_command_that_makes_it_again(self):
         results, odd = self.folder / "results", "a b $c"

@@ -76,6 +76,7 @@ class Images(unittest.TestCase):
         done = call("data", "inspect", self.folder / "data/train", "--workload", "resnet50", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn('"jpeg"', done.stdout)
+        self.assertEqual(json.loads(done.stdout)["sample"][0]["shape"], [224, 224, 3])
         done = call("data", "verify", self.folder / "data/train", "--workload", "resnet50")
         self.assertEqual(done.returncode, 0, done.stderr)
         broken = self.folder / "broken"
