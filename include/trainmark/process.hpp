@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,20 @@ struct GroupLimit {
 [[nodiscard]] std::vector<GroupLimit> group_limits(Resource resource, const std::filesystem::path& root = "/");
 /// "1.5 CPUs (/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us)", "20 threads (...)", "512 MiB (...)".
 [[nodiscard]] std::string to_string(Resource resource, const GroupLimit& limit);
+
+/// What is left of a memory limit.
+struct MemoryRoom {
+  double bytes = 0.0;
+  std::string
+      source;  ///< "512 MiB (/sys/fs/cgroup/...)", or "/proc/meminfo" where no group limits more than the machine
+};
+/// Memory that this process may still fill, files in memory (tmpfs) included; of a group's limit what its processes use
+/// beside cached files of disks is gone. `root` as above.
+[[nodiscard]] MemoryRoom memory_room(const std::filesystem::path& root = "/");
+
+/// Bytes that the kernel has brought from storage (disks, file servers) for this process so far, what it read ahead and
+/// what was mapped included; what was in the page cache is not among them. Nothing where the kernel does not count.
+[[nodiscard]] std::optional<std::int64_t> bytes_from_storage(const std::filesystem::path& root = "/");
 
 /// Starts `count` threads and holds them while it lives, to know beforehand whether they can be started: OpenMP ends
 /// the program where they cannot. When it is gone, so are they, in the system's count too. Raises Error{environment}

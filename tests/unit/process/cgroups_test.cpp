@@ -111,6 +111,38 @@ TEST_F(Groups, OfVersion1SayUnlimitedMemoryByANumber) {
   EXPECT_EQ(to_string(Resource::memory, limits[0]).substr(0, 8), "512 MiB ");
 }
 
+TEST_F(Groups, LeaveAsMuchMemoryAsTheTightestHas) {
+  constexpr double mib = 1 << 20;
+  write("proc/meminfo", "MemTotal:       2097152 kB\nMemFree:          10 kB\nMemAvailable:    1048576 kB\n");
+  EXPECT_EQ(memory_room(root_).bytes, 1024 * mib);
+  EXPECT_EQ(memory_room(root_).source, "/proc/meminfo");
+  v2("/job/step");
+  write("sys/fs/cgroup/job/memory.max", "536870912\n");
+  write("sys/fs/cgroup/job/memory.current", "268435456\n");
+  write("sys/fs/cgroup/job/memory.stat",
+        "anon 7\nfile 100663296\nshmem 33554432\nactive_file 1048576\ninactive_file 66060288\n");
+  EXPECT_EQ(memory_room(root_).bytes, 320 * mib) << "512 less 256 in use, of which 64 are of files on disks";
+  EXPECT_EQ(memory_room(root_).source.substr(0, 8), "512 MiB ");
+  write("sys/fs/cgroup/job/step/memory.max", "104857600\n");
+  write("sys/fs/cgroup/job/step/memory.current", "209715200\n");
+  EXPECT_EQ(memory_room(root_).bytes, 0.0) << "over its limit, none is left";
+}
+
+TEST_F(Groups, OfVersion1LeaveMemoryToo) {
+  v1("/job");
+  write("proc/meminfo", "MemAvailable:    1048576 kB\n");
+  write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "104857600\n");
+  write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "52428800\n");
+  write("sys/fs/cgroup/memory/job/memory.stat", "inactive_file 1\ntotal_inactive_file 10485760\ntotal_active_file 0\n");
+  EXPECT_EQ(memory_room(root_).bytes, 60.0 * (1 << 20));
+}
+
+TEST_F(Groups, AreNoMatterOfBytesFromStorage) {
+  EXPECT_EQ(bytes_from_storage(root_), std::nullopt);
+  write("proc/self/io", "rchar: 5\nwchar: 6\nsyscr: 7\nsyscw: 8\nread_bytes: 4096\nwrite_bytes: 9\n");
+  EXPECT_EQ(bytes_from_storage(root_), 4096);
+}
+
 TEST_F(Groups, AreToldApartByTheirFolders) {
   v2("/a/b");
   write("sys/fs/cgroup/a/cpu.max", "100000 100000\n");
