@@ -139,6 +139,25 @@ class Pulse {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Blocks on their way from one rank of a group to all, several at a time. Every rank starts and awaits the same ones
+/// in the same order.
+class BlockRing {
+ public:
+  BlockRing(const Group& group, std::size_t slots, std::size_t slot_bytes);
+  ~BlockRing();
+  BlockRing(const BlockRing&) = delete;
+  BlockRing& operator=(const BlockRing&) = delete;
+  [[nodiscard]] std::size_t slots() const noexcept;
+  /// Where a block is put on the rank that sends it, before start(), and found on all after wait().
+  [[nodiscard]] std::span<std::byte> slot(std::size_t number) const;
+  void start(std::size_t number, std::size_t bytes, int root);
+  void wait(std::size_t number);  ///< until it is here
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 /// Runs `work` and turns what it raises into a Status.
 template <class Work>
 [[nodiscard]] Status status_of(Work&& work) {

@@ -213,7 +213,8 @@ enum class Purpose : std::uint32_t {
   synthesise = 4,
   warm_up = 5,
   test = 6,
-  augment = 7
+  augment = 7,
+  deal = 8
 };
 
 /// Four 32-bit random words for a 64-bit seed and a 128-bit counter.

@@ -57,6 +57,24 @@ struct ManifestUse {
                                     const DataSchema& schema, const std::function<void()>& progress = {},
                                     const ManifestUse& use = {});
 
+/// A scan as far as one process should do it for all: the names and what a manifest says of them. What it leaves open
+/// is to be completed, by whom ever.
+struct Listing {
+  Manifest manifest;
+  std::vector<std::size_t> unopened;  ///< entries whose samples are told by their headers alone; 0 until then
+  std::vector<std::size_t> unread;    ///< entries whose contents are to be compared with their hashes
+};
+/// The first part of scan_dataset.
+[[nodiscard]] Listing list_dataset(const std::filesystem::path& root, const FormatOptions& format,
+                                   const DataSchema& schema, const std::function<void()>& progress = {},
+                                   const ManifestUse& use = {});
+/// The rest of it, file by file: opens the header of an entry, which tells its samples and its companion.
+void complete_entry(const std::filesystem::path& root, const FormatOptions& format, const DataSchema& schema,
+                    ManifestEntry& entry);
+/// Raises Error{data} where the content is not what its hash says.
+void require_content(const std::filesystem::path& root, const ManifestEntry& entry,
+                     const std::function<void()>& progress = {});
+
 /// All that a sample's content may depend on besides a run's seed: augmentation is keyed by it.
 struct Visit {
   std::int64_t sample = 0;
@@ -91,11 +109,11 @@ struct Cropping {
                                                              std::uint64_t seed);
 
 /// What becomes of samples that fill no global batch. Batches of training are always full: batch norm must never see
-/// padding. Only an evaluation ends short, and only there may shards differ.
+/// padding. Only an evaluation ends short. Shards may have different numbers of samples, but with `exact`.
 enum class Tail : std::uint8_t {
-  exact,       ///< there are none
-  drop,        ///< an epoch leaves them out, others in each
-  wrap,        ///< the last batch is filled up from the epoch's beginning
+  exact,  ///< there are none
+  drop,   ///< an epoch leaves them out, others in each; all shards give as many as the smallest
+  wrap,   ///< the last batches are filled up, shard by shard, from the epoch's beginning; the largest leaves none out
   short_batch  ///< the last batches are short: as many steps as the longest shard has
 };
 
@@ -103,7 +121,7 @@ enum class Tail : std::uint8_t {
 struct Sampling {
   std::uint64_t seed = 0;
   bool shuffle = true;                     ///< training; validation goes in file order
-  std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; equal sums but with short_batch
+  std::vector<std::vector<Range>> shards;  ///< sample ids of each virtual shard; equal sums with `exact`
   Tail tail = Tail::short_batch;
   std::int64_t global_batch = 1;
   std::int64_t batches_together = 1;  ///< of a training step; with `drop` and `wrap` an epoch has whole steps

@@ -250,6 +250,23 @@ struct RunOutcome {
 [[nodiscard]] std::vector<std::string> check_options(const RunOptions& options, int ranks, int nodes,
                                                      const DatasetFacts& facts);
 
+/// What is to be done with the dataset of a run apart from the run: before it (prologs, burst buffers) or after.
+enum class StageTask : std::uint8_t {
+  bring,  ///< stage it, as a run would
+  look,   ///< find out what is missing or not right, and copy nothing
+  clean   ///< remove what staging put there
+};
+struct StageOnlyOutcome {
+  std::string json;                ///< as staging.json, without the clock
+  std::vector<std::string> lines;  ///< for people
+  bool complete = true;            ///< everything is there; false only after a look
+};
+/// Collective, on any number of ranks that has as many on each node where a set is staged in parts: brings (looks at,
+/// removes) what a run of these options would have on each node. With `writes_manifest` the hashes that were found out
+/// go into a manifest beside the source. Raises Error: as run() until its staging is done.
+[[nodiscard]] StageOnlyOutcome stage_only(const World& world, const RunOptions& options, StageTask task,
+                                          bool writes_manifest, const RunContext& context);
+
 /// Collective. Raises Error, on every rank the same, for what was agreed upon.
 [[nodiscard]] RunOutcome run(const World& world, const RunOptions& options, const RunContext& context);
 

@@ -19,18 +19,31 @@ struct stat;
 
 namespace trainmark {
 
-enum class Strategy : std::uint8_t { none, replicate, shard };
+enum class Strategy : std::uint8_t { none, replicate, shard, group };
 template <>
 struct Words<Strategy> {
-  static constexpr std::array<std::string_view, 3> all = {"none", "replicate", "shard"};
+  static constexpr std::array<std::string_view, 4> all = {"none", "replicate", "shard", "group"};
+};
+
+/// Where the bytes of a file come from that several nodes hold. copy: each node reads it; exchange: one rank of all
+/// nodes reads each block and sends it to the others; automatic: exchange where there are several.
+enum class Transport : std::uint8_t { automatic, copy, exchange };
+template <>
+struct Words<Transport> {
+  static constexpr std::array<std::string_view, 3> all = {"auto", "copy", "exchange"};
 };
 
 struct StageOptions {
-  Strategy strategy = Strategy::none;  ///< replicate: every node gets the whole set; shard: each its part
-  std::string target;                  ///< folder on node-local storage; empty only with strategy none
-  bool reuse = true;                   ///< keep what is already there and right
-  bool verify = true;                  ///< hash what is copied, and what is reused, and compare with what is known
-  double reserve_percent = 1.0;        ///< free space to leave on the target, in percent of the file system
+  /// replicate: every node gets the whole set; shard: each its part; group: `group` nodes in a row hold one part.
+  Strategy strategy = Strategy::none;
+  int group = 1;               ///< nodes that hold the same part; of no effect but with strategy group
+  std::int64_t deal_seed = 0;  ///< which files make up a part, as far as their samples leave a choice
+  Transport transport = Transport::automatic;
+  int inflight_mib = 64;         ///< memory of a rank for blocks on their way to other nodes
+  std::string target;            ///< folder on node-local storage; empty only with strategy none
+  bool reuse = true;             ///< keep what is already there and right
+  bool verify = true;            ///< hash what is copied, and what is reused, and compare with what is known
+  double reserve_percent = 1.0;  ///< free space to leave on the target, in percent of the file system
   /// How long to wait for another run that holds the target: counted anew whenever one that fills it makes progress.
   double wait_seconds = 60.0;
   bool operator==(const StageOptions&) const = default;
@@ -103,6 +116,12 @@ class PartialFile {
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
   void publish();  ///< fsync, rename to the final name, fsync of the folder; raises Error{data}
+  /// The three of publish() for several files together; each raises Error{data} but the folder's.
+  void start_writing_back() const noexcept;
+  void sync() const;
+  void take_place();
+  static void sync_folder(const std::filesystem::path& folder) noexcept;
+  [[nodiscard]] std::filesystem::path folder() const;  ///< of the final name
 
  private:
   std::filesystem::path final_, path_;
@@ -115,20 +134,24 @@ void remove_temporaries() noexcept;
 /// Removes PartialFiles of processes that are gone from one folder (not below it).
 void remove_leftovers(const std::filesystem::path& folder);
 
-/// Which node gets which entries, in ascending order. shard: whole files, and the same number of samples on every node,
-/// or Error{data} naming the remedies (fewer files than nodes, sums that cannot be equal). Sums that may differ do so
-/// by no more than the largest file has.
+/// Which node gets which entries. A node's part is a part of the set, or all of it; nodes in a row may hold the same.
 struct StagingPlan {
   Strategy strategy = Strategy::none;
-  std::vector<std::vector<std::size_t>> parts;  ///< shard: one for each node; otherwise one, which every node takes
+  /// In ascending order of entries. none, replicate: one, which every node takes.
+  std::vector<std::vector<std::size_t>> parts;
+  int nodes_a_part = 1;  ///< where there are several
+  [[nodiscard]] std::size_t part_number_of(int node) const noexcept;
   [[nodiscard]] const std::vector<std::size_t>& part_of(int node) const;
 };
-enum class ShardSums : std::uint8_t {
-  equal,
-  may_differ
-};  ///< training takes full batches; an evaluation may end short
+/// Whether parts must come to the same number of samples: only where an epoch visits each sample exactly once in full
+/// batches. Otherwise they may differ, by no more than the largest file has.
+enum class PartSums : std::uint8_t { equal, may_differ };
+/// How many parts a set is cut into. Raises Error{usage}: groups that do not divide the nodes.
+[[nodiscard]] int parts_of(const StageOptions& options, int nodes);
+/// Whole files, dealt at random (keyed by `deal_seed`), those with most samples first, each to the part that has least
+/// so far. Raises Error{data} naming the remedies: fewer files than parts, sums that cannot be equal.
 [[nodiscard]] StagingPlan plan_staging(const Manifest& manifest, const StageOptions& options, int nodes,
-                                       ShardSums sums = ShardSums::equal);
+                                       PartSums sums = PartSums::equal);
 
 /// A set of files that is staged into a folder of its own: a split of a dataset. Refers to what it is made of.
 struct StagingSet {
@@ -144,15 +167,20 @@ struct NodeStaging {
   std::string host;
   std::int64_t files_copied = 0;
   std::int64_t files_reused = 0;
+  std::int64_t files_missing = 0;  ///< or not right, where staging only looks
   std::int64_t bytes_copied = 0;
   std::int64_t bytes_reused = 0;
-  double copy_seconds = 0.0;  ///< longest of the node's ranks
+  std::int64_t bytes_read = 0;  ///< off the source; less than copied where other nodes sent the rest
+  std::int64_t retries = 0;     ///< reads of the source that failed once and then succeeded
+  double copy_seconds = 0.0;    ///< of own work, as all three; longest of the node's ranks
   double verify_seconds = 0.0;
+  double exchange_wait_seconds = 0.0;  ///< for blocks that other nodes send
 };
 struct Staged {
   std::filesystem::path root;      ///< where this rank reads: the target, or the source with strategy none
   std::vector<NodeStaging> nodes;  ///< all nodes, on every rank
   double seconds = 0.0;            ///< longest of all ranks
+  Manifest manifest{};             ///< with all hashes that became known; empty unless it was asked for
   /// While it lives no other run may change the target's files; to be kept for as long as they are read.
   std::shared_ptr<const void> lease{};
 };
@@ -173,6 +201,8 @@ struct StageContext {
   std::function<void(std::int64_t bytes)> progress;
   std::function<void(const std::string& line)> say;  ///< warnings and reasons to wait, on rank 0
   std::string job;                                   ///< of the batch system, for those who want the target too
+  bool only_looks = false;                           ///< finds out what is missing and copies nothing
+  bool wants_manifest = false;                       ///< the outcome is to hold it
 };
 
 /// Collective over the world. Waits until no other run is staging to the target, for as long as that one makes
@@ -182,6 +212,18 @@ struct StageContext {
 /// another run, not writable or too small, source changed, hash mismatch.
 [[nodiscard]] StageOutcome stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
                                  const StageContext& context = {});
+
+/// What clean_targets() did on all nodes together.
+struct Cleaned {
+  std::int64_t files = 0;
+  std::int64_t bytes = 0;
+  std::int64_t kept = 0;  ///< files that are not what staging left there
+};
+/// Collective over the world: removes from each node's targets what staging put there (by the manifest beside it, files
+/// that have its sizes and times) and its own files but the locks. Raises Error{data}: another run reads or fills one
+/// for longer than `options.wait_seconds`.
+[[nodiscard]] Cleaned clean_targets(const World& world, std::span<const std::filesystem::path> targets,
+                                    const StageOptions& options, const StageContext& context = {});
 
 /// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
 /// clock. Of a path that does not exist yet, the nearest folder above that does is asked.

@@ -57,8 +57,30 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.open("stage", "Copying the dataset to node-local storage before training.");
   visitor.words({.name = "strategy",
                  .doc = "none: read where the data are; replicate: every node gets the whole set; shard: each node "
-                        "gets its part, in whole files."},
+                        "gets its part, in whole files; group: /stage/group nodes in a row hold one part."},
                 stage.strategy);
+  visitor.field({.name = "group",
+                 .doc = "Nodes that hold the same part, with strategy group; divides the nodes. 1 is shard, all nodes "
+                        "replicate.",
+                 .unit = "nodes",
+                 .minimum = 1},
+                &stage.group);
+  visitor.field({.name = "deal_seed",
+                 .doc = "Which files make up a part, where several have as many samples. Another one wants other files "
+                        "on each node.",
+                 .minimum = 0},
+                &stage.deal_seed);
+  visitor.words(
+      {.name = "transport",
+       .doc = "How files that several nodes hold are read. copy: by each node; exchange: each block by one of "
+              "them, which sends it to the others; auto: exchange where several nodes want the same."},
+      stage.transport);
+  visitor.field({.name = "inflight_mib",
+                 .doc = "Memory of a rank for blocks on their way to other nodes.",
+                 .unit = "MiB",
+                 .minimum = 8,
+                 .maximum = 16384},
+                &stage.inflight_mib);
   visitor.field(
       {.name = "target", .doc = "Folder on node-local storage; required unless the strategy is none.", .path = true},
       &stage.target);

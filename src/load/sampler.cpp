@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "trainmark/load.hpp"
@@ -37,11 +38,13 @@ std::int64_t Sampling::samples() const noexcept {
 }
 
 std::int64_t Sampling::steps_per_epoch() const noexcept {
-  if (tail == Tail::drop) return samples() / (global_batch * batches_together) * batches_together;
-  std::int64_t longest = 0;
-  for (const auto& shard : shards)
+  std::int64_t longest = 0, shortest = std::numeric_limits<std::int64_t>::max();
+  for (const auto& shard : shards) {
     longest = std::max(longest, count_of(shard));
+    shortest = std::min(shortest, count_of(shard));
+  }
   const std::int64_t part = std::max<std::int64_t>(1, global_batch / std::ssize(shards));
+  if (tail == Tail::drop) return shortest / (part * batches_together) * batches_together;
   const std::int64_t steps = (longest + part - 1) / part;
   if (tail != Tail::wrap) return steps;
   return (steps + batches_together - 1) / batches_together * batches_together;
@@ -59,12 +62,12 @@ Sampler::Sampler(Sampling sampling) : sampling_(std::move(sampling)), order_(sam
                   fmt::format("{} shards divide the global batch {}", shards, sampling_.global_batch));
   for (const auto& shard : sampling_.shards) {
     counts_.push_back(count_of(shard));
-    TRAINMARK_CHECK(sampling_.tail == Tail::short_batch || counts_.back() == counts_.front(),
+    TRAINMARK_CHECK(sampling_.tail != Tail::exact || counts_.back() == counts_.front(),
                     "shards have equal sample counts");
+    TRAINMARK_CHECK(sampling_.tail != Tail::wrap || counts_.back() > 0, "there is something to fill a batch with");
   }
   TRAINMARK_CHECK(sampling_.tail != Tail::exact || sampling_.samples() % sampling_.global_batch == 0,
                   fmt::format("{} samples fill batches of {}", sampling_.samples(), sampling_.global_batch));
-  TRAINMARK_CHECK(sampling_.tail != Tail::wrap || counts_.front() > 0, "there is something to fill a batch with");
 }
 
 std::vector<std::int64_t> Sampler::batch(std::int64_t epoch, std::int64_t step) {

@@ -45,68 +45,51 @@ class KnownCounts {
         manifest_(use.ignored ? std::nullopt : read_manifest(root)) {}
 
   /// Raises Error{data} where `found` is not what the manifest lists. Files that differ in their times alone are so if
-  /// their contents are.
-  void require(const Manifest& found, const std::function<void()>& progress) const {
-    if (!manifest_) return;
+  /// their contents are: returns those that are to be compared.
+  [[nodiscard]] std::vector<std::size_t> require(const Manifest& found) const {
+    if (!manifest_) return {};
     const std::vector<std::string> other_times = written_at_other_times(*manifest_, found);
     const bool known = std::ranges::all_of(other_times, [&](const auto& name) { return !listed(name)->xxh3.empty(); });
     if (other_times.empty() || !known || manifest_differences(*manifest_, found).size() > other_times.size()) {
-      return require_as_listed(root_, *manifest_, found);
+      require_as_listed(root_, *manifest_, found);
+      return {};
     }
     std::int64_t bytes = 0;
     for (const std::string& name : other_times)
       bytes += listed(name)->bytes;
-    say(fmt::format(
-        "{} of the files below {} were written at other times than {} lists, as after a copy without times: "
-        "their contents ({:.1f} MiB) are compared with its hashes{}; `trainmark data verify {} --write` "
-        "makes that unnecessary",
-        other_times.size(), root_.string(), manifest_name, static_cast<double>(bytes) / 1048576.0,
-        use_.hashes_compared ? " now" : " when they are copied", root_.string()));
-    if (!use_.hashes_compared) return;
-    const Clock clock;
-    for (const std::string& name : other_times)
-      require_content(*listed(name), progress);
-    say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
+    if (use_.say) {
+      use_.say(fmt::format(
+          "{} of the files below {} were written at other times than {} lists, as after a copy without times: "
+          "their contents ({:.1f} MiB) are compared with its hashes{}; `trainmark data verify {} --write` "
+          "makes that unnecessary",
+          other_times.size(), root_.string(), manifest_name, static_cast<double>(bytes) / 1048576.0,
+          use_.hashes_compared ? " now" : " when they are copied", root_.string()));
+    }
+    std::vector<std::size_t> unread;
+    if (!use_.hashes_compared) return unread;
+    for (std::size_t i = 0; i < found.entries.size(); ++i)
+      if (std::ranges::binary_search(other_times, found.entries[i].name)) unread.push_back(i);
+    return unread;
   }
 
-  void complete(ManifestEntry& entry) {
+  /// Takes over what is known of an entry; false where its header has to tell its samples.
+  [[nodiscard]] bool recall(ManifestEntry& entry) {
     const ManifestEntry* known = manifest_ ? listed(entry.name) : nullptr;
-    if (known != nullptr) entry.xxh3 = known->xxh3;
-    const bool counted = known != nullptr && manifest_->version > 1 && known->samples > 0 && agrees_ != Agreement::no;
-    if (counted && agrees_ == Agreement::yes) {
-      entry.samples = known->samples;
-      return;
+    if (known == nullptr) return false;
+    entry.xxh3 = known->xxh3;
+    if (manifest_->version < 2 || known->samples <= 0 || agrees_ == Agreement::no) return false;
+    if (agrees_ == Agreement::unknown) {
+      complete_entry(root_, format_, schema_, entry);
+      agrees_ = entry.samples == known->samples ? Agreement::yes : Agreement::no;
     }
-    const FileLayout layout = resolve_layout(root_ / entry.name, format_, schema_);
-    entry.samples = layout.samples;
-    entry.companion = layout.companion();
-    if (counted) agrees_ = entry.samples == known->samples ? Agreement::yes : Agreement::no;
+    if (agrees_ == Agreement::yes) entry.samples = known->samples;
+    return true;
   }
 
  private:
   [[nodiscard]] const ManifestEntry* listed(std::string_view name) const {
     const auto at = std::ranges::lower_bound(manifest_->entries, name, {}, &ManifestEntry::name);
     return at != manifest_->entries.end() && at->name == name ? &*at : nullptr;
-  }
-
-  void say(const std::string& line) const {
-    if (use_.say) use_.say(line);
-  }
-
-  void require_content(const ManifestEntry& entry, const std::function<void()>& progress) const {
-    const std::string hash = hash_file(root_ / entry.name, [&](std::int64_t) {
-      if (progress) progress();
-    });
-    if (hash == entry.xxh3) return;
-    throw Error(
-        ExitCode::data,
-        Complaint{(root_ / entry.name).string(),
-                  fmt::format("was written at another time than {} lists, and its content has XXH3 {} instead of {}",
-                              manifest_name, hash, entry.xxh3),
-                  "a manifest beside the data says what a run is to train on",
-                  fmt::format("restore the file; if it is right as it is, list the files anew with `trainmark data "
-                              "verify {} --write`",
-                              root_.string())});
   }
 
   enum class Agreement { unknown, yes, no };
@@ -121,16 +104,53 @@ class KnownCounts {
 
 }  // namespace
 
+void complete_entry(const fs::path& root, const FormatOptions& format, const DataSchema& schema, ManifestEntry& entry) {
+  const FileLayout layout = resolve_layout(root / entry.name, format, schema);
+  entry.samples = layout.samples;
+  entry.companion = layout.companion();
+}
+
+void require_content(const fs::path& root, const ManifestEntry& entry, const std::function<void()>& progress) {
+  const std::string hash = hash_file(root / entry.name, [&](std::int64_t) {
+    if (progress) progress();
+  });
+  if (hash == entry.xxh3) return;
+  throw Error(
+      ExitCode::data,
+      Complaint{(root / entry.name).string(),
+                fmt::format("was written at another time than {} lists, and its content has XXH3 {} instead of {}",
+                            manifest_name, hash, entry.xxh3),
+                "a manifest beside the data says what a run is to train on",
+                fmt::format("restore the file; if it is right as it is, list the files anew with `trainmark data "
+                            "verify {} --write`",
+                            root.string())});
+}
+
+Listing list_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+                     const std::function<void()>& progress, const ManifestUse& use) {
+  Listing listing{Manifest{data_files(root, progress)}, {}, {}};
+  KnownCounts known(root, format, schema, use);
+  listing.unread = known.require(listing.manifest);
+  for (std::size_t i = 0; i < listing.manifest.entries.size(); ++i) {
+    if (progress) progress();
+    if (!known.recall(listing.manifest.entries[i])) listing.unopened.push_back(i);
+  }
+  return listing;
+}
+
 Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
                       const std::function<void()>& progress, const ManifestUse& use) {
-  Manifest manifest{data_files(root, progress)};
-  KnownCounts known(root, format, schema, use);
-  known.require(manifest, progress);
-  for (ManifestEntry& entry : manifest.entries) {
+  Listing listing = list_dataset(root, format, schema, progress, use);
+  const Clock clock;
+  for (const std::size_t i : listing.unread)
+    require_content(root, listing.manifest.entries[i], progress);
+  if (!listing.unread.empty() && use.say)
+    use.say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
+  for (const std::size_t i : listing.unopened) {
     if (progress) progress();
-    known.complete(entry);
+    complete_entry(root, format, schema, listing.manifest.entries[i]);
   }
-  return manifest;
+  return std::move(listing.manifest);
 }
 
 }  // namespace trainmark

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "trainmark/stage.hpp"
 
@@ -58,10 +59,90 @@ class ContentHash {
   std::unique_ptr<State> state_;
 };
 
-/// Copies `entry` from `from` to `to`, published when complete. Returns its hash, if one was to be made. Raises
-/// Error{data}: source changed since the manifest or while it was read, content not the manifest's, target full.
-[[nodiscard]] std::string copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
-                                     const std::filesystem::path& to, bool hashed, const ByteProgress& progress);
+/// A file of the source, read by offset: what was promised is what is read, or it is an error. A read that fails for a
+/// reason that may pass (a server that restarts) is tried once more.
+class SourceFile {
+ public:
+  /// Raises Error{data}: cannot be opened, changed since it was scanned. `entry` must outlive it.
+  SourceFile(const ManifestEntry& entry, std::filesystem::path path);
+  void read(std::span<std::byte> to, std::int64_t offset);  ///< raises Error{data}: cannot be read, cut short
+  void require_unchanged() const;                           ///< after the last read
+  [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
+  [[nodiscard]] const FileFacts& facts() const noexcept { return facts_; }
+  [[nodiscard]] std::int64_t retries() const noexcept { return retries_; }
+
+ private:
+  void open();
+
+  const ManifestEntry& entry_;
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  FileFacts facts_;
+  std::int64_t retries_ = 0;
+};
+
+/// A file on its way into the target, from its first byte to its last; gone if it does not get there.
+class Landing {
+ public:
+  /// With the source's permissions, so that nobody sees it who may not see that. `entry` must outlive it; `from` is for
+  /// messages.
+  Landing(const ManifestEntry& entry, std::filesystem::path from, const std::filesystem::path& to,
+          const FileFacts& source, bool hashed);
+  void add(std::span<const std::byte> bytes);
+  [[nodiscard]] PartialFile& file() noexcept { return file_; }
+  [[nodiscard]] const ManifestEntry& entry() const noexcept { return entry_; }
+  [[nodiscard]] bool replaces() const { return facts_of(to_).has_value(); }  ///< a file of that name is there
+  /// After the last byte: all is there and right, and may take its place. Returns its hash, if one was to be made.
+  /// Raises Error{data}: bytes missing, content not the manifest's.
+  std::string finish();
+
+ private:
+  const ManifestEntry& entry_;
+  std::filesystem::path from_, to_;
+  PartialFile file_;
+  std::int64_t modified_ns_;
+  bool hashed_;
+  ContentHash hash_;
+};
+
+struct Copied {
+  std::unique_ptr<Landing> landing;
+  std::string xxh3;  ///< if one was to be made
+  std::int64_t retries = 0;
+};
+/// Copies `entry` from `from` to where it may take its place at `to`. Raises Error{data}: source changed since the
+/// manifest or while it was read, content not the manifest's, target full.
+[[nodiscard]] Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
+                                const std::filesystem::path& to, bool hashed, const ByteProgress& progress);
+
+/// After how much a Commit is made: what a kill may cost.
+inline constexpr std::size_t commit_files = 128;
+inline constexpr std::int64_t commit_bytes = 256 << 20;
+
+/// Lets files take their places several at a time, on the disk before that: what a disk does for each file by itself
+/// takes longer than a small file's bytes. A kill costs no more than those that wait here. A file that replaces another
+/// one does so at once, so that space is needed for one of them twice, not for many.
+class Commit {
+ public:
+  using Published = std::function<void(const ManifestEntry& entry, const std::string& xxh3)>;
+  /// `published` hears of each file that is in its place to stay; `beat` is called between files.
+  Commit(Published published, ByteProgress beat) : published_(std::move(published)), beat_(std::move(beat)) {}
+  void add(std::unique_ptr<Landing> finished, std::string xxh3);
+  void flush();  ///< to be called after the last; raises Error{data}
+  /// Where the work has failed: what waits is as good as before, and the next run is to find it. What cannot be kept is
+  /// given up.
+  void keep() noexcept;
+
+ private:
+  struct Waiting {
+    std::unique_ptr<Landing> landing;
+    std::string xxh3;
+  };
+  Published published_;
+  ByteProgress beat_;
+  std::vector<Waiting> waiting_;
+  std::int64_t bytes_ = 0;
+};
 
 /// What is still to be written below a folder by all ranks of a node together.
 struct SpaceNeed {

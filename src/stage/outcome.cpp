@@ -78,22 +78,29 @@ void Stager::publish() const {
 }
 
 std::vector<NodeStaging> Stager::report() const {
+  constexpr std::array counts_of = {&NodeStaging::files_copied, &NodeStaging::files_reused, &NodeStaging::bytes_copied,
+                                    &NodeStaging::bytes_reused, &NodeStaging::bytes_read,   &NodeStaging::retries,
+                                    &NodeStaging::files_missing};
+  constexpr std::array seconds_of = {&NodeStaging::copy_seconds, &NodeStaging::verify_seconds,
+                                     &NodeStaging::exchange_wait_seconds};
   const auto nodes = static_cast<std::size_t>(world_.nodes());
   const auto mine = static_cast<std::size_t>(world_.node_index());
-  std::vector<std::int64_t> counts(nodes * 4);
-  std::vector<double> seconds(nodes * 2);
-  const std::array<std::int64_t, 4> own = {mine_.files_copied, mine_.files_reused, mine_.bytes_copied,
-                                           mine_.bytes_reused};
-  std::copy(own.begin(), own.end(), counts.begin() + static_cast<std::ptrdiff_t>(mine * 4));
-  seconds[mine * 2] = mine_.copy_seconds;
-  seconds[mine * 2 + 1] = mine_.verify_seconds;
+  std::vector<std::int64_t> counts(nodes * counts_of.size());
+  std::vector<double> seconds(nodes * seconds_of.size());
+  for (std::size_t i = 0; i < counts_of.size(); ++i)
+    counts[mine * counts_of.size() + i] = mine_.*counts_of[i];
+  for (std::size_t i = 0; i < seconds_of.size(); ++i)
+    seconds[mine * seconds_of.size() + i] = mine_.*seconds_of[i];
   world_.all().sum(counts);
   world_.all().max(seconds);
   const std::vector<std::string> hosts = node_hosts(world_);
   std::vector<NodeStaging> all(nodes);
   for (std::size_t node = 0; node < nodes; ++node) {
-    const std::int64_t* count = &counts[node * 4];
-    all[node] = {hosts[node], count[0], count[1], count[2], count[3], seconds[node * 2], seconds[node * 2 + 1]};
+    all[node].host = hosts[node];
+    for (std::size_t i = 0; i < counts_of.size(); ++i)
+      all[node].*counts_of[i] = counts[node * counts_of.size() + i];
+    for (std::size_t i = 0; i < seconds_of.size(); ++i)
+      all[node].*seconds_of[i] = seconds[node * seconds_of.size() + i];
   }
   return all;
 }

@@ -24,7 +24,7 @@ struct Registered {
   std::atomic<SlotState> state{SlotState::free};
   std::array<char, PATH_MAX> path{};
 };
-std::array<Registered, 64> registry;
+std::array<Registered, 192> registry;  // a commit has up to 128 of them
 
 int register_path(const std::string& path) {
   if (path.size() >= PATH_MAX) return -1;
@@ -55,9 +55,9 @@ std::string temporary_leaf() {
 }  // namespace
 
 PartialFile::PartialFile(std::filesystem::path final_path, unsigned mode) : final_(std::move(final_path)) {
-  const std::filesystem::path folder = final_.parent_path().empty() ? "." : final_.parent_path();
+  const std::filesystem::path beside = folder();
   do {
-    path_ = folder / temporary_leaf();
+    path_ = beside / temporary_leaf();
     slot_ = register_path(path_.string());
     descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor_ >= 0) break;
@@ -76,16 +76,33 @@ PartialFile::~PartialFile() {
   unregister(slot_);
 }
 
-void PartialFile::publish() {
+std::filesystem::path PartialFile::folder() const { return final_.parent_path().empty() ? "." : final_.parent_path(); }
+
+void PartialFile::start_writing_back() const noexcept {
+  sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);  // a hint: sync() is what counts
+}
+
+void PartialFile::sync() const {
   if (fsync(descriptor_) != 0) file_error(final_, "cannot be flushed", errno);
+}
+
+void PartialFile::take_place() {
   if (rename(path_.c_str(), final_.c_str()) != 0) file_error(final_, "cannot be renamed into place", errno);
   close(descriptor_);
   descriptor_ = -1;
   unregister(slot_);
   slot_ = -1;
-  const std::filesystem::path folder = final_.parent_path().empty() ? "." : final_.parent_path();
+}
+
+void PartialFile::sync_folder(const std::filesystem::path& folder) noexcept {
   const FileDescriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened) fsync(opened.get());  // some file systems have no fsync of folders: nothing more can be done there
+}
+
+void PartialFile::publish() {
+  sync();
+  take_place();
+  sync_folder(folder());
 }
 
 void remove_temporaries() noexcept {

@@ -9,8 +9,34 @@
 #include <cerrno>
 
 #include "stage/files.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
+namespace {
+
+bool is_in_memory(const std::filesystem::path& folder) {
+  struct statfs info {};
+  if (statfs(folder.c_str(), &info) != 0) file_error(folder, "its file system cannot be examined", errno);
+  return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC;
+}
+
+/// What a file system in memory says to be free is not what the job may use: it would be ended half-way.
+void require_memory(const std::filesystem::path& folder, double needed, const std::string& where) {
+  const MemoryRoom room = memory_room();
+  if (needed <= room.bytes) return;
+  throw Error(
+      ExitCode::data,
+      Complaint{
+          where,
+          fmt::format("{} is in memory, of which {} are left ({}), staging needs {}", folder.string(),
+                      readable_bytes(static_cast<std::int64_t>(room.bytes)), room.source,
+                      readable_bytes(static_cast<std::int64_t>(needed))),
+          "nothing was copied; the system would have ended the job half-way",
+          "raise the job's memory limit (Slurm: --mem), choose a stage.target on a disk, or use strategy shard on "
+          "more nodes"});
+}
+
+}  // namespace
 
 void SpaceNeed::add(const SpaceNeed& later) noexcept {
   bytes += later.bytes;
@@ -45,6 +71,7 @@ void require_space(const std::filesystem::path& folder, const SpaceNeed& need, d
                           "free space there, choose another stage.target, use strategy shard on more nodes, or lower "
                           "stage.reserve_percent"});
   }
+  if (need.bytes > 0 && is_in_memory(folder)) require_memory(folder, needed, where);
   // File systems that count no inodes report zero of them.
   if (info.f_files > 0 && info.f_favail < static_cast<fsfilcnt_t>(need.files)) {
     throw Error(ExitCode::data,
@@ -60,9 +87,7 @@ bool durable(const std::filesystem::path& path) {
   std::error_code status;
   while (!std::filesystem::exists(existing, status) && existing.has_relative_path())
     existing = existing.parent_path();
-  struct statfs info {};
-  if (statfs(existing.c_str(), &info) != 0) file_error(existing, "its file system cannot be examined", errno);
-  return info.f_type != TMPFS_MAGIC && info.f_type != RAMFS_MAGIC;
+  return !is_in_memory(existing);
 }
 
 }  // namespace trainmark

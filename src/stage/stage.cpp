@@ -16,16 +16,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// This rank's part of its node's entries: each goes to the rank that has least to copy so far.
-std::vector<std::size_t> share_of(const Manifest& manifest, const std::vector<std::size_t>& entries,
-                                  const Group& node) {
-  std::vector<std::int64_t> loads(static_cast<std::size_t>(node.size()));
+/// Which of its node's entries rank `rank` of `ranks` sees to: each goes to the one that has least to copy so far.
+std::vector<std::size_t> share_of(const Manifest& manifest, const std::vector<std::size_t>& entries, int rank,
+                                  int ranks) {
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(ranks));
   std::vector<std::size_t> mine;
   for (const std::size_t entry : entries) {
     const auto least = std::min_element(loads.begin(), loads.end());
     // Small files cost their opening, not their bytes.
     *least += manifest.entries[entry].bytes + (std::int64_t{1} << 16);
-    if (least - loads.begin() == node.rank()) mine.push_back(entry);
+    if (least - loads.begin() == rank) mine.push_back(entry);
   }
   return mine;
 }
@@ -71,7 +71,9 @@ void Stager::open_target() {
 void Stager::examine() {
   const Clock clock;
   recall_earlier_runs();
+  form_lane();
   find_missing();
+  choose_exchanged();
   seconds_ += clock.seconds();
 }
 
@@ -92,6 +94,14 @@ Staged Stager::copy() {
   std::array<double, 1> longest = {seconds_ + clock.seconds()};
   world_.all().max(longest);
   staged.seconds = longest[0];
+  return staged;
+}
+
+Staged Stager::look() {
+  mine_.files_missing = std::ssize(missing_);
+  Staged staged;
+  staged.root = target_;
+  staged.nodes = report();
   return staged;
 }
 
@@ -156,10 +166,45 @@ bool Stager::reusable(const ManifestEntry& entry) const {
   return !known.empty() && hash_file(path, progress_) == known;
 }
 
+/// Where several nodes hold this part and exchange it, the ranks of one place on their nodes have the same share. Nodes
+/// with more ranks than others leave some without.
+void Stager::form_lane() {
+  const int rank = world_.node().rank(), ranks = world_.node().size();
+  const bool exchanges = options_.transport != Transport::copy && world_.nodes() > std::ssize(plan_.parts);
+  if (!exchanges) {
+    share_ = share_of(manifest_, entries_, rank, ranks);
+    return;
+  }
+  std::array<double, 1> fewest = {-static_cast<double>(ranks)};
+  world_.all().max(fewest);
+  const int lanes = -static_cast<int>(fewest[0]);
+  const auto part = static_cast<int>(plan_.part_number_of(world_.node_index()));
+  lane_ = world_.all().split(part * lanes + std::min(rank, lanes - 1) + (rank < lanes ? 0 : lanes * world_.nodes()));
+  if (rank < lanes) share_ = share_of(manifest_, entries_, rank, lanes);
+}
+
+/// What one node alone lacks it copies by itself.
+void Stager::choose_exchanged() {
+  if (!lane_) return;
+  std::vector<std::int64_t> wanted(share_.size());
+  for (std::size_t i = 0, next = 0; i < share_.size() && next < missing_.size(); ++i) {
+    if (share_[i] != missing_[next]) continue;
+    wanted[i] = 1;
+    ++next;
+  }
+  lane_->sum(wanted);
+  for (std::size_t i = 0; i < share_.size(); ++i)
+    if (wanted[i] > 1) exchanged_.push_back(share_[i]);
+  diagnose(LogLevel::debug, [&] {
+    return fmt::format("{}: {} of this rank's files are exchanged with {} other nodes", target_.string(),
+                       exchanged_.size(), lane_->size() - 1);
+  });
+}
+
 void Stager::find_missing() {
   agree_on(world_.all(), pulse_, [&] {
     const Clock clock;  // of this rank's own work: waiting for others is not its
-    for (const std::size_t index : share_of(manifest_, entries_, world_.node())) {
+    for (const std::size_t index : share_) {
       ManifestEntry& entry = manifest_.entries[index];
       if (!reusable(entry)) {
         missing_.push_back(index);
@@ -196,25 +241,73 @@ SpaceNeed Stager::need() const {
   return need;
 }
 
+void Stager::published(const ManifestEntry& entry, const std::string& xxh3) {
+  const auto index = static_cast<std::size_t>(&entry - manifest_.entries.data());
+  ManifestEntry& mine = manifest_.entries[index];
+  if (options_.verify && mine.xxh3.empty()) {
+    mine.xxh3 = xxh3;
+    hashed_.push_back(index);
+  }
+  ++mine_.files_copied;
+  mine_.bytes_copied += mine.bytes;
+}
+
 void Stager::copy_missing() {
-  agree_on(world_.all(), pulse_, [&] {
-    if (missing_.empty()) return;
-    const Clock clock;
-    Journal journal(target_, world_.node().rank(), manifest_.source);
-    for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
-      ManifestEntry& entry = manifest_.entries[index];
-      make_private_folders((target_ / entry.name).parent_path(), fmt::format("node {}", world_.host()));
-      const std::string hash =
-          copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
-      if (options_.verify && entry.xxh3.empty()) {
-        entry.xxh3 = hash;
-        hashed_.push_back(index);
-      }
-      journal.note(entry);
-      ++mine_.files_copied;
-      mine_.bytes_copied += entry.bytes;
+  const auto is_in = [](const std::vector<std::size_t>& ascending, std::size_t entry) {
+    return std::ranges::binary_search(ascending, entry);
+  };
+  std::optional<Journal> journal;
+  const BlockStream stream(manifest_, exchanged_, exchange_block_bytes);
+  std::optional<Exchange> exchange;
+  Commit commit(
+      [&](const ManifestEntry& entry, const std::string& xxh3) {
+        published(entry, xxh3);
+        journal->note(entry);
+      },
+      progress_);
+  agree_on(world_.all(), [&] {
+    if (!missing_.empty()) journal.emplace(target_, world_.node().rank(), manifest_.source);
+    for (const std::size_t index : missing_)
+      make_private_folders((target_ / manifest_.entries[index].name).parent_path(),
+                           fmt::format("node {}", world_.host()));
+    if (exchanged_.empty()) return;
+    const ExchangeJob job = {
+        manifest_,
+        stream,
+        source_,
+        target_,
+        options_.verify,
+        [&](std::size_t entry) { return is_in(missing_, entry); },
+        [&](std::unique_ptr<Landing> finished, std::string xxh3) { commit.add(std::move(finished), std::move(xxh3)); },
+        progress_};
+    exchange.emplace(*lane_, job, std::int64_t{options_.inflight_mib} << 20);
+  });
+  const auto copy_all = [&] {
+    if (exchange) {
+      const ExchangeStats stats = exchange->run();
+      mine_.bytes_read += stats.bytes_read;
+      mine_.retries += stats.retries;
+      mine_.exchange_wait_seconds = stats.wait_seconds;
     }
-    mine_.copy_seconds = clock.seconds();
+    for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
+      if (is_in(exchanged_, index)) continue;
+      const ManifestEntry& entry = manifest_.entries[index];
+      Copied copied = copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
+      mine_.retries += copied.retries;
+      mine_.bytes_read += entry.bytes;
+      commit.add(std::move(copied.landing), std::move(copied.xxh3));
+    }
+    commit.flush();
+  };
+  agree_on(world_.all(), pulse_, [&] {
+    const Clock clock;
+    try {
+      copy_all();
+    } catch (...) {
+      commit.keep();
+      throw;
+    }
+    mine_.copy_seconds = clock.seconds() - mine_.exchange_wait_seconds;
   });
 }
 
@@ -248,7 +341,7 @@ StageOutcome left_at_the_source(const World& world, std::span<const StagingSet> 
     nodes.push_back({.host = std::move(host)});
   StageOutcome outcome;
   for (const StagingSet& set : sets)
-    outcome.sets.push_back({set.source, nodes, 0.0, claims.lease_of_source(outcome.sets.size())});
+    outcome.sets.push_back({set.source, nodes, 0.0, {}, claims.lease_of_source(outcome.sets.size())});
   outcome.wait_seconds = claims.waited_seconds();
   return outcome;
 }
@@ -283,11 +376,19 @@ StageOutcome stage(const World& world, std::span<const StagingSet> sets, const S
     say_once(world, context, stager.warning());
     changes.push_back(stager.changes_files());
   }
+  StageOutcome outcome;
+  if (context.only_looks) {
+    for (Stager& stager : stagers)
+      outcome.sets.push_back(stager.look());
+    outcome.wait_seconds = claims.waited_seconds();
+    return outcome;
+  }
   claims.replace(changes);
   require_space_on_nodes(world, stagers, options.reserve_percent);
-  StageOutcome outcome;
-  for (Stager& stager : stagers)
+  for (Stager& stager : stagers) {
     outcome.sets.push_back(stager.copy());
+    if (context.wants_manifest) outcome.sets.back().manifest = stager.take_manifest();
+  }
   claims.read();
   for (std::size_t i = 0; i < outcome.sets.size(); ++i)
     outcome.sets[i].lease = claims.lease(i);

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "stage/files.hpp"
+#include "stage/exchange.hpp"
 
 namespace trainmark {
 
@@ -16,6 +17,7 @@ class Stager {
          Pulse& pulse)
       : world_(world),
         manifest_(set.manifest),
+        plan_(set.plan),
         entries_(set.plan.part_of(world.node_index())),
         source_(set.source),
         target_(set.target),
@@ -33,31 +35,40 @@ class Stager {
   /// Whether a rank of this node will change files of the target. Collective over the node.
   [[nodiscard]] bool changes_files() const;
   [[nodiscard]] Staged copy();  ///< collective: brings it there and publishes the set
+  [[nodiscard]] Staged look();  ///< collective: says what is missing
+  [[nodiscard]] Manifest take_manifest() { return std::move(manifest_); }
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:
   void adopt_known_hashes();
   void recall_earlier_runs();
+  void form_lane();
   void find_missing();
+  void choose_exchanged();
   [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
   void copy_missing();
+  void published(const ManifestEntry& entry, const std::string& xxh3);
   void share_hashes();
   void publish() const;
   [[nodiscard]] std::vector<NodeStaging> report() const;
 
   const World& world_;
   Manifest manifest_;  // with the hashes that are found out
+  const StagingPlan& plan_;
   const std::vector<std::size_t>& entries_;
   std::filesystem::path source_, target_;
   bool ask_manifest_;
   const StageOptions& options_;
   const ByteProgress& progress_;
   Pulse& pulse_;
-  Manifest staged_before_;            // the target's own manifest, as found
-  std::vector<std::size_t> missing_;  // of this rank's share, to be copied
-  std::vector<std::size_t> hashed_;   // entries whose hash this rank found out
-  NodeStaging mine_;                  // this rank's part of the node's figures
-  std::string warning_;               // on a leading rank
+  Manifest staged_before_;              // the target's own manifest, as found
+  std::optional<Group> lane_;           // one rank of each node that holds the same part; all have the same share
+  std::vector<std::size_t> share_;      // of the node's entries, this rank's to see to
+  std::vector<std::size_t> missing_;    // of those, what has to come
+  std::vector<std::size_t> exchanged_;  // what several of the lane miss: of no order but that of the share
+  std::vector<std::size_t> hashed_;     // entries whose hash this rank found out
+  NodeStaging mine_;                    // this rank's part of the node's figures
+  std::string warning_;                 // on a leading rank
   double seconds_ = 0.0;
 };
 

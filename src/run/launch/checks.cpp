@@ -51,6 +51,32 @@ void check_batch(const RunOptions& options, int ranks, std::int64_t samples, Com
   }
 }
 
+/// Of a set that nodes hold in parts.
+void check_parts(const RunOptions& options, int ranks, int nodes, Complaints& complaints) {
+  const StageOptions& stage = options.stage;
+  if (stage.strategy != Strategy::shard && stage.strategy != Strategy::group) return;
+  if (stage.strategy == Strategy::group && nodes % stage.group != 0) {
+    complaints.push_back(
+        fmt::format("/stage/group: {} does not divide the {} nodes of this launch (each group holds one part of the "
+                    "set); use a divisor of {}",
+                    stage.group, nodes, nodes));
+    return;
+  }
+  const int parts = parts_of(stage, nodes);
+  if (!options.train.divides(parts)) {
+    complaints.push_back(fmt::format(
+        "/train/global_batch: {} is not divisible by the {} parts that the nodes hold{} (each batch takes "
+        "the same number of samples from each); use a multiple of {}",
+        options.train.global_batch, parts, in_parts(options.train), parts * options.train.gradient_accumulation_steps));
+  }
+  if (parts > 1 && ranks % nodes != 0) {
+    complaints.push_back(fmt::format(
+        "/stage/strategy: {} needs the same number of ranks on each node, {} ranks run on {} nodes; start a "
+        "multiple of {} ranks",
+        word(stage.strategy), ranks, nodes, nodes));
+  }
+}
+
 void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
   if (options.submission.division != Division::closed) return;
   for (const RuleBreach& breach : closed_breaches(options.recipe, facts, options.train.global_batch)) {
@@ -112,21 +138,7 @@ std::vector<std::string> check_options(const RunOptions& options, int ranks, int
   check_counts(options, facts, complaints);
   const std::int64_t samples = options.data.train_samples > 0 ? options.data.train_samples : facts.train_samples;
   check_batch(options, ranks, samples, complaints);
-  if (options.stage.strategy == Strategy::shard) {
-    if (!options.train.divides(nodes)) {
-      complaints.push_back(
-          fmt::format("/train/global_batch: {} is not divisible by the {} shards of the nodes{} (each batch takes the "
-                      "same number of samples from each); use a multiple of {}",
-                      options.train.global_batch, nodes, in_parts(options.train),
-                      nodes * options.train.gradient_accumulation_steps));
-    }
-    if (ranks % nodes != 0) {
-      complaints.push_back(
-          fmt::format("/stage/strategy: shard needs the same number of ranks on each node, {} ranks run on {} "
-                      "nodes; start a multiple of {} ranks",
-                      ranks, nodes, nodes));
-    }
-  }
+  check_parts(options, ranks, nodes, complaints);
   if (std::string complaint = ungroupable(options, ranks); !complaint.empty())
     complaints.push_back(std::move(complaint));
   check_closed(options, facts, complaints);

@@ -1,34 +1,92 @@
 #include "run/launch/dataset.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <limits>
+#include <span>
+#include <sstream>
 
 namespace trainmark {
 namespace {
 
+std::string to_text(const std::vector<std::size_t>& numbers) { return fmt::format("{}", fmt::join(numbers, " ")); }
+
+std::vector<std::size_t> numbers_of(const std::string& text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<std::size_t>(words), {}};
+}
+
+/// This rank's part of a list that all have.
+std::span<const std::size_t> part_of(const std::vector<std::size_t>& list, const Group& all) {
+  const Range mine = slice_of(std::ssize(list), all.size(), all.rank());
+  return std::span(list).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
+}
+
+/// Makes known to all what each rank found out of its part of `opened`.
+void share_headers(const Group& all, Manifest& manifest, const std::vector<std::size_t>& opened) {
+  std::vector<std::int64_t> samples(opened.size());
+  std::string companions;
+  const Range mine = slice_of(std::ssize(opened), all.size(), all.rank());
+  for (auto at = static_cast<std::size_t>(mine.begin); at < static_cast<std::size_t>(mine.end); ++at) {
+    const ManifestEntry& entry = manifest.entries[opened[at]];
+    samples[at] = entry.samples;
+    if (!entry.companion.empty()) companions += fmt::format("{} {}\n", opened[at], entry.companion);
+  }
+  all.sum(samples);
+  for (std::size_t at = 0; at < opened.size(); ++at)
+    manifest.entries[opened[at]].samples = samples[at];
+  for (const std::string& told : all.all_gather(companions)) {
+    std::istringstream lines(told);
+    std::size_t entry = 0;
+    for (std::string name; lines >> entry && lines.ignore() && std::getline(lines, name);)
+      manifest.entries.at(entry).companion = name;
+  }
+}
+
+/// One rank lists the names: thousands that walk the same folders would be an attack on the file system. All of them
+/// open files, each its part, and each file once.
 Split find_split(const World& world, const RunOptions& options, const std::string& name, const std::string& source,
                  const DataSchema& schema, const std::function<void()>& alive, const ManifestUse& use) {
+  const Group& all = world.all();
   Split split;
   split.name = name;
   split.source = source;
-  std::string text;
-  Pulse pulse(world.all(), alive);
-  // One rank reads the headers: thousands of ranks opening the same files would be an attack on the file system. The
-  // others hear that it goes on.
-  agree_on(world.all(), pulse, [&] {
-    if (world.all().rank() != 0) return;
-    const auto progress = [&] {
-      pulse.beat();
-      alive();
-    };
-    const Manifest found = scan_dataset(source, options.data.format, schema, progress, use);
-    if (options.stage.strategy != Strategy::none) require_self_contained(source, found, "staging copies");
-    text = to_text(found);
+  Pulse pulse(all, alive);  // who waits hears that it goes on
+  const auto progress = [&] {
+    pulse.beat();
+    alive();
+  };
+  Listing listing;
+  agree_on(all, pulse, [&] {
+    if (all.rank() == 0) listing = list_dataset(source, options.data.format, schema, progress, use);
   });
-  text = world.all().broadcast(std::move(text));
-  agree_on(world.all(), [&] { split.manifest = parse_manifest(text, split.source); });
+  std::string text;
+  agree_on(all, [&] {
+    if (all.rank() == 0) text = to_text(listing.manifest);
+  });
+  text = all.broadcast(std::move(text));
+  const std::vector<std::size_t> unopened = numbers_of(all.broadcast(to_text(listing.unopened)));
+  const std::vector<std::size_t> unread = numbers_of(all.broadcast(to_text(listing.unread)));
+  agree_on(all, [&] { split.manifest = parse_manifest(text, split.source); });
+  const Clock clock;
+  agree_on(all, pulse, [&] {
+    for (const std::size_t entry : part_of(unread, all))
+      require_content(source, split.manifest.entries.at(entry), progress);
+    for (const std::size_t entry : part_of(unopened, all)) {
+      progress();
+      complete_entry(source, options.data.format, schema, split.manifest.entries.at(entry));
+    }
+  });
+  if (!unread.empty() && use.say && all.rank() == 0)
+    use.say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
+  share_headers(all, split.manifest, unopened);
+  agree_on(all, [&] {
+    if (options.stage.strategy != Strategy::none) require_self_contained(source, split.manifest, "staging copies");
+  });
   split.files = split.manifest.entries.size();
   return split;
 }
@@ -43,22 +101,42 @@ void limit(Split& split, std::int64_t wanted) {
   split.manifest.entries.resize(files);
 }
 
-/// What a sharded set must be beyond its plan: whole files, and the same number of ranks on every node.
-void require_shardable(const Split& split, const std::vector<std::uint64_t>& node_sizes) {
+/// What a set in parts must be beyond its plan: whole files, and the same number of ranks on every node.
+void require_whole_files(const Split& split, const std::vector<std::uint64_t>& node_sizes) {
   if (split.samples != split.manifest.samples()) {
-    throw Error(ExitCode::data,
-                Complaint{fmt::format("/data/{}_samples", split.name),
-                          fmt::format("{} samples end in the middle of a file ({} are in the files up to it)",
-                                      split.samples, split.manifest.samples()),
-                          "staging by shard gives each node whole files",
-                          fmt::format("set it to {} or 0", split.manifest.samples())});
+    throw Error(
+        ExitCode::data,
+        Complaint{fmt::format("/data/{}_samples", split.name),
+                  fmt::format("{} samples end in the middle of a file ({} are in the files up to it)", split.samples,
+                              split.manifest.samples()),
+                  "parts of a set are whole files", fmt::format("set it to {} or 0", split.manifest.samples())});
   }
   if (std::ranges::any_of(node_sizes, [&](std::uint64_t size) { return size != node_sizes.front(); })) {
     throw Error(ExitCode::environment,
                 Complaint{"/stage/strategy", "nodes have different numbers of ranks",
-                          "each node's ranks read its own shard only, which takes as many of them everywhere",
+                          "each node's ranks read its own part only, which takes as many of them everywhere",
                           "start the same number of ranks on every node, or use \"replicate\""});
   }
+}
+
+/// Where an epoch ends with the smallest part, that one must fill a batch.
+void require_a_step(const RunOptions& options, const Split& split) {
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const auto& part : split.plan.parts) {
+    std::int64_t samples = 0;
+    for (const std::size_t entry : part)
+      samples += split.manifest.entries[entry].samples;
+    least = std::min(least, samples);
+  }
+  const std::int64_t parts = std::ssize(split.plan.parts), share = options.train.global_batch / parts;
+  if (parts == 1 || least >= share) return;
+  throw Error(
+      ExitCode::data,
+      Complaint{fmt::format("/stage/strategy {}", word(options.stage.strategy)),
+                fmt::format("the smallest of {} parts holds {} samples, a global batch of {} takes {} from each", parts,
+                            least, options.train.global_batch, share),
+                "an epoch ends with the smallest part: it would have no step",
+                "write smaller files, use fewer nodes or larger groups, or lower /train/global_batch"});
 }
 
 StagingSet staging_set(const Split& split, const std::string& target, ManifestBeside manifest) {
@@ -141,9 +219,11 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   const std::vector<std::uint64_t> node_sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
   agree_on(world.all(), [&] {
     for (Split* split : {&dataset.train, &dataset.validation}) {
-      if (options.stage.strategy == Strategy::shard) require_shardable(*split, node_sizes);
-      const ShardSums sums = split == &dataset.train ? ShardSums::equal : ShardSums::may_differ;
+      if (parts_of(options.stage, world.nodes()) > 1) require_whole_files(*split, node_sizes);
+      const bool all_or_none = split == &dataset.train && remainder_of(options.recipe.model) == Remainder::refused;
+      const PartSums sums = all_or_none ? PartSums::equal : PartSums::may_differ;
       split->plan = plan_staging(split->manifest, options.stage, world.nodes(), sums);
+      if (split == &dataset.train) require_a_step(options, *split);
       diagnose(LogLevel::debug, [&] {
         return fmt::format("{}: {} samples in {} files; staging by {} gives this node {} files", split->source.string(),
                            split->samples, split->manifest.entries.size(), word(options.stage.strategy),
@@ -168,19 +248,26 @@ bool stages_before_clock(const World& world, const StageOptions& stage, const Ru
   return volatile_nodes[0] == 0.0;
 }
 
+StagedDataset bring_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
+                            const std::function<void()>& alive, StageContext context) {
+  context.progress = [&](std::int64_t) { alive(); };
+  const auto set_of = [&](const Split& split) {
+    return staging_set(split, options.stage.target, options.data.manifest);
+  };
+  const std::array<StagingSet, 2> sets = {set_of(dataset.train), set_of(dataset.validation)};
+  StageOutcome outcome = stage(world, sets, options.stage, context);
+  require_as_scanned(world, options.data, dataset, alive);
+  return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
+}
+
 StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset, Timeline& timeline,
                             Watchdog& watchdog, StageContext context) {
   watchdog.phase("staging", options.watchdog.stage_seconds);
-  context.progress = [&](std::int64_t) { watchdog.beat(); };
-  const auto bring = [&]() -> StagedDataset {
-    const auto set_of = [&](const Split& split) {
-      return staging_set(split, options.stage.target, options.data.manifest);
-    };
-    const std::array<StagingSet, 2> sets = {set_of(dataset.train), set_of(dataset.validation)};
-    StageOutcome outcome = stage(world, sets, options.stage, context);
-    require_as_scanned(world, options.data, dataset, [&] { watchdog.beat(); });
-    if (outcome.wait_seconds > 0.0) timeline.waited_for_another_run(outcome.wait_seconds);
-    return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
+  const auto bring = [&] {
+    StagedDataset staged = bring_dataset(
+        world, options, dataset, [&] { watchdog.beat(); }, std::move(context));
+    if (staged.wait_seconds > 0.0) timeline.waited_for_another_run(staged.wait_seconds);
+    return staged;
   };
   if (options.stage.strategy == Strategy::none) return bring();
   const Clock clock;

@@ -45,7 +45,10 @@ struct StagedDataset {
 [[nodiscard]] bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules);
 
 /// Collective: brings both splits to the node (strategy none: leaves them where they are). What is returned keeps other
-/// runs from changing them. The watchdog's beats are added to `context`.
+/// runs from changing them. `alive` is called as it goes on.
+[[nodiscard]] StagedDataset bring_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
+                                          const std::function<void()>& alive, StageContext context = {});
+/// The same on the clock and under the watchdog of a run.
 [[nodiscard]] StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
                                           Timeline& timeline, Watchdog& watchdog, StageContext context = {});
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mllog/utf8.hpp"
+#include "run/record/staging_told.hpp"
 
 namespace trainmark {
 namespace {
@@ -57,7 +58,8 @@ Results::Results(const World& world, const RunOptions& options, const RunContext
     folder_ = create_folder(options, context);
     write_result(folder_ / "config.resolved.json", context.resolved_config + "\n");
     epochs_ = CsvFile(folder_ / "epochs.csv",
-                      "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash");
+                      "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash,"
+                      "eval_wait_for_input_s,asked_mib,from_storage_mib");
     steps_ = CsvFile(folder_ / "steps.csv", "step,epoch,loss,step_s,wait_for_input_s");
   });
   folder_ = world.all().broadcast(folder_.string());
@@ -78,26 +80,7 @@ void Results::environment(const std::string& json, const std::vector<std::string
 }
 
 void Results::staging(const StagedDataset& dataset, bool inside_clock) {
-  if (!writes_) return;
-  Json document = {{"inside_the_clock", inside_clock},
-                   {"staging_s", dataset.seconds},
-                   {"waiting_for_another_run_s", dataset.wait_seconds},
-                   {"splits", Json::object()}};
-  for (const auto& [split, staged] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
-    Json nodes = Json::array();
-    for (const NodeStaging& node : staged->nodes) {
-      nodes.push_back({{"host", node.host},
-                       {"files_copied", node.files_copied},
-                       {"files_reused", node.files_reused},
-                       {"copied_bytes", node.bytes_copied},
-                       {"reused_bytes", node.bytes_reused},
-                       {"copy_s", node.copy_seconds},
-                       {"verify_s", node.verify_seconds}});
-    }
-    document["splits"][split] = {
-        {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
-  }
-  write_result(folder_ / "staging.json", json_text(document, 2) + "\n");
+  if (writes_) write_result(folder_ / "staging.json", staging_json(dataset, inside_clock));
 }
 
 void Results::close_tables() {
@@ -111,7 +94,7 @@ void Results::ranks(const std::vector<std::string>& rows) {
   if (!writes_) return;
   std::string table =
       "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib,"
-      "device_power_mean_w,device_clock_min_mhz,device_throttled_by\n";
+      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib\n";
   for (const std::string& row : rows)
     table += row;
   write_result(folder_ / "ranks.csv", table);

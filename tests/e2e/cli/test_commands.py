@@ -54,7 +54,7 @@ class Commands(unittest.TestCase):
                 self.assertEqual(done.stdout, "")
 
     def test_an_unknown_subcommand_is_named_with_those_that_exist(self):
-        self.expect(call("rum"), 2, '"rum" is no subcommand', "run, validate")
+        self.expect(call("rum"), 2, '"rum" is no subcommand', "run, stage, validate")
         self.expect(call("rum", "--help"), 2, '"rum" is no subcommand')
 
     def test_words_that_are_not_expected_are_named_as_they_were_written(self):

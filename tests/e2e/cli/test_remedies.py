@@ -102,7 +102,7 @@ def faults(text: str, elsewhere=frozenset()) -> list:
 
 class Remedies(unittest.TestCase):
     def test_the_reading_finds_what_does_not_exist(self):
-        for text in ("use --write-manifest", "trainmark data verify X --write-manifest", "trainmark data inspect --write X",
+        for text in ("use --write-manifests", "trainmark data verify X --write-manifest", "trainmark data inspect --write X",
                      "lower /backend/thread", "lower /bakend/threads", "set submission.generated", "trainmark run x --set train.step=1",
                      "trainmark run x \\\n  --dry", "see /load/prefetch/0"):
             self.assertNotEqual(faults(text), [], text)

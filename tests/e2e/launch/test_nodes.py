@@ -96,6 +96,58 @@ class TwoNodes(EndToEnd):
         for node in ("node-a", "node-b"):
             self.assertEqual((len(self.files_of(node, "train")), len(self.files_of(node, "validation"))), (8, 3))
 
+    def test_the_nodes_of_a_group_hold_one_part_and_train_on_all_of_it(self):
+        single = self.run_small(**self.still, results={"folder": str(self.folder / "single")})
+        single.results = self.folder / "single"
+        nodes = ["node-a", "node-b", "node-c", "node-d"]
+        run = self.run_on_nodes(",".join(f"{node}:1" for node in nodes), **self.still,
+                                stage={"strategy": "group", "group": 2, "target": str(self.disks / "local/data")})
+        parts = [self.files_of(node, "train") for node in nodes]
+        self.assertEqual((parts[0], parts[2]), (parts[1], parts[3]))
+        self.assertEqual(([len(part) for part in parts], len(parts[0] | parts[2])), ([4, 4, 4, 4], 8))
+        for one, four in zip(single.table("epochs.csv"), run.table("epochs.csv"), strict=True):
+            for figure in ("train_loss", "eval_metric"):
+                self.assertAlmostEqual(float(four[figure]) / float(one[figure]), 1.0, delta=1e-6, msg=figure)
+
+    def test_nodes_that_want_the_same_read_each_byte_once_between_them(self):
+        sizes = {split: sum(path.stat().st_size for path in (self.data / split).glob("*.hdf5")) for split in ("train", "validation")}
+        losses = {}
+        for transport, times in (("auto", 1), ("copy", 2)):
+            with self.subTest(transport):
+                self.disks = self.folder / f"disks-{transport}"
+                results = self.folder / transport
+                run = self.run_on_nodes("node-a:2,node-b:2", results={"folder": str(results)}, stage={
+                    "strategy": "replicate", "transport": transport, "target": str(self.disks / "local/data")})
+                run.results = results
+                for split, size in sizes.items():
+                    nodes = run.json("staging.json")["splits"][split]["nodes"]
+                    self.assertEqual(sum(node["source_read_bytes"] for node in nodes), times * size, split)
+                    self.assertEqual([node["copied_bytes"] for node in nodes], [size, size], split)
+                    for node in ("node-a", "node-b"):
+                        for source in (self.data / split).glob("*.hdf5"):
+                            copy = self.disks / node / "data" / split / source.name
+                            self.assertEqual(copy.read_bytes(), source.read_bytes(), copy)
+                            self.assertEqual(copy.stat().st_mtime_ns, source.stat().st_mtime_ns)
+                losses[transport] = [row["loss"] for row in run.table("steps.csv")]
+        self.assertEqual(losses["auto"], losses["copy"])
+
+    def test_what_a_command_stages_a_run_finds(self):
+        stage = {"strategy": "group", "group": 1, "target": str(self.disks / "local/data")}
+        config = str(self.write_config(stage=stage, **self.still))
+        def on_nodes(*options, expect=0):
+            done = self.trainmark("stage", config, *options, ranks=2, env={"NODE_DISKS": str(self.disks)},
+                                  launch=["-mca", "plm_rsh_agent", str(AGENT), "-host", "node-a:1,node-b:1"])
+            self.assertEqual(done.code, expect, done.output)
+            return done.output
+        self.assertIn("node-b           0 files there and right, 4 missing or not right", on_nodes("--verify", expect=3))
+        self.assertIn("node-a           4 files copied", on_nodes())
+        on_nodes("--verify")
+        run = self.run_on_nodes("node-a:2,node-b:2", stage=stage, **self.still)
+        nodes = run.json("staging.json")["splits"]["train"]["nodes"]
+        self.assertEqual([(node["files_copied"], node["files_reused"]) for node in nodes], [(0, 4), (0, 4)])
+        self.assertIn("removed 10 files", on_nodes("--clean"))
+        self.assertEqual(list(self.disks.rglob("*.hdf5")), [])
+
     def test_each_nodes_seconds_are_of_its_own_work(self):
         stage = {"strategy": "replicate", "target": str(self.disks / "local/data"), "verify": False}
         self.run_on_nodes("node-b:1", stage=stage, results={"folder": str(self.folder / "first")})
@@ -112,7 +164,7 @@ class TwoNodes(EndToEnd):
 
     def test_training_shards_that_cannot_be_equal_are_refused_with_remedies(self):
         run = self.run_on_nodes("node-a:1,node-b:1", expect=3, data={"train_samples": 24})
-        for words in ("24 samples in 3 files do not part equally over 2 nodes", "replicate"):
+        for words in ("24 samples in 3 files do not part equally into 2", "replicate"):
             self.assertIn(words, run.output)
         self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
 

@@ -2,6 +2,7 @@
 """Staging as several jobs and several datasets meet it: who may change a target, whose files are taken for one's own, and what a
 manifest beside the data is worth."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -94,6 +95,44 @@ class Targets(EndToEnd):
         self.assertEqual(self.losses(held), self.losses(alone))
         self.assertEqual(self.losses(beside), self.losses(alone))
         self.assertEqual(self.counts(self.small("after", "second")), (self.samples, 0))
+
+    def test_staging_by_itself_leaves_what_a_run_takes_and_cleaning_gives_it_back(self):
+        config = str(self.write_config(**self.options("first")))
+        done = self.trainmark("stage", config, "--json", "--quiet", ranks=2)
+        self.assertEqual(done.code, 0, done.output)
+        node = json.loads(done.output)["splits"]["train"]["nodes"][0]
+        self.assertEqual((node["files_copied"], node["files_missing"]), (self.samples, 0))
+        self.assertEqual(self.counts(self.small("run", "first")), (0, self.samples))
+        with self.paused_run("held", "first"):
+            refused = self.trainmark("stage", config, "--clean")
+            self.assertEqual(refused.code, 3, refused.output)
+            self.assertIn("is read by job 4711", refused.output)
+            self.assertEqual(len(self.contents()), self.samples + 8)
+        done = self.trainmark("stage", config, "--clean", "--set", "stage.wait_seconds=100")
+        self.assertEqual(done.code, 0, done.output)
+        self.assertIn(f"removed {self.samples + 8} files", done.output)
+        self.assertEqual(self.contents(), {})
+
+    def test_staging_writes_a_binding_manifest_beside_the_source(self):
+        source = self.folder / "own"
+        shutil.copytree(self.scratch / "first", source)
+        config = str(self.write_config(**self.options(source, verify=False)))
+        done = self.trainmark("stage", config, "--write-manifest")
+        self.assertEqual(done.code, 0, done.output)
+        for split in ("train", "validation"):
+            self.assertEqual(self.trainmark("data", "verify", str(source / split)).code, 0)
+        (source / "train").glob("*.hdf5").__next__().unlink()
+        self.assertEqual(self.trainmark("stage", config).code, 3)
+        part = self.write_config(**{**self.options("second"), "data": {**self.options("second")["data"], "train_samples": 8}})
+        refused = self.trainmark("stage", str(part), "--write-manifest")
+        self.assertEqual(refused.code, 2, refused.output)
+        self.assertIn("uses 8 of 80 files", refused.output)
+        self.assertFalse((self.scratch / "second/train/trainmark.manifest").exists())
+
+    def test_staging_of_nothing_is_refused(self):
+        done = self.trainmark("stage", str(self.write_config(**self.options("first", strategy="none"))))
+        self.assertEqual(done.code, 2, done.output)
+        self.assertIn("/stage/strategy: is none", done.output)
 
     def test_a_job_waits_for_another_one_and_a_killed_one_holds_nothing(self):
         with self.paused_run("held", "first") as process:

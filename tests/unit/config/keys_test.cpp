@@ -16,7 +16,7 @@ Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
-    "stage": {"strategy": "shard", "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
+    "stage": {"strategy": "shard", "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
@@ -41,6 +41,8 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
             std::make_tuple(DatasetLayout::packed, "c", "d"));
   EXPECT_EQ(std::tie(o.stage.strategy, o.stage.target, o.stage.reuse, o.stage.verify, o.stage.reserve_percent),
             std::make_tuple(Strategy::shard, "e", false, false, 7.5));
+  EXPECT_EQ(std::tie(o.stage.group, o.stage.deal_seed, o.stage.transport, o.stage.inflight_mib),
+            std::make_tuple(2, 3, Transport::copy, 9));
   EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch), std::make_tuple(3, 9));
   const auto& model = std::get<CosmoflowOptions>(o.recipe.model);
   EXPECT_EQ(std::tie(model.extent, model.width, model.kernel, model.dropout, model.l2, model.log_transform),
@@ -157,7 +159,7 @@ const std::pair<const char*, std::vector<const char*>> words_of_keys[] = {
     {"/workload", {"cosmoflow"}},
     {"/data/manifest", {"require", "ignore"}},
     {"/data/format/layout", {"auto", "universe", "block", "packed"}},
-    {"/stage/strategy", {"none", "replicate", "shard"}},
+    {"/stage/strategy", {"none", "replicate", "shard", "group"}},
     {"/optimizer/name", {"sgd"}},
     {"/train/until", {"target", "epochs", "steps", "seconds"}},
     {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},

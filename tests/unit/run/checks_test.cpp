@@ -49,7 +49,20 @@ TEST(CheckOptions, RefusesMoreSamplesThanThereAre) {
 TEST(CheckOptions, WantsEqualSharesOfAShardedSet) {
   RunOptions options = fitting();
   options.stage.strategy = Strategy::shard;
-  EXPECT_TRUE(mentions(check_options(options, 4, 3, plenty), "shards of the nodes"));
+  EXPECT_TRUE(mentions(check_options(options, 4, 3, plenty), "not divisible by the 3 parts that the nodes hold"));
+}
+
+TEST(CheckOptions, WantsEqualSharesOfWhatGroupsOfNodesHold) {
+  RunOptions options = fitting();
+  options.stage.strategy = Strategy::group;
+  options.stage.group = 3;
+  EXPECT_TRUE(check_options(options, 8, 12, plenty).size() == 1 &&
+              mentions(check_options(options, 8, 12, plenty), "8 ranks run on 12 nodes"));
+  EXPECT_TRUE(mentions(check_options(options, 8, 8, plenty), "/stage/group: 3 does not divide the 8 nodes"));
+  options.train.global_batch = 18;
+  EXPECT_TRUE(mentions(check_options(options, 18, 12, plenty), "18 is not divisible by the 4 parts"));
+  options.stage.group = 18;  // all nodes hold the whole set: no share has to be equal
+  EXPECT_FALSE(mentions(check_options(options, 18, 18, plenty), "parts"));
 }
 
 TEST(CheckOptions, RefusesToCallAReducedRunClosed) {

@@ -59,6 +59,45 @@ TEST_F(FindDataset, TellsEveryRankNamesCountsTimesAndHashes) {
   EXPECT_GE(heard, all().rank() == 0 ? 8 : 2);  // who reads hears of each folder and file, others of each split
 }
 
+TEST_F(FindDataset, HasEachRankOpenItsPartOfFilesWithoutAManifest) {
+  if (all().rank() == 0) {
+    std::filesystem::remove(root_ / "train" / manifest_name);
+    for (hsize_t i = 0; i < 9; ++i)
+      put(root_ / "train" / ("c" + std::to_string(i) + ".h5"), i % 3 + 1);
+  }
+  all().barrier();
+  int heard = 0;
+  const Dataset found = find_dataset(test_world(), options_, [&] { ++heard; });
+  std::vector<std::int64_t> samples;
+  for (const ManifestEntry& entry : found.train.manifest.entries)
+    samples.push_back(entry.samples);
+  EXPECT_EQ(samples, (std::vector<std::int64_t>{3, 1, 1, 2, 3, 1, 2, 3, 1, 2, 3}));
+}
+
+TEST_F(FindDataset, EndsOnEveryRankWhereOnlyTheLastOfItsFilesCannotBeOpened) {
+  if (all().rank() == 0) {
+    std::filesystem::remove(root_ / "train" / manifest_name);
+    put(root_ / "train" / "x.h5", 1);
+    std::ofstream(root_ / "train" / "z.h5") << "no HDF5";
+  }
+  all().barrier();
+  testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); }, {"z.h5", "HDF5"});
+}
+
+TEST_F(FindDataset, NamesCompanionsOnEveryRankWhereFilesAreStaged) {
+  if (all().rank() == 0) {
+    std::filesystem::remove(root_ / "train" / manifest_name);
+    put(root_ / "train" / "store.h5x", 1);
+    const testing::File file(root_ / "train" / "d.h5");
+    for (const char* name : {"x", "y"})
+      H5Lcreate_external("store.h5x", name, file.id(), name, H5P_DEFAULT, H5P_DEFAULT);
+  }
+  all().barrier();
+  options_.stage.strategy = Strategy::replicate;
+  testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); },
+                             {"d.h5", "its samples are also in another file", "store.h5x", "staging copies"});
+}
+
 TEST_F(FindDataset, KeepsTheFilesThatHoldTheSamplesAskedFor) {
   options_.data.train_samples = 3;
   const Dataset found = find_dataset(test_world(), options_, [] {});

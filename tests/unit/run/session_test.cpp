@@ -359,6 +359,23 @@ TEST(PretendedLaunch, GivesEachRankOfANodeItsShard) {
   }
 }
 
+TEST(SamplingOf, LetsTheRanksOfAllNodesOfAGroupReadItsPart) {
+  RunOptions options = small();
+  options.train.global_batch = 16;
+  Split split;
+  split.name = "train";
+  split.samples = 32;
+  split.manifest.entries.resize(2);
+  for (ManifestEntry& entry : split.manifest.entries)
+    entry.samples = 16;
+  split.plan = {Strategy::group, {{1}, {0}}, 2};
+  for (int rank = 0; rank < 8; ++rank) {  // two a node, four a part
+    Sampler sampler(sampling_of(pretended_world(8, 4, rank), options, split));
+    for (const std::int64_t id : sampler.batch(0, 0))
+      EXPECT_EQ(id / 16, rank < 4 ? 1 : 0) << "rank " << rank << " has no other file";
+  }
+}
+
 TEST(Facts, AreThoseOfTheWorldAndTheSplits) {
   RunOptions options = small();
   Dataset dataset;

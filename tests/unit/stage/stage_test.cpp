@@ -1,9 +1,11 @@
 // The parts of staging that one process can show: manifests, plans, partial files, single copies.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -23,6 +25,14 @@ using testing::manifest_of;
 using testing::Scratch;
 using testing::system_calls;
 using testing::write_file;
+
+/// A file on its own: copied and in its place. Returns its hash.
+std::string copied(const ManifestEntry& entry, const std::filesystem::path& from, const std::filesystem::path& to,
+                   bool hashed, const ByteProgress& progress) {
+  const Copied copy = copy_entry(entry, from, to, hashed, progress);
+  copy.landing->file().publish();
+  return copy.xxh3;
+}
 
 StageOptions with(Strategy strategy) {
   StageOptions options;
@@ -85,18 +95,84 @@ TEST(Plan, SharesForFourThousandNodes) {
     ASSERT_EQ(part.size(), 2U);
 }
 
+TEST(Plan, HasNeighboursHoldOnePartWhereNodesFormGroups) {
+  StageOptions options = with(Strategy::group);
+  options.group = 2;
+  const StagingPlan plan = plan_staging(manifest_of({1, 1, 1, 1, 1, 1}), options, 6);
+  ASSERT_EQ(plan.parts.size(), 3U);
+  for (int node = 0; node < 6; ++node) {
+    EXPECT_EQ(plan.part_number_of(node), static_cast<std::size_t>(node / 2));
+    EXPECT_EQ(&plan.part_of(node), &plan.parts[static_cast<std::size_t>(node / 2)]);
+    EXPECT_EQ(plan.part_of(node).size(), 2U);
+  }
+}
+
+TEST(Plan, OfGroupsLiesBetweenShardsAndReplicas) {
+  const Manifest manifest = manifest_of(std::vector<std::int64_t>(12, 1));
+  StageOptions options = with(Strategy::group);
+  options.group = 4;
+  EXPECT_EQ(parts_of(options, 4), 1);
+  const StagingPlan whole = plan_staging(manifest, options, 4),
+                    replicas = plan_staging(manifest, with(Strategy::replicate), 4);
+  EXPECT_EQ(whole.parts, replicas.parts);
+  EXPECT_EQ(whole.part_number_of(3), 0U);
+  options.group = 1;
+  EXPECT_EQ(plan_staging(manifest, options, 4).parts, plan_staging(manifest, with(Strategy::shard), 4).parts);
+  options.group = 3;
+  try {
+    (void)plan_staging(manifest, options, 4);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("/stage/group: 3 does not divide 4 nodes"), std::string::npos);
+  }
+}
+
+TEST(Plan, DealsEqualFilesByItsSeedAndNotByTheirNames) {
+  const Manifest manifest = manifest_of(std::vector<std::int64_t>(64, 1));
+  StageOptions options = with(Strategy::shard);
+  const auto first = plan_staging(manifest, options, 4).parts;
+  int same_hour = 0;  // four files a day: dealt in turn each node would hold one hour of every day
+  for (const std::size_t file : first[0])
+    same_hour += file % 4 == first[0][0] % 4 ? 1 : 0;
+  EXPECT_LT(same_hour, 12);
+  options.deal_seed = 1;
+  EXPECT_NE(plan_staging(manifest, options, 4).parts, first);
+  options.deal_seed = 0;
+  EXPECT_EQ(plan_staging(manifest, options, 4).parts, first) << "the next run on these nodes wants the same files";
+}
+
+TEST(Plan, PartsTheTrainingAndValidationSetsOfDeepCamOverAnyNumberOfNodes) {
+  for (const std::size_t samples : {121'266U, 15'158U}) {
+    const Manifest manifest = manifest_of(std::vector<std::int64_t>(samples, 1));
+    for (const int nodes : {2, 7, 64, 1000, 4096}) {
+      const StagingPlan plan = plan_staging(manifest, with(Strategy::shard), nodes, PartSums::may_differ);
+      std::vector<bool> seen(samples);
+      for (const auto& part : plan.parts) {
+        ASSERT_GE(part.size(), samples / static_cast<std::size_t>(nodes));
+        ASSERT_LE(part.size(), samples / static_cast<std::size_t>(nodes) + 1);
+        for (const std::size_t file : part) {
+          ASSERT_FALSE(seen[file]);
+          seen[file] = true;
+        }
+      }
+      EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0);
+    }
+  }
+}
+
 TEST(Plan, NamesTheRemediesWhereFilesCannotBeShared) {
   const StageOptions shard = with(Strategy::shard);
   expect_data_error(
       [&] {
         (void)plan_staging(manifest_of({1, 1}), shard, 3);
       },
-      {"2 file(s) for 3 nodes", "at least 3 files", "replicate"});
+      {"stage.strategy shard", "2 file(s) for 3 parts", "at least 3 files", "replicate"});
   expect_data_error(
       [&] {
         (void)plan_staging(manifest_of({2, 2, 2}), shard, 2);
       },
-      {"6 samples in 3 files do not part equally over 2 nodes (between 2 and 4 each)", "replicate"});
+      {"6 samples in 3 files do not part equally into 2 (between 2 and 4 each)", "replicate"});
 }
 
 TEST(Plan, RefusesShardsThatDifferByOneSample) {
@@ -105,7 +181,7 @@ TEST(Plan, RefusesShardsThatDifferByOneSample) {
       [&] {
         (void)plan_staging(manifest_of({1, 1, 1}), shard, 2);
       },
-      {"3 samples in 3 files do not part equally over 2 nodes (between 1 and 2 each)"});
+      {"3 samples in 3 files do not part equally into 2 (between 1 and 2 each)"});
 }
 
 TEST(Plan, OfAnEvaluationGivesEveryFileToOneNodeAndDiffersByNoMoreThanTheLargest) {
@@ -120,7 +196,7 @@ TEST(Plan, OfAnEvaluationGivesEveryFileToOneNodeAndDiffersByNoMoreThanTheLargest
     for (std::int64_t& each : samples)
       each = 1 + below(50);
     const Manifest manifest = manifest_of(samples);
-    const StagingPlan plan = plan_staging(manifest, with(Strategy::shard), nodes, ShardSums::may_differ);
+    const StagingPlan plan = plan_staging(manifest, with(Strategy::shard), nodes, PartSums::may_differ);
     std::vector<std::size_t> seen;
     std::vector<std::int64_t> sums;
     for (const auto& part : plan.parts) {
@@ -137,16 +213,16 @@ TEST(Plan, OfAnEvaluationGivesEveryFileToOneNodeAndDiffersByNoMoreThanTheLargest
       ASSERT_EQ(seen[at], at);
     const auto [least, most] = std::minmax_element(sums.begin(), sums.end());
     EXPECT_LE(*most - *least, *std::max_element(samples.begin(), samples.end())) << nodes << " nodes";
-    EXPECT_EQ(plan_staging(manifest, with(Strategy::shard), nodes, ShardSums::may_differ).parts, plan.parts);
+    EXPECT_EQ(plan_staging(manifest, with(Strategy::shard), nodes, PartSums::may_differ).parts, plan.parts);
   }
 }
 
 TEST(Plan, OfAnEvaluationStillWantsAFileForEveryNode) {
   expect_data_error(
       [&] {
-        (void)plan_staging(manifest_of({1, 1}), with(Strategy::shard), 3, ShardSums::may_differ);
+        (void)plan_staging(manifest_of({1, 1}), with(Strategy::shard), 3, PartSums::may_differ);
       },
-      {"2 file(s) for 3 nodes"});
+      {"2 file(s) for 3 parts"});
 }
 
 TEST(Plan, LetsNodesBeginAtDifferentFiles) {
@@ -253,13 +329,13 @@ TEST(Copy, CopiesContentAndTimeAndReturnsTheHash) {
     write_file(folder.path() / "from", text);
     const ManifestEntry entry = entry_of(folder.path(), "from");
     std::int64_t heard = 0;
-    const std::string hash = copy_entry(entry, folder.path() / "from", folder.path() / "to", true,
-                                        [&](std::int64_t more) { heard += more; });
+    const std::string hash =
+        copied(entry, folder.path() / "from", folder.path() / "to", true, [&](std::int64_t more) { heard += more; });
     EXPECT_EQ(contents_of(folder.path() / "to"), text);
     EXPECT_EQ(hash, hash_file(folder.path() / "to"));
     EXPECT_EQ(heard, static_cast<std::int64_t>(bytes));
     EXPECT_EQ(facts_of(folder.path() / "to")->modified_ns, entry.modified_ns);
-    EXPECT_EQ(copy_entry(entry, folder.path() / "from", folder.path() / "unhashed", false, {}), "");
+    EXPECT_EQ(copied(entry, folder.path() / "from", folder.path() / "unhashed", false, {}), "");
     EXPECT_EQ(contents_of(folder.path() / "unhashed"), text);
   }
 }
@@ -271,14 +347,14 @@ TEST(Copy, IsSeenByNobodyWhoMayNotSeeTheSource) {
   for (const unsigned mode : {0600U, 0400U, 0640U, 0644U}) {
     write_file(folder.path() / "from", "text");
     ASSERT_EQ(chmod((folder.path() / "from").c_str(), mode), 0);
-    (void)copy_entry(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
+    (void)copied(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
     EXPECT_EQ(mode_of("to"), mode);
     std::filesystem::remove(folder.path() / "from");
   }
   write_file(folder.path() / "from", "text");
   ASSERT_EQ(chmod((folder.path() / "from").c_str(), 04066), 0);
   if (geteuid() == 0) {
-    (void)copy_entry(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
+    (void)copied(entry_of(folder.path(), "from"), folder.path() / "from", folder.path() / "to", true, {});
     EXPECT_EQ(mode_of("to"), 0444U) << "its owner must be able to read it; the umask and no special bits apply";
   }
   umask(before);
@@ -319,7 +395,7 @@ TEST(Copy, NoticesThatTheSourceChanged) {
   write_file(folder.path() / "from", "first content");
   const ManifestEntry entry = entry_of(folder.path(), "from");
   write_file(folder.path() / "from", "longer second content");
-  const auto copy = [&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", true, {}); };
+  const auto copy = [&] { (void)copied(entry, folder.path() / "from", folder.path() / "to", true, {}); };
   expect_data_error(copy, {"from", "13 bytes then, 21 now"});
   write_file(folder.path() / "from", "other content");
   const timespec times[2] = {{1, 0}, {1, 0}};
@@ -337,7 +413,7 @@ TEST(Copy, NoticesThatTheSourceChangesWhileItIsCopied) {
     utimensat(AT_FDCWD, (folder.path() / "from").c_str(), times, 0);
   };
   for (const bool hashed : {true, false}) {
-    expect_data_error([&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", hashed, touch); },
+    expect_data_error([&] { (void)copied(entry, folder.path() / "from", folder.path() / "to", hashed, touch); },
                       {"from", "changed since it was scanned"});
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
     const timespec before = {entry.modified_ns / 1'000'000'000, entry.modified_ns % 1'000'000'000};
@@ -362,7 +438,7 @@ TEST(Copy, NoticesThatTheContentIsNotTheManifests) {
   write_file(folder.path() / "from", "content");
   ManifestEntry entry = entry_of(folder.path(), "from");
   entry.xxh3 = "00000000000000000000000000000000";
-  expect_data_error([&] { (void)copy_entry(entry, folder.path() / "from", folder.path() / "to", true, {}); },
+  expect_data_error([&] { (void)copied(entry, folder.path() / "from", folder.path() / "to", true, {}); },
                     {"its manifest says 00000000"});
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "to"));
 }
@@ -379,6 +455,137 @@ TEST(Space, IsRefusedBeforeTheFirstByteWithTheNumbers) {
       [&] { require_space(folder.path(), {.bytes = 4096, .reclaimed = 4096, .overlap = huge}, 0.0, "node n3"); },
       {"staging needs 1048576.00 TiB"});
   require_space(folder.path(), {.overlap = huge}, 100.0, "node n3");  // nothing to be written: nothing to refuse
+}
+
+TEST(Commit, HasFilesOnTheDiskBeforeTheyTakeTheirPlacesAndFlushesAFolderOnce) {
+  const Scratch folder;
+  Manifest manifest = manifest_of({1, 1, 1});
+  std::vector<std::string> published;
+  Commit commit([&](const ManifestEntry& entry, const std::string& xxh3) { published.push_back(entry.name + xxh3); },
+                [](std::int64_t) {});
+  for (std::size_t i = 0; i < 3; ++i) {
+    ManifestEntry& entry = manifest.entries[i];
+    write_file(folder.path() / "from" / entry.name, "text");
+    entry.bytes = 4;
+    entry.modified_ns = 0;
+    std::filesystem::create_directories(folder.path() / "to");
+    Copied copy = copy_entry(entry, folder.path() / "from" / entry.name, folder.path() / "to" / entry.name, false, {});
+    commit.add(std::move(copy.landing), std::to_string(i));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "to" / entry.name));
+  }
+  EXPECT_TRUE(published.empty());
+  system_calls() = {};
+  commit.flush();
+  EXPECT_EQ(system_calls().made, (std::vector<std::string>{"fsync file", "fsync file", "fsync file", "rename", "rename",
+                                                           "rename", "fsync folder"}));
+  EXPECT_EQ(published, (std::vector<std::string>{manifest.entries[0].name + "0", manifest.entries[1].name + "1",
+                                                 manifest.entries[2].name + "2"}));
+  system_calls() = {};
+  commit.flush();
+  EXPECT_TRUE(system_calls().made.empty()) << "nothing is left to do";
+}
+
+TEST(Commit, IsMadeWhereManyFilesOrBytesWait) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "text");
+  ManifestEntry entry = manifest_of({1}).entries[0];
+  entry.bytes = 4;
+  entry.modified_ns = 0;
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  for (int i = 0; i < 300; ++i) {
+    Copied copy = copy_entry(entry, folder.path() / "from", folder.path() / std::to_string(i), false, {});
+    commit.add(std::move(copy.landing), "");
+    EXPECT_EQ(published, (i + 1) / 128 * 128) << "a kill must not cost more than that";
+  }
+}
+
+TEST(Commit, LetsAFileThatReplacesAnotherOneDoSoAtOnce) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "text");
+  write_file(folder.path() / "old", "of another dataset");
+  ManifestEntry entry = manifest_of({1}).entries[0];
+  entry.bytes = 4;
+  entry.modified_ns = 0;
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  const auto add = [&](const char* name) {
+    Copied copy = copy_entry(entry, folder.path() / "from", folder.path() / name, false, {});
+    commit.add(std::move(copy.landing), "");
+  };
+  add("new");
+  EXPECT_EQ(published, 0);
+  add("old");
+  EXPECT_EQ(published, 2);
+  EXPECT_EQ(contents_of(folder.path() / "old"), "text");
+}
+
+TEST(Commit, KeepsWhatIsCompleteWhereTheWorkFails) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "text");
+  ManifestEntry entry = manifest_of({1}).entries[0];
+  entry.bytes = 4;
+  entry.modified_ns = 0;
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; },
+                [](std::int64_t) { throw Pulse::Cancelled{}; });
+  Copied copy = copy_entry(entry, folder.path() / "from", folder.path() / "to", false, {});
+  commit.add(std::move(copy.landing), "");
+  commit.keep();
+  EXPECT_EQ(published, 1);
+  EXPECT_EQ(contents_of(folder.path() / "to"), "text");
+  copy = copy_entry(entry, folder.path() / "from", folder.path() / "other", false, {});
+  commit.add(std::move(copy.landing), "");
+  system_calls().fsync_fails_with = EIO;
+  commit.keep();
+  system_calls() = {};
+  EXPECT_EQ(published, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "other"));
+}
+
+TEST(Commit, ThatFailsPublishesNothing) {
+  const Scratch folder;
+  write_file(folder.path() / "from", "text");
+  ManifestEntry entry = manifest_of({1}).entries[0];
+  entry.bytes = 4;
+  entry.modified_ns = 0;
+  {
+    Commit commit([](const ManifestEntry&, const std::string&) { FAIL(); }, [](std::int64_t) {});
+    Copied copy = copy_entry(entry, folder.path() / "from", folder.path() / "to", false, {});
+    commit.add(std::move(copy.landing), "");
+    system_calls() = {};
+    system_calls().fsync_fails_with = EIO;
+    expect_data_error([&] { commit.flush(); }, {"to: cannot be flushed"});
+    system_calls() = {};
+  }
+  std::vector<std::string> names;
+  for (const auto& each : std::filesystem::directory_iterator(folder.path()))
+    names.push_back(each.path().filename());
+  EXPECT_EQ(names, std::vector<std::string>{"from"});
+}
+
+TEST(Space, InMemoryIsWhatTheJobMayUseOfIt) {
+  const Scratch folder;
+  const pid_t child = fork();  // its mounts are its own
+  if (child == 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(77);
+    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64t") != 0) _exit(77);
+    try {
+      require_space(folder.path(), {.bytes = std::int64_t{32} << 40U}, 0.0, "node n3");
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      _exit(text.find("is in memory, of which") != std::string::npos &&
+                    text.find("staging needs 32") != std::string::npos && text.find("--mem") != std::string::npos
+                ? 0
+                : 1);
+    }
+    _exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "mounts are not allowed here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Space, OfSetsTogetherIsTheirSumButOneFileIsReplacedAtATime) {

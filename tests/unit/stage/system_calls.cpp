@@ -27,6 +27,7 @@ int __real_fsync(int descriptor);
 int __real_rename(const char* from, const char* to);
 int __real_flock(int descriptor, int operation);
 int __real_close(int descriptor);
+ssize_t __real_pread(int descriptor, void* to, size_t bytes, off_t offset);
 
 int __wrap_fsync(int descriptor) {
   struct stat info {};
@@ -44,6 +45,13 @@ int __wrap_flock(int descriptor, int operation) {
 int __wrap_close(int descriptor) {
   const int result = __real_close(descriptor);
   return calls().close_fails_with != 0 ? failure(calls().close_fails_with) : result;
+}
+ssize_t __wrap_pread(int descriptor, void* to, size_t bytes, off_t offset) {
+  if (calls().pread_failures > 0) {
+    --calls().pread_failures;
+    return failure(calls().pread_fails_with);
+  }
+  return __real_pread(descriptor, to, bytes, offset);
 }
 }
 // NOLINTEND(bugprone-reserved-identifier)

@@ -12,6 +12,8 @@ struct SystemCalls {
   int flock_fails_with = 0;       ///< errno; 0: it works
   int fsync_fails_with = 0;
   int close_fails_with = 0;  ///< the file is closed all the same
+  int pread_failures = 0;    ///< that are still to come
+  int pread_fails_with = 0;
 };
 SystemCalls& system_calls();
 

@@ -1,0 +1,110 @@
+// Staging apart from a run: the same dataset, plan and copies, with neither log nor results folder.
+#include <fmt/core.h>
+
+#include <array>
+
+#include "run/end/ending.hpp"
+#include "run/launch/dataset.hpp"
+#include "run/record/progress.hpp"
+#include "run/record/staging_told.hpp"
+
+namespace trainmark {
+namespace {
+
+void require_staging(const RunOptions& options) {
+  if (options.stage.strategy != Strategy::none) return;
+  throw Error(ExitCode::usage,
+              Complaint{"/stage/strategy", "is none", "nothing would be staged: runs read the source itself",
+                        "set it to replicate, shard or group, with /stage/target"});
+}
+
+/// A manifest that lists a part of the files would have the others refused.
+void require_whole(const Split& split) {
+  if (split.files == split.manifest.entries.size()) return;
+  throw Error(ExitCode::usage,
+              Complaint{fmt::format("/data/{}_samples", split.name),
+                        fmt::format("uses {} of {} files", split.manifest.entries.size(), split.files),
+                        "a manifest beside the data lists all of them", "set it to 0 to write a manifest"});
+}
+
+void write_beside_source(const Split& split, Manifest manifest) {
+  manifest.source.clear();  // these are the originals
+  write_manifest(split.source, manifest);
+}
+
+std::string line_of(const std::string& split, const NodeStaging& node, StageTask task) {
+  if (task == StageTask::look) {
+    return fmt::format("{:<11} {:<16} {} files there and right, {} missing or not right", split, node.host,
+                       node.files_reused, node.files_missing);
+  }
+  return fmt::format(
+      "{:<11} {:<16} {} files copied ({:.1f} MiB, {:.1f} MiB read off the source) in {:.2f} s, {} were there", split,
+      node.host, node.files_copied, mib(node.bytes_copied), mib(node.bytes_read), node.copy_seconds, node.files_reused);
+}
+
+StageOnlyOutcome told(const StagedDataset& dataset, StageTask task) {
+  StageOnlyOutcome outcome;
+  outcome.json = staging_json(dataset, std::nullopt);
+  outcome.lines = stragglers(dataset);
+  for (const auto& [name, split] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
+    for (const NodeStaging& node : split->nodes) {
+      outcome.lines.push_back(line_of(name, node, task));
+      outcome.complete = outcome.complete && node.files_missing == 0;
+    }
+  }
+  return outcome;
+}
+
+StageOnlyOutcome clean(const World& world, const RunOptions& options, const StageContext& context) {
+  const std::filesystem::path root = options.stage.target;
+  const std::array<std::filesystem::path, 2> targets = {root / "train", root / "validation"};
+  const Cleaned done = clean_targets(world, targets, options.stage, context);
+  StageOnlyOutcome outcome;
+  outcome.lines.push_back(
+      fmt::format("removed {} files, {:.1f} MiB, from {} on {} node(s){}", done.files, mib(done.bytes), root.string(),
+                  world.nodes(), done.kept > 0 ? fmt::format("; kept {} that were changed since", done.kept) : ""));
+  outcome.json = fmt::format("{{\n  \"files_removed\": {},\n  \"bytes_removed\": {},\n  \"files_kept\": {}\n}}\n",
+                             done.files, done.bytes, done.kept);
+  return outcome;
+}
+
+}  // namespace
+
+StageOnlyOutcome stage_only(const World& world, const RunOptions& options, StageTask task, bool writes_manifest,
+                            const RunContext& context) {
+  agree_on(world.all(), [&] { require_staging(options); });
+  const Open open;
+  Watchdog watchdog([&](const std::string& message) {
+    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+  });
+  watchdog.phase("staging", options.watchdog.stage_seconds);
+  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
+                     static_cast<double>(options.results.progress_seconds)});
+  const auto alive = [&] { watchdog.beat(); };
+  StageContext stage_context;
+  stage_context.progress = [&](std::int64_t) { alive(); };
+  stage_context.say = [&](const std::string& line) { progress.line(line); };
+  stage_context.job = context.job_id;
+  stage_context.only_looks = task == StageTask::look;
+  stage_context.wants_manifest = writes_manifest;
+  if (task == StageTask::clean) return clean(world, options, stage_context);
+
+  const Dataset dataset = find_dataset(world, options, alive, stage_context.say);
+  agree_on(world.all(), [&] {
+    for (const Split* split : {&dataset.train, &dataset.validation})
+      if (writes_manifest) require_whole(*split);
+  });
+  const Clock clock;
+  StagedDataset staged = bring_dataset(world, options, dataset, alive, stage_context);
+  staged.seconds = clock.seconds();
+  if (writes_manifest) {
+    agree_on(world.all(), [&] {
+      if (world.all().rank() != 0) return;
+      write_beside_source(dataset.train, std::move(staged.train.manifest));
+      write_beside_source(dataset.validation, std::move(staged.validation.manifest));
+    });
+  }
+  return told(staged, task);
+}
+
+}  // namespace trainmark

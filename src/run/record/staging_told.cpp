@@ -1,0 +1,61 @@
+#include "run/record/staging_told.hpp"
+
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "mllog/utf8.hpp"
+#include "run/record/progress.hpp"
+
+namespace trainmark {
+
+using Json = nlohmann::ordered_json;
+
+std::string staging_json(const StagedDataset& dataset, std::optional<bool> inside_clock) {
+  Json document;
+  if (inside_clock) document["inside_the_clock"] = *inside_clock;
+  document["staging_s"] = dataset.seconds;
+  document["waiting_for_another_run_s"] = dataset.wait_seconds;
+  document["splits"] = Json::object();
+  for (const auto& [split, staged] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
+    Json nodes = Json::array();
+    for (const NodeStaging& node : staged->nodes) {
+      nodes.push_back({{"host", node.host},
+                       {"files_copied", node.files_copied},
+                       {"files_reused", node.files_reused},
+                       {"files_missing", node.files_missing},
+                       {"copied_bytes", node.bytes_copied},
+                       {"reused_bytes", node.bytes_reused},
+                       {"source_read_bytes", node.bytes_read},
+                       {"source_read_retries", node.retries},
+                       {"copy_s", node.copy_seconds},
+                       {"exchange_wait_s", node.exchange_wait_seconds},
+                       {"verify_s", node.verify_seconds}});
+    }
+    document["splits"][split] = {
+        {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
+  }
+  return json_text(document, 2) + "\n";
+}
+
+std::vector<std::string> stragglers(const StagedDataset& dataset) {
+  std::vector<std::string> lines;
+  for (const auto& [split, staged] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
+    std::vector<double> seconds;
+    for (const NodeStaging& node : staged->nodes)
+      seconds.push_back(node.copy_seconds + node.verify_seconds);
+    if (seconds.size() < 3) continue;  // of two nobody knows which one is as it should be
+    const double median = median_of(seconds);
+    for (std::size_t i = 0; i < seconds.size(); ++i) {
+      if (seconds[i] < 1.5 * median || seconds[i] < median + 1.0) continue;
+      lines.push_back(
+          fmt::format("note: node {} worked {:.1f} s on its {} files, the median of {} nodes is {:.1f} s: look "
+                      "at its disk and its network",
+                      staged->nodes[i].host, seconds[i], split, seconds.size(), median));
+    }
+  }
+  return lines;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,73 @@
+// Reading the source: the bytes that the manifest promises, or an error that says what is there instead.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "stage/files.hpp"
+
+namespace trainmark {
+namespace {
+
+/// What a file system says while one of its servers restarts or a route changes; also what a broken disk says, so once.
+bool may_pass(int error_number) {
+  constexpr std::array passing = {EIO, ESTALE, ETIMEDOUT, EREMOTEIO, ENOTCONN, EHOSTDOWN};
+  return std::ranges::find(passing, error_number) != passing.end();
+}
+
+}  // namespace
+
+SourceFile::SourceFile(const ManifestEntry& entry, std::filesystem::path path) : entry_(entry), path_(std::move(path)) {
+  open();
+}
+
+void SourceFile::open() {
+  file_ = open_source(path_);
+  require_unchanged();
+  facts_ = facts_of(file_.get(), path_);
+}
+
+void SourceFile::read(std::span<std::byte> to, std::int64_t offset) {
+  for (bool retried = false; !to.empty();) {
+    const ssize_t got = pread(file_.get(), to.data(), to.size(), offset);
+    if (got > 0) {
+      to = to.subspan(static_cast<std::size_t>(got));
+      offset += got;
+      continue;
+    }
+    if (got == 0) {
+      throw Error(ExitCode::data,
+                  Complaint{path_.string(), fmt::format("gave {} bytes, its size is {}", offset, entry_.bytes),
+                            "it changed while it was copied, or its file system fails", "run again"});
+    }
+    const int reason = errno;
+    if (reason == EINTR) continue;
+    if (retried || !may_pass(reason)) file_error(path_, retried ? "cannot be read, twice" : "cannot be read", reason);
+    retried = true;
+    ++retries_;
+    diagnose(LogLevel::warn, [&] {
+      return fmt::format("{}: a read at byte {} failed ({}): it is opened anew and read once more", path_.string(),
+                         offset, std::generic_category().message(reason));
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    open();
+  }
+}
+
+void SourceFile::require_unchanged() const {
+  const FileFacts now = facts_of(file_.get(), path_);
+  const bool same_time = entry_.modified_ns == 0 || entry_.modified_ns == now.modified_ns;
+  if (entry_.bytes == now.bytes && same_time) return;
+  const std::string what =
+      entry_.bytes != now.bytes
+          ? fmt::format("changed since it was scanned: {} bytes then, {} now", entry_.bytes, now.bytes)
+          : "changed since it was scanned: its modification time is another one";
+  throw Error(ExitCode::data, Complaint{path_.string(), what, "a run must not train on a dataset that is being written",
+                                        "wait until the dataset is complete, then run again"});
+}
+
+}  // namespace trainmark
