@@ -78,6 +78,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     timeline.run_start();
     if (!before_clock) staged = stage();
     recorder.staged(staged, before_clock);
+    recorder.reads(dataset);
     Input input = open_input(world, *backend, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;

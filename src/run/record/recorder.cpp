@@ -9,6 +9,8 @@
 #include <sstream>
 
 #include "mllog/utf8.hpp"
+#include "run/record/staging_told.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
@@ -156,11 +158,12 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   if (dataset.wait_seconds > 0.0) record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   if (options_.stage.strategy == Strategy::none) return;
   results_.staging(dataset, !before_clock);
-  std::int64_t bytes = 0, reused = 0;
+  std::int64_t bytes = 0, reused = 0, read = 0;
   for (const Staged* split : {&dataset.train, &dataset.validation}) {
     for (const NodeStaging& node : split->nodes) {
       bytes += node.bytes_copied;
       reused += node.bytes_reused;
+      read += node.bytes_read;
     }
   }
   staging_s_ = dataset.seconds;
@@ -169,11 +172,31 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   record_.figures["staging_inside_clock"] = std::int64_t{staged_inside_clock_};
   record_.figures["staged_mib"] = mib(bytes);
+  record_.figures["staging_read_mib"] = mib(read);
   std::string kept = reused > 0 ? fmt::format("; {:.1f} MiB were there already", mib(reused)) : "";
   if (dataset.wait_seconds > 0.0)
     kept += fmt::format("; {} of it waiting for another run", duration_text(dataset.wait_seconds));
   progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", mib(bytes), options_.stage.target,
                              duration_text(staging_s_), before_clock ? "before" : "inside", kept));
+  for (const std::string& line : stragglers(dataset))
+    progress_.line(line);
+}
+
+/// Whoever measures storage must know that an epoch may never come to it.
+void Recorder::reads(const Dataset& found) {
+  std::int64_t bytes = 0;
+  for (const Split* split : {&found.train, &found.validation})
+    for (const std::size_t entry : split->plan.part_of(world_.node_index()))
+      bytes += split->manifest.entries[entry].bytes;
+  const MemoryRoom room = memory_room();
+  const bool fits = static_cast<double>(bytes) < room.bytes;
+  record_.figures["node_dataset_mib"] = mib(bytes);
+  record_.figures["node_dataset_fits_memory"] = std::int64_t{fits};
+  if (!fits) return;
+  progress_.line(
+      fmt::format("note: what this node reads ({:.1f} MiB) fits its free memory ({:.1f} GiB): once read, it comes "
+                  "from memory and not from storage (epochs.csv: from_storage_mib)",
+                  mib(bytes), room.bytes / 1073741824.0));
 }
 
 RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& input) {
@@ -215,6 +238,7 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   if (input.read_seconds > 0.0)
     figures["samples_per_s_a_reader"] = static_cast<double>(input.samples) / input.read_seconds;
   figures["read_mib"] = mib(input.bytes);
+  if (trained.from_storage_bytes) figures["read_from_storage_mib"] = mib(*trained.from_storage_bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
   figures["target_metric"] = target_of(options_).value;
   if (trained.epochs > 0) {
@@ -236,10 +260,11 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
     progress_.line("warning: the run diverged: " + record_.message);
   }
   // Which rank was slow, waited or grew: what averages hide.
-  results_.ranks(world_.all().gather(
-      fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{}\n", world_.all().rank(), to_utf8(world_.host()),
-                  trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
-                  mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors))));
+  results_.ranks(world_.all().gather(fmt::format(
+      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
+      trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
+      mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors),
+      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "")));
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;
   results_.conclude(record_);

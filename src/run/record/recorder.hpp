@@ -12,6 +12,7 @@ class Recorder {
   void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
   void initialised(const Compiled& compiled, const Backend& backend);
   void staged(const StagedDataset& dataset, bool before_clock);
+  void reads(const Dataset& found);  ///< what the node will read, and whether that measures storage
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 

@@ -70,7 +70,7 @@ void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double
 }
 
 void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigures& figures, std::int64_t left,
-                       double run_seconds) const {
+                          double run_seconds) const {
   if (!parts_.progress.due()) return;
   const double per_step = run_seconds / static_cast<double>(std::max<std::int64_t>(1, step));
   const std::optional<double> of_goal = seconds_left(subject_.goal, step, run_seconds, per_step);
@@ -84,14 +84,17 @@ void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigu
 }
 
 void RunJournal::epoch(const Position& last, const EpochFigures& figures, double metric, double eval_seconds,
-                    std::uint64_t hash) {
+                       std::uint64_t hash) {
   outcome_.eval_seconds += eval_seconds;
   const double samples_per_s = static_cast<double>(figures.steps * subject_.global_batch) / figures.seconds;
   const double loss = figures.loss_sum / static_cast<double>(figures.steps);
   parts_.timeline.throughput(samples_per_s, last.epoch + 1);
-  parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x}\n", last.epoch + 1,
-                                           rate_at(subject_.schedule, last), loss, metric, figures.seconds,
-                                           eval_seconds, figures.wait_seconds, samples_per_s, hash));
+  const std::string from_storage =
+      figures.from_storage_bytes < 0 ? "" : fmt::format("{:.3f}", mib(figures.from_storage_bytes));
+  parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x},{:.6f},{:.3f},{}\n",
+                                           last.epoch + 1, rate_at(subject_.schedule, last), loss, metric,
+                                           figures.seconds, eval_seconds, figures.wait_seconds, samples_per_s, hash,
+                                           figures.eval_wait_seconds, mib(figures.asked_bytes), from_storage));
   parts_.progress.line(
       fmt::format("epoch {:3}  loss {:.5f}  {} {:.5f} (target {})  {:.1f} samples/s  train {}  eval {}", last.epoch + 1,
                   loss, subject_.target.key, metric, subject_.target.value, samples_per_s,

@@ -23,8 +23,9 @@ struct TrainOutcome {
   std::int64_t samples = 0;
   double train_seconds = 0.0;  ///< in training steps, input waits included
   double eval_seconds = 0.0;
-  double wait_seconds = 0.0;  ///< for input, this rank
-  UploadTimes uploads;        ///< of training batches, this rank, summed
+  double wait_seconds = 0.0;                       ///< for input, this rank
+  std::optional<std::int64_t> from_storage_bytes;  ///< by this rank since training began, where the kernel counts
+  UploadTimes uploads;                             ///< of training batches, this rank, summed
   double first_step_seconds = 0.0;
   double metric = 0.0;  ///< last
   double best_metric = 0.0;
@@ -44,6 +45,9 @@ struct EpochFigures {
   std::int64_t steps = 0;
   double seconds = 0.0;
   double wait_seconds = 0.0;
+  double eval_wait_seconds = 0.0;       ///< for input, this rank
+  std::int64_t asked_bytes = 0;         ///< by all ranks' loaders, for training and validation, since the row before
+  std::int64_t from_storage_bytes = 0;  ///< that the kernel brought for it; -1: it does not count on every rank
 };
 
 class RunJournal {

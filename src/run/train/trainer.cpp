@@ -8,6 +8,8 @@
 #include <limits>
 #include <utility>
 
+#include "trainmark/process.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -33,6 +35,7 @@ Trainer::Trainer(Parts parts, Plan plan)
 
 TrainOutcome Trainer::run() {
   parts_.watchdog.phase("training", plan_.step_limit_seconds);
+  from_storage_at_start_ = from_storage_before_ = bytes_from_storage().value_or(0);
   parts_.train_input.start(0);
   parts_.validation_input.start(0);
   clock_ = Clock();
@@ -115,7 +118,7 @@ void Trainer::step(EpochFigures& figures, std::int64_t end) {
   if (position_.step % scale_interval == 0) divergence_.look_at_updates(position_.step, parts_.state.loss_scale());
 }
 
-void Trainer::evaluate_epoch(const EpochFigures& figures) {
+void Trainer::evaluate_epoch(EpochFigures& figures) {
   const std::int64_t epoch = position_.epoch - 1;
   const Clock clock;
   std::uint64_t hash = 0;
@@ -123,8 +126,9 @@ void Trainer::evaluate_epoch(const EpochFigures& figures) {
     const LogScope scope = parts_.timeline.evaluation(epoch + 1);
     const std::shared_ptr<void> range = parts_.backend.range(fmt::format("evaluation of epoch {}", epoch + 1));
     hash = prove_equal(epoch);
-    reached_.metric = evaluate(epoch);
+    reached_.metric = evaluate(epoch, figures);
   }
+  count_reads(figures);
   reached_.epochs = position_.epoch;
   journal_.epoch({.epoch = epoch, .step = position_.step - 1}, figures, reached_.metric, clock.seconds(), hash);
   divergence_.look_at_metric(epoch, plan_.target.key, reached_.metric);
@@ -134,11 +138,13 @@ void Trainer::evaluate_epoch(const EpochFigures& figures) {
   reached_.target |= plan_.target.reached_by(reached_.metric);
 }
 
-double Trainer::evaluate(std::int64_t epoch) {
+double Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
   if (parts_.average != nullptr) parts_.average->step(0);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
-    feed_.launch(parts_.evaluate, feed_.bring(parts_.evaluate, parts_.validation_input, {}, epoch).slot);
+    const Feed::Brought brought = feed_.bring(parts_.evaluate, parts_.validation_input, {}, epoch);
+    row.eval_wait_seconds += brought.waited_seconds;
+    feed_.launch(parts_.evaluate, brought.slot);
     parts_.watchdog.beat();
     if (parts_.progress.due()) {
       parts_.progress.status(
@@ -155,6 +161,18 @@ double Trainer::evaluate(std::int64_t epoch) {
     parts_.timeline.metric(figure.key, figures.back(), epoch + 1);
   }
   return figures.front();
+}
+
+/// What was asked for and what storage had to give since the last time, all ranks together.
+void Trainer::count_reads(EpochFigures& figures) {
+  const std::int64_t asked = parts_.train_input.stats().bytes + parts_.validation_input.stats().bytes;
+  const std::optional<std::int64_t> from_storage = bytes_from_storage();
+  std::array<std::int64_t, 3> sums = {
+      asked - std::exchange(asked_before_, asked),
+      from_storage ? *from_storage - std::exchange(from_storage_before_, *from_storage) : 0, from_storage ? 0 : 1};
+  parts_.world.all().sum(sums);
+  figures.asked_bytes = sums[0];
+  figures.from_storage_bytes = sums[2] == 0 ? sums[1] : -1;
 }
 
 std::uint64_t Trainer::prove_equal(std::int64_t epoch) const {
@@ -180,6 +198,8 @@ TrainOutcome Trainer::outcome() const {
   outcome.metric = reached_.metric;
   outcome.best_metric = reached_.best;
   outcome.loss_scale = parts_.state.loss_scale();
+  if (const std::optional<std::int64_t> bytes = bytes_from_storage())
+    outcome.from_storage_bytes = *bytes - from_storage_at_start_;
   outcome.losses_not_finite = divergence_.losses_not_finite();
   outcome.metrics_not_finite = divergence_.metrics_not_finite();
   outcome.first_loss_not_finite = divergence_.first_loss_not_finite();

@@ -57,8 +57,9 @@ class Trainer {
   [[nodiscard]] bool train_epoch(EpochFigures& figures);
   void step(EpochFigures& figures, std::int64_t end);
   double bring_batch(std::int64_t update);
-  void evaluate_epoch(const EpochFigures& figures);
-  [[nodiscard]] double evaluate(std::int64_t epoch);
+  void evaluate_epoch(EpochFigures& figures);
+  [[nodiscard]] double evaluate(std::int64_t epoch, EpochFigures& row);
+  void count_reads(EpochFigures& figures);
   [[nodiscard]] std::uint64_t prove_equal(std::int64_t epoch) const;
   [[nodiscard]] std::int64_t epochs_to_evaluation() const;
   [[nodiscard]] bool fixed_work_done() const;
@@ -73,6 +74,8 @@ class Trainer {
   std::optional<int> waiting_;  ///< slot of the batch that is launched next, where it was brought ahead
   RunJournal journal_;
   Divergence divergence_;
+  std::int64_t asked_before_ = 0, from_storage_before_ = 0;  ///< by this rank, when they were last counted
+  std::int64_t from_storage_at_start_ = 0;
   Clock clock_;
 };
 

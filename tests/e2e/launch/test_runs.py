@@ -1,12 +1,39 @@
 #!/usr/bin/env python3
 """Whole runs: what they leave behind, and that ranks, overlap and staging do not change what is trained."""
 import json
+import os
+import subprocess
 import unittest
 
 from harness import EndToEnd
 
 
 class Runs(EndToEnd):
+    def test_epochs_tell_what_came_from_storage_and_what_from_memory(self):
+        kind = subprocess.run(["stat", "-f", "-c", "%T", str(self.data)], capture_output=True, text=True).stdout.strip()
+        if kind in ("tmpfs", "ramfs", "overlayfs"):
+            self.skipTest(f"files on {kind} do not come from storage")
+        bytes_of = {split: sum(path.stat().st_size for path in (self.data / split).glob("*.hdf5")) for split in ("train", "validation")}
+        os.sync()  # what is not written yet cannot be dropped
+        for path in self.data.rglob("*.hdf5"):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        run = self.run_small(ranks=2, train={"epochs": 3})
+        epochs = run.table("epochs.csv")
+        mib = 1 << 20
+        self.assertGreater(float(epochs[0]["from_storage_mib"]) * mib, 0.9 * sum(bytes_of.values()))
+        self.assertLess(float(epochs[2]["from_storage_mib"]) * mib, 0.1 * sum(bytes_of.values()), "it was read before")
+        asked = sum(float(epoch["asked_mib"]) for epoch in epochs) * mib
+        self.assertGreater(asked, 2.9 * sum(bytes_of.values()))
+        ranks = run.table("ranks.csv")
+        self.assertGreater(sum(float(rank["read_from_storage_mib"]) for rank in ranks) * mib, 0.9 * sum(bytes_of.values()))
+        self.assertEqual(run.json()["figures"]["node_dataset_fits_memory"], 1)
+        self.assertAlmostEqual(run.json()["figures"]["node_dataset_mib"] * mib / sum(bytes_of.values()), 1.0, places=3)
+        self.assertIn("comes from memory and not from storage", run.output)
+        for epoch in epochs:
+            self.assertGreaterEqual(float(epoch["eval_wait_for_input_s"]), 0.0)
+            self.assertLessEqual(float(epoch["eval_wait_for_input_s"]), float(epoch["eval_s"]))
+
     def test_a_run_leaves_every_file_that_it_promises(self):
         run = self.run_small()
         for name in ("config.resolved.json", "env.json", "mlperf.log", "run.json", "epochs.csv", "steps.csv", "ranks.csv"):

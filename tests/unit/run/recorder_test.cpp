@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "rig.hpp"
+#include "run/record/staging_told.hpp"
 
 namespace trainmark {
 namespace {
@@ -207,6 +208,51 @@ TEST_F(Concluding, SaysWhatWasStaged) {
         std::string::npos)
         << of_waiting;
   }
+}
+
+TEST(Stragglers, AreNodesThatWorkedMuchLongerThanOthers) {
+  StagedDataset dataset;
+  const auto nodes = [&](const std::vector<double>& copy, double verify) {
+    dataset.train.nodes.clear();
+    for (const double each : copy) {
+      dataset.train.nodes.emplace_back();
+      dataset.train.nodes.back().host = "n" + std::to_string(dataset.train.nodes.size());
+      dataset.train.nodes.back().copy_seconds = each;
+      dataset.train.nodes.back().verify_seconds = verify;
+    }
+    return stragglers(dataset);
+  };
+  EXPECT_TRUE(nodes({10, 11, 12, 14.9, 9}, 0).empty());
+  const auto slow = nodes({10, 11, 40, 9, 10}, 2);
+  ASSERT_EQ(slow.size(), 1U);
+  EXPECT_NE(slow[0].find("node n3 worked 42.0 s on its train files, the median of 5 nodes is 12.0 s"),
+            std::string::npos)
+      << slow[0];
+  EXPECT_TRUE(nodes({0.1, 0.1, 0.9}, 0).empty()) << "less than a second is no matter";
+  EXPECT_TRUE(nodes({1, 100}, 0).empty()) << "of two nobody knows which one is as it should be";
+}
+
+TEST_F(Concluding, SaysWhetherWhatIsReadFitsMemory) {
+  rig.aloud = true;
+  build(Until::steps);
+  Dataset found;
+  for (Split* split : {&found.train, &found.validation}) {
+    split->manifest.entries = {{"a", 3 << 20, 1, 0, "", 0}, {"b", 5 << 20, 1, 0, "", 0}};
+    split->plan = {Strategy::shard, {{1}}, 1};  // this node's part alone counts
+  }
+  run_clock(false);
+  ::testing::internal::CaptureStderr();
+  rig.recorder->reads(found);
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  found.train.manifest.entries[1].bytes = std::int64_t{1} << 50;
+  ::testing::internal::CaptureStderr();
+  rig.recorder->reads(found);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  static_cast<void>(rig.recorder->completed(trained(), stats));
+  if (!writes()) return;
+  EXPECT_NE(told.find("what this node reads (10.0 MiB) fits its free memory"), std::string::npos) << told;
+  EXPECT_EQ(figures()["node_dataset_fits_memory"], 0);
+  EXPECT_EQ(figures()["node_dataset_mib"], static_cast<double>((std::int64_t{1} << 50) + (5 << 20)) / 1048576.0);
 }
 
 TEST_F(Concluding, WithoutStagingThereIsNothingToSayOfIt) {
