@@ -50,6 +50,31 @@ TEST(ReportOfGoldenLogs, TakesADeepcamRunForOneThatPublishedResultsMayStandBesid
   EXPECT_TRUE(run.incomparable.empty());
 }
 
+TEST(ReportOfGoldenLogs, TellsTheExampleOfTheGuideAsItStandsThere) {
+  const std::filesystem::path folder = golden("").parent_path().parent_path() / "scaling";
+  std::vector<RunReport> runs;
+  for (const auto& log : find_logs(folder))
+    runs.push_back(report_run(log));
+  ASSERT_EQ(runs.size(), 2U);
+  const std::string both = render_text(runs);
+  EXPECT_NE(
+      both.find("128 nodes, 1024 ranks, batch 1024   1024         0.125             1.066            1.066     1.889 "
+                "              1.107      0.278           0.278\n"),
+      std::string::npos)
+      << both;
+  const std::vector small{report_run(folder / "n16/result_0.txt")};
+  Questions questions;
+  questions.what_if = parse_what_if("nodes=128,staging=shard");
+  questions.tiers = parse_tiers("hbm=640GiB,dram=2TiB,nvme=28TB");
+  const std::string next = render_text(small, questions);
+  for (const char* words :
+       {"step                        ms           14.850     16.042     13.323     18.761  modelled",
+        "epochs                      -            18.000     40.304     36.224     43.267  assumed",
+        "time to train with staging  min          25.286      6.559      5.454      7.587  modelled",
+        "hbm now, hbm then"})
+    EXPECT_NE(next.find(words), std::string::npos) << words << "\n" << next;
+}
+
 TEST(ReportOfGoldenLogs, HasTermsThatAddUpInEveryLog) {
   int logs = 0;
   for (const auto& entry : std::filesystem::directory_iterator(golden(""))) {
