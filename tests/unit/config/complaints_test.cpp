@@ -334,6 +334,9 @@ TEST(ConfigComplaints, NamePartsThatDoNotDivideABatch) {
   expect_part(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 3})")),
               "/train/gradient_accumulation_steps: 3 parts do not divide /train/global_batch 64");
   EXPECT_EQ(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 4})")), "no error");
+  expect_only(complaints(with(R"("train": {"global_batch": "64", "gradient_accumulation_steps": 3})")),
+              "c.json:1: /train/global_batch: must be a whole number, not \"64\" (a string) (allowed: 1 to "
+              "1099511627776)");
 }
 
 TEST(ConfigComplaints, RefuseToStageIntoTheSource) {

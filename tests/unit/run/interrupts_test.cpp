@@ -88,6 +88,21 @@ TEST(Interrupts, TakesEverySignalThatWouldEndTheProcess) {
   }
 }
 
+TEST(Interrupts, LeavesThoseAloneThatEndNoProcess) {
+  const auto [text, code] = interrupt(SIGTERM, [](int ready) {
+    Interrupts interrupts;
+    const auto guard = interrupts.on_signal([ready](int) { say(ready, "c"); });
+    for (const int signal : {SIGWINCH, SIGCHLD, SIGURG, SIGCONT}) {  // a terminal of another size, to begin with
+      kill(getpid(), signal);
+      usleep(50'000);
+    }
+    say(ready, "R");
+    sleep(20);
+  });
+  EXPECT_EQ(text, "Rc");
+  EXPECT_EQ(code, 128 + SIGTERM);
+}
+
 TEST(Interrupts, LeavesThoseAloneThatAreIgnoredOrHandled) {
   const auto [text, code] = interrupt(SIGTERM, [](int ready) {
     static int told = 0;

@@ -1,4 +1,6 @@
 // What the loop's journal tells of its epochs and which of them is the best, by values.
+#include <regex>
+
 #include "rig.hpp"
 
 namespace trainmark {
@@ -30,6 +32,29 @@ TEST(Journal, RatesAreOfTrainingAloneInTableAndLog) {
     EXPECT_GE(std::stod(rows[at].at("eval_s")), 0.06);
     EXPECT_NEAR(std::get<double>(logged[at].value), rate, 0.001);
   }
+}
+
+TEST(Journal, ProgressTellsARateAndWhatIsLeftAtIt) {
+  Rig rig;
+  rig.aloud = true;
+  rig.train_samples = 16;
+  rig.options.train.epochs = 1;
+  rig.loss = [](const Seen&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    return 0.5F;
+  };
+  ::testing::internal::CaptureStderr();
+  static_cast<void>(rig.train());
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  if (!rig.results->writes()) return;
+  const std::regex line(R"(step (\d) of 4  loss 0\.50000  ([\d.]+) samples/s  ([\d.]+) s left in epoch)");
+  int lines = 0;
+  for (std::sregex_iterator at(told.begin(), told.end(), line), end; at != end; ++at, ++lines) {
+    const double left = 4.0 - std::stod((*at)[1]), rate = std::stod((*at)[2]);
+    ASSERT_GT(rate, 0.0) << told;
+    EXPECT_NEAR(std::stod((*at)[3]), left * 4.0 / rate, 0.051 + 0.2 * left / (rate * rate)) << told;
+  }
+  EXPECT_EQ(lines, 4) << told;
 }
 
 TEST(Journal, TheBestMetricIsTheHighestWhereHigherIsBetter) {
