@@ -219,11 +219,13 @@ struct Cleaned {
   std::int64_t bytes = 0;
   std::int64_t kept = 0;  ///< files that are not what staging left there
 };
-/// Collective over the world: removes from each node's targets what staging put there (by the manifest beside it, files
-/// that have its sizes and times) and its own files but the locks. Raises Error{data}: another run reads or fills one
-/// for longer than `options.wait_seconds`.
-[[nodiscard]] Cleaned clean_targets(const World& world, std::span<const std::filesystem::path> targets,
-                                    const StageOptions& options, const StageContext& context = {});
+/// Collective over the world: removes from each node's targets what staging put there (by the manifest beside it and
+/// the journals of killed runs: files that have their sizes and times, and to which no link leads) and its own files
+/// but the locks. Raises Error{usage}: a target that is, holds or lies in one of `sources`; Error{data}: one that is
+/// another user's, or that another run reads or fills for longer than `options.wait_seconds`.
+[[nodiscard]] Cleaned clean_targets(const World& world, std::span<const std::filesystem::path> sources,
+                                    std::span<const std::filesystem::path> targets, const StageOptions& options,
+                                    const StageContext& context = {});
 
 /// True where the path's file system survives a restart (not tmpfs, ramfs): the ruleset asks before staging off the
 /// clock. Of a path that does not exist yet, the nearest folder above that does is asked.

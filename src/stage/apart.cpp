@@ -39,13 +39,12 @@ void require_apart(const fs::path& source, const fs::path& target) {
 
 }  // namespace
 
-void require_apart(const World& world, std::span<const StagingSet> sets) {
+void require_apart(const World& world, std::span<const fs::path> sources, std::span<const fs::path> targets) {
   agree_on(world.all(), [&] {
     if (world.node().rank() != 0) return;
-    for (const StagingSet& from : sets) {
-      for (const StagingSet& to : sets) {
-        if (!to.target.empty()) require_apart(from.source, to.target);  // an empty one is refused where it is opened
-      }
+    for (const fs::path& from : sources) {
+      for (const fs::path& to : targets)
+        if (!to.empty()) require_apart(from, to);  // an empty one is refused where it is opened
     }
   });
 }

@@ -41,7 +41,9 @@ Claims::Claims(const World& world, double wait_seconds, const StageContext& cont
 }
 
 void Claims::add(const std::filesystem::path& target) {
-  leases_.push_back({target, world_.node().rank() == 0 ? std::make_shared<Lease>(target, self_) : nullptr, false});
+  std::error_code status;  // a folder that is not there is only looked at, or cleaned: there is nothing to hold
+  const bool holds = world_.node().rank() == 0 && std::filesystem::is_directory(target, status);
+  leases_.push_back({target, holds ? std::make_shared<Lease>(target, self_) : nullptr, false});
 }
 
 void Claims::read_sources(std::span<const StagingSet> sets) {

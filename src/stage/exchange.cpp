@@ -200,8 +200,10 @@ struct Exchange::Impl {
 
   /// Whether any rank failed, as all of them know after it.
   bool anyone_failed() {
+    const Clock clock;
     double any[1] = {failed ? 1.0 : 0.0};
     lane.max(any);
+    stats.wait_seconds += clock.seconds();  // for who is slowest
     return any[0] != 0.0;
   }
 

@@ -150,6 +150,7 @@ struct SpaceNeed {
   std::int64_t reclaimed = 0;  ///< of files that will be replaced
   std::int64_t overlap = 0;    ///< of those, how much is there together with its replacement at one time
   std::int64_t files = 0;
+  std::int64_t buffers = 0;  ///< memory that copying takes meanwhile: of account where the folder is in memory, too
   void add(const SpaceNeed& later) noexcept;  ///< of files that are written after these
 };
 /// Tells file systems apart. Raises Error{data}.

@@ -44,17 +44,19 @@ void Journal::write(const std::string& text) noexcept {
   }
 }
 
-void read_journals(const std::filesystem::path& folder, Manifest& known) {
+void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which) {
   const std::string ours = header_text(known.source), title = ours.substr(0, ours.find('\n'));
   for (const std::filesystem::path& path : journals_in(folder)) {
     std::ifstream file(path, std::ios::binary);
-    bool from_our_source = false;
+    bool wanted = which == JournalsOf::any_source;
     for (std::string line, before; std::getline(file, line) && !file.eof(); before = line) {
-      if (line == title || before == title) from_our_source = before + '\n' + line + '\n' == ours;
-      const std::optional<ManifestEntry> entry = from_our_source ? parse_entry(line, manifest_version) : std::nullopt;
-      if (entry && is_safe_name(entry->name)) insert_entry(known, *entry);
+      const bool begins = line == title || before == title;
+      if (begins && which == JournalsOf::this_source) wanted = before + '\n' + line + '\n' == ours;
+      const std::optional<ManifestEntry> entry = wanted ? parse_entry(line, manifest_version) : std::nullopt;
+      if (entry && is_safe_name(entry->name)) known.entries.push_back(*entry);
     }
   }
+  keep_last_of_each_name(known);
 }
 
 void remove_journals(const std::filesystem::path& folder) noexcept {

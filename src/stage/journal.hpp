@@ -22,8 +22,10 @@ class Journal {
   FileDescriptor file_;
 };
 
-/// Adds what the folder's journals say of files from `known.source`; a line cut short by a kill is left out.
-void read_journals(const std::filesystem::path& folder, Manifest& known);
+enum class JournalsOf : std::uint8_t { this_source, any_source };
+/// Adds what the folder's journals say of files from `known.source`, or from any; a line cut short by a kill is left
+/// out.
+void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which = JournalsOf::this_source);
 void remove_journals(const std::filesystem::path& folder) noexcept;
 
 }  // namespace trainmark

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <set>
+#include <utility>
 
 #include "stage/files.hpp"
 
@@ -59,20 +60,35 @@ void Commit::add(std::unique_ptr<Landing> finished, std::string xxh3) {
 }
 
 void Commit::flush() {
-  for (const Waiting& each : waiting_) {
-    each.landing->file().sync();
+  for (auto each = waiting_.begin(); each != waiting_.end(); ++each) {
+    try {
+      each->landing->file().sync();
+    } catch (...) {  // a second fsync would succeed, whatever became of the bytes: this copy is lost
+      waiting_.erase(each);
+      throw;
+    }
     beat_(0);
   }
-  std::set<std::filesystem::path> folders;
-  for (const Waiting& each : waiting_) {
-    folders.insert(each.landing->file().folder());
-    each.landing->file().take_place();
+  std::vector<Waiting> placed;
+  const auto publish = [&] {
+    std::set<std::filesystem::path> folders;
+    for (const Waiting& each : placed)
+      folders.insert(each.landing->file().folder());
+    for (const std::filesystem::path& folder : folders)
+      PartialFile::sync_folder(folder);
+    for (const Waiting& each : placed)
+      published_(each.landing->entry(), each.xxh3);
+  };
+  for (std::vector<Waiting> waiting = std::exchange(waiting_, {}); Waiting & each : waiting) {
+    try {
+      each.landing->file().take_place();
+    } catch (...) {
+      publish();
+      throw;
+    }
+    placed.push_back(std::move(each));
   }
-  for (const std::filesystem::path& folder : folders)
-    PartialFile::sync_folder(folder);
-  for (const Waiting& each : waiting_)
-    published_(each.landing->entry(), each.xxh3);
-  waiting_.clear();
+  publish();
   bytes_ = 0;
 }
 

@@ -219,14 +219,13 @@ void require_as_listed(const std::filesystem::path& root, const Manifest& listed
                       root.string())});
 }
 
-void insert_entry(Manifest& manifest, const ManifestEntry& entry) {
-  const auto at = std::lower_bound(manifest.entries.begin(), manifest.entries.end(), entry,
-                                   [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-  if (at != manifest.entries.end() && at->name == entry.name) {
-    *at = entry;
-  } else {
-    manifest.entries.insert(at, entry);
-  }
+void keep_last_of_each_name(Manifest& manifest) {
+  std::vector<ManifestEntry>& entries = manifest.entries;
+  std::ranges::stable_sort(entries, {}, &ManifestEntry::name);
+  // From behind: of equal names the first that unique() meets is the one that was added last.
+  const auto kept =
+      std::unique(entries.rbegin(), entries.rend(), [](const auto& a, const auto& b) { return a.name == b.name; });
+  entries.erase(entries.begin(), kept.base());
 }
 
 const ManifestEntry* find_entry(const Manifest& manifest, std::string_view name) {

@@ -26,7 +26,7 @@ void check_name(std::string_view name, const std::string& where);
 [[nodiscard]] std::optional<std::string> manifest_text(const std::filesystem::path& folder);
 
 /// Keeps the manifest sorted; replaces an entry of the same name.
-void insert_entry(Manifest& manifest, const ManifestEntry& entry);
+void keep_last_of_each_name(Manifest& manifest);
 /// By name, in a sorted manifest; null if absent.
 [[nodiscard]] const ManifestEntry* find_entry(const Manifest& manifest, std::string_view name);
 

@@ -71,7 +71,7 @@ void require_space(const std::filesystem::path& folder, const SpaceNeed& need, d
                           "free space there, choose another stage.target, use strategy shard on more nodes, or lower "
                           "stage.reserve_percent"});
   }
-  if (need.bytes > 0 && is_in_memory(folder)) require_memory(folder, needed, where);
+  if (need.bytes > 0 && is_in_memory(folder)) require_memory(folder, needed + static_cast<double>(need.buffers), where);
   // File systems that count no inodes report zero of them.
   if (info.f_files > 0 && info.f_favail < static_cast<fsfilcnt_t>(need.files)) {
     throw Error(ExitCode::data,

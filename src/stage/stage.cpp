@@ -63,7 +63,7 @@ void Stager::open_target() {
   const Clock clock;
   adopt_known_hashes();
   agree_on(world_.all(), [&] {
-    if (world_.node().rank() == 0) make_private_folders(target_, fmt::format("node {}", world_.host()));
+    if (world_.node().rank() == 0 && !only_looks_) make_private_folders(target_, fmt::format("node {}", world_.host()));
   });
   seconds_ += clock.seconds();
 }
@@ -134,17 +134,22 @@ void Stager::adopt_known_hashes() {
   }
 }
 
-/// One rank of each node clears what an interrupted copy left, tries whether it can write, and reads what is known.
+/// Clears what an interrupted copy left, and tries whether the target can be written to.
+void Stager::make_ready_to_write() const {
+  std::set<fs::path> folders = {target_};
+  for (const std::size_t entry : entries_)
+    folders.insert((target_ / manifest_.entries[entry].name).parent_path());
+  for (const fs::path& folder : folders)
+    remove_leftovers(folder);
+  const PartialFile probe(target_ / "probe");
+}
+
+/// One rank of each node reads what is known.
 void Stager::recall_earlier_runs() {
   std::string text;
   agree_on(world_.all(), [&] {
     if (world_.node().rank() != 0) return;
-    std::set<fs::path> folders = {target_};
-    for (const std::size_t entry : entries_)
-      folders.insert((target_ / manifest_.entries[entry].name).parent_path());
-    for (const fs::path& folder : folders)
-      remove_leftovers(folder);
-    const PartialFile probe(target_ / "probe");
+    if (!only_looks_) make_ready_to_write();
     text = to_text(staged_by_earlier_runs(target_, manifest_.source, warning_));
     if (!warning_.empty()) warning_ = fmt::format("warning: node {}: {}", world_.host(), warning_);
   });
@@ -162,7 +167,8 @@ bool Stager::reusable(const ManifestEntry& entry) const {
   const ManifestEntry* before = find_entry(staged_before_, entry.name);
   const bool same_file = before != nullptr && before->stamp == entry.stamp && entry.stamp != 0;
   if (!options_.verify) return same_file;
-  const std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
+  std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
+  if (known.empty() && only_looks_) known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
   return !known.empty() && hash_file(path, progress_) == known;
 }
 
@@ -241,6 +247,10 @@ SpaceNeed Stager::need() const {
   return need;
 }
 
+std::int64_t Stager::buffer_bytes() const {
+  return exchanged_.empty() ? 0 : (std::int64_t{options_.inflight_mib} << 20) + exchange_block_bytes;
+}
+
 void Stager::published(const ManifestEntry& entry, const std::string& xxh3) {
   const auto index = static_cast<std::size_t>(&entry - manifest_.entries.data());
   ManifestEntry& mine = manifest_.entries[index];
@@ -270,6 +280,8 @@ void Stager::copy_missing() {
     for (const std::size_t index : missing_)
       make_private_folders((target_ / manifest_.entries[index].name).parent_path(),
                            fmt::format("node {}", world_.host()));
+  });
+  agree_on(world_.all(), [&] {  // begins with a collective: what may fail on one rank alone stands above
     if (exchanged_.empty()) return;
     const ExchangeJob job = {
         manifest_,
@@ -322,14 +334,17 @@ void require_space_on_nodes(const World& world, std::span<const Stager> stagers,
   });
   for (std::size_t i = 0; i < stagers.size(); ++i) {
     SpaceNeed mine;
+    std::int64_t buffers = 0;  // of one set at a time
     for (std::size_t j = 0; j < stagers.size(); ++j) {
-      if (systems[j] == systems[i]) mine.add(stagers[j].need());
+      if (systems[j] != systems[i]) continue;
+      mine.add(stagers[j].need());
+      buffers = std::max(buffers, stagers[j].buffer_bytes());
     }
-    std::array<std::int64_t, 4> sums = {mine.bytes, mine.reclaimed, mine.overlap, mine.files};
+    std::array<std::int64_t, 5> sums = {mine.bytes, mine.reclaimed, mine.overlap, mine.files, buffers};
     world.node().sum(sums);
     agree_on(world.all(), [&] {
       if (world.node().rank() != 0) return;
-      require_space(stagers[i].target(), {sums[0], sums[1], sums[2], sums[3]}, reserve_percent,
+      require_space(stagers[i].target(), {sums[0], sums[1], sums[2], sums[3], sums[4]}, reserve_percent,
                     fmt::format("node {}", world.host()));
     });
   }
@@ -353,7 +368,12 @@ StageOutcome stage(const World& world, std::span<const StagingSet> sets, const S
   Claims claims(world, options.wait_seconds, context);
   claims.read_sources(sets);
   if (options.strategy == Strategy::none) return left_at_the_source(world, sets, claims);
-  require_apart(world, sets);
+  std::vector<fs::path> sources, targets;
+  for (const StagingSet& set : sets) {
+    sources.push_back(set.source);
+    targets.push_back(set.target);
+  }
+  require_apart(world, sources, targets);
   Pulse pulse(world.all(), [&] {
     claims.beat();  // of others, without whom this rank would not have heard it
     if (context.progress) context.progress(0);
@@ -366,7 +386,7 @@ StageOutcome stage(const World& world, std::span<const StagingSet> sets, const S
   std::vector<Stager> stagers;
   stagers.reserve(sets.size());
   for (const StagingSet& set : sets) {
-    stagers.emplace_back(world, set, options, heard, pulse).open_target();
+    stagers.emplace_back(world, set, options, heard, pulse, context.only_looks).open_target();
     claims.add(set.target);
   }
   claims.take_turns();

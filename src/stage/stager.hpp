@@ -14,7 +14,7 @@ namespace trainmark {
 class Stager {
  public:
   Stager(const World& world, const StagingSet& set, const StageOptions& options, const ByteProgress& progress,
-         Pulse& pulse)
+         Pulse& pulse, bool only_looks)
       : world_(world),
         manifest_(set.manifest),
         plan_(set.plan),
@@ -24,14 +24,16 @@ class Stager {
         ask_manifest_(set.ask_manifest),
         options_(options),
         progress_(progress),
-        pulse_(pulse) {}
+        pulse_(pulse),
+        only_looks_(only_looks) {}
 
   /// Collective: makes the target's folder. Nothing in it is looked at or changed yet: it may be in another run's
   /// hands.
   void open_target();
   void examine();  ///< collective, in this run's turn: finds out what is missing in the target
   [[nodiscard]] const std::filesystem::path& target() const noexcept { return target_; }
-  [[nodiscard]] SpaceNeed need() const;  ///< of what this rank will copy
+  [[nodiscard]] SpaceNeed need() const;             ///< of what this rank will copy
+  [[nodiscard]] std::int64_t buffer_bytes() const;  ///< of this rank's memory, while it does
   /// Whether a rank of this node will change files of the target. Collective over the node.
   [[nodiscard]] bool changes_files() const;
   [[nodiscard]] Staged copy();  ///< collective: brings it there and publishes the set
@@ -41,6 +43,7 @@ class Stager {
 
  private:
   void adopt_known_hashes();
+  void make_ready_to_write() const;
   void recall_earlier_runs();
   void form_lane();
   void find_missing();
@@ -61,6 +64,7 @@ class Stager {
   const StageOptions& options_;
   const ByteProgress& progress_;
   Pulse& pulse_;
+  bool only_looks_;
   Manifest staged_before_;              // the target's own manifest, as found
   std::optional<Group> lane_;           // one rank of each node that holds the same part; all have the same share
   std::vector<std::size_t> share_;      // of the node's entries, this rank's to see to
@@ -80,8 +84,9 @@ class Stager {
 /// raises Error{data} naming the file otherwise.
 void merge_hashes(Manifest& manifest, const std::vector<std::string>& told, const std::filesystem::path& source);
 
-/// Collective: raises Error{usage} where a set's source is a set's target, or one of them lies within the other.
-void require_apart(const World& world, std::span<const StagingSet> sets);
+/// Collective: raises Error{usage} where a source is a target, or one of them lies within the other.
+void require_apart(const World& world, std::span<const std::filesystem::path> sources,
+                   std::span<const std::filesystem::path> targets);
 
 /// Collective: every node's host name, by node index, on every rank.
 [[nodiscard]] std::vector<std::string> node_hosts(const World& world);

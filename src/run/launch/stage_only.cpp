@@ -18,8 +18,21 @@ void require_staging(const RunOptions& options) {
                         "set it to replicate, shard or group, with /stage/target"});
 }
 
-/// A manifest that lists a part of the files would have the others refused.
-void require_whole(const Split& split) {
+/// A manifest vouches for the data: it is not replaced by hashes of whatever is there now, and it lists all files.
+void require_manifest_may_be_written(const Split& split, ManifestBeside beside) {
+  const std::string remedy =
+      fmt::format("`trainmark data verify {} --write` reads the data and lists them anew", split.source.string());
+  if (beside == ManifestBeside::ignored && std::filesystem::exists(split.source / manifest_name)) {
+    throw Error(ExitCode::usage,
+                Complaint{(split.source / manifest_name).string(), "is there and ignored (/data/manifest)",
+                          "it would be replaced without having been compared with the data", remedy});
+  }
+  if (is_staging_target(split.source)) {
+    throw Error(ExitCode::usage, Complaint{split.source.string(), "is what staging fills",
+                                           "its manifest says where its files come from, which "
+                                           "would be lost",
+                                           "write the manifest beside the originals"});
+  }
   if (split.files == split.manifest.entries.size()) return;
   throw Error(ExitCode::usage,
               Complaint{fmt::format("/data/{}_samples", split.name),
@@ -58,7 +71,8 @@ StageOnlyOutcome told(const StagedDataset& dataset, StageTask task) {
 StageOnlyOutcome clean(const World& world, const RunOptions& options, const StageContext& context) {
   const std::filesystem::path root = options.stage.target;
   const std::array<std::filesystem::path, 2> targets = {root / "train", root / "validation"};
-  const Cleaned done = clean_targets(world, targets, options.stage, context);
+  const std::array<std::filesystem::path, 2> sources = {options.data.train, options.data.validation};
+  const Cleaned done = clean_targets(world, sources, targets, options.stage, context);
   StageOnlyOutcome outcome;
   outcome.lines.push_back(
       fmt::format("removed {} files, {:.1f} MiB, from {} on {} node(s){}", done.files, mib(done.bytes), root.string(),
@@ -89,10 +103,12 @@ StageOnlyOutcome stage_only(const World& world, const RunOptions& options, Stage
   stage_context.wants_manifest = writes_manifest;
   if (task == StageTask::clean) return clean(world, options, stage_context);
 
+  watchdog.phase("initialisation", options.watchdog.init_seconds);
   const Dataset dataset = find_dataset(world, options, alive, stage_context.say);
+  watchdog.phase("staging", options.watchdog.stage_seconds);
   agree_on(world.all(), [&] {
     for (const Split* split : {&dataset.train, &dataset.validation})
-      if (writes_manifest) require_whole(*split);
+      if (writes_manifest && world.all().rank() == 0) require_manifest_may_be_written(*split, options.data.manifest);
   });
   const Clock clock;
   StagedDataset staged = bring_dataset(world, options, dataset, alive, stage_context);

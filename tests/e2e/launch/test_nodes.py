@@ -3,6 +3,7 @@
 staging does where there is more than one node, and that every sample is trained on once an epoch all the same."""
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -130,6 +131,21 @@ class TwoNodes(EndToEnd):
                             self.assertEqual(copy.stat().st_mtime_ns, source.stat().st_mtime_ns)
                 losses[transport] = [row["loss"] for row in run.table("steps.csv")]
         self.assertEqual(losses["auto"], losses["copy"])
+
+    def test_one_node_whose_folder_cannot_be_made_stops_an_exchange_with_its_reason(self):
+        source = self.folder / "in folders"
+        shutil.copytree(self.data, source)
+        (source / "train/a").mkdir()
+        for path in (source / "train").glob("*.hdf5"):
+            path.rename(source / "train/a" / path.name)
+        blocked = self.disks / "node-b/data/train"
+        blocked.mkdir(parents=True)
+        (blocked / "a").write_text("in the way")
+        run = self.run_on_nodes("node-a:1,node-b:1", expect=3, watchdog={"stage_seconds": 30},
+                                data={"train": str(source / "train"), "validation": str(source / "validation")},
+                                stage={"strategy": "replicate", "target": str(self.disks / "local/data")})
+        self.assertIn("node node-b", run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
 
     def test_what_a_command_stages_a_run_finds(self):
         stage = {"strategy": "group", "group": 1, "target": str(self.disks / "local/data")}
