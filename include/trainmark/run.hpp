@@ -192,11 +192,26 @@ struct StepRange {
   std::int64_t last = 1;
 };
 
+/// The job that a run is part of, as the batch system and the launcher tell it; what neither tells is empty.
+struct JobFacts {
+  std::string launcher;                 ///< that started the ranks
+  std::string system;                   ///< "Slurm"
+  std::string id;                       ///< as the system writes it
+  std::string array;                    ///< the id that all tasks of an array have in common
+  std::optional<std::int64_t> task;     ///< its number in the array
+  std::int64_t restarts = 0;            ///< how often the job was started before
+  std::string nodes;                    ///< in the system's own form, e.g. "n[0-3]"
+  std::optional<std::int64_t> ends_at;  ///< when the job's time is up: seconds since 1970, UTC
+  int cpus_a_rank = 0;                  ///< that were asked for; 0: not known
+  std::string cpus_cure;                ///< what gives ranks more CPUs with this launcher
+};
+
 /// What the caller knows and the run must not ask the environment for.
 struct RunContext {
   std::string resolved_config;  ///< JSON text, goes into the results as it is
   std::string command_line;
-  std::string job_id;            ///< of the batch system; empty: none
+  std::string job_id;  ///< of the batch system, fit for a folder's name; empty: none
+  JobFacts job;
   std::string environment_json;  ///< env.json's content from cli (build features, versions, selected variables)
   std::string order_of_sums;     ///< what fixes it in a deterministic run on devices, for the record; empty elsewhere
   /// Called on rank 0 with what run.json was concluded with where a signal, the watchdog or a device that hangs ends

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -17,6 +18,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cli/launcher.hpp"
+#include "cli/launcher_table.hpp"
 #include "cli/start.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/backend.hpp"
@@ -140,8 +143,23 @@ Json build() {
           {"backends", built_backends()}};
 }
 
+/// Who started this process, as which of how many.
+Json launch() {
+  const Launcher* launcher = launcher_of_this_process();
+  if (launcher == nullptr) return {};
+  Json facts = {{"launcher", launcher->name}};
+  for (const auto& [key, variable] :
+       {std::pair("rank", launcher->rank), {"of", launcher->size}, {"rank_on_node", launcher->local}}) {
+    if (const auto value = variable == nullptr ? std::nullopt : environment_number(variable); value)
+      facts[key] = *value;
+  }
+  return facts;
+}
+
 Json environment(const std::string& mpi) {
   Json document = {{"trainmark", build()}, {"machine", machine()}, {"libraries", Json::object()}};
+  // MPI sets some of these variables itself.
+  if (Json facts = mpi.empty() ? launch() : Json(); !facts.empty()) document["launch"] = std::move(facts);
   // A run makes its own backend and describes that one.
   if (mpi.empty()) document["backend"] = backend_text();
   for (const auto& [name, file] : loaded_libraries())
@@ -157,6 +175,15 @@ std::optional<std::string> environment_variable(std::string_view name) {
   const char* value = std::getenv(std::string(name).c_str());
   if (value == nullptr) return std::nullopt;
   return std::string(value);
+}
+
+std::optional<std::int64_t> environment_number(std::string_view name) {
+  const auto text = environment_variable(name);
+  if (!text) return std::nullopt;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return value;
 }
 
 std::string build_id() {

@@ -1,6 +1,7 @@
 // What this build and this machine are: the one place that reads environment variables.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +9,8 @@
 namespace trainmark::cli {
 
 [[nodiscard]] std::optional<std::string> environment_variable(std::string_view name);
+/// A variable that is a whole number, and nothing else.
+[[nodiscard]] std::optional<std::int64_t> environment_number(std::string_view name);
 /// The linker's hash of this program (NT_GNU_BUILD_ID) as hexadecimal digits, from memory; empty where there is none.
 [[nodiscard]] std::string build_id();
 /// NCCL takes the algorithm and protocol of its sums from the environment alone. Sets both where the user has not, so

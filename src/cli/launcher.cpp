@@ -4,57 +4,25 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <vector>
 
 #include "cli/environment.hpp"
+#include "cli/launcher_table.hpp"
 #include "trainmark/core.hpp"
 
 namespace trainmark::cli {
 namespace {
 
-/// Variables that a launcher gives each process; nullptr where it has none.
-struct Launcher {
-  const char* name;
-  const char* rank;
-  const char* size;
-  const char* job;
-  const char* library;     ///< what its own MPI calls itself (MPI_Get_library_version)
-  bool of_a_node = false;  ///< `size` counts one node's processes only
-};
-// mpirun before what it may run in: below `sbatch` and `srun`, SLURM_PROCID and SLURM_STEP_NUM_TASKS are its daemons'.
-// Not SLURM_NTASKS, which a batch script has without srun.
-constexpr std::array launchers = {
-    Launcher{"Open MPI's mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", nullptr, "Open MPI"},
-    Launcher{"MVAPICH's mpirun", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", nullptr, "MVAPICH"},
-    Launcher{"MPICH's mpirun, or srun --mpi=pmi2,", "PMI_RANK", "PMI_SIZE", nullptr, "MPICH"},
-    Launcher{"Intel MPI's mpirun", "PMI_RANK", "PMI_SIZE", nullptr, "Intel"},
-    Launcher{"Cray's PALS", "PALS_RANKID", "PALS_SIZE", nullptr, "MPICH"},
-    Launcher{"jsrun", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", nullptr, "Spectrum"},
-    Launcher{"Flux", "FLUX_TASK_RANK", "FLUX_JOB_SIZE", "FLUX_JOB_ID", nullptr},
-    Launcher{"PMIx", "PMIX_RANK", "PMIX_SIZE", nullptr, nullptr},
-    Launcher{"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", nullptr},
-    Launcher{"PBS", nullptr, nullptr, "PBS_JOBID", nullptr},
-    Launcher{"LSF", nullptr, nullptr, "LSB_JOBID", nullptr},
-    // Enough for a process that MPI left alone to know that there are others.
-    Launcher{"Hydra", nullptr, "MPI_LOCALNRANKS", nullptr, nullptr, true},
-    Launcher{"Cray's PALS", nullptr, "PALS_LOCAL_SIZE", nullptr, nullptr, true},
-};
-
 std::optional<int> number(const char* variable) {
-  if (variable == nullptr) return std::nullopt;
-  const auto text = environment_variable(variable);
-  if (!text) return std::nullopt;
-  int value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
-  return value;
+  const auto value = variable == nullptr ? std::nullopt : environment_number(variable);
+  if (!value || *value < std::numeric_limits<int>::min() || *value > std::numeric_limits<int>::max()) return {};
+  return static_cast<int>(*value);
 }
 
 struct Told {
@@ -118,31 +86,17 @@ std::string no_task_because(std::optional<int> task, bool heterogeneous) {
 
 }  // namespace
 
-std::string job_id() {
-  std::string id;
-  for (const Launcher& launcher : launchers) {
-    if (launcher.job != nullptr && id.empty()) id = environment_variable(launcher.job).value_or("");
-  }
-  if (id.empty()) return {};
-  const auto array = environment_variable("SLURM_ARRAY_JOB_ID"), task = environment_variable("SLURM_ARRAY_TASK_ID");
-  if (array && task) id = fmt::format("{}_{}", *array, *task);
-  if (const auto restarts = number("SLURM_RESTART_COUNT"); restarts.value_or(0) > 0)
-    id += fmt::format("-r{}", *restarts);
-  for (char& c : id) {
-    const bool plain =
-        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-';
-    if (!plain) c = '_';  // array jobs of PBS: 12[3].server
-  }
-  return id;
-}
-
 void forget_step() { unsetenv("SLURM_STEP_ID"); }
 
+const Launcher* launcher_of_this_process() {
+  const auto* const found =
+      std::ranges::find_if(launchers, [](const Launcher& each) { return number(each.rank).has_value(); });
+  return found == launchers.end() ? nullptr : &*found;
+}
+
 int launcher_rank() {
-  for (const Launcher& launcher : launchers) {
-    if (const auto rank = number(launcher.rank)) return *rank;
-  }
-  return 0;
+  const Launcher* launcher = launcher_of_this_process();
+  return launcher == nullptr ? 0 : *number(launcher->rank);
 }
 
 Launch::Launch() : rank_(launcher_rank()), heterogeneous_(environment_variable("SLURM_HET_SIZE").has_value()) {

@@ -8,9 +8,12 @@
 
 namespace trainmark::cli {
 
-/// The batch system's name of this job, fit for a folder's name; a task of an array and a restart have names of their
-/// own. Empty outside of a job.
+struct Launcher;
+
+/// name_of(job_facts()), of "cli/job.hpp".
 [[nodiscard]] std::string job_id();
+/// The line of the table whose rank this process has; nullptr: nobody's.
+[[nodiscard]] const Launcher* launcher_of_this_process();
 /// This process's rank as the launcher tells it before MPI is up; 0 where it does not.
 [[nodiscard]] int launcher_rank();
 /// Has Open MPI 4 take this process for one that was started by itself, as its users say it is. Else it looks for the

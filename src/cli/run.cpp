@@ -10,8 +10,8 @@
 
 #include "cli/config_file.hpp"
 #include "cli/environment.hpp"
+#include "cli/job.hpp"
 #include "cli/launch.hpp"
-#include "cli/launcher.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -79,14 +79,15 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
          label_of(options) + '\n';
 }
 
-int run_all(Process& process, const Flags& flags, const World& world, Interrupts& interrupts) {
+int run_all(Process& process, const Flags& flags, const JobFacts& job, const World& world, Interrupts& interrupts) {
   const RunOptions options = load_config(world, flags.config);
   RunContext context;
   if (options.backend.deterministic && options.backend.device != DeviceChoice::cpu)
     context.order_of_sums = fix_order_of_sums();
   context.resolved_config = to_json(options);
   context.command_line = process.command_line();
-  context.job_id = job_id();
+  context.job_id = name_of(job);
+  context.job = job;
   if (world.all().rank() == 0) context.environment_json = environment_json(world.library_version());
   context.interrupts = &interrupts;
   context.ended_from_outside = tell_failure;
@@ -155,8 +156,9 @@ void add_run(CLI::App& app, Action& action) {
       "signal n");
   command->callback([flags, &action] {
     action = [flags](Process& process) {
+      const JobFacts job = job_facts();
       return with_world(process, flags->launch, [&](const World& world, Interrupts& interrupts) {
-        return run_all(process, *flags, world, interrupts);
+        return run_all(process, *flags, job, world, interrupts);
       });
     };
   });

@@ -82,6 +82,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     Input input = open_input(world, *backend, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;
+    plan.job_ends_at = context.job.ends_at;
     Trainer trainer(
         {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
          *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress},

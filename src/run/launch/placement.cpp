@@ -48,17 +48,23 @@ std::size_t distinct_cpus(const World& world, const Placement& placement) {
 }  // namespace
 
 Placement placement_of(const World& world) {
-  Placement placement{world.host(), world.all().rank(), world.node().rank(), process_cpus(), {}, cpu_share(world), 0};
+  Placement placement{
+      world.host(), world.all().rank(), world.node().rank(), process_cpus(), {}, cpu_share(world), 0, 0, {}};
   look_around(placement);
   return placement;
 }
 
-std::string left_out(const std::string& host, int ranks, int cpus, int node_cpus) {
-  if (2 * cpus >= node_cpus) return {};
-  return fmt::format(
-      "node {}: {} rank{} may run on {} of the {} CPUs that this job has here; srun: give --cpus-per-task to srun too "
-      "(export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK); Open MPI's mpirun: --bind-to none or --map-by slot:PE=N\n",
-      host, ranks, ranks == 1 ? "" : "s", cpus, node_cpus);
+std::string left_out(const std::string& host, int ranks, int cpus, const Placement& placement) {
+  std::string of;
+  if (2 * cpus < placement.node_cpus) of = fmt::format("of the {} CPUs that this job has here", placement.node_cpus);
+  if (cpus < ranks * placement.asked_cpus)
+    of = fmt::format("CPUs, though {} a rank were asked for", placement.asked_cpus);
+  if (of.empty()) return {};
+  const std::string any_cure =
+      "srun: give --cpus-per-task to srun too (export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK); Open MPI's mpirun: "
+      "--bind-to none or --map-by slot:PE=N";
+  return fmt::format("node {}: {} rank{} may run on {} {}; {}\n", host, ranks, ranks == 1 ? "" : "s", cpus, of,
+                     placement.cpus_cure.empty() ? any_cure : placement.cpus_cure);
 }
 
 std::string crowding(const World& world, const Placement& placement, const Threads& threads) {
@@ -88,7 +94,7 @@ std::string crowding(const World& world, const Placement& placement, const Threa
                         world.host(), share.quota_source, ranks, ranks == 1 ? "" : "s", threads.compute,
                         threads.compute == 1 ? "" : "s", share.cpus);
   }
-  text += left_out(world.host(), static_cast<int>(ranks), static_cast<int>(cpus), placement.node_cpus);
+  text += left_out(world.host(), static_cast<int>(ranks), static_cast<int>(cpus), placement);
   if (!text.empty()) text.pop_back();
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -40,6 +41,12 @@ std::string duration_text(double seconds) {
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+std::string job_time_text(std::optional<double> job_seconds, std::optional<double> work_seconds) {
+  if (!job_seconds) return {};
+  const bool too_soon = work_seconds && *work_seconds > *job_seconds;
+  return fmt::format(", job ends in {}{}", duration_text(std::max(0.0, *job_seconds)), too_soon ? ", too soon" : "");
 }
 
 }  // namespace trainmark

@@ -2,6 +2,7 @@
 // elsewhere.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "trainmark/core.hpp"
@@ -40,5 +41,9 @@ class Progress {
 [[nodiscard]] constexpr double mib(auto bytes) noexcept { return static_cast<double>(bytes) / 1048576.0; }
 /// "1 h 02 min", "3 min 20 s", "12.3 s"
 [[nodiscard]] std::string duration_text(double seconds);
+
+/// What a batch system leaves, beside the least that the work still takes: ", job ends in 52 min 10 s", and ", too
+/// soon" behind that where it is less. Empty where the job's end is not known.
+[[nodiscard]] std::string job_time_text(std::optional<double> job_seconds, std::optional<double> work_seconds);
 
 }  // namespace trainmark

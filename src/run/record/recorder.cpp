@@ -63,7 +63,9 @@ Recorder::Recorder(const World& world, const RunOptions& options, Results& resul
 
 void Recorder::launch(const Backend& backend, const RunContext& context) {
   record_.texts["backend"] = backend.description();
-  const Placement placement = placement_of(world_);
+  Placement placement = placement_of(world_);
+  placement.asked_cpus = context.job.cpus_a_rank;
+  placement.cpus_cure = context.job.cpus_cure;
   results_.environment(context.environment_json, world_.all().gather(to_json_text(placement)), backend.description());
   diagnose(LogLevel::info, [&] {
     return fmt::format("process {} on {} CPUs{}{}; {}", getpid(), placement.cores.size(),

@@ -14,6 +14,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// Only what is known.
+Json to_json(const JobFacts& facts) {
+  Json document = Json::object();
+  for (const auto& [key, text] : {std::pair("launcher", &facts.launcher), std::pair("system", &facts.system),
+                                  std::pair("id", &facts.id), std::pair("array", &facts.array)})
+    if (!text->empty()) document[key] = *text;
+  if (facts.task) document["task"] = *facts.task;
+  if (!facts.id.empty()) document["restarts"] = facts.restarts;
+  if (!facts.nodes.empty()) document["nodes"] = facts.nodes;
+  if (facts.ends_at)
+    document["ends_at"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(*facts.ends_at)));
+  return document;
+}
+
 std::filesystem::path create_folder(const RunOptions& options, const RunContext& context) {
   const std::filesystem::path parent = std::filesystem::path(options.results.folder) / options.name;
   const std::string base = context.job_id.empty() ? utc_stamp() : context.job_id;
@@ -52,6 +66,7 @@ Results::Results(const World& world, const RunOptions& options, const RunContext
       workload_(benchmark_of(options.recipe.model)),
       job_(context.job_id),
       command_line_(context.command_line),
+      launch_(context.job),
       writes_(world.all().rank() == 0) {
   agree_on(world.all(), [&] {
     if (!writes_) return;
@@ -121,6 +136,7 @@ void Results::conclude(const RunRecord& record, bool hurry) {
                    {"labels", whole.labels}};
   if (!whole.message.empty()) document["message"] = whole.message;
   if (!job_.empty()) document["job"] = job_;
+  if (Json launch = to_json(launch_); !launch.empty()) document["launch"] = std::move(launch);
   document["command_line"] = command_line_;
   document["texts"] = whole.texts;
   document["figures"] = Json::object();

@@ -57,6 +57,7 @@ class Results {
   const World& world_;
   std::filesystem::path folder_;
   std::string name_, workload_, job_, command_line_;
+  JobFacts launch_;
   bool writes_ = false;
   bool concluded_ = false;
   RunRecord known_;  // as written last

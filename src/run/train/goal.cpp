@@ -47,6 +47,13 @@ std::optional<double> seconds_left(const Goal& goal, std::int64_t steps, double 
   return {};
 }
 
+std::optional<double> least_seconds_left(const Goal& goal, std::int64_t steps, double seconds, double seconds_per_step,
+                                         std::int64_t steps_per_epoch) {
+  if (const auto* fixed = std::get_if<UntilEpochs>(&goal))
+    return static_cast<double>(std::max<std::int64_t>(0, fixed->epochs * steps_per_epoch - steps)) * seconds_per_step;
+  return seconds_left(goal, steps, seconds, seconds_per_step);
+}
+
 Ending ending_of(const TrainOptions& options, bool target_met) {
   if (options.until != Until::target) return Ending::fixed_work_done;
   return target_met ? Ending::success : Ending::target_missed;

@@ -30,6 +30,10 @@ using Goal = std::variant<UntilTarget, UntilEpochs, UntilSteps, UntilSeconds>;
 /// Until fixed work is done, at this pace; nothing where the goal is counted in epochs.
 [[nodiscard]] std::optional<double> seconds_left(const Goal& goal, std::int64_t steps, double seconds,
                                                  double seconds_per_step);
+/// The same where epochs are counted, of which each has so many steps; evaluations come on top. Nothing where the
+/// target may be met any time.
+[[nodiscard]] std::optional<double> least_seconds_left(const Goal& goal, std::int64_t steps, double seconds,
+                                                       double seconds_per_step, std::int64_t steps_per_epoch);
 /// Of a run that came to its end: success, target_missed or fixed_work_done.
 [[nodiscard]] Ending ending_of(const TrainOptions& options, bool target_met);
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace trainmark {
@@ -77,10 +78,15 @@ void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigu
   const std::string eta = of_goal
                               ? fmt::format("{} left", duration_text(*of_goal))
                               : fmt::format("{} left in epoch", duration_text(static_cast<double>(left) * per_step));
-  parts_.progress.status(fmt::format("epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}", epoch + 1,
-                                     subject_.steps_per_epoch - left, subject_.steps_per_epoch,
-                                     figures.loss_sum / static_cast<double>(figures.steps),
-                                     static_cast<double>(subject_.global_batch) / per_step, eta));
+  std::optional<double> of_job;
+  if (subject_.job_ends_at)
+    of_job = static_cast<double>(*subject_.job_ends_at) -
+             std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto least = least_seconds_left(subject_.goal, step, run_seconds, per_step, subject_.steps_per_epoch);
+  parts_.progress.status(fmt::format(
+      "epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}{}", epoch + 1, subject_.steps_per_epoch - left,
+      subject_.steps_per_epoch, figures.loss_sum / static_cast<double>(figures.steps),
+      static_cast<double>(subject_.global_batch) / per_step, eta, job_time_text(of_job, least)));
 }
 
 void RunJournal::epoch(const Position& last, const EpochFigures& figures, double metric, double eval_seconds,

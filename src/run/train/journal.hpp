@@ -66,6 +66,7 @@ class RunJournal {
     std::int64_t global_batch = 1;
     std::int64_t steps_per_epoch = 1;
     std::optional<StepRange> profile_steps;
+    std::optional<std::int64_t> job_ends_at;  ///< seconds since 1970
   };
   RunJournal(Parts parts, Subject subject);
   ~RunJournal();  ///< however training ends, the rows of its steps are in steps.csv

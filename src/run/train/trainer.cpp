@@ -27,7 +27,7 @@ Trainer::Trainer(Parts parts, Plan plan)
       feed_(parts_.backend, plan_.local_batch),
       journal_({parts_.backend, parts_.timeline, parts_.results, parts_.progress},
                {goal_, plan_.schedule, plan_.target, plan_.options.global_batch, plan_.steps_per_epoch,
-                plan_.profile_steps}),
+                plan_.profile_steps, plan_.job_ends_at}),
       divergence_(plan_.schedule, plan_.options.on_divergence) {
   reached_.best =
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();

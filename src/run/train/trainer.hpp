@@ -40,6 +40,7 @@ class Trainer {
     std::int64_t local_batch = 1;
     double step_limit_seconds = 300;
     std::optional<StepRange> profile_steps;
+    std::optional<std::int64_t> job_ends_at;  ///< seconds since 1970
   };
   Trainer(Parts parts, Plan plan);
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from program import BINARY, MPIRUN, ROOT, call
@@ -148,6 +149,53 @@ class Launches(unittest.TestCase):
         for count, name in (("0", "4711_3-2"), ("1", "4711_3-r1")):  # of the name that is taken a second folder
             restarted = self.smoke("--json", env={**env, "SLURM_RESTART_COUNT": count})
             self.assertTrue(json.loads(restarted.stdout)["results"].endswith("/" + name), restarted.stdout)
+
+    def test_tasks_of_lsf_s_arrays_have_names_of_their_own(self):
+        for index, name in (("4", "815_4"), ("0", "815")):  # 0: no array
+            done = self.smoke("--json", env={"LSB_JOBID": "815", "LSB_JOBINDEX": index})
+            self.assertTrue(json.loads(done.stdout)["results"].endswith("/" + name), done.stdout)
+
+    def launch_record(self, env) -> dict:
+        folder = json.loads(self.smoke("--json", env=env).stdout)["results"]
+        return json.loads((pathlib.Path(folder) / "run.json").read_text())["launch"]
+
+    def test_the_record_tells_job_array_restarts_nodes_and_end(self):
+        slurm = {"SLURM_JOB_ID": "92", "SLURM_ARRAY_JOB_ID": "90", "SLURM_ARRAY_TASK_ID": "2", "SLURM_RESTART_COUNT": "3",
+                 "SLURM_JOB_NODELIST": "n[0-1]", "SLURM_JOB_END_TIME": "1779006662", "SLURM_PROCID": "0"}
+        self.assertEqual(self.launch_record(slurm), {
+            "launcher": "srun", "system": "Slurm", "id": "92", "array": "90", "task": 2, "restarts": 3, "nodes": "n[0-1]",
+            "ends_at": "2026-05-17T08:31:02Z"})
+        pbs = {"PBS_JOBID": "12[3].server", "PALS_RANKID": "0"}
+        self.assertEqual(self.launch_record(pbs), {"launcher": "Cray's PALS", "system": "PBS", "id": "12[3].server", "restarts": 0})
+
+    def test_each_launcher_s_variables_are_known(self):
+        rows = {"Open MPI's mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+                "MVAPICH's mpirun": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
+                "MPICH's mpirun or srun --mpi=pmi2": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+                "Cray's PALS": ("PALS_RANKID", "PALS_SIZE", "PALS_LOCAL_RANKID"),
+                "jsrun": ("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_LOCAL_RANK"),
+                "Flux": ("FLUX_TASK_RANK", "FLUX_JOB_SIZE", "FLUX_TASK_LOCAL_ID"),
+                "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")}
+        for name, variables in rows.items():
+            with self.subTest(name):
+                told = json.loads(call("env", "--json", env=dict(zip(variables, ("5", "8", "1")))).stdout)
+                self.assertEqual(told["launch"], {"launcher": name, "rank": 5, "of": 8, "rank_on_node": 1})
+        self.assertNotIn("launch", json.loads(call("env", "--json").stdout))
+
+    def test_progress_tells_when_the_job_ends_and_whether_that_is_too_soon(self):
+        now = int(time.time())
+        self.assertRegex(self.smoke(env={"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": f"{now + 7300}"}).stderr, r" left, job ends in 2 h 0\d min\n")
+        self.assertIn(", job ends in 0.0 s, too soon\n", self.smoke(env={"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": f"{now - 9}"}).stderr)
+        self.assertNotIn("job ends", self.smoke(env={"SLURM_JOB_ID": "1"}).stderr)
+
+    def test_fewer_cpus_than_were_asked_for_are_warned_of_with_the_launcher_s_cure(self):
+        one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+        told = "1 rank may run on 1 CPUs, though 4 a rank were asked for; "
+        done = self.smoke(launcher=one, env={"SLURM_PROCID": "0", "SLURM_CPUS_PER_TASK": "4"})
+        self.assertIn(told + "srun: give --cpus-per-task to srun too", done.stderr)
+        done = self.smoke(launcher=one, env={"PALS_RANKID": "0", "PALS_DEPTH": "4"})
+        self.assertIn(told + "mpiexec of PALS: --depth N --cpu-bind depth", done.stderr)
+        self.assertNotIn("asked for", self.smoke(launcher=one, env={"SLURM_PROCID": "0", "SLURM_CPUS_PER_TASK": "1"}).stderr)
 
     def test_processes_that_mpi_does_not_bring_together_refuse_with_the_cure(self):
         alone = [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, {"PMI_SIZE": "4", "PMI_RANK": "0"}, {"FLUX_JOB_SIZE": "2", "FLUX_TASK_RANK": "0"},

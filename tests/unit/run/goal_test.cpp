@@ -39,5 +39,13 @@ TEST(Goal, TellsHowARunEnded) {
   EXPECT_EQ(ending_of({.until = Until::steps}, true), Ending::fixed_work_done);
 }
 
+TEST(LeastSecondsLeft, CountsTheStepsOfEpochsThatAreAskedFor) {
+  EXPECT_EQ(least_seconds_left(UntilEpochs{3}, 8, 100.0, 0.5, 10), 11.0);
+  EXPECT_EQ(least_seconds_left(UntilEpochs{3}, 30, 100.0, 0.5, 10), 0.0);
+  EXPECT_EQ(least_seconds_left(UntilSteps{50}, 8, 100.0, 0.5, 10), 21.0);
+  EXPECT_EQ(least_seconds_left(UntilSeconds{120.0}, 8, 100.0, 0.5, 10), 20.0);
+  EXPECT_EQ(least_seconds_left(UntilTarget{3}, 8, 100.0, 0.5, 10), std::nullopt);
+}
+
 }  // namespace
 }  // namespace trainmark

@@ -86,12 +86,29 @@ TEST(CpuShare, CutsWhatTheRanksOfANodeHaveInCommon) {
                                         static_cast<int>(world().node().size())));
 }
 
+/// Of a job that has `node_cpus` here, and asked for so many a rank.
+Placement granted(int node_cpus, int asked_cpus, std::string cure = {}) {
+  Placement placement;
+  placement.node_cpus = node_cpus;
+  placement.asked_cpus = asked_cpus;
+  placement.cpus_cure = std::move(cure);
+  return placement;
+}
+
 TEST(LeftOut, AreCpusWhereRanksSeeUnderHalfOfThem) {
-  EXPECT_EQ(left_out("n1", 2, 32, 64), "");
-  EXPECT_EQ(left_out("n1", 2, 2, 0), "");
-  const std::string text = left_out("n1", 2, 31, 64);
+  EXPECT_EQ(left_out("n1", 2, 32, granted(64, 0)), "");
+  EXPECT_EQ(left_out("n1", 2, 2, granted(0, 0)), "");
+  const std::string text = left_out("n1", 2, 31, granted(64, 0));
   for (const char* words : {"node n1: 2 ranks may run on 31 of the 64 CPUs", "SRUN_CPUS_PER_TASK", "--bind-to none"})
     EXPECT_NE(text.find(words), text.npos) << text;
+}
+
+TEST(LeftOut, AreCpusThatWereAskedForAndNotGiven) {
+  EXPECT_EQ(left_out("n1", 2, 32, granted(32, 16)), "");
+  EXPECT_EQ(left_out("n1", 2, 31, granted(32, 16, "ask again")),
+            "node n1: 2 ranks may run on 31 CPUs, though 16 a rank were asked for; ask again\n");
+  EXPECT_EQ(left_out("n1", 1, 1, granted(1, 16, "ask again")),
+            "node n1: 1 rank may run on 1 CPUs, though 16 a rank were asked for; ask again\n");
 }
 
 TEST(Placement, TellsWhereARankRuns) {

@@ -77,5 +77,16 @@ TEST(DurationText, ChoosesUnitsAPersonWouldChoose) {
   EXPECT_EQ(duration_text(36000 + 59 * 60), "10 h 59 min");
 }
 
+TEST(JobTime, IsSaidWhereItIsKnown) {
+  EXPECT_EQ(job_time_text({}, 10.0), "");
+  EXPECT_EQ(job_time_text(130.0, {}), ", job ends in 2 min 10 s");
+  EXPECT_EQ(job_time_text(130.0, 130.0), ", job ends in 2 min 10 s");
+}
+
+TEST(JobTime, IsToldToBeTooShort) {
+  EXPECT_EQ(job_time_text(130.0, 130.5), ", job ends in 2 min 10 s, too soon");
+  EXPECT_EQ(job_time_text(-5.0, 1.0), ", job ends in 0.0 s, too soon");
+}
+
 }  // namespace
 }  // namespace trainmark

@@ -435,6 +435,22 @@ TEST_F(Concluding, TheLaunchLeavesARecordThatSaysRunning) {
   EXPECT_EQ(rig.results->folder().filename(), "job");
 }
 
+TEST_F(Concluding, TheRecordTellsOfTheJobWhatIsKnown) {
+  rig.context.job = {"srun", "Slurm", "4712", "4711", 3, 2, "n[0-1]", 1'779'006'662, 0, {}};
+  build(Until::steps);
+  rig.recorder->launch(rig.backend, rig.context);
+  if (!writes()) return;
+  EXPECT_EQ(record()["launch"], nlohmann::json::parse(R"({"launcher": "srun", "system": "Slurm", "id": "4712",
+    "array": "4711", "task": 3, "restarts": 2, "nodes": "n[0-1]", "ends_at": "2026-05-17T08:31:02Z"})"));
+}
+
+TEST_F(Concluding, TheRecordIsSilentAboutAJobWhereThereIsNone) {
+  build(Until::steps);
+  rig.recorder->launch(rig.backend, rig.context);
+  if (!writes()) return;
+  EXPECT_FALSE(record().contains("launch")) << record();
+}
+
 TEST_F(Concluding, TheFirstLineTellsTheLaunchAndWarningsTellWhatIsNotAsAskedFor) {
   rig.aloud = true;
   rig.options.train.precision = Precision::bf16;
