@@ -15,7 +15,9 @@ bool is_plain(std::string_view text) {
   return !text.empty() && text.find_first_of(special) == std::string_view::npos;
 }
 
-std::string quoted(std::string_view text) {
+}  // namespace
+
+std::string shell_quoted(std::string_view text) {
   if (is_plain(text)) return std::string(text);
   std::string result = "'";
   for (const char c : text)
@@ -23,12 +25,10 @@ std::string quoted(std::string_view text) {
   return result + "'";
 }
 
-}  // namespace
-
 std::string Process::command_line() const {
   std::string line;
   for (int i = 0; i < argc; ++i)
-    line += (i == 0 ? "" : " ") + quoted(argv[i]);
+    line += (i == 0 ? "" : " ") + shell_quoted(argv[i]);
   return line;
 }
 

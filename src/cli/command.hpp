@@ -22,6 +22,9 @@ struct Process {
   [[nodiscard]] std::string command_line() const;  ///< with quotes where a shell wants them
 };
 
+/// With quotes where a POSIX shell wants them.
+[[nodiscard]] std::string shell_quoted(std::string_view text);
+
 /// What the chosen subcommand does; its result is the process's exit code. Raises Error.
 using Action = std::function<int(Process&)>;
 
@@ -30,6 +33,7 @@ void add_run(CLI::App& app, Action& action);
 void add_stage(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
+void add_sbatch(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

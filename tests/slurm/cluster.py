@@ -143,7 +143,7 @@ class Cluster:
                                       "\nPartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP\n")
         # Open MPI keeps away from the loopback unless told.
         os.environ.update(SLURM_CONF=str(self.configuration), OMPI_MCA_btl_tcp_if_include="lo", OMPI_MCA_oob_tcp_if_include="lo",
-                          OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+                          OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1", TZ="UTC")
         atexit.register(self.stop)
         self.start_munge()
         self.spawn("slurmctld", [find("slurmctld"), "-D", "-f", self.configuration])

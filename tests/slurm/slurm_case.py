@@ -78,7 +78,7 @@ class SlurmCase(EndToEnd):
     def submit(self, script: str, *options, env=None) -> str:
         """The id of a job whose output is gathered in `job.out` of the test's folder."""
         path = self.folder / "job.sh"
-        path.write_text("#!/bin/bash\n" + script + "\n")
+        path.write_text(script if script.startswith("#!") else f"#!/bin/bash\n{script}\n")
         command = ["sbatch", "--parsable", "--open-mode=append", "-o", str(self.folder / "job.out"), *options, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})})
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -108,6 +108,18 @@ class SlurmCase(EndToEnd):
             return not queue.strip()
         self.wait_for(ended, f"the end of job {job}")
         return self.facts(job)
+
+    @staticmethod
+    def processes_of(task: int) -> list:
+        """Ids of trainmark's processes that are this task of a step, on whatever node."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if f"\0SLURM_PROCID={task}\0".encode() in path.read_bytes() and path.with_name("comm").read_text() == "trainmark\n":
+                    found.append(int(path.parent.name))
+            except OSError:  # it has ended meanwhile
+                continue
+        return found
 
     # What runs leave ---------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Ways in which Slurm, or a node, ends a run before its time. However it ends, the log is closed, run.json says with which code, no
 partial file stays on a node, and the same job's next life goes on from what was staged."""
+import os
+import signal
 import subprocess
 
-from slurm_case import BINARY, SlurmCase, main
+from slurm_case import SlurmCase, main
 
 ENDLESS = {"train": {"until": "seconds", "seconds": 600}}
 SIGNALS = {"TERM": 143, "USR1": 138}
@@ -40,14 +42,13 @@ class Endings(SlurmCase):
         """TERM as scancel does it, with KILL to follow; others as --signal= sends them."""
         subprocess.run(["scancel", *([] if signal == "TERM" else [f"--signal={signal}"]), job], check=True)
 
-    def test_the_warning_before_the_time_limit_closes_a_run_whether_steps_or_the_script_get_it(self):
-        run = self.trainmark_run(**ENDLESS)
-        passed_on = f"trap 'scancel --signal=USR1 $SLURM_JOB_ID' USR1\nsrun --mpi=pmix {run} & wait; wait"
-        jobs = [self.submit(script, "--ntasks=1", "--time=1", f"--signal={form}USR1@50")
-                for script, form in ((STEP + run, ""), (passed_on, "B:"))]
-        for job in jobs:
-            self.finished(job)
-            self.assert_closed(self.runs()[job], 138)
+    def test_a_rank_that_is_killed_takes_the_others_along_in_order(self):
+        job = self.start(STEP + self.trainmark_run(**ENDLESS))
+        self.wait_for_event("epoch_start")
+        [victim] = self.processes_of(task=3)
+        os.kill(victim, signal.SIGKILL)
+        self.finished(job)
+        self.assert_closed(self.only_run(), 143)
 
     def test_a_node_that_vanishes_ends_the_run_on_those_that_stay(self):
         job = self.start(STEP + self.trainmark_run(**ENDLESS), "--no-requeue")
