@@ -2,6 +2,13 @@
 # One GoogleTest program. With RANKS it is registered once for each number of ranks, under mpirun; every test has a timeout.
 find_package(GTest REQUIRED)
 
+# What lets any number of ranks of any user run anywhere: ordinary for MPICH's mpiexec, and told to Open MPI's.
+execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE mpiexec_version ERROR_QUIET)
+set(TRAINMARK_MPIEXEC ${MPIEXEC_EXECUTABLE})
+if(mpiexec_version MATCHES "Open MPI|OpenRTE")
+  list(APPEND TRAINMARK_MPIEXEC --allow-run-as-root --oversubscribe --bind-to none)
+endif()
+
 function(trainmark_add_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;LINK;LABELS;RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -17,8 +24,7 @@ function(trainmark_add_test)
     target_sources(${ARG_NAME} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/mpi_main.cpp)
     foreach(ranks ${ARG_RANKS})
       add_test(NAME ${ARG_NAME}.ranks${ranks}
-               COMMAND ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe --bind-to none -n ${ranks}
-                       $<TARGET_FILE:${ARG_NAME}>)
+               COMMAND ${TRAINMARK_MPIEXEC} -n ${ranks} $<TARGET_FILE:${ARG_NAME}>)
       set_tests_properties(${ARG_NAME}.ranks${ranks} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} PROCESSORS 2)
     endforeach()
   else()
