@@ -118,6 +118,10 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
   return groups;
 }
 
+std::string series_of(const RunReport& run) {
+  return fmt::format("{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision);
+}
+
 std::vector<std::string> short_names(std::span<const RunReport> runs) {
   std::vector<std::vector<std::string>> paths;
   for (const RunReport& run : runs)

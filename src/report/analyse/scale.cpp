@@ -103,12 +103,11 @@ std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const 
     add_data(row, tiers);
     rows.push_back(std::move(row));
   }
-  std::ranges::stable_sort(rows, {}, [](const ScaleRow& each) {
-    return std::pair(std::string_view(each.group->first().benchmark), each.processes);
-  });
-  std::map<std::string_view, const ScaleRow*> bases;
+  std::ranges::stable_sort(
+      rows, {}, [](const ScaleRow& each) { return std::pair(series_of(each.group->first()), each.processes); });
+  std::map<std::string, const ScaleRow*> bases;
   for (ScaleRow& row : rows) {
-    const auto [base, fresh] = bases.try_emplace(row.group->first().benchmark, &row);
+    const auto [base, fresh] = bases.try_emplace(series_of(row.group->first()), &row);
     if (!complete(*base->second)) base->second = &row;
     add_factors(row, *base->second);
   }

@@ -36,10 +36,11 @@ struct ScaleRow {
   std::optional<double> evaluation_s;    ///< of an epoch, median
   std::optional<double> bytes_per_node;  ///< a node's part of both sets, as stored raw
   std::string tier;                      ///< the fastest that holds it; "none"; empty where none was stated
-  std::optional<ScaleFactors> factors;   ///< against the row of the fewest processes of its workload
+  std::optional<ScaleFactors> factors;   ///< against the row of the fewest processes of its series
 };
 
-/// Of groups that tell their number of processes, by workload and processes. `tiers` are per node, of any order.
+/// Of groups that tell their number of processes, by series (series_of) and processes. `tiers` are per node, of any
+/// order.
 [[nodiscard]] std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const Tier> tiers);
 
 /// Of those that the tiers hold `bytes` in, the first by speed: hbm, dram, nvme, then as stated.

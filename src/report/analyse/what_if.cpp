@@ -53,12 +53,17 @@ class Scaling {
   [[nodiscard]] const RunFacts& facts() const { return base_->group->first().facts; }
 
   void choose_base() {
-    std::set<std::string_view> workloads;
-    for (const ScaleRow& row : rows_)
+    std::set<std::string> workloads, series;
+    for (const ScaleRow& row : rows_) {
       workloads.insert(row.group->first().benchmark);
+      series.insert(series_of(row.group->first()));
+    }
     if (workloads.size() > 1)
       refuse(fmt::format("runs of {} workloads", workloads.size()), "their steps are no series",
              "name runs of one workload");
+    if (series.size() > 1)
+      refuse(fmt::format("runs of {} divisions, organisations or precisions", series.size()),
+             "their steps are no series", "name runs that differ in nodes and batch alone");
     seen_ = observations_of(rows_);
     if (seen_.empty())
       refuse("no run tells batch, rate and number of ranks", "a step's time follows from them",
@@ -142,7 +147,7 @@ class Scaling {
   void add_epochs() {
     const RunReport& run = base_->group->first();
     if (!base_->epochs) {
-      answer_.remarks.push_back("no run met its target: no epochs and no time to train");
+      answer_.remarks.push_back("no run at the largest scale met its target: no epochs and no time to train");
       return;
     }
     Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};

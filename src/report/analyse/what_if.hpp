@@ -30,8 +30,8 @@ struct WhatIfAnswer {
   std::vector<std::string> remarks;
 };
 
-/// Raises Error{usage}: runs of several workloads, none that tells batch, rate and devices, a local batch that they do
-/// not reach, or nodes asked for where no run names its own.
+/// Raises Error{usage}: runs of several series (series_of), none that tells batch, rate and devices, a local batch that
+/// they do not reach, or nodes asked for where no run names its own.
 [[nodiscard]] WhatIfAnswer answer(const WhatIf& question, std::span<const ScaleRow> rows, std::span<const Tier> tiers);
 
 }  // namespace trainmark::report

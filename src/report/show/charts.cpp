@@ -20,10 +20,12 @@ std::optional<Chart> if_worth(Chart chart, std::size_t least) {
   return count_marks(chart) < least ? std::nullopt : std::optional(std::move(chart));
 }
 
-/// Charts have one workload: that of the first row.
-template <class Row>
-bool first_workload(const Row& row, std::span<const Row> rows) {
+/// Charts have one workload, and charts of scale one series: that of the first row.
+bool in_first(const GroupConvergence& row, std::span<const GroupConvergence> rows) {
   return row.group->first().benchmark == rows.front().group->first().benchmark;
+}
+bool in_first(const ScaleRow& row, std::span<const ScaleRow> rows) {
+  return series_of(row.group->first()) == series_of(rows.front().group->first());
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ std::optional<Chart> convergence_chart(std::span<const GroupConvergence> rows) {
   double smallest = 0.0, most = 0.0;
   for (const GroupConvergence& row : rows) {
     const auto batch = row.group->first().facts.batch_samples;
-    if (!batch || !row.mean_epochs || !first_workload(row, rows)) continue;
+    if (!batch || !row.mean_epochs || !in_first(row, rows)) continue;
     own.marks.push_back(
         {*batch, *row.mean_epochs, *std::ranges::min_element(row.epochs), *std::ranges::max_element(row.epochs)});
     smallest = smallest == 0.0 ? *batch : std::min(smallest, *batch);
@@ -78,7 +80,7 @@ std::optional<Chart> data_chart(std::span<const ScaleRow> rows, std::span<const 
   if (rows.empty()) return std::nullopt;
   MarkSeries part{"data set's part of a node", {}, true};
   for (const ScaleRow& row : rows)
-    if (row.bytes_per_node && row.nodes && first_workload(row, rows))
+    if (row.bytes_per_node && row.nodes && in_first(row, rows))
       part.marks.push_back({*row.nodes, *row.bytes_per_node / 0x1p30});
   Chart chart{"Where a node's part of the data fits", "nodes", "GiB", true, true, {std::move(part)}};
   for (const Tier& tier : tiers)
@@ -96,7 +98,7 @@ std::optional<Chart> interplay_chart(std::span<const ScaleRow> rows) {
               {{"samples/s", {}, true}, {"epochs to the target", {}, true}, {"time to train", {}, true}}};
   const ScaleRow* base = nullptr;
   for (const ScaleRow& row : rows) {
-    if (!row.factors || !first_workload(row, rows)) continue;
+    if (!row.factors || !in_first(row, rows)) continue;
     if (base == nullptr) base = &row;
     chart.series[0].marks.push_back({row.processes, *row.rate / *base->rate});
     chart.series[1].marks.push_back({row.processes, *row.epochs / *base->epochs});

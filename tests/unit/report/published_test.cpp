@@ -81,6 +81,19 @@ TEST(Published, HasRatesThatAreTheStepsOfTheLocalBatch) {
   }
 }
 
+TEST(Published, HasColumnsThatItsReadmeExplains) {
+  const std::filesystem::path folder = std::filesystem::path(TRAINMARK_SOURCE_DIR) / "share/published";
+  std::ifstream table(folder / "results.csv"), readme(folder / "README.md");
+  std::string header, column;
+  std::getline(table, header);
+  std::stringstream text, columns(header);
+  text << readme.rdbuf();
+  int count = 0;
+  for (; std::getline(columns, column, ','); ++count)
+    EXPECT_NE(text.str().find("`" + column + "`"), std::string::npos) << column;
+  EXPECT_EQ(count, 33);
+}
+
 TEST(NearestPublished, ComesByLocalBatchThenDevice) {
   const auto nearest = report::nearest_published(full_run(8, 8));
   ASSERT_GE(nearest.entries.size(), 3U);

@@ -182,6 +182,22 @@ TEST(Scale, KeepsWorkloadsApart) {
   EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("2 workloads"), std::string::npos);
 }
 
+TEST(Scale, KeepsOrganisationsAndPrecisionsApart) {
+  std::vector<RunReport> runs{run_of(a100_128), run_of(a100_1024)};
+  const auto check = [&runs](const char* what) {
+    const std::vector<Group> groups = group_runs(runs);
+    for (const ScaleRow& row : scale_rows(groups, {}))
+      EXPECT_EQ(row.factors->product(), 1.0) << what;
+    EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("2 divisions, organisations or"),
+              std::string::npos);
+  };
+  runs[1].organisation = "another";
+  check("another's machine");
+  runs[1].organisation.clear();
+  runs[1].facts.precision = "fp32";
+  check("another arithmetic");
+}
+
 TEST(Scale, NamesTheFastestTierThatHoldsANodesPart) {
   const std::vector<Tier> tiers{{"nvme", 30e12}, {"dram", 1e12}, {"hbm", 640e9}};
   EXPECT_EQ(fastest_tier(500e9, tiers), "hbm");
