@@ -27,6 +27,7 @@ int __real_fsync(int descriptor);
 int __real_rename(const char* from, const char* to);
 int __real_flock(int descriptor, int operation);
 int __real_close(int descriptor);
+int __real_statvfs(const char* path, struct statvfs* to);
 ssize_t __real_pread(int descriptor, void* to, size_t bytes, off_t offset);
 
 int __wrap_fsync(int descriptor) {
@@ -52,6 +53,11 @@ ssize_t __wrap_pread(int descriptor, void* to, size_t bytes, off_t offset) {
     return failure(calls().pread_fails_with);
   }
   return __real_pread(descriptor, to, bytes, offset);
+}
+int __wrap_statvfs(const char* path, struct statvfs* to) {
+  const int result = __real_statvfs(path, to);
+  if (result == 0 && calls().file_system) *to = *calls().file_system;
+  return result;
 }
 }
 // NOLINTEND(bugprone-reserved-identifier)

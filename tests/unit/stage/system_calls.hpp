@@ -2,6 +2,9 @@
 // order, and made to fail.
 #pragma once
 
+#include <sys/statvfs.h>
+
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@ struct SystemCalls {
   int close_fails_with = 0;  ///< the file is closed all the same
   int pread_failures = 0;    ///< that are still to come
   int pread_fails_with = 0;
+  std::optional<struct statvfs> file_system{};  ///< what statvfs tells of every folder
 };
 SystemCalls& system_calls();
 

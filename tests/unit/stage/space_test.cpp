@@ -1,0 +1,59 @@
+// Room on a file system whose numbers a test knows: to the last block and the last file.
+#include <gtest/gtest.h>
+
+#include "stage/files.hpp"
+#include "unit/stage/scratch.hpp"
+#include "unit/stage/system_calls.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::expect_data_error;
+using testing::Scratch;
+using testing::system_calls;
+
+constexpr std::int64_t block = 4096;
+
+class Room : public ::testing::Test {
+ protected:
+  /// 1000 blocks, of which 100 may be used by everybody, and 3 files of 50.
+  Room() {
+    struct statvfs& info = system_calls().file_system.emplace();
+    info.f_bsize = 1 << 20;  // of transfers: no unit of anything here
+    info.f_frsize = block;
+    info.f_blocks = 1000;
+    info.f_bfree = 150;
+    info.f_bavail = 100;
+    info.f_files = 50;
+    info.f_favail = 3;
+  }
+  ~Room() override { system_calls().file_system.reset(); }
+  void take(const SpaceNeed& need, double reserve_percent) const {
+    require_space(folder.path(), need, reserve_percent, "node n3");
+  }
+  Scratch folder;
+};
+
+TEST_F(Room, EndsWhereTheReserveBegins) {
+  take({.bytes = 100 * block}, 0.0);
+  expect_data_error([&] { take({.bytes = 101 * block}, 0.0); }, {"has 400.0 KiB free, staging needs 404.0 KiB"});
+  take({.bytes = 90 * block}, 1.0);
+  expect_data_error([&] { take({.bytes = 91 * block}, 1.0); },
+                    {"has 400.0 KiB free, staging needs 364.0 KiB and leaves 40.0 KiB in reserve"});
+}
+
+TEST_F(Room, OfReplacedFilesIsFreeAgainAllButTheOneThatIsBeingReplaced) {
+  take({.bytes = 150 * block, .reclaimed = 60 * block, .overlap = 10 * block}, 0.0);
+  expect_data_error([&] { take({.bytes = 150 * block, .reclaimed = 60 * block, .overlap = 11 * block}, 0.0); },
+                    {"staging needs 404.0 KiB"});
+}
+
+TEST_F(Room, IsCountedInFilesTooWhereTheFileSystemCountsThem) {
+  take({.files = 3}, 0.0);
+  expect_data_error([&] { take({.files = 4}, 0.0); }, {"has room for 3 more files, staging needs 4"});
+  system_calls().file_system->f_files = system_calls().file_system->f_favail = 0;
+  take({.bytes = block, .files = 4000}, 0.0);
+}
+
+}  // namespace
+}  // namespace trainmark
