@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "run/launch/session.hpp"
 #include "support/spy_backend.hpp"
@@ -67,6 +68,30 @@ TEST(LaunchLimits, SumsNormsOverTheGroupAskedForAndGradientsOverAllRanks) {
     EXPECT_EQ(backend.groups, ranks > 1 ? (Groups{{8, Lane::communication}, {ranks, Lane::compute}})
                                         : (Groups{{8, Lane::communication}}));
   }
+}
+
+TEST(NodeTimes, AreTheMiddleOnesOfFiveSteps) {
+  struct Timing final : testing::SpyBackend {
+    int steps = 0;
+    Profile profile(const std::vector<Launch>& launches) override {
+      constexpr std::array seconds = {1.0, 100.0, 3.0, 4.0, 5.0};
+      Profile times = SpyBackend::profile(launches);
+      for (auto& node : times)
+        node.second = seconds.at(static_cast<std::size_t>(steps));
+      ++steps;
+      return times;
+    }
+  };
+  Timing backend;
+  RunOptions options = fitting();
+  options.recipe.model = CosmoflowOptions{.extent = 32, .width = 0.0625};
+  const World world = pretended_world(4, 1, 0);
+  Compiled compiled = compile(world, backend, options);
+  warm_up(compiled, 1, schema_of(options.recipe.model), 4, true);
+  EXPECT_EQ(backend.steps, 5);
+  ASSERT_EQ(compiled.nodes.size(), compiled.train->graph().nodes.size());
+  for (const NodeTime& node : compiled.nodes)
+    EXPECT_EQ(node.seconds, 4.0) << node.node;
 }
 
 }  // namespace
