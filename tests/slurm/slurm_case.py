@@ -18,9 +18,9 @@ GATE = os.environ.get("TRAINMARK_GATE", "")
 PATIENCE = 120  # seconds until something is taken for hung
 
 
-def main():
+def main(nodes: int = 2):
     enter_or_skip()
-    SlurmCase.cluster = Cluster(2)
+    SlurmCase.cluster = Cluster(nodes)
     SlurmCase.cluster.start()
     unittest.main(verbosity=2)
 

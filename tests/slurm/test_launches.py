@@ -2,7 +2,7 @@
 """Ways to start a run on a real Slurm of two nodes, and what staging then leaves on the disk of each."""
 import subprocess
 
-from slurm_case import BINARY, FolderRun, SlurmCase, main
+from slurm_case import BINARY, SlurmCase, main
 
 WITHOUT_PMIX = ("-N", "2", "--ntasks-per-node", "2", "--mpi=none")
 STEPS = {"train": {"until": "steps", "steps": 4}}
@@ -11,28 +11,30 @@ STEPS = {"train": {"until": "steps", "steps": 4}}
 class Launches(SlurmCase):
     def test_each_strategy_leaves_on_each_node_the_bytes_that_it_promises(self):
         source = self.hashes(self.data)
+        # Of the validation split 16 samples are wanted: two files.
+        wanted = {key: value for key, value in source.items() if key[0] == "train" or key[1] < "packed_000002"}
         epoch = {"train": {"until": "epochs", "epochs": 1}, "data": {"validation_samples": 16}, **self.still}
+        cases = {"none": {}, "replicate by copy": {"strategy": "replicate", "transport": "copy"},
+                 "replicate by exchange": {"strategy": "replicate", "transport": "exchange"}, "shard": {"strategy": "shard"},
+                 "group of both": {"strategy": "group", "group": 2}}
         losses = {}
-        for strategy in ("none", "replicate", "shard"):
-            with self.subTest(strategy=strategy):
-                stage = {"strategy": strategy, "target": str(self.target / strategy)}
-                self.run_on_nodes(**epoch, stage={} if strategy == "none" else stage, results={"folder": str(self.results / strategy)})
-                [folder] = (self.results / strategy / "small").iterdir()
-                [row] = FolderRun(folder).table("epochs.csv")
-                losses[strategy] = float(row["train_loss"])
-                n0, n1 = (self.hashes(self.cluster.disk(node) / "set" / strategy) for node in self.cluster.nodes)
-                # Of the validation split 16 samples are wanted: two files.
-                wanted = {key: value for key, value in source.items() if key[0] == "train" or key[1] < "packed_000002"}
-                if strategy == "none":
+        for name, stage in cases.items():
+            with self.subTest(name):
+                results, target = self.folder / name, self.target / name
+                run = self.run_on_nodes(**epoch, stage={**stage, "target": str(target)} if stage else {}, results={"folder": str(results)})
+                run.results = results
+                losses[name] = float(run.table("epochs.csv")[0]["train_loss"])
+                n0, n1 = (self.hashes(self.cluster.disk(node) / "set" / name) for node in self.cluster.nodes)
+                if name == "none":
                     self.assertEqual((n0, n1), ({}, {}))
-                elif strategy == "replicate":
-                    self.assertEqual((n0, n1), (wanted, wanted))
-                else:
+                elif name == "shard":
                     self.assertEqual({**n0, **n1}, wanted)
                     self.assertEqual((len(n0), len(n1)), (len(wanted) / 2, len(wanted) / 2), "each file is on one node")
-                self.assertEqual([row["host"] for row in FolderRun(folder).table("ranks.csv")], ["n0", "n0", "n1", "n1"])
-        for strategy, loss in losses.items():
-            self.assertAlmostEqual(loss / losses["none"], 1.0, delta=1e-6, msg=f"{strategy}: each sample once an epoch")
+                else:
+                    self.assertEqual((n0, n1), (wanted, wanted))
+                self.assertEqual([row["host"] for row in run.table("ranks.csv")], ["n0", "n0", "n1", "n1"])
+        for name, loss in losses.items():
+            self.assertAlmostEqual(loss / losses["none"], 1.0, delta=1e-6, msg=f"{name}: each sample once an epoch")
 
     def test_each_task_of_an_array_is_a_run_with_results_of_its_own(self):
         config = self.write_config(**STEPS)
