@@ -219,7 +219,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   const std::vector<std::uint64_t> node_sizes = world.all().all_gather(static_cast<std::uint64_t>(world.node().size()));
   agree_on(world.all(), [&] {
     for (Split* split : {&dataset.train, &dataset.validation}) {
-      if (parts_of(options.stage, world.nodes()) > 1) require_whole_files(*split, node_sizes);
+      const bool in_parts = options.stage.strategy == Strategy::shard || options.stage.strategy == Strategy::group;
+      if (in_parts) require_whole_files(*split, node_sizes);  // on one node, too: a config is right or not everywhere
       const bool all_or_none = split == &dataset.train && remainder_of(options.recipe.model) == Remainder::refused;
       const PartSums sums = all_or_none ? PartSums::equal : PartSums::may_differ;
       split->plan = plan_staging(split->manifest, options.stage, world.nodes(), sums);

@@ -75,11 +75,11 @@ TEST(NodeTimes, AreTheMiddleOnesOfFiveSteps) {
     int steps = 0;
     Profile profile(const std::vector<Launch>& launches) override {
       constexpr std::array seconds = {1.0, 100.0, 3.0, 4.0, 5.0};
-      Profile times = SpyBackend::profile(launches);
-      for (auto& node : times)
+      Profile taken = SpyBackend::profile(launches);
+      for (auto& node : taken)
         node.second = seconds.at(static_cast<std::size_t>(steps));
       ++steps;
-      return times;
+      return taken;
     }
   };
   Timing backend;

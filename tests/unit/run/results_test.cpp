@@ -65,15 +65,21 @@ TEST(ResultsOfARun, TellWhatEachNodeCopiedAndHowLongThatTook) {
   staged.train.nodes = {{.host = "node7",
                          .files_copied = 1,
                          .files_reused = 2,
+                         .files_missing = 5,
                          .bytes_copied = 3,
                          .bytes_reused = 4,
+                         .bytes_read = 6,
+                         .retries = 7,
                          .copy_seconds = 0.5,
-                         .verify_seconds = 0.25}};
+                         .verify_seconds = 0.25,
+                         .exchange_wait_seconds = 0.125}};
   rig.results->staging(staged, true);
   if (!rig.results->writes()) return;
   EXPECT_EQ(rig.json("staging.json")["splits"]["train"]["nodes"],
-            nlohmann::json::parse(R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "copied_bytes": 3,
-                                       "reused_bytes": 4, "copy_s": 0.5, "verify_s": 0.25}])"));
+            nlohmann::json::parse(
+                R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "files_missing": 5, "copied_bytes": 3,
+                                       "reused_bytes": 4, "source_read_bytes": 6, "source_read_retries": 7, "copy_s": 0.5,
+                                       "exchange_wait_s": 0.125, "verify_s": 0.25}])"));
 }
 
 TEST(ResultsOfARun, TellHowFastAReaderReads) {
