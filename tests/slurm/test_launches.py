@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Ways to start a run on a real Slurm of two nodes, and what staging then leaves on the disk of each."""
+import shutil
 import subprocess
 
 from slurm_case import BINARY, SlurmCase, main
@@ -33,6 +34,8 @@ class Launches(SlurmCase):
                 else:
                     self.assertEqual((n0, n1), (wanted, wanted))
                 self.assertEqual([row["host"] for row in run.table("ranks.csv")], ["n0", "n0", "n1", "n1"])
+                for node in self.cluster.nodes:  # the disks are small
+                    shutil.rmtree(self.cluster.disk(node) / "set" / name, ignore_errors=True)
         for name, loss in losses.items():
             self.assertAlmostEqual(loss / losses["none"], 1.0, delta=1e-6, msg=f"{name}: each sample once an epoch")
 

@@ -216,7 +216,8 @@ class Scaling {
     };
     const double then = total(step_.step_s, *epochs_.then);
     const auto apart = [&](double step_s, double epochs) {
-      return std::hypot(total(step_s, *epochs_.then) - then, total(step_.step_s, epochs) - then);
+      const double of_step = total(step_s, *epochs_.then) - then, of_epochs = total(step_.step_s, epochs) - then;
+      return std::sqrt(of_step * of_step + of_epochs * of_epochs);
     };
     add({"staging", "s", base_->staging_s, staging, {}, {}, modelled, "a node's part over the rate that a node had"});
     add({"evaluation an epoch", "s", base_->evaluation_s, evaluation, {}, {}, modelled, "shared by more ranks"});

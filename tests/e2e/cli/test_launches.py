@@ -311,12 +311,13 @@ class Launches(unittest.TestCase):
         for words in ("/data/train: is \"/none/such/train\" on rank 1", f"{self.folder}/data/train", "mpirun -x"):
             self.assertEqual(done.stderr.count(words), 1, done.stderr)
 
-    def test_what_only_one_rank_meets_ends_the_others_soon(self):
+    def test_files_that_one_rank_does_not_see_are_one_error_of_all(self):
         # A relative path, and a rank that starts in another folder.
         launcher = [*MPIRUN, "-n", "1", BINARY, "run", SMOKE, ":", "-n", "1", "-wdir", "/"]
         done = call("run", SMOKE, launcher=launcher, env={"TRAINMARK_DATA": "data"}, cwd=self.folder)
         self.assertEqual(done.returncode, 3, done.stderr)
-        self.assertIn("rank 1 on ", done.stderr)
+        self.assertIn("rank 1 of 2: data/train/packed_", done.stderr)
+        self.assertEqual(done.stderr.count("trainmark: error:"), 1, done.stderr)
         self.assertNotIn("no progress", done.stderr)  # the watchdog, which would be the other way out
 
     def test_ranks_of_different_arguments_refuse_with_both_texts(self):
