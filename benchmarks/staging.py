@@ -77,7 +77,7 @@ def commands_of(arguments, shape: str, source: pathlib.Path, target: pathlib.Pat
     if shutil.which("rsync"):
         commands["rsync"] = f"rsync -aW {a}/ {b}"
     if shutil.which("fpsync"):
-        commands["fpsync"] = f"fpsync -n {workers} -o '-aW' {a}/ {b}/ > /dev/null"
+        commands["fpsync"] = f"fpsync -n {workers} {a}/ {b}/ > /dev/null"
     if shutil.which("xxhsum"):
         commands["parallel cp, both sides hashed"] = f"{commands['parallel cp']} && {hashed}"
     return commands
