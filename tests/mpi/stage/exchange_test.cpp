@@ -75,9 +75,9 @@ class Exchanging : public ::testing::Test {
     return exchange.run();
   }
   /// "cancelled", or the message of what was raised; empty: nothing was.
-  std::string failure_of_exchange() {
+  std::string failure_of_exchange(std::int64_t memory = 8 << 20) {
     try {
-      (void)exchange();
+      (void)exchange(memory);
     } catch (const Pulse::Cancelled&) {
       return "cancelled";
     } catch (const std::exception& error) {
@@ -156,6 +156,14 @@ TEST_F(Exchanging, EndsForAllWhereOneCannotRead) {
   EXPECT_FALSE(failure.empty());
   EXPECT_FALSE(fs::exists(target_ / name_of(4)));
   expect_no_leftovers();
+}
+
+TEST_F(Exchanging, LandsNothingOfABlockThatItsSenderCouldNotRead) {
+  if (leads()) fs::remove(source_ / name_of(3));
+  test_world().all().barrier();
+  EXPECT_FALSE(failure_of_exchange(64 << 20).empty()) << "all blocks are under way at once";
+  EXPECT_FALSE(fs::exists(target_ / name_of(3)));
+  EXPECT_FALSE(fs::exists(target_ / name_of(7))) << "nothing that comes after is written";
 }
 
 TEST_F(Exchanging, RefusesAContentThatTheManifestDoesNotKnow) {
