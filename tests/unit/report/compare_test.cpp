@@ -26,16 +26,6 @@ const report::Compared& figure(const std::vector<report::Compared>& all, std::st
   throw std::runtime_error("no figure " + std::string(name));
 }
 
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    return error.what();
-  }
-  return "none";
-}
-
 TEST(Compare, FailsWhatIsWorseThanItsToleranceAndNothingElse) {
   const Folder folder;
   const auto base = runs_of(folder, "base", {9250}), slower = runs_of(folder, "new", {10250});

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 
@@ -97,6 +98,17 @@ inline double value_of(const RunReport& run, const std::string& name) {
   const Figure* figure = run.find(name);
   if (figure == nullptr) throw std::runtime_error("no figure " + name);
   return figure->value;
+}
+
+/// The message of a refusal of what was asked for; "none" where there is none.
+inline std::string refusal(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    return error.what();
+  }
+  return "none";
 }
 
 }  // namespace trainmark::report_test

@@ -60,16 +60,6 @@ WhatIfAnswer ask(const std::vector<RunReport>& runs, std::string_view question) 
   return answer(parse_what_if(question), scale_rows(groups, {}), {});
 }
 
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::usage);
-    return error.what();
-  }
-  return "none";
-}
-
 TEST(StepModel, KeepsItsErrorsOnThePublishedSeries) {
   int predicted = 0, in_band = 0;
   for (const LeftOut& each : leave_one_out()) {

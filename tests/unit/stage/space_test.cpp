@@ -1,5 +1,9 @@
 // Room on a file system whose numbers a test knows: to the last block and the last file.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "stage/files.hpp"
 #include "unit/stage/scratch.hpp"
@@ -53,6 +57,30 @@ TEST_F(Room, IsCountedInFilesTooWhereTheFileSystemCountsThem) {
   expect_data_error([&] { take({.files = 4}, 0.0); }, {"has room for 3 more files, staging needs 4"});
   system_calls().file_system->f_files = system_calls().file_system->f_favail = 0;
   take({.bytes = block, .files = 4000}, 0.0);
+}
+
+TEST(Space, InMemoryIsWhatTheJobMayUseOfIt) {
+  const Scratch folder;
+  const pid_t child = fork();  // its mounts are its own
+  if (child == 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(77);
+    if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64t") != 0) _exit(77);
+    try {
+      require_space(folder.path(), {.bytes = std::int64_t{32} << 40U}, 0.0, "node n3");
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      _exit(text.find("is in memory, of which") != std::string::npos &&
+                    text.find("staging needs 32") != std::string::npos && text.find("--mem") != std::string::npos
+                ? 0
+                : 1);
+    }
+    _exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "mounts are not allowed here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

@@ -1,0 +1,138 @@
+// Copies that take their places several at a time: in which order they are flushed and renamed, and what a failure
+// leaves.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "stage/files.hpp"
+#include "unit/stage/scratch.hpp"
+#include "unit/stage/system_calls.hpp"
+
+namespace trainmark {
+namespace {
+
+using testing::contents_of;
+using testing::expect_data_error;
+using testing::manifest_of;
+using testing::Scratch;
+using testing::system_calls;
+using testing::write_file;
+
+/// A source of four bytes, and the entry that lists it.
+class Commits : public ::testing::Test {
+ protected:
+  Commits() {
+    write_file(folder_.path() / "from", "text");
+    entry_.bytes = 4;
+    entry_.modified_ns = 0;
+  }
+
+  const Scratch folder_;
+  ManifestEntry entry_ = manifest_of({1}).entries[0];
+};
+
+TEST_F(Commits, HasFilesOnTheDiskBeforeTheyTakeTheirPlacesAndFlushesAFolderOnce) {
+  Manifest manifest = manifest_of({1, 1, 1});
+  std::vector<std::string> published;
+  Commit commit([&](const ManifestEntry& entry, const std::string& xxh3) { published.push_back(entry.name + xxh3); },
+                [](std::int64_t) {});
+  for (std::size_t i = 0; i < 3; ++i) {
+    ManifestEntry& entry = manifest.entries[i];
+    write_file(folder_.path() / "source" / entry.name, "text");
+    entry.bytes = 4;
+    entry.modified_ns = 0;
+    std::filesystem::create_directories(folder_.path() / "to");
+    Copied copy =
+        copy_entry(entry, folder_.path() / "source" / entry.name, folder_.path() / "to" / entry.name, false, {});
+    commit.add(std::move(copy.landing), std::to_string(i));
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "to" / entry.name));
+  }
+  EXPECT_TRUE(published.empty());
+  system_calls() = {};
+  commit.flush();
+  EXPECT_EQ(system_calls().made, (std::vector<std::string>{"fsync file", "fsync file", "fsync file", "rename", "rename",
+                                                           "rename", "fsync folder"}));
+  EXPECT_EQ(published, (std::vector<std::string>{manifest.entries[0].name + "0", manifest.entries[1].name + "1",
+                                                 manifest.entries[2].name + "2"}));
+  system_calls() = {};
+  commit.flush();
+  EXPECT_TRUE(system_calls().made.empty()) << "nothing is left to do";
+}
+
+TEST_F(Commits, IsMadeWhereManyFilesOrBytesWait) {
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  for (int i = 0; i < 300; ++i) {
+    Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / std::to_string(i), false, {});
+    commit.add(std::move(copy.landing), "");
+    EXPECT_EQ(published, (i + 1) / 128 * 128) << "a kill must not cost more than that";
+  }
+}
+
+TEST_F(Commits, LetsAFileThatReplacesAnotherOneDoSoAtOnce) {
+  write_file(folder_.path() / "old", "of another dataset");
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  const auto add = [&](const char* name) {
+    Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
+    commit.add(std::move(copy.landing), "");
+  };
+  add("new");
+  EXPECT_EQ(published, 0);
+  add("old");
+  EXPECT_EQ(published, 2);
+  EXPECT_EQ(contents_of(folder_.path() / "old"), "text");
+}
+
+TEST_F(Commits, KeepsWhatIsCompleteWhereTheWorkFails) {
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; },
+                [](std::int64_t) { throw Pulse::Cancelled{}; });
+  Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
+  commit.add(std::move(copy.landing), "");
+  commit.keep();
+  EXPECT_EQ(published, 1);
+  EXPECT_EQ(contents_of(folder_.path() / "to"), "text");
+  copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "other", false, {});
+  commit.add(std::move(copy.landing), "");
+  system_calls().fsync_fails_with = EIO;
+  commit.keep();
+  system_calls() = {};
+  EXPECT_EQ(published, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "other"));
+}
+
+TEST_F(Commits, NeverPublishesAFileWhoseFlushHasFailedOnce) {
+  int published = 0;
+  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  for (const char* name : {"first", "second"}) {
+    Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
+    commit.add(std::move(copy.landing), "");
+  }
+  system_calls().fsync_fails_with = EIO;
+  EXPECT_THROW(commit.flush(), Error);
+  system_calls() = {};
+  commit.keep();  // a second fsync succeeds, as Linux has it, though the bytes are gone
+  EXPECT_EQ(published, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "first"));
+  EXPECT_EQ(contents_of(folder_.path() / "second"), "text");
+}
+
+TEST_F(Commits, ThatFailsPublishesNothing) {
+  {
+    Commit commit([](const ManifestEntry&, const std::string&) { FAIL(); }, [](std::int64_t) {});
+    Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
+    commit.add(std::move(copy.landing), "");
+    system_calls() = {};
+    system_calls().fsync_fails_with = EIO;
+    expect_data_error([&] { commit.flush(); }, {"to: cannot be flushed"});
+    system_calls() = {};
+  }
+  std::vector<std::string> names;
+  for (const auto& each : std::filesystem::directory_iterator(folder_.path()))
+    names.push_back(each.path().filename());
+  EXPECT_EQ(names, std::vector<std::string>{"from"});
+}
+
+}  // namespace
+}  // namespace trainmark
