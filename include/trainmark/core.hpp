@@ -84,10 +84,32 @@ struct Failure {
 struct Unwritten {
   std::string_view why, remedy;
 };
-/// Readers see the old file or the new one, never a part: writes under a temporary name in the same folder, fsyncs and
-/// renames. `hurry` leaves out the fsync, for a process that will be killed in a moment. Raises Error{environment}.
+/// Readers see the old file or the new one, never a part: writes under a TemporaryName, fsyncs and renames. `hurry`
+/// leaves out the fsync, for a process that will be killed in a moment. Raises Error{environment}.
 void write_atomically(const std::filesystem::path& path, std::string_view content, const Unwritten& unwritten,
                       bool hurry = false);
+
+inline constexpr std::string_view temporary_prefix = ".trainmark-";
+/// The name (".trainmark-HOST-PID-N") that a file has beside its final one until it is complete. It is registered, so
+/// that a process that ends by a signal can remove the file: see remove_temporaries.
+class TemporaryName {
+ public:
+  TemporaryName() = default;
+  ~TemporaryName() { forget(); }
+  TemporaryName(const TemporaryName&) = delete;
+  TemporaryName& operator=(const TemporaryName&) = delete;
+  /// Makes the file, once, and opens it for reading and writing; `mode` is narrowed by the umask. -1 with errno.
+  [[nodiscard]] int create(const std::filesystem::path& final_path, unsigned mode);
+  void forget() noexcept;  ///< to be called once the file has its final name or is removed
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  int slot_ = -1;
+};
+/// Unlinks what files of this process have a TemporaryName. Takes no lock and allocates nothing: for a signal-handling
+/// thread just before the process leaves.
+void remove_temporaries() noexcept;
 
 /// How many files this process may have open at a time (the soft limit).
 [[nodiscard]] std::uint64_t open_file_limit() noexcept;

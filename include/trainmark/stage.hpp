@@ -104,8 +104,7 @@ void require_as_listed(const std::filesystem::path& root, const Manifest& listed
 [[nodiscard]] std::string hash_file(const std::filesystem::path& path,
                                     const std::function<void(std::int64_t bytes)>& progress = {});
 
-/// A file under a temporary name (".trainmark-...") beside its final one until it is complete; removed if it never is.
-/// Its name is registered, so that a process that ends by a signal can remove it: see remove_temporaries.
+/// A file under a TemporaryName beside its final one until it is complete; removed if it never is.
 class PartialFile {
  public:
   /// `mode` is narrowed by the umask. Raises Error{data}: not writable.
@@ -114,7 +113,7 @@ class PartialFile {
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return name_.path(); }
   void publish();  ///< fsync, rename to the final name, fsync of the folder; raises Error{data}
   /// The three of publish() for several files together; each raises Error{data} but the folder's.
   void start_writing_back() const noexcept;
@@ -124,13 +123,10 @@ class PartialFile {
   [[nodiscard]] std::filesystem::path folder() const;  ///< of the final name
 
  private:
-  std::filesystem::path final_, path_;
+  std::filesystem::path final_;
+  TemporaryName name_;
   int descriptor_ = -1;
-  int slot_ = -1;
 };
-/// Unlinks what PartialFiles of this process exist. Takes no lock and allocates nothing: for a signal-handling thread
-/// just before the process leaves.
-void remove_temporaries() noexcept;
 /// Removes PartialFiles of processes that are gone from one folder (not below it).
 void remove_leftovers(const std::filesystem::path& folder);
 

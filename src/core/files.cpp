@@ -1,5 +1,4 @@
 // Files that are whole or not there.
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -31,9 +30,8 @@ const char* write_whole(int descriptor, std::string_view text, bool flushes) {
 
 void write_atomically(const std::filesystem::path& path, std::string_view content, const Unwritten& unwritten,
                       bool hurry) {
-  const std::filesystem::path temporary =
-      path.parent_path() / fmt::format(".trainmark-{}-{}", getpid(), path.filename().string());
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  TemporaryName temporary;
+  const int descriptor = temporary.create(path, 0644);
   if (descriptor < 0) throw cannot("create", path, errno, unwritten);
   const char* failed = write_whole(descriptor, content, !hurry);
   int error = errno;
@@ -42,12 +40,12 @@ void write_atomically(const std::filesystem::path& path, std::string_view conten
     failed = "close";
     error = errno;
   }
-  if (failed == nullptr && ::rename(temporary.c_str(), path.c_str()) != 0) {
+  if (failed == nullptr && ::rename(temporary.path().c_str(), path.c_str()) != 0) {
     failed = "rename";
     error = errno;
   }
   if (failed == nullptr) return;
-  ::unlink(temporary.c_str());
+  ::unlink(temporary.path().c_str());
   throw cannot(failed, path, error, unwritten);
 }
 

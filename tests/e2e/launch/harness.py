@@ -103,7 +103,8 @@ class EndToEnd(unittest.TestCase):
     def start_small(self, ranks: int, **changes) -> subprocess.Popen:
         """A long run in the background; returns once training has begun."""
         changes.setdefault("train", {}).update({"until": "seconds", "seconds": 200})
-        command = [*MPIRUN, "-n", str(ranks), BINARY, "run", str(self.write_config(**changes))]
+        # Open MPI kills a second after its first signal, which a busy disk may outlast; a run takes five seconds at most.
+        command = [*MPIRUN, "--mca", "odls_base_sigkill_timeout", "6", "-n", str(ranks), BINARY, "run", str(self.write_config(**changes))]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
                                    env={**os.environ, "OMP_NUM_THREADS": "1"})
         self.addCleanup(self.kill_session, process)

@@ -83,6 +83,18 @@ class Endings(EndToEnd):
         process.terminate()
         self.assert_aborted(self.finish(process, timeout=60))
 
+    def test_a_run_that_is_ended_while_it_writes_a_file_leaves_no_half_of_it(self):
+        process = subprocess.Popen([BINARY, "run", str(self.write_config())], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   env={**os.environ, "LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], "HANG_WRITE_IN": "/.trainmark-"})
+        self.addCleanup(process.kill)
+        deadline = time.time() + 30
+        while not list(self.folder.glob("results/*/*/.trainmark-*")) and time.time() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(len(list(self.folder.glob("results/*/*/.trainmark-*"))), 1)
+        process.terminate()
+        self.assertEqual(self.finish(process, timeout=60).code, 143)
+        self.assertEqual([path.name for path in self.folder.rglob(".trainmark-*")], [])
+
     def ended_by(self, number):
         """A run without launcher that is sent this signal once it trains."""
         command = [BINARY, "run", str(self.write_config(train={"until": "seconds", "seconds": 100}))]

@@ -3,11 +3,7 @@
 #include "backend/cuda/cudnn/plan_cache.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -19,13 +15,6 @@ namespace {
 /// The number rises with the format, and whenever what is computed under an unchanged key changes: the types of
 /// operands are not in it.
 constexpr std::string_view magic = "trainmark plan 2\n";
-
-struct FileTraits {
-  using type = int;
-  static type null() noexcept { return -1; }
-  static void release(type file) noexcept { ::close(file); }
-};
-using File = Handle<FileTraits>;
 
 /// FNV-1a: finds damage, which is all that is asked; entries are some ten kilobytes.
 std::uint64_t checksum(std::string_view bytes) {
@@ -111,29 +100,6 @@ Decoded decoded(std::string_view bytes, const std::string& context, const std::s
 
 namespace {
 
-/// Empty, or why it failed.
-std::string write_whole(int file, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) return std::strerror(errno);
-    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return ::fsync(file) == 0 ? std::string() : std::strerror(errno);
-}
-
-std::string replace_file(const std::string& path, std::string_view bytes) {
-  std::string temporary = path + ".XXXXXX";
-  const File file(::mkstemp(temporary.data()));
-  if (!file) return std::strerror(errno);
-  std::string failure = write_whole(file.get(), bytes);
-  if (failure.empty()) {
-    ::fchmod(file.get(), 0644);  // mkstemp's 0600 would lock out the colleagues who share the folder
-    if (::rename(temporary.c_str(), path.c_str()) != 0) failure = std::strerror(errno);
-  }
-  if (!failure.empty()) ::unlink(temporary.c_str());
-  return failure;
-}
-
 /// A context holds spaces and slashes; a file's name only what every file system takes.
 std::string as_file_name(std::string_view text) {
   std::string name;
@@ -173,13 +139,14 @@ void PlanCache::store(const std::string& key, const StoredPlan& plan) {
   if (!writable_) return;
   std::error_code ignored;  // what matters is whether the file can be written
   std::filesystem::create_directories(folder_, ignored);
-  const std::string failure = replace_file(path_of(key), encoded(context_, key, plan));
-  if (failure.empty()) return;
-  writable_ = false;
-  note_(
-      fmt::format("{}: plans cannot be kept here: {} (every start plans anew, which takes up to minutes); choose a "
-                  "folder that can be written, or none",
-                  folder_, failure));
+  try {
+    write_atomically(
+        path_of(key), encoded(context_, key, plan),
+        {"every start plans anew, which takes up to minutes", "choose a folder that can be written, or none"});
+  } catch (const Error& error) {
+    writable_ = false;
+    note_(fmt::format("plans cannot be kept: {}", error.what()));
+  }
 }
 
 }  // namespace trainmark::cuda

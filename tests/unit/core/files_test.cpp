@@ -1,0 +1,102 @@
+// Files that are whole or not there.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "trainmark/core.hpp"
+
+namespace trainmark {
+namespace {
+
+constexpr Unwritten unwritten{"work would be lost", "free space"};
+
+class Files : public ::testing::Test {
+ protected:
+  Files() { std::filesystem::create_directories(folder_); }
+  ~Files() override { std::filesystem::remove_all(folder_); }
+  Files(const Files&) = delete;
+  Files& operator=(const Files&) = delete;
+
+  [[nodiscard]] std::string content(const char* name) const {
+    std::ifstream file(folder_ / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  [[nodiscard]] std::ptrdiff_t files() const {
+    return std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator());
+  }
+
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("trainmark-files-" + std::to_string(getpid()));
+};
+
+TEST_F(Files, AreReplacedAsAWhole) {
+  write_atomically(folder_ / "a", "a long first text", unwritten);
+  EXPECT_EQ(content("a"), "a long first text");
+  std::ifstream opened_before(folder_ / "a");
+  write_atomically(folder_ / "a", "short", unwritten, true);
+  EXPECT_EQ(content("a"), "short");
+  std::string old;
+  std::getline(opened_before, old);
+  EXPECT_EQ(old, "a long first text");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(Files, KeepWhatWasThereWhenTheNewCannotTakeItsPlace) {
+  std::filesystem::create_directories(folder_ / "a" / "in the way");
+  try {
+    write_atomically(folder_ / "a", "text", unwritten);
+    FAIL() << "a folder was replaced by a file";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    const std::string text = error.what();
+    for (const char* part : {"/a", "cannot rename", "work would be lost", "free space"})
+      EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  }
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(Files, NameAFolderThatIsNotThere) {
+  EXPECT_THROW(write_atomically(folder_ / "none" / "a", "text", unwritten), Error);
+}
+
+TEST_F(Files, HaveTemporaryNamesOfTheirOwnWhichTheEndOfTheProcessRemoves) {
+  TemporaryName first, second, done, abandoned;
+  for (TemporaryName* name : {&first, &second, &done}) {
+    const int descriptor = name->create(folder_ / "same", 0644);
+    ASSERT_GE(descriptor, 0);
+    EXPECT_TRUE(name->path().filename().string().starts_with(temporary_prefix));
+    EXPECT_EQ(name->path().parent_path(), folder_);
+    close(descriptor);
+  }
+  EXPECT_LT(abandoned.create(folder_ / "none" / "a", 0644), 0);
+  EXPECT_EQ(errno, ENOENT);
+  EXPECT_EQ(files(), 3);
+  std::filesystem::rename(done.path(), folder_ / "same");
+  done.forget();
+  std::ofstream(done.path()) << "somebody else's by now";
+  remove_temporaries();
+  EXPECT_FALSE(std::filesystem::exists(first.path()));
+  EXPECT_FALSE(std::filesystem::exists(second.path()));
+  EXPECT_TRUE(std::filesystem::exists(done.path()));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "same"));
+}
+
+TEST_F(Files, AreMadeWithinTheUmask) {
+  const mode_t before = umask(0027);
+  TemporaryName name;
+  const int descriptor = name.create(folder_ / "a", 0664);
+  umask(before);
+  struct stat info {};
+  ASSERT_EQ(fstat(descriptor, &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0640U);
+  close(descriptor);
+  std::filesystem::remove(name.path());
+}
+
+}  // namespace
+}  // namespace trainmark
