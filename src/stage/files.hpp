@@ -126,7 +126,8 @@ class Commit {
  public:
   using Published = std::function<void(const ManifestEntry& entry, const std::string& xxh3)>;
   /// `published` hears of each file that is in its place to stay; `beat` is called between files.
-  Commit(Published published, ByteProgress beat) : published_(std::move(published)), beat_(std::move(beat)) {}
+  /// Of files below `target`, made before the first of them is.
+  Commit(std::filesystem::path target, Published published, ByteProgress beat);
   void add(std::unique_ptr<Landing> finished, std::string xxh3);
   void flush();  ///< to be called after the last; raises Error{data}
   /// Where the work has failed: what waits is as good as before, and the next run is to find it. What cannot be kept is
@@ -138,6 +139,12 @@ class Commit {
     std::unique_ptr<Landing> landing;
     std::string xxh3;
   };
+  /// Whether all that wait are on the disk by one call for the file system.
+  bool sync_together();
+  void sync_each();
+
+  std::filesystem::path target_;
+  FileDescriptor since_;  ///< told of every write that failed since it was opened; none where syncfs does not tell
   Published published_;
   ByteProgress beat_;
   std::vector<Waiting> waiting_;

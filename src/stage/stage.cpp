@@ -270,6 +270,7 @@ void Stager::copy_missing() {
   const BlockStream stream(manifest_, exchanged_, exchange_block_bytes);
   std::optional<Exchange> exchange;
   Commit commit(
+      target_,
       [&](const ManifestEntry& entry, const std::string& xxh3) {
         published(entry, xxh3);
         journal->note(entry);

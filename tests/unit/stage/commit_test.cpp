@@ -1,8 +1,12 @@
 // Copies that take their places several at a time: in which order they are flushed and renamed, and what a failure
 // leaves.
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/utsname.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include "stage/files.hpp"
 #include "unit/stage/scratch.hpp"
@@ -34,8 +38,10 @@ class Commits : public ::testing::Test {
 TEST_F(Commits, HasFilesOnTheDiskBeforeTheyTakeTheirPlacesAndFlushesAFolderOnce) {
   Manifest manifest = manifest_of({1, 1, 1});
   std::vector<std::string> published;
-  Commit commit([&](const ManifestEntry& entry, const std::string& xxh3) { published.push_back(entry.name + xxh3); },
-                [](std::int64_t) {});
+  Commit commit(
+      folder_.path(),
+      [&](const ManifestEntry& entry, const std::string& xxh3) { published.push_back(entry.name + xxh3); },
+      [](std::int64_t) {});
   for (std::size_t i = 0; i < 3; ++i) {
     ManifestEntry& entry = manifest.entries[i];
     write_file(folder_.path() / "source" / entry.name, "text");
@@ -61,7 +67,8 @@ TEST_F(Commits, HasFilesOnTheDiskBeforeTheyTakeTheirPlacesAndFlushesAFolderOnce)
 
 TEST_F(Commits, IsMadeWhereManyFilesOrBytesWait) {
   int published = 0;
-  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
   for (int i = 0; i < 300; ++i) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / std::to_string(i), false, {});
     commit.add(std::move(copy.landing), "");
@@ -69,10 +76,96 @@ TEST_F(Commits, IsMadeWhereManyFilesOrBytesWait) {
   }
 }
 
+class ManyFiles : public Commits {
+ protected:
+  ManyFiles() {
+    utsname system{};
+    int major = 0, minor = 0;
+    uname(&system);
+    std::sscanf(system.release, "%d.%d", &major, &minor);
+    if (std::pair(major, minor) < std::pair(5, 8)) skipped_ = "this kernel's syncfs tells nothing";
+    system_calls() = {};
+    system_calls().file_system_magic = EXT4_SUPER_MAGIC;
+  }
+  ~ManyFiles() override { system_calls() = {}; }
+  ManyFiles(const ManyFiles&) = delete;
+  ManyFiles& operator=(const ManyFiles&) = delete;
+  void SetUp() override {
+    if (skipped_ != nullptr) GTEST_SKIP() << skipped_;
+  }
+
+  void add(Commit& commit, int files) {
+    for (int i = 0; i < files; ++i) {
+      Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / std::to_string(next_++), false, {});
+      commit.add(std::move(copy.landing), "");
+    }
+    system_calls().made.clear();
+    commit.flush();
+  }
+  [[nodiscard]] static long times(const char* call) { return std::ranges::count(system_calls().made, call); }
+
+  int next_ = 0;
+  const char* skipped_ = nullptr;
+};
+
+TEST_F(ManyFiles, AreOnTheDiskByOneCallBeforeTheFirstTakesItsPlace) {
+  int published = 0, beats = 0;
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [&](std::int64_t) { ++beats; });
+  add(commit, 16);
+  EXPECT_EQ(system_calls().made.front(), "sync all");
+  EXPECT_EQ(times("sync all"), 1);
+  EXPECT_EQ(times("fsync file"), 0);
+  EXPECT_EQ(times("rename"), 16);
+  EXPECT_EQ(system_calls().made.back(), "fsync folder");
+  EXPECT_EQ(published, 16);
+  EXPECT_GT(beats, 0);
+  add(commit, 15);
+  EXPECT_EQ(times("sync all"), 0) << "few files are quicker one by one";
+  EXPECT_EQ(times("fsync file"), 15);
+  add(commit, 20);
+  EXPECT_EQ(times("sync all"), 1);
+}
+
+TEST_F(ManyFiles, AreAskedOneByOneOnceAWriteWasLost) {
+  int published = 0;
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  system_calls().syncfs_fails_with = EIO;
+  add(commit, 16);
+  EXPECT_EQ(times("sync all"), 1);
+  EXPECT_EQ(times("fsync file"), 16);
+  EXPECT_EQ(published, 16) << "it was a write of somebody else's";
+  system_calls().syncfs_fails_with = 0;
+  add(commit, 16);
+  EXPECT_EQ(times("sync all"), 0) << "a file that was half written then is not known to be whole";
+  EXPECT_EQ(times("fsync file"), 16);
+  EXPECT_EQ(published, 32);
+}
+
+TEST_F(ManyFiles, OfWhichOneWasLostAreNotPublished) {
+  int published = 0;
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  system_calls().syncfs_fails_with = system_calls().fsync_fails_with = EIO;
+  EXPECT_THROW(add(commit, 16), Error);
+  EXPECT_EQ(published, 0);
+}
+
+TEST_F(ManyFiles, AreAskedOneByOneWhereTheFileSystemIsNotKnownToTellOfLostWrites) {
+  system_calls().file_system_magic = OVERLAYFS_SUPER_MAGIC;
+  Commit commit(
+      folder_.path(), [](const ManifestEntry&, const std::string&) {}, [](std::int64_t) {});
+  add(commit, 16);
+  EXPECT_EQ(times("sync all"), 0);
+  EXPECT_EQ(times("fsync file"), 16);
+}
+
 TEST_F(Commits, LetsAFileThatReplacesAnotherOneDoSoAtOnce) {
   write_file(folder_.path() / "old", "of another dataset");
   int published = 0;
-  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
   const auto add = [&](const char* name) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
     commit.add(std::move(copy.landing), "");
@@ -86,8 +179,9 @@ TEST_F(Commits, LetsAFileThatReplacesAnotherOneDoSoAtOnce) {
 
 TEST_F(Commits, KeepsWhatIsCompleteWhereTheWorkFails) {
   int published = 0;
-  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; },
-                [](std::int64_t) { throw Pulse::Cancelled{}; });
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; },
+      [](std::int64_t) { throw Pulse::Cancelled{}; });
   Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
   commit.add(std::move(copy.landing), "");
   commit.keep();
@@ -104,7 +198,8 @@ TEST_F(Commits, KeepsWhatIsCompleteWhereTheWorkFails) {
 
 TEST_F(Commits, NeverPublishesAFileWhoseFlushHasFailedOnce) {
   int published = 0;
-  Commit commit([&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
+  Commit commit(
+      folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
   for (const char* name : {"first", "second"}) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
     commit.add(std::move(copy.landing), "");
@@ -120,7 +215,8 @@ TEST_F(Commits, NeverPublishesAFileWhoseFlushHasFailedOnce) {
 
 TEST_F(Commits, ThatFailsPublishesNothing) {
   {
-    Commit commit([](const ManifestEntry&, const std::string&) { FAIL(); }, [](std::int64_t) {});
+    Commit commit(
+        folder_.path(), [](const ManifestEntry&, const std::string&) { FAIL(); }, [](std::int64_t) {});
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
     commit.add(std::move(copy.landing), "");
     system_calls() = {};

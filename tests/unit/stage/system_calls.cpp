@@ -1,6 +1,7 @@
 #include "unit/stage/system_calls.hpp"
 
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 
@@ -24,6 +25,8 @@ int failure(int number) {
 // NOLINTBEGIN(bugprone-reserved-identifier): the names that the linker looks for
 extern "C" {
 int __real_fsync(int descriptor);
+int __real_syncfs(int descriptor);
+int __real_fstatfs(int descriptor, struct statfs* to);
 int __real_rename(const char* from, const char* to);
 int __real_flock(int descriptor, int operation);
 int __real_close(int descriptor);
@@ -35,6 +38,15 @@ int __wrap_fsync(int descriptor) {
   fstat(descriptor, &info);
   calls().made.emplace_back(S_ISDIR(info.st_mode) ? "fsync folder" : "fsync file");
   return calls().fsync_fails_with != 0 ? failure(calls().fsync_fails_with) : __real_fsync(descriptor);
+}
+int __wrap_syncfs(int descriptor) {
+  calls().made.emplace_back("sync all");
+  return calls().syncfs_fails_with != 0 ? failure(calls().syncfs_fails_with) : __real_syncfs(descriptor);
+}
+int __wrap_fstatfs(int descriptor, struct statfs* to) {
+  const int result = __real_fstatfs(descriptor, to);
+  if (result == 0 && calls().file_system_magic != 0) to->f_type = calls().file_system_magic;
+  return result;
 }
 int __wrap_rename(const char* from, const char* to) {
   calls().made.emplace_back("rename");

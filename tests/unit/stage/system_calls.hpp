@@ -11,11 +11,13 @@
 namespace trainmark::testing {
 
 struct SystemCalls {
-  std::vector<std::string> made;  ///< "fsync file", "fsync folder", "rename"
+  std::vector<std::string> made;  ///< "fsync file", "fsync folder", "sync all" (a file system), "rename"
   int flock_fails_with = 0;       ///< errno; 0: it works
   int fsync_fails_with = 0;
-  int close_fails_with = 0;  ///< the file is closed all the same
-  int pread_failures = 0;    ///< that are still to come
+  int syncfs_fails_with = 0;
+  long file_system_magic = 0;  ///< what fstatfs tells of every folder; 0: the truth
+  int close_fails_with = 0;    ///< the file is closed all the same
+  int pread_failures = 0;      ///< that are still to come
   int pread_fails_with = 0;
   std::optional<struct statvfs> file_system{};  ///< what statvfs tells of every folder
 };
