@@ -1,5 +1,9 @@
 // What works element by element: activations and their derivatives, in place too, and preprocessing of raw counts.
 // Sizes stand around the vector widths and beyond what one thread takes alone.
+#include <bit>
+#include <cmath>
+#include <limits>
+
 #include "backend/harness.hpp"
 
 namespace trainmark::test {
@@ -86,6 +90,20 @@ TEST_P(BackendElementwise, PreprocessingOfCountsAgrees) {
       expect_close(f32, expected, expected);
     }
   }
+}
+
+/// An overflow is to be seen at the end of the network, whatever stands between.
+TEST_P(BackendElementwise, LetsNoNanGo) {
+  const Shape shape{3, 17};
+  Array src = random(shape);
+  src[20] = std::numeric_limits<double>::quiet_NaN();
+  for (const Activation& curve : curves())
+    EXPECT_TRUE(std::isnan(result(curve, list(activation(src)), output(shape))[20]));
+  std::vector<float> raw(51, 1.0F);
+  raw[20] = std::bit_cast<float>(0x7FFFFFFF);  // rounded to fewer bits as a number it becomes zero
+  const Array mean = result(Preprocess{.log_transform = false},
+                            list(bytes({shape, DType::f32, logical_layout}, raw.data())), output(shape));
+  EXPECT_TRUE(std::isnan(mean[20]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendElementwise, testing::ValuesIn(cases()), name_of_case);

@@ -1,6 +1,9 @@
 // Max pooling against naive loops: windows that cover, overlap or leave a rest, and many equal values in a window,
 // where the first maximum alone receives the gradient. The block that takes the activation's derivative too is held
 // against the two operations it stands for.
+#include <cmath>
+#include <limits>
+
 #include "backend/harness.hpp"
 
 namespace trainmark::test {
@@ -100,6 +103,22 @@ TEST_P(BackendPool, BackwardGivesAllToTheFirstOfEqualMaxima) {
       SCOPED_TRACE(text(problem));
       backward(problem, whole(problem.src, -1, values), whole_diff(problem));
     }
+  }
+}
+
+TEST_P(BackendPool, LetsNoNanGo) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    Array src = random(problem.src);
+    for (const std::int64_t at : {std::int64_t{0}, src.shape.elements() / 3, src.shape.elements() - 1})
+      src[at] = std::numeric_limits<double>::quiet_NaN();
+    const Array expected = reference::pool(problem.pool, src);
+    const Array found = result(problem.pool, list(activation(src)), output(expected.shape));
+    for (std::int64_t at = 0; at < expected.shape.elements(); ++at) {
+      EXPECT_EQ(std::isnan(found[at]), std::isnan(expected[at])) << at;
+      EXPECT_TRUE(std::isnan(expected[at]) || found[at] == expected[at]) << at;
+    }
+    backward(problem, src, random_diff(problem));
   }
 }
 

@@ -1,5 +1,8 @@
 // The block of convolution, curve and pool against the three operations it stands for: widths that no vector divides,
 // whole numbers with many equal maxima, and the gradients that its winners lead back.
+#include <cmath>
+#include <limits>
+
 #include "backend/harness.hpp"
 
 namespace trainmark::test {
@@ -112,6 +115,24 @@ TEST_P(BackendPooledBlock, AgreesWithItsPartsForwardAndBackward) {
 TEST_P(BackendPooledBlock, FirstOfEqualMaximaTakesTheGradient) {
   for (const Problem& problem : problems())
     check(problem, true);
+}
+
+TEST_P(BackendPooledBlock, LetsNoNanGo) {
+  const Problem problem{{1, 4, 8, 8, 8}, 32};
+  const ConvBlock op = block(problem);
+  const Shape weights_shape{problem.outputs, problem.src[1], 3, 3, 3};
+  Array src = random(problem.src);
+  src[problem.src.elements() / 2] = std::numeric_limits<double>::quiet_NaN();
+  const Array weights = random(weights_shape), bias = random(Shape{problem.outputs});
+  const Shape pooled = expected(op, src, weights, bias).dst.shape;
+  const auto inputs = list(activation(src), parameter(weights), parameter(bias));
+  const Array found = logical(execute(op, inputs, {output(pooled), {pooled, DType::u8, logical_layout}})[0]);
+  const Array evaluated = result(op, inputs, output(pooled)), wanted = expected(op, src, weights, bias).dst;
+  for (std::int64_t at = 0; at < pooled.elements(); ++at) {
+    if (!std::isnan(wanted[at])) continue;
+    EXPECT_TRUE(std::isnan(found[at])) << at;
+    EXPECT_TRUE(std::isnan(evaluated[at])) << at;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendPooledBlock, testing::ValuesIn(cases()), name_of_case);

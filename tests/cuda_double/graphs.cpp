@@ -77,7 +77,8 @@ std::vector<double> max_pooled(const ConvGraph& spec, const std::vector<double>&
     const Axes place = {next(to.d), next(to.h), next(to.w)};
     const Axes source = {place[0] * stride[0] + tap[0], place[1] * stride[1] + tap[1], place[2] * stride[2] + tap[2]};
     double& best = dst[at(to, place, rest, c)];
-    best = std::max(best, src[at(from, source, rest, c)]);
+    const double value = src[at(from, source, rest, c)];
+    if (value > best || std::isnan(value)) best = value;
   }
   return dst;
 }

@@ -79,7 +79,7 @@ Array bias_gradient(const Array& diff_dst) {
   return sums;
 }
 
-/// Calls body(n, c, index in dst, index of the window's first maximum in src).
+/// Calls body(n, c, index in dst, index of the window's first maximum in src). A NaN is one (PyTorch's max_pool).
 void over_windows(const Pool& pool, const Array& src, const Shape& dst,
                   const std::function<void(std::int64_t, std::int64_t)>& body) {
   const Index kernel = lifted(pool.kernel, 1), stride = lifted(pool.stride, 1), pad = lifted(pool.pad_lo, 0);
@@ -95,7 +95,7 @@ void over_windows(const Pool& pool, const Array& src, const Shape& dst,
             if (from[axis] < 0 || from[axis] >= extents[axis]) return;
           }
           const std::int64_t here = at(src.shape, n, c, from);
-          if (best < 0 || src[here] > src[best]) best = here;
+          if (best < 0 || src[here] > src[best] || std::isnan(src[here])) best = here;
         });
         body(at(dst, n, c, to), best);
       });

@@ -39,8 +39,16 @@ HWY_INLINE void store(D d, hn::Vec<D> value, std::uint16_t* to) {
   const auto bits = hn::BitCast(words, value);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));  // round to nearest even
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF))));
+  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(words, 0x40));  // rounding could make a NaN a zero
+  const auto half = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(value)), quiet, rounded);
   (void)d;
-  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, rounded)), halves, to);
+  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, half)), halves, to);
+}
+
+/// Where a value takes the place of the maximum so far. A NaN does, so that an overflow is seen behind a pool.
+template <class D>
+HWY_INLINE hn::Mask<D> beats(D, hn::Vec<D> value, hn::Vec<D> best) {
+  return hn::Or(hn::Gt(value, best), hn::IsNaN(value));
 }
 
 /// Calls body(tag, index) over [0, count): whole vectors, then halves of them, then single elements.

@@ -61,7 +61,7 @@ HWY_INLINE void finish(D f, hn::Vec<D> best, hn::Vec<D> winner, float slope, T* 
 
 template <class D>
 HWY_INLINE void contend(D f, hn::Vec<D> value, float number, hn::Vec<D>& best, hn::Vec<D>& winner) {
-  const auto larger = hn::Gt(value, best);
+  const auto larger = beats(f, value, best);
   best = hn::IfThenElse(larger, value, best);
   winner = hn::IfThenElse(larger, hn::Set(f, number), winner);
 }

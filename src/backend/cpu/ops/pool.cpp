@@ -23,7 +23,7 @@ HWY_INLINE hn::Vec<D> maximum(D d, const T* window, const PoolTaps& taps, std::i
   winner = hn::Zero(d);
   for (int tap = 1; tap < taps.count; ++tap) {
     const auto value = load(d, window + taps.offset[static_cast<std::size_t>(tap)] + channel);
-    const auto larger = hn::Gt(value, best);
+    const auto larger = beats(d, value, best);
     best = hn::IfThenElse(larger, value, best);
     winner = hn::IfThenElse(larger, hn::Set(d, static_cast<float>(tap)), winner);
   }
@@ -42,7 +42,8 @@ void forward_rows(const PoolWindow& pool, const T* src, T* dst, std::int64_t fir
       over_lanes(pool.dst.c, [&](auto d, std::int64_t c) HWY_ATTR {
         auto best = load(d, src + at + taps.offset[0] + c);
         for (int tap = 1; tap < taps.count; ++tap) {
-          best = hn::Max(best, load(d, src + at + taps.offset[static_cast<std::size_t>(tap)] + c));
+          const auto value = load(d, src + at + taps.offset[static_cast<std::size_t>(tap)] + c);
+          best = hn::IfThenElse(beats(d, value, best), value, best);
         }
         store(d, best, out + c);
       });

@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(block_threads)
     const Pack<T, width> pack = load<width>(src + start + offset);
     for (int i = 0; i < width; ++i) {
       const float value = to_float(pack.values[i]);
-      best[i] = !any || value > best[i] ? value : best[i];
+      best[i] = !any || beats(value, best[i]) ? value : best[i];
     }
     any = true;
   });
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(block_threads, 3)  // without the 3 the compil
           for (int i = 0; i < width; ++i) {
             const float value = to_float(others.values[i]);
             const float mine = to_float(self.values[i]);
-            beaten |= (tap < own ? value >= mine : value > mine) ? 1U << i : 0U;
+            beaten |= (tap < own ? !beats(mine, value) : tap > own && beats(value, mine)) ? 1U << i : 0U;
           }
         });
         const auto diff = load<width>(diff_dst + offset_of(spot.n, window, shape.dst, channels) + spot.channel);

@@ -79,6 +79,9 @@ __device__ inline Place window_start(const Place& window, const PoolShape& shape
           window.w * shape.stride.w - shape.pad.w};
 }
 
+/// Whether a value takes the place of the maximum so far. A NaN does, so that an overflow is seen behind a pool.
+__device__ inline bool beats(float value, float best) { return value > best || value != value; }
+
 /// The maximum of each channel of a window and the tap at which it came first. No window is padded.
 template <int Width>
 struct Winners {
@@ -92,7 +95,7 @@ __device__ Winners<Width> winners_of(const PoolShape& shape, const T* window, in
     const Pack<T, Width> pack = load<Width>(window + offset);
     for (int i = 0; i < Width; ++i) {
       const float value = to_float(pack.values[i]);
-      if (tap > 0 && !(value > winners.best[i])) continue;
+      if (tap > 0 && !beats(value, winners.best[i])) continue;
       winners.best[i] = value;
       winners.tap[i] = tap;
     }
