@@ -119,11 +119,15 @@ struct OlympicScore {
 
 /// What a node holds, as somebody states it.
 struct Tier {
-  std::string name;    ///< hbm, dram and nvme are known by their speed
-  double bytes = 0.0;  ///< of a node
+  std::string name;                        ///< hbm, dram and nvme are known by their speed
+  double bytes = 0.0;                      ///< of a node
+  std::optional<double> bytes_per_s = {};  ///< that a node reads from it
 };
-/// "hbm=640GiB,dram=2TiB": sizes in B, kB, MB, GB, TB or KiB, MiB, GiB, TiB. Raises Error{usage}.
+/// "hbm=640GiB,dram=2TiB,nvme=28TB@25GB": sizes in B, kB, MB, GB, TB or KiB, MiB, GiB, TiB; behind an @ what a node
+/// reads in a second. Raises Error{usage}.
 [[nodiscard]] std::vector<Tier> parse_tiers(std::string_view text);
+/// Of those that hold so much, the first by speed: hbm, dram, nvme, then as stated.
+[[nodiscard]] std::optional<Tier> fastest_tier_for(double bytes, std::span<const Tier> tiers);
 
 /// Another scale, as somebody asks for it.
 struct WhatIf {

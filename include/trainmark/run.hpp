@@ -268,6 +268,8 @@ struct RunOutcome {
 /// What is to be done with the dataset of a run apart from the run: before it (prologs, burst buffers) or after.
 enum class StageTask : std::uint8_t {
   bring,  ///< stage it, as a run would
+/// Training steps in an epoch of so many samples, as the workload's rules have their tail.
+[[nodiscard]] std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_samples);
   look,   ///< find out what is missing or not right, and copy nothing
   clean   ///< remove what staging put there
 };

@@ -9,6 +9,7 @@
 #include "cli/config_file.hpp"
 #include "cli/prediction.hpp"
 #include "cli/rates.hpp"
+#include "cli/scale_plan.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/exec.hpp"
 
@@ -23,6 +24,9 @@ struct Flags {
   std::string device;
   double reader_rate = 0.0;  ///< samples/s; 0: not known
   bool json = false, schedule = false;
+  ScaleQuestion scale;
+  std::string tiers;
+  [[nodiscard]] bool asks_for_scale() const { return !tiers.empty() || !scale.nodes.empty(); }
 };
 
 struct Row {
@@ -144,8 +148,7 @@ struct Steps {
 Steps steps_of(const RunOptions& options) {
   const TrainOptions& train = options.train;
   if (options.data.train_samples == 0) return {};
-  const bool filled_up = remainder_of(options.recipe.model) == Remainder::filled_up;
-  Steps steps{.an_epoch = (options.data.train_samples + (filled_up ? train.global_batch - 1 : 0)) / train.global_batch};
+  Steps steps{.an_epoch = steps_per_epoch(options, options.data.train_samples)};
   if (train.until == Until::steps) steps.at_most = train.steps;
   if (train.until == Until::epochs || train.until == Until::target) steps.at_most = steps.an_epoch * train.epochs;
   return steps;
@@ -285,6 +288,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"notes", labels_of(options)},
                    {"nodes", std::move(nodes)}};
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
+  if (flags.asks_for_scale()) document["scale"] = scale_json(plan_scale(options, flags.scale), flags.scale);
   if (plan.prediction && flags.reader_rate > 0.0) {
     document["prediction"]["readers_per_device"] =
         readers_for(*plan.prediction, options.train.global_batch / ranks, flags.reader_rate);
@@ -309,6 +313,22 @@ void add_plan(CLI::App& app, Action& action) {
       ->add_option("--reader-rate", flags->reader_rate,
                    "Tell how many reader threads --device needs; samples/s of one (run.json: samples_per_s_a_reader)")
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--tiers", flags->tiers,
+                   "Show where data lie on 1, 2, 4 ... nodes: what a node holds (and reads in a second)")
+      ->type_name("TIERS");
+  command->add_option("--nodes", flags->scale.nodes, "... on these numbers of nodes, e.g. 16,64,256")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command->add_option("--ranks-per-node", flags->scale.ranks_per_node, "... with so many ranks on each")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--sample-bytes", flags->scale.sample_bytes,
+                   "... of samples of this size on disk (JPEGs: their mean)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--node-watts", flags->scale.node_watts, "... with the energy, where a node draws so much")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--schedule", flags->schedule, "Show the learning rate over the run instead");
   command->add_flag("--json", flags->json, "Print JSON");
   command->footer(
@@ -318,12 +338,17 @@ void add_plan(CLI::App& app, Action& action) {
       "Examples:\n  trainmark plan configs/cosmoflow/node.json\n"
       "  trainmark plan configs/cosmoflow/closed_512.json --ranks 512\n"
       "  trainmark plan configs/resnet50/fujitsu_81920.json --ranks 2048\n"
+      "  trainmark plan configs/cosmoflow/closed_512.json --device h200 --ranks-per-node 8 --tiers "
+      "dram=2TiB,nvme=28TB@25GB\n"
       "  trainmark plan configs/deepcam/closed_2048.json --schedule\n  trainmark plan my.json --set model.width=0.5 "
       "--json\n  trainmark plan configs/cosmoflow/node.json --device h200 --set train.precision=bf16\n\n"
       "Exit codes: 0; 2 config, or a batch that the ranks do not divide");
   command->callback([flags, &action] {
     action = [flags](Process&) {
       const RunOptions options = load_config(flags->config);
+      if (!flags->tiers.empty()) flags->scale.tiers = parse_tiers(flags->tiers);
+      flags->scale.device = flags->device;
+      std::ranges::sort(flags->scale.nodes);
       if (flags->schedule) {
         write_output(flags->json ? json_text(rates_json(options), 2) + "\n" : rates_text(options));
         return 0;
@@ -332,7 +357,10 @@ void add_plan(CLI::App& app, Action& action) {
       if (flags->json) {
         write_output(plan_json(plan, options, *flags));
       } else {
-        write_output(text_of(plan, options, flags->ranks));
+        // Before the first line is written, for it may be refused.
+        const std::string scale =
+            flags->asks_for_scale() ? scale_text(plan_scale(options, flags->scale), flags->scale) : "";
+        write_output(text_of(plan, options, flags->ranks) + scale);
         if (!plan.prediction) return 0;
         const std::int64_t samples = options.train.global_batch / flags->ranks;
         write_output(text_of(*plan.prediction, samples, flags->ranks));

@@ -49,6 +49,16 @@ void add(std::vector<NodeBound>& nodes, const Part& part, std::int64_t count) {
   }
 }
 
+void add_bounds(Prediction& prediction, const Part& last, const Part& earlier, const TrainOptions& train,
+                const nlohmann::json& ceilings) {
+  add(prediction.nodes, last, 1);
+  add(prediction.nodes, earlier, train.gradient_accumulation_steps - 1);
+  for (NodeBound& node : prediction.nodes) {
+    bound(node, ceilings.at("bytes_per_s"), ceilings.at("matrix_flops_per_s").at(std::string(word(train.precision))));
+    prediction.seconds += node.seconds;
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> known_devices() {
@@ -85,14 +95,15 @@ Prediction predict(const std::string& device, const RunOptions& options, StepGra
     prediction.pool_bytes = prediction.scratch_bytes = 0;
     prediction.plans = fmt::format("not plan-checked, the bound is of the unfused step: {}", error.what());
   }
-  add(prediction.nodes, last, 1);
-  add(prediction.nodes, earlier, options.train.gradient_accumulation_steps - 1);
-  for (NodeBound& node : prediction.nodes) {
-    bound(node, ceilings.at("bytes_per_s"),
-          ceilings.at("matrix_flops_per_s").at(std::string(word(options.train.precision))));
-    prediction.seconds += node.seconds;
-  }
+  add_bounds(prediction, last, earlier, options.train, ceilings);
   return prediction;
+}
+
+double least_step_seconds(const std::string& device, const RunOptions& options, const StepGraphs& graphs) {
+  Prediction prediction;
+  add_bounds(prediction, {graphs.last}, {graphs.earlier.value_or(Graph{})}, options.train,
+             nlohmann::json::parse(device_ceilings).at(device));
+  return prediction.seconds;
 }
 
 }  // namespace trainmark::cli

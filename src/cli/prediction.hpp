@@ -28,6 +28,8 @@ struct Prediction {
 [[nodiscard]] Cost times(std::int64_t count, Cost cost);
 /// Of a whole step. `device`: a name of share/devices. Raises Error{usage} for another.
 [[nodiscard]] Prediction predict(const std::string& device, const RunOptions& options, StepGraphs graphs);
+/// Of the step as it is written, whatever the device's library would fuse.
+[[nodiscard]] double least_step_seconds(const std::string& device, const RunOptions& options, const StepGraphs& graphs);
 [[nodiscard]] std::vector<std::string> known_devices();
 
 }  // namespace trainmark::cli

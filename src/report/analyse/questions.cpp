@@ -61,13 +61,29 @@ double plain(const std::string& text, std::string_view option, const std::string
   return value;
 }
 
+int speed_of(const Tier& tier) {
+  if (tier.name == "hbm") return 0;
+  if (tier.name == "dram") return 1;
+  return tier.name == "nvme" ? 2 : 3;
+}
+
 }  // namespace
 
 std::vector<Tier> parse_tiers(std::string_view text) {
   std::vector<Tier> tiers;
-  for (const auto& [key, value] : pairs_of(text, "--tiers"))
-    tiers.push_back({key, bytes_in(value, "--tiers", key)});
+  for (const auto& [key, value] : pairs_of(text, "--tiers")) {
+    const std::size_t at = value.find('@');
+    tiers.push_back({key, bytes_in(value.substr(0, at), "--tiers", key), {}});
+    if (at != std::string::npos) tiers.back().bytes_per_s = bytes_in(value.substr(at + 1), "--tiers", key);
+  }
   return tiers;
+}
+
+std::optional<Tier> fastest_tier_for(double bytes, std::span<const Tier> tiers) {
+  std::vector<Tier> sorted(tiers.begin(), tiers.end());
+  std::ranges::stable_sort(sorted, {}, speed_of);
+  const auto holds = std::ranges::find_if(sorted, [bytes](const Tier& each) { return bytes <= each.bytes; });
+  return holds == sorted.end() ? std::nullopt : std::optional(*holds);
 }
 
 WhatIf parse_what_if(std::string_view text) {

@@ -72,19 +72,11 @@ void add_factors(ScaleRow& row, const ScaleRow& base) {
   row.factors = factors;
 }
 
-int speed_of(const Tier& tier) {
-  if (tier.name == "hbm") return 0;
-  if (tier.name == "dram") return 1;
-  return tier.name == "nvme" ? 2 : 3;
-}
-
 }  // namespace
 
 std::string fastest_tier(double bytes, std::span<const Tier> tiers) {
-  std::vector<Tier> sorted(tiers.begin(), tiers.end());
-  std::ranges::stable_sort(sorted, {}, speed_of);
-  const auto holds = std::ranges::find_if(sorted, [bytes](const Tier& each) { return bytes <= each.bytes; });
-  return holds == sorted.end() ? "none" : holds->name;
+  const std::optional<Tier> tier = fastest_tier_for(bytes, tiers);
+  return tier ? tier->name : "none";
 }
 
 std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const Tier> tiers) {

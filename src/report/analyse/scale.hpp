@@ -43,7 +43,7 @@ struct ScaleRow {
 /// order.
 [[nodiscard]] std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const Tier> tiers);
 
-/// Of those that the tiers hold `bytes` in, the first by speed: hbm, dram, nvme, then as stated.
+/// The name of fastest_tier_for(), or "none".
 [[nodiscard]] std::string fastest_tier(double bytes, std::span<const Tier> tiers);
 /// What steps the rows tell; rows without a batch or rate tell none.
 [[nodiscard]] std::vector<StepObservation> observations_of(std::span<const ScaleRow> rows);

@@ -278,15 +278,30 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
   return staged;
 }
 
-Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {
+namespace {
+
+Sampling batches_of(const RunOptions& options, bool training) {
   Sampling sampling;
-  sampling.seed = static_cast<std::uint64_t>(options.seed);
-  sampling.shuffle = split.name == "train";
-  constexpr std::array training = {Tail::exact, Tail::drop, Tail::wrap};  // by Remainder
-  const auto remainder = static_cast<std::size_t>(remainder_of(options.recipe.model));
-  sampling.tail = split.name == "train" ? training.at(remainder) : Tail::short_batch;
-  if (split.name == "train") sampling.batches_together = options.train.gradient_accumulation_steps;
   sampling.global_batch = options.train.batch();  // a step's batches follow each other in the epoch's order
+  sampling.shuffle = training;
+  if (!training) return sampling;
+  constexpr std::array tails = {Tail::exact, Tail::drop, Tail::wrap};  // by Remainder
+  sampling.tail = tails.at(static_cast<std::size_t>(remainder_of(options.recipe.model)));
+  sampling.batches_together = options.train.gradient_accumulation_steps;
+  return sampling;
+}
+
+}  // namespace
+
+std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_samples) {
+  Sampling sampling = batches_of(options, true);
+  sampling.shards = {{{0, train_samples}}};
+  return sampling.steps_per_epoch() / sampling.batches_together;
+}
+
+Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {
+  Sampling sampling = batches_of(options, split.name == "train");
+  sampling.seed = static_cast<std::uint64_t>(options.seed);
   sampling.ranks = world.all().size();
   sampling.rank = world.all().rank();
   // A node's ranks read its shard, wherever the launcher placed them: then the order goes by node.

@@ -50,6 +50,59 @@ class Figures(unittest.TestCase):
 
     # --- plan --------------------------------------------------------------------------------------------------------
 
+    def test_a_plan_lays_the_data_out_over_nodes(self):
+        each, train, validation = 128**3 * 4 * 2 + 16, 524288, 65536
+        tiers = {"dram": (512 * 2**30, None), "nvme": (3.2e12, 6e9)}
+        options = (ROOT / "configs/cosmoflow/closed_512.json", "--device", "h200", "--ranks-per-node", 8, "--nodes", "64,2,10,16",
+                   "--tiers", "nvme=3.2TB@6GB,dram=512GiB", "--node-watts", 5000)
+        scale = json.loads(self.ok("plan", *options, "--json", env={"TRAINMARK_DATA": "/some"}))["scale"]
+        self.assertEqual((scale["dataset_bytes"], scale["epochs_at_most"]), (each * (train + validation), 60))
+        self.assertEqual([line["nodes"] for line in scale["lines"]], [2, 10, 16, 64])
+        for line, tier in zip(scale["lines"], ("none", "nvme", "nvme", "dram")):
+            part = scale["dataset_bytes"] / line["nodes"]
+            self.assertEqual((line["ranks"], line["tier"]), (8 * line["nodes"], tier))
+            self.assertAlmostEqual(line["shard_bytes_per_node"] / part, 1)
+            divides = 512 % line["ranks"] == 0
+            self.assertEqual(line["local_batch"], 512 // line["ranks"] if divides else None)
+            self.assertEqual(line["epoch_compute_s_at_least"] is not None, divides)
+            if tier == "none":
+                self.assertEqual((line["stage_group_at_most"], line["epoch_read_s_at_least"]), (None, None))
+                continue
+            capacity, rate = tiers[tier]
+            groups = [group for group in range(1, line["nodes"] + 1) if line["nodes"] % group == 0 and part * group <= capacity]
+            self.assertEqual(line["stage_group_at_most"], max(groups))
+            known = [line["epoch_compute_s_at_least"]] if divides else []
+            if rate:
+                self.assertAlmostEqual(line["epoch_read_s_at_least"], each * train / line["nodes"] / rate)
+                known.append(line["epoch_read_s_at_least"])
+            else:
+                self.assertIsNone(line["epoch_read_s_at_least"])
+            self.assertEqual(line["epoch_s_at_least"], max(known))
+            self.assertAlmostEqual(line["node_hours_at_least"], max(known) * 60 * line["nodes"] / 3600)
+            self.assertAlmostEqual(line["energy_kwh_at_least"], line["node_hours_at_least"] * 5)
+        # Half the samples a rank take at least half the time: parameters are moved all the same.
+        computing = {line["nodes"]: line["epoch_compute_s_at_least"] for line in scale["lines"]}
+        self.assertGreaterEqual(computing[64] / computing[16], 0.25)
+        self.assertLess(computing[64], computing[16])
+        text = self.ok("plan", *options, env={"TRAINMARK_DATA": "/some"})
+        row = self.line(text, "     16 ").split()
+        self.assertEqual(row[1:3] + row[4:6], ["128", "4", "nvme", "4"])
+        self.assertEqual(float(row[3]), round(scale["dataset_bytes"] / 16 / 2**30, 2))
+        self.assertEqual(float(row[6]), round(each * train / 16 / 6e9, 3))
+
+    def test_a_plan_of_data_on_nodes_asks_for_what_it_cannot_know(self):
+        jpegs = (ROOT / "configs/resnet50/fujitsu_81920.json", "--tiers", "dram=512GiB")
+        refused = call("plan", *jpegs, env={"TRAINMARK_DATA": "/some"})
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--sample-bytes", refused.stderr)
+        scale = json.loads(self.ok("plan", *jpegs, "--sample-bytes", 100000, "--json", env={"TRAINMARK_DATA": "/some"}))["scale"]
+        self.assertEqual([line["nodes"] for line in scale["lines"]], [2**power for power in range(17)])
+        self.assertIsNone(scale["lines"][0]["node_hours_at_least"], "nothing tells how fast a node is")
+        unknown = call("plan", self.config({}), "--nodes", 4)
+        self.assertEqual(unknown.returncode, 2)
+        self.assertEqual(unknown.stdout, "")
+        self.assertIn("/data/train_samples", unknown.stderr)
+
     def test_a_plans_text_holds_the_figures_of_its_json(self):
         options = (NODE, "--ranks", 4, "--set", "train.gradient_accumulation_steps=2", "--set", "data.train_samples=128")
         plan = json.loads(self.ok("plan", *options, "--json"))
