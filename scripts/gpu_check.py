@@ -202,6 +202,16 @@ class Check:
             self.result["against_cpu"][precision] = [line for line in step["output"].splitlines() if "e-" in line or "check:" in line]
         self.steps.write()
 
+    def against_itself(self) -> None:
+        """Where a CPU takes too long: tensors of 2^31 bytes, at which offsets of 32 bits end."""
+        sizes = (("bf16", 2), ("fp32", 2)) if self.cpu else (("bf16", 16), ("tf32", 8))
+        self.result["against_itself"] = {}
+        for precision, batch in sizes:
+            step = self.call(f"{precision} batch {batch} against itself",
+                             self.command("node.json", self.timed_settings(precision, batch), "--check", "self"), 60, correctness=True)
+            self.result["against_itself"][f"{precision} {batch}"] = [line for line in step["output"].splitlines() if "e-" in line or "check:" in line]
+        self.steps.write()
+
     def several_ranks(self) -> None:
         # A communicator of one rank starts, is captured and ends as those of many do.
         self.call("NCCL alone against the CPU", self.command("tiny.json", {"backend.nccl_alone": True}, "--check", "cpu"), 45, correctness=True)
@@ -261,6 +271,7 @@ class Check:
     def tests(self) -> None:
         self.backend_tests()
         self.against_cpu()
+        self.against_itself()
         self.several_ranks()
         data = self.tiny_data()
         self.repeatability(data)

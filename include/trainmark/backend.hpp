@@ -141,7 +141,9 @@ struct BackendOptions {
   bool autotune = false;        ///< plans are chosen by timing candidates instead of by heuristics
   std::string plan_cache = {};  ///< folder that keeps plans from one run to the next; empty: none
   bool capture = true;          ///< a step is one launch; false: launch by launch
-  bool nccl_alone = false;      ///< a rank alone sums through NCCL too, with itself
+  /// Takes what a library's version is known to compute wrongly.
+  bool accept_known_faults = false;
+  bool nccl_alone = false;  ///< a rank alone sums through NCCL too, with itself
 };
 
 /// Named seconds per launch of the last profiled step.
@@ -162,6 +164,9 @@ class Backend {
   [[nodiscard]] virtual std::string description() const = 0;  ///< libraries, instruction set, device
   [[nodiscard]] virtual bool overlaps() const = 0;            ///< whether the communication lane runs beside compute
   [[nodiscard]] virtual int threads() const = 0;
+  /// After how many launches of a replay one costs what all later ones do: with 2, the first launches it piece by piece
+  /// and records, the second brings the recording to the device.
+  [[nodiscard]] virtual int warm_up_launches() const { return 1; }
   /// What a user should know of how it runs here; empty where all is as it was asked for.
   [[nodiscard]] virtual std::string caveat() const { return {}; }
 

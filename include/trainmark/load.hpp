@@ -173,6 +173,12 @@ struct LoaderStats {
   std::int64_t samples = 0;
 };
 
+/// The block that a Loader takes of its memory for its ring of batches.
+struct LoaderBlock {
+  std::size_t bytes, alignment;
+};
+[[nodiscard]] LoaderBlock loader_block(const DataSchema& schema, std::int64_t local_batch, const LoadOptions& options);
+
 /// Prefetches batch after batch, epoch after epoch, without a gap between epochs.
 class Loader {
  public:

@@ -115,6 +115,7 @@ struct StepOptions {
   std::int64_t accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
   LossScaling scaling = {};
   int ranks = 1;
+  bool averages_statistics = true;  ///< of norms, before an evaluation
 };
 /// What a run launches.
 struct StepGraphs {

@@ -64,6 +64,15 @@ struct Words<Buckets> {
   static constexpr std::array<std::string_view, 3> all = {"sized", "cubic", "listed"};
 };
 
+/// With which running statistics of norms a rank evaluates.
+enum class EvaluationStatistics : std::uint8_t {
+  averaged,  ///< their means over ranks
+  local      ///< its own: its shard is judged by what it has seen
+};
+template <>
+struct Words<EvaluationStatistics> {
+  static constexpr std::array<std::string_view, 2> all = {"averaged", "local"};
+};
 struct TrainOptions {
   std::int64_t global_batch = 64;
   std::int64_t gradient_accumulation_steps = 1;  ///< batches of a rank in one step, one after the other
@@ -85,6 +94,7 @@ struct TrainOptions {
   bool norms_last = false;                  ///< norms' gradients travel together behind all others
   std::int64_t eval_every = 1;  ///< epochs from one evaluation to the next; there is one behind the last epoch, too
   std::int64_t eval_first = 0;  ///< epochs before the first evaluation; 0: as many as between others
+  EvaluationStatistics eval_statistics = EvaluationStatistics::averaged;
 
   /// Samples that all ranks compute at a time.
   [[nodiscard]] std::int64_t batch() const noexcept { return global_batch / gradient_accumulation_steps; }
@@ -206,6 +216,13 @@ struct JobFacts {
   std::string cpus_cure;                ///< what gives ranks more CPUs with this launcher
 };
 
+/// With what the backend is compared.
+enum class Check : std::uint8_t { cpu, self };
+template <>
+struct Words<Check> {
+  static constexpr std::array<std::string_view, 2> all = {"cpu", "self"};
+};
+
 /// What the caller knows and the run must not ask the environment for.
 struct RunContext {
   std::string resolved_config;  ///< JSON text, goes into the results as it is
@@ -222,7 +239,7 @@ struct RunContext {
   bool quiet = false;
   bool terminal = false;                   ///< stderr is one
   bool dry_run = false;                    ///< stops before staging, after everything was planned
-  bool check = false;                      ///< compares the backend with the CPU on random data instead of running
+  std::optional<Check> check = {};         ///< compares on random data instead of running
   bool measure_nodes = false;              ///< times each node of a step before the clock starts
   std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
 };
@@ -251,6 +268,8 @@ struct RunOutcome {
 [[nodiscard]] Rules rules_of(const RunOptions& options);
 /// The step that a rank of so many launches.
 [[nodiscard]] StepOptions step_options(const RunOptions& options, std::int64_t ranks);
+/// Training steps in an epoch of so many samples, as the workload's rules have their tail.
+[[nodiscard]] std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_samples);
 
 /// Element type of activations for a train.precision.
 [[nodiscard]] DType compute_type(Precision precision);
@@ -268,8 +287,6 @@ struct RunOutcome {
 /// What is to be done with the dataset of a run apart from the run: before it (prologs, burst buffers) or after.
 enum class StageTask : std::uint8_t {
   bring,  ///< stage it, as a run would
-/// Training steps in an epoch of so many samples, as the workload's rules have their tail.
-[[nodiscard]] std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_samples);
   look,   ///< find out what is missing or not right, and copy nothing
   clean   ///< remove what staging put there
 };

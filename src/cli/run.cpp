@@ -95,7 +95,7 @@ int run_all(Process& process, const Flags& flags, const JobFacts& job, const Wor
   context.quiet = flags.quiet;
   context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
-  context.check = !flags.check.empty();
+  context.check = from_word<Check>(flags.check);
   context.profile_steps = step_range(flags.profile_steps);
   context.measure_nodes = flags.measure_nodes;
   const RunOutcome outcome = run(world, options, context);
@@ -118,8 +118,8 @@ void add_run(CLI::App& app, Action& action) {
   command->add_flag("--dry-run", flags->dry_run, "Plan everything on this launch, then stop before staging");
   command
       ->add_option("--check", flags->check,
-                   "Compare the backend with this one, tensor by tensor, on random data; trains nothing")
-      ->check(CLI::IsMember({"cpu"}))
+                   "Compare the backend with the CPU, tensor by tensor, or with itself; on random data, trains nothing")
+      ->check(CLI::IsMember(std::vector<std::string>(Words<Check>::all.begin(), Words<Check>::all.end())))
       ->excludes("--dry-run");
   command
       ->add_option("--profile-steps", flags->profile_steps,
@@ -149,6 +149,7 @@ void add_run(CLI::App& app, Action& action) {
       "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json --set train.until=steps --set train.steps=20\n"
       "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n"
       "  trainmark run my.json --check cpu --set backend.device=cuda\n"
+      "  trainmark run my.json --check self --set train.global_batch=16\n"
       "  nsys profile --capture-range=cudaProfilerApi trainmark run my.json --profile-steps 20:22\n\n"
       "Exit codes (run.json's exit_code is the authority, launchers change codes):\n"
       "  0 target met or fixed work done; 2 usage or config; 3 dataset or staging; 4 environment or launch mismatch;\n"

@@ -168,6 +168,11 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                  .minimum = 0},
                 &train.eval_first);
   visitor.words(
+      {.name = "eval_statistics",
+       .doc = "With which running statistics of norms a rank evaluates: their means over ranks, or its own, as "
+              "MLPerf submissions did."},
+      train.eval_statistics);
+  visitor.words(
       {.name = "buckets",
        .doc = "Which gradients are summed over ranks together. sized: neighbours of bucket_mib or more; cubic: "
               "3, then 21, 57, 111 ... tensors from the output on (Fujitsu); listed: bucket_ends."},
@@ -221,6 +226,10 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
   visitor.field(
       {.name = "capture", .doc = "Launch a step as one recording; false: launch by launch (GPU; no effect on a CPU)."},
       &backend.capture);
+  visitor.field(
+      {.name = "accept_known_faults",
+       .doc = "Compute even what this version of cuDNN is known to compute wrongly (GPU; no effect on a CPU)."},
+      &backend.accept_known_faults);
   visitor.field({.name = "nccl_alone",
                  .doc = "Sum through NCCL even where there is but one rank, to see what its calls cost (GPU; no effect "
                         "on a CPU)."},

@@ -19,6 +19,10 @@ constexpr std::size_t alignment = 64;  // of each field, so that copies and kern
 
 std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
+std::size_t slots_of(const LoadOptions& options) {
+  return static_cast<std::size_t>(options.prefetch) + 1;  // one is with the consumer
+}
+
 /// Signals belong to the thread that waits for them: threads made while this lives have them blocked.
 class BlockedSignals {
  public:
@@ -48,6 +52,13 @@ struct Slot {
 };
 
 }  // namespace
+
+LoaderBlock loader_block(const DataSchema& schema, std::int64_t local_batch, const LoadOptions& options) {
+  std::size_t slot_bytes = 0;
+  for (const Field& field : schema.fields)
+    slot_bytes += aligned(field.bytes() * static_cast<std::size_t>(local_batch));
+  return {slot_bytes * slots_of(options), alignment};
+}
 
 struct Loader::Impl {
   Impl(SampleSource& from, const DataSchema& of, Sampling sampling, std::pmr::memory_resource& resource,
@@ -87,11 +98,8 @@ Loader::Impl::Impl(SampleSource& from, const DataSchema& of, Sampling sampling, 
     : source(from), schema(of), sampler(std::move(sampling)), memory(resource) {
   TRAINMARK_CHECK(options.threads > 0 && options.prefetch > 0, "a loader has threads and reads ahead");
   const auto local = static_cast<std::size_t>(sampler.sampling().local_batch());
-  std::size_t slot_bytes = 0;
-  for (const Field& field : schema.fields)
-    slot_bytes += aligned(field.bytes() * local);
-  slots.resize(static_cast<std::size_t>(options.prefetch) + 1);  // one is with the consumer
-  block_bytes = slot_bytes * slots.size();
+  slots.resize(slots_of(options));
+  block_bytes = loader_block(schema, sampler.sampling().local_batch(), options).bytes;
   block = static_cast<std::byte*>(memory.allocate(block_bytes, alignment));
   std::byte* at = block;
   for (Slot& slot : slots) {

@@ -51,7 +51,7 @@ StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
             reduce_and_update(std::move(gradients), options.grouping, rule_of(recipe), treated, scaling, in_parts);
         if (models::norm_group_of(model) > 1) sum_in_turn(graphs.last);
         graphs.evaluation = arranged(evaluation_graph(model, options.graph));
-        graphs.average = average_of(graphs.evaluation, options.ranks);
+        if (options.averages_statistics) graphs.average = average_of(graphs.evaluation, options.ranks);
         return graphs;
       },
       recipe.model);

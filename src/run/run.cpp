@@ -27,7 +27,11 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   options.backend.tf32 = options.train.precision == Precision::tf32;
   constexpr int endings = 3;  // threads that see to it that a failure ends in time
   options.backend.other_threads = 2 * options.load.threads + endings;
-  if (context.check) return check_backend(world, *make_backend(options.backend, world), options, progress);
+  if (context.check) {
+    const auto checked = make_backend(options.backend, world);
+    return *context.check == Check::cpu ? check_backend(world, *checked, options, progress)
+                                        : check_itself(world, *checked, options, progress);
+  }
   const auto say = [&](const std::string& line) { progress.line(line); };
   const Dataset dataset = find_dataset(
       world, options, [&] { watchdog.beat(); }, say);
@@ -59,6 +63,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     if (before_clock) staged = stage();
 
     Compiled compiled;
+    std::unique_ptr<InputMemory> input_memory;
     {
       const LogScope init = timeline.init();
       const std::shared_ptr<void> range = backend->range("initialisation");
@@ -71,6 +76,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       });
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
+      input_memory = take_input_memory(world, backend->pinned_memory(), options, dataset.schema);
       recorder.initialised(compiled, *backend);
     }
 
@@ -79,7 +85,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     if (!before_clock) staged = stage();
     recorder.staged(staged, before_clock);
     recorder.reads(dataset);
-    Input input = open_input(world, *backend, options, dataset, staged);
+    Input input = open_input(world, *input_memory, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;
     plan.job_ends_at = context.job.ends_at;

@@ -92,6 +92,24 @@ TEST(GraphCompilerTest, TakesOtherEnginesForFullPrecisionThanForTf32) {
   EXPECT_EQ(compiler->compile(tf32)->engine().find(" then "), std::string::npos) << compiler->compile(tf32)->engine();
 }
 
+TEST(GraphCompilerTest, RefusesWhatItsLibraryIsKnownToComputeWronglyUnlessTold) {
+  CompilerOptions faulty = options();
+  faulty.version = 91200;
+  const auto compiler = make_graph_compiler(faulty);
+  try {
+    (void)compiler->compile(volume());
+    FAIL() << "compiled";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::environment);
+    const std::string text = error.what();
+    for (const std::string& part : {key_of(volume()), std::string("9.14"), std::string("/backend/accept_known_faults")})
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+  EXPECT_NO_THROW((void)compiler->compile(image()));
+  faulty.accept_known_faults = true;
+  EXPECT_NO_THROW((void)make_graph_compiler(faulty)->compile(volume()));
+}
+
 TEST(GraphCompilerTest, NamesTheGraphThatNoEngineTakes) {
   ConvGraph graph = volume();
   graph.weights[1] = 5;  // five channels a group do not divide sixteen
@@ -157,6 +175,28 @@ TEST_F(CompilerCacheTest, KeepsPlansOnDiskAndReplacesDamagedOnes) {
     EXPECT_EQ(outcome(*make_graph_compiler(caching())->compile(graph)), made);
     EXPECT_LT(std::filesystem::file_size(entry), damaged) << "the damaged entry was not replaced";
   }
+}
+
+class Heard : public Diagnostics {
+ public:
+  [[nodiscard]] bool keeps(LogLevel level) const noexcept override { return level >= LogLevel::debug; }
+  void write(LogLevel, const char*, std::string_view text) noexcept override { lines.emplace_back(text); }
+  std::vector<std::string> lines;
+};
+
+TEST_F(CompilerCacheTest, SaysWhichPlanWasTakenAndWhereItCameFrom) {
+  const auto heard = std::make_shared<Heard>();
+  diagnose_to(heard);
+  const auto first = make_graph_compiler(caching())->compile(image());
+  (void)make_graph_compiler(caching())->compile(image());
+  diagnose_to(nullptr);
+  ASSERT_EQ(heard->lines.size(), 2U);
+  for (const std::string& line : heard->lines) {
+    EXPECT_NE(line.find(key_of(image())), std::string::npos) << line;
+    EXPECT_NE(line.find(first->engine()), std::string::npos) << line;
+  }
+  EXPECT_TRUE(heard->lines[0].ends_with("made anew")) << heard->lines[0];
+  EXPECT_TRUE(heard->lines[1].ends_with("from the plan cache")) << heard->lines[1];
 }
 
 TEST_F(CompilerCacheTest, MakesPlansAheadThatAreTheSame) {

@@ -15,9 +15,12 @@ namespace trainmark::testing {
 class SpyBackend : public Backend {
  public:
   std::vector<std::vector<Launch>> recordings;
-  std::vector<std::pair<std::string, Operands>> planned;  // by operation
+  std::vector<std::pair<std::string, Operands>> planned;   // by operation
+  bool foresees = false;                                   // whether it asks what will be planned
+  std::vector<std::pair<std::string, Operands>> foreseen;  // what it was told then
   std::function<std::string(const Op&)> refuse = [](const Op&) { return std::string(); };
   std::set<std::string> wants_scratch;  // operations that ask for 256 bytes
+  int warm_up = 1;                      // launches that it asks for before the clock
   Layout layout = logical_layout;       // of every activation that a plan writes
   mutable int fused = 0;
   std::vector<std::string> calls;  // events, copies, launches in order
@@ -30,6 +33,7 @@ class SpyBackend : public Backend {
   [[nodiscard]] std::string description() const override { return "spy"; }
   [[nodiscard]] bool overlaps() const override { return true; }
   [[nodiscard]] int threads() const override { return 1; }
+  [[nodiscard]] int warm_up_launches() const override { return warm_up; }
   [[nodiscard]] std::pmr::memory_resource& device_memory() override { return null_->device_memory(); }
   [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return null_->pinned_memory(); }
   [[nodiscard]] std::int64_t allocations() const override { return null_->allocations(); }
@@ -59,6 +63,11 @@ class SpyBackend : public Backend {
     return graph;
   }
 
+  void foresee(const std::function<void()>& plan_all) override {
+    if (!foresees) return;
+    plan_all();
+    foreseen = std::exchange(planned, {});
+  }
   [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
     const std::string operation(name_of(op));
     planned.emplace_back(operation, operands);

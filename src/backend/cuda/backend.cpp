@@ -101,8 +101,10 @@ class CudaBackend final : public Backend {
                                      .ranks = options.deterministic ? ranks_ : std::nullopt,
                                      .cache_folder = options.plan_cache,
                                      .device_description = described,
-                                     .threads = planning_threads})),
-        math_(options.tf32 ? Math::tf32 : Math::full) {
+                                     .threads = planning_threads,
+                                     .accept_known_faults = options.accept_known_faults})),
+        math_(options.tf32 ? Math::tf32 : Math::full),
+        accept_known_faults_(options.accept_known_faults) {
     if (!device_) return;
     lanes_.emplace(Lanes{CudaStream(Lane::compute), CudaStream(Lane::communication), CudaStream(Lane::copy)});
     sensors_ = SensorReader::open(device_->bus_id);
@@ -111,13 +113,15 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::string name() const override { return "cuda"; }
   [[nodiscard]] std::string description() const override {
     if (!device_) return fmt::format("cuda ({}, plans only)", graphs_->library());
-    return fmt::format("cuda ({}, compute capability {}.{}, {}, {}{}{}{})", device_->name, device_->major,
+    return fmt::format("cuda ({}, compute capability {}.{}, {}, {}{}{}{}{})", device_->name, device_->major,
                        device_->minor, graphs_->library(), nccl_version(), autotune_ ? ", autotuned" : "",
                        deterministic_ ? ", deterministic: engines that vary left out, rank 0's plans on all ranks" : "",
+                       accept_known_faults_ ? ", known faults of libraries accepted" : "",
                        streamed_because_.empty() ? "" : ", steps not captured: " + streamed_because_);
   }
   [[nodiscard]] bool overlaps() const override { return true; }
   [[nodiscard]] int threads() const override { return 1; }
+  [[nodiscard]] int warm_up_launches() const override { return capture_ ? 2 : 1; }
 
   [[nodiscard]] std::pmr::memory_resource& device_memory() override { return memory_; }
   [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
@@ -256,12 +260,13 @@ class CudaBackend final : public Backend {
   std::optional<Group> ranks_;  ///< where there are several
   bool capture_, deterministic_, nccl_alone_, autotune_;
   std::string streamed_because_;
+  std::optional<Lanes> lanes_;  // before the compiler: its handle is destroyed while its stream is there
   std::unique_ptr<GraphCompiler> graphs_;
   GraphCompiler* notes_ = nullptr;  ///< while it is being foreseen what will be asked for
   Math math_;
+  bool accept_known_faults_;
   DeviceMemory memory_;
   PinnedMemory pinned_;
-  std::optional<Lanes> lanes_;
   std::optional<SensorReader> sensors_;
 };
 

@@ -6,32 +6,15 @@
 #include <cmath>
 
 #include "run/end/ending.hpp"
+#include "run/launch/differences.hpp"
 #include "run/launch/session.hpp"
 
 namespace trainmark {
 namespace {
 
 constexpr int fused_steps = 3;
-constexpr std::size_t shown = 10;
 /// Small enough for fp16 gradients of a first step, large enough to matter.
 constexpr LossScaling scaling{.initial = 1024.0F};
-
-/// What rounding explains, as the norm of the difference over the norm of the truth, unless the CPU can show it itself.
-/// Backward is wider: where two values of a pooling window round to the same, another one may win, and its gradient
-/// goes elsewhere; the more, the more voxels and layers are below.
-struct Tolerance {
-  double forward = 0.0, backward = 0.0, update = 0.0;
-};
-Tolerance tolerance_of(Precision precision) {
-  if (precision == Precision::bf16) return {0.05, 0.05, 0.05};
-  if (precision != Precision::fp32) return {0.01, 0.15, 0.1};
-  return {1e-4, 1e-3, 1e-3};
-}
-enum class Kind : std::uint8_t { forward, backward, update };
-double bound_of(const Tolerance& tolerance, Kind kind) {
-  if (kind == Kind::forward) return tolerance.forward;
-  return kind == Kind::backward ? tolerance.backward : tolerance.update;
-}
 
 StepOptions checked_step(const World& world, const RunOptions& options) {
   StepOptions step = step_options(options, world.all().size());
@@ -49,17 +32,20 @@ class Side {
         slots_(make_input_slots(backend)),
         program_(backend, graphs_.last, state_, collectives_.get(), slots_, style),
         evaluation_(backend, graphs_.evaluation, state_, collectives_.get(), slots_, style) {
+    if (graphs_.earlier) earlier_.emplace(backend, *graphs_.earlier, state_, collectives_.get(), slots_, style);
     state_.initialise(static_cast<std::uint64_t>(options.seed));
   }
-  void step(const SyntheticBatch& batch, int slot) {
-    program_.upload(slot, batch.inputs());
-    program_.step(slot);
+  /// Of so many parts as the options say.
+  void step(std::span<const SyntheticBatch> parts, int slot) {
+    for (const SyntheticBatch& part : parts.first(parts.size() - 1))
+      launch(*earlier_, part, slot);
+    launch(program_, parts.back(), slot);
   }
   /// The sums over this rank's samples that an evaluation's metric is made of.
-  [[nodiscard]] std::vector<float> evaluate(const SyntheticBatch& batch) {
+  [[nodiscard]] std::vector<float> evaluate(std::span<const SyntheticBatch> parts) {
     state_.clear_metrics();
-    evaluation_.upload(0, batch.inputs());
-    evaluation_.step(0);
+    for (const SyntheticBatch& part : parts)
+      launch(evaluation_, part, 0);
     const Score score = state_.score();
     return {static_cast<float>(score.quality), static_cast<float>(score.loss), static_cast<float>(score.count)};
   }
@@ -76,40 +62,33 @@ class Side {
   }
 
  private:
+  static void launch(Program& program, const SyntheticBatch& batch, int slot) {
+    program.upload(slot, batch.inputs());
+    program.step(slot);
+  }
+
   StepGraphs graphs_;
   OwnedCollectives collectives_;
   ModelState state_;
   std::shared_ptr<InputSlots> slots_;
   Program program_, evaluation_;
+  std::optional<Program> earlier_;
 };
 
-struct Difference {
-  std::string tensor;
-  double norm = 0.0;      ///< of the difference, over that of the truth
-  double largest = 0.0;   ///< difference of two elements, over the largest of the truth
-  double rounding = 0.0;  ///< the norm of what the CPU makes of it in the same precision; 0 where it has not got it
-  Kind kind = Kind::forward;
-};
-/// Rounding grows with the number of voxels, and an implementation may have bad luck where another has not.
-constexpr double luck = 2.0;
-
-Difference difference(const std::string& name, const std::vector<float>& found, double scale,
-                      const std::vector<float>& truth) {
-  TRAINMARK_CHECK(found.size() == truth.size(), name);
-  double square = 0.0, truth_square = 0.0, largest = 0.0, truth_largest = 0.0;
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    const double error = found[i] / scale - truth[i];
-    square += error * error;
-    truth_square += static_cast<double>(truth[i]) * truth[i];
-    // A NaN must not get lost in a maximum.
-    if (std::isnan(error) || std::fabs(error) > largest) largest = std::fabs(error);
-    if (std::isnan(largest)) break;
-    truth_largest = std::max(truth_largest, static_cast<double>(std::fabs(truth[i])));
+/// Random samples for `fused_steps` steps, each of so many parts of so many samples on each rank: the same samples
+/// however a step is divided.
+using Steps = std::vector<std::vector<SyntheticBatch>>;
+Steps random_steps(const World& world, const RunOptions& options, std::int64_t local_batch, std::int64_t parts) {
+  const auto rate = static_cast<float>(peak_rate_of(options.recipe.schedule));
+  Steps steps(fused_steps);
+  for (std::size_t step = 0; step < steps.size(); ++step) {
+    const std::int64_t first =
+        (static_cast<std::int64_t>(step) * world.all().size() + world.all().rank()) * local_batch * parts;
+    for (std::int64_t part = 0; part < parts; ++part)
+      steps[step].emplace_back(schema_of(options.recipe.model), local_batch, first + part * local_batch,
+                               static_cast<std::uint64_t>(options.seed), rate);
   }
-  const auto over = [](double part, double whole) { return part == 0.0 ? 0.0 : part / whole; };
-  return {.tensor = name,
-          .norm = over(std::sqrt(square), std::sqrt(truth_square)),
-          .largest = over(largest, truth_largest)};
+  return steps;
 }
 
 bool is_floating(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
@@ -132,38 +111,16 @@ std::vector<Difference> compare_tensors(const Side& found, const Side& truth) {
   return all;
 }
 
-/// Worst over all ranks, so that every rank comes to the same verdict.
-void agree_on_worst(const World& world, std::vector<Difference>& differences) {
-  std::vector<double> figures;
-  for (const Difference& each : differences) {
-    // MPI's maximum of a NaN is anything.
-    figures.push_back(std::isnan(each.norm) ? INFINITY : each.norm);
-    figures.push_back(std::isnan(each.largest) ? INFINITY : each.largest);
-    figures.push_back(std::isnan(each.rounding) ? 0.0 : each.rounding);
-  }
-  world.all().max(figures);
-  for (std::size_t i = 0; i < differences.size(); ++i) {
-    differences[i].norm = figures[3 * i];
-    differences[i].largest = figures[3 * i + 1];
-    differences[i].rounding = figures[3 * i + 2];
-  }
-}
-
-void note_rounding(std::vector<Difference>& differences, const std::vector<Difference>& rounding) {
-  for (std::size_t i = 0; i < differences.size(); ++i)
-    differences[i].rounding = rounding.at(i).norm;
-}
-
 /// What an evaluation finds before any update, then losses and the change of the parameters in a few steps of a side.
 struct Trained {
   std::vector<float> metric_sums, losses, change;
 };
-Trained trained(Side& side, const std::vector<SyntheticBatch>& batches) {
+Trained trained(Side& side, const Steps& steps) {
   Trained result;
-  result.metric_sums = side.evaluate(batches.front());
+  result.metric_sums = side.evaluate(steps.front());
   const std::vector<float> before = side.parameters();
-  for (int step = 0; step < fused_steps; ++step) {
-    side.step(batches.at(static_cast<std::size_t>(step)), step % 2);
+  for (std::size_t step = 0; step < steps.size(); ++step) {
+    side.step(steps[step], static_cast<int>(step % 2));
     result.losses.push_back(side.loss());
   }
   result.change = side.parameters();
@@ -183,20 +140,8 @@ std::vector<Difference> compare_training(const Trained& found, const Trained& tr
   return all;
 }
 
-void print(Progress& progress, std::vector<Difference> differences) {
-  std::ranges::stable_sort(differences, std::greater(), &Difference::norm);
-  const bool rounded = std::ranges::any_of(differences, [](const Difference& each) { return each.rounding > 0.0; });
-  progress.line(fmt::format("  {:<44} {:>12} {:>12}{}", "tensor", "norm", "largest", rounded ? "   CPU's norm" : ""));
-  for (std::size_t i = 0; i < std::min(shown, differences.size()); ++i) {
-    const Difference& each = differences[i];
-    progress.line(fmt::format("  {:<44} {:>12.3e} {:>12.3e}{}", each.tensor, each.norm, each.largest,
-                              rounded ? fmt::format(" {:>12.3e}", each.rounding) : ""));
-  }
-}
-
-}  // namespace
-
-RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
+/// A step of one part with as many samples as one of the config's, which the ranks have to share evenly.
+RunOptions one_part(const World& world, const RunOptions& wanted) {
   const std::int64_t ranks = world.all().size();
   RunOptions options = wanted;
   options.train.global_batch = wanted.train.batch();  // of a step's batches one is looked at
@@ -208,6 +153,22 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   }
   if (const std::string complaint = ungroupable(wanted, static_cast<int>(ranks)); !complaint.empty())
     throw AgreedError(ExitCode::usage, complaint);
+  return options;
+}
+
+bool evaluation_has_norms(const RunOptions& options) {
+  return forward_of(options.recipe.model, {}).statistic_elements() > 0;
+}
+
+[[noreturn]] void give_up(const World& world, const Status& failure) {
+  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
+  leave(world, failure.code);
+}
+
+}  // namespace
+
+RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
+  const RunOptions options = one_part(world, wanted);
   BackendOptions host = options.backend;
   host.device = DeviceChoice::cpu;
   host.overlap = Overlap::off;
@@ -219,31 +180,22 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   RunOptions rounding = plain;
   rounding.train.precision = options.train.precision;
   const bool rounds = options.train.precision == Precision::bf16;  // of the others the CPU has none
-  const std::int64_t local_batch = options.train.global_batch / ranks;
-  const auto rate = static_cast<float>(peak_rate_of(options.recipe.schedule));
-  std::vector<SyntheticBatch> batches;
-  for (int step = 0; step < fused_steps; ++step) {
-    batches.emplace_back(schema_of(options.recipe.model), local_batch,
-                         (step * ranks + world.all().rank()) * local_batch, static_cast<std::uint64_t>(options.seed),
-                         rate);
-  }
+  const std::int64_t local_batch = options.train.global_batch / world.all().size();
+  const Steps steps = random_steps(world, options, local_batch, 1);
 
   progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),
                             word(options.train.precision), local_batch,
                             wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
-  const auto stuck = [&](const Status& failure) {
-    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
-    leave(world, failure.code);
-  };
+  const auto stuck = [&](const Status& failure) { give_up(world, failure); };
   const Program::Options readable{.fuse = false, .reuse = false};
   std::vector<Difference> differences;
   {
     Side truth(world, *cpu, plain, readable);
-    truth.step(batches.front(), 0);
+    truth.step(steps.front(), 0);
     const auto differing = [&](Backend& other, const RunOptions& how) {
       Side side(world, other, how, readable);
       return on_device(other, stuck, [&] {
-        side.step(batches.front(), 0);
+        side.step(steps.front(), 0);
         return compare_tensors(side, truth);
       });
     };
@@ -256,7 +208,7 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   {
     const auto steps_of = [&](Backend& one, const RunOptions& how, Program::Options style) {
       Side side(world, one, how, style);
-      return on_device(one, stuck, [&] { return trained(side, batches); });
+      return on_device(one, stuck, [&] { return trained(side, steps); });
     };
     const Trained truth = steps_of(*cpu, plain, readable);
     std::vector<Difference> training = compare_training(steps_of(backend, options, {}), truth);
@@ -267,18 +219,40 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
     differences.insert(differences.end(), training.begin(), training.end());
   }
 
-  const Tolerance tolerance = tolerance_of(options.train.precision);
-  const auto bad = std::ranges::count_if(differences, [&](const Difference& each) {
-    return !(each.norm <= std::max(bound_of(tolerance, each.kind), luck * each.rounding));
-  });
-  RunOutcome outcome;
-  outcome.code = bad == 0 ? ExitCode::success : ExitCode::communication;
-  outcome.verdict = bad == 0 ? "backends agree" : fmt::format("{} tensors differ by more than rounding", bad);
-  progress.line(
-      fmt::format("check: {} (norms up to {:g} forward, {:g} backward and {:g} of the update are {}'s rounding{})",
-                  outcome.verdict, tolerance.forward, tolerance.backward, tolerance.update,
-                  word(options.train.precision), rounds ? ", or up to twice the CPU's" : ""));
-  return outcome;
+  return judged(differences, options.train.precision, "backends agree", rounds, progress);
+}
+
+RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
+  const RunOptions options = one_part(world, wanted);
+  const std::int64_t local_batch = options.train.global_batch / world.all().size();
+  progress.line(fmt::format("check: {} in {} against itself, {} sample(s) a rank", backend.description(),
+                            word(options.train.precision), local_batch));
+  const auto trained_as = [&](const RunOptions& how, const Steps& steps, Program::Options style) {
+    Side side(world, backend, how, style);
+    return on_device(
+        backend, [&](const Status& failure) { give_up(world, failure); }, [&] { return trained(side, steps); });
+  };
+  std::vector<Difference> differences;
+  const auto compare = [&](const std::string& what, const Trained& found, const Trained& truth) {
+    std::vector<Difference> these = compare_training(found, truth);
+    agree_on_worst(world, these);
+    progress.line(fmt::format("check: an evaluation and {} steps, {}", fused_steps, what));
+    print(progress, these);
+    differences.insert(differences.end(), these.begin(), these.end());
+  };
+  const Steps together = random_steps(world, options, local_batch, 1);
+  const Trained fused = trained_as(options, together, {});
+  compare("fused against one operation after the other", fused,
+          trained_as(options, together, {.fuse = false, .reuse = false}));
+  if (evaluation_has_norms(options)) {
+    progress.line("check: samples one by one are left out: norms make of them another step");
+  } else if (local_batch > 1) {
+    RunOptions one_by_one = options;
+    one_by_one.train.gradient_accumulation_steps = local_batch;
+    compare("all samples at once against one by one", fused,
+            trained_as(one_by_one, random_steps(world, options, 1, local_batch), {}));
+  }
+  return judged(differences, options.train.precision, "the backend agrees with itself", false, progress);
 }
 
 }  // namespace trainmark

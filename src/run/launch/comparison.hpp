@@ -1,4 +1,5 @@
-// `run --check`: the same steps on the run's backend and on the CPU in fp32, compared tensor by tensor. Needs no data.
+// `run --check`: the same steps on the run's backend and on the CPU in fp32, compared tensor by tensor, or on the
+// backend alone in another order. Needs no data.
 #pragma once
 
 #include "run/record/progress.hpp"
@@ -12,5 +13,10 @@ namespace trainmark {
 /// where they exceed what the precision explains.
 [[nodiscard]] RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& options,
                                        Progress& progress);
+/// Collective, for sizes that take a CPU too long: an evaluation and a few steps as a run takes them, against the same
+/// unfused with memory of its own for every tensor, and against one sample after the other where no norms keep them
+/// from being the same step. Finds what goes wrong at a size, not what is wrong at all sizes.
+[[nodiscard]] RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& options,
+                                      Progress& progress);
 
 }  // namespace trainmark

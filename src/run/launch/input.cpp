@@ -2,8 +2,49 @@
 
 namespace trainmark {
 
-Input open_input(const World& world, Backend& backend, const RunOptions& options, const Dataset& dataset,
-                 const StagedDataset& staged) {
+InputMemory::InputMemory(std::pmr::memory_resource& upstream, int loaders, const LoaderBlock& each)
+    : upstream_(upstream), each_(each) {
+  waiting_.reserve(static_cast<std::size_t>(loaders));
+  try {
+    for (int loader = 0; loader < loaders; ++loader)
+      waiting_.push_back(upstream_.allocate(each_.bytes, each_.alignment));
+  } catch (...) {
+    give_back();
+    throw;
+  }
+}
+
+InputMemory::~InputMemory() { give_back(); }
+
+void InputMemory::give_back() {
+  for (void* block : waiting_)
+    upstream_.deallocate(block, each_.bytes, each_.alignment);
+}
+
+void* InputMemory::do_allocate(std::size_t bytes, std::size_t alignment) {
+  if (waiting_.empty() || bytes != each_.bytes || alignment != each_.alignment)
+    return upstream_.allocate(bytes, alignment);
+  void* block = waiting_.back();
+  waiting_.pop_back();
+  return block;
+}
+
+void InputMemory::do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) {
+  upstream_.deallocate(memory, bytes, alignment);
+}
+
+std::unique_ptr<InputMemory> take_input_memory(const World& world, std::pmr::memory_resource& upstream,
+                                               const RunOptions& options, const DataSchema& schema) {
+  std::unique_ptr<InputMemory> memory;
+  agree_on(world.all(), [&] {
+    const std::int64_t local_batch = options.train.batch() / world.all().size();
+    memory = std::make_unique<InputMemory>(upstream, 2, loader_block(schema, local_batch, options.load));
+  });
+  return memory;
+}
+
+Input open_input(const World& world, std::pmr::memory_resource& memory, const RunOptions& options,
+                 const Dataset& dataset, const StagedDataset& staged) {
   Input input;
   input.train_sampling = sampling_of(world, options, dataset.train);
   input.validation_sampling = sampling_of(world, options, dataset.validation);
@@ -14,10 +55,10 @@ Input open_input(const World& world, Backend& backend, const RunOptions& options
     };
     input.train_source = open(dataset.train, staged.train, Crop::random);
     input.validation_source = open(dataset.validation, staged.validation, Crop::centre);
-    input.train = std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling,
-                                           backend.pinned_memory(), options.load);
+    input.train =
+        std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling, memory, options.load);
     input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,
-                                                backend.pinned_memory(), options.load);
+                                                memory, options.load);
   });
   return input;
 }

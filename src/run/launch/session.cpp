@@ -75,7 +75,8 @@ StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
           .grouping = grouping_of(options.train),
           .accumulation_steps = options.train.gradient_accumulation_steps,
           .scaling = {},
-          .ranks = static_cast<int>(ranks)};
+          .ranks = static_cast<int>(ranks),
+          .averages_statistics = options.train.eval_statistics == EvaluationStatistics::averaged};
 }
 
 OwnedCollectives make_collectives(const World& world, Backend& backend, const ModelOptions& model) {
@@ -125,6 +126,7 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
   compiled.evaluate = program(std::move(graphs.evaluation));
   if (graphs.average) compiled.average = program(std::move(*graphs.average));
   compiled.planning_seconds = clock.seconds();
+  compiled.warm_up_launches = backend.warm_up_launches();
   diagnose(LogLevel::debug, [&] { return plan_of(compiled); });
   return compiled;
 }
@@ -182,7 +184,8 @@ void warm_up(Compiled& compiled, std::int64_t seed, const DataSchema& schema, st
   const Clock clock;
   const std::vector<std::byte> before = compiled.state->snapshot();
   const SyntheticBatch batch(schema, local_batch, 0, static_cast<std::uint64_t>(seed), 0.0F);
-  for (const int slot : {0, 1}) {
+  for (int launch = 0; launch < 2 * compiled.warm_up_launches; ++launch) {
+    const int slot = launch % 2;
     // The training step comes after accumulation: it leaves no sums behind.
     for (Program* program : {compiled.accumulate.get(), compiled.train.get(), compiled.evaluate.get()}) {
       if (program == nullptr) continue;

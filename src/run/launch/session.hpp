@@ -43,6 +43,7 @@ struct Compiled {
   std::unique_ptr<Program> accumulate;  ///< of a step's batches before the last; null where there is but one
   std::unique_ptr<Program> average;     ///< of running statistics over ranks, before an evaluation; null without any
   double planning_seconds = 0.0;
+  int warm_up_launches = 1;  ///< of each slot's programs
   double warm_up_seconds = 0.0;
   std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
 };

@@ -11,7 +11,7 @@ from program import ROOT, call, command_tree
 
 # Options of other programs, which a text must name along with them.
 OTHERS = {
-    "mpirun": {"--allow-run-as-root", "--oversubscribe", "--bind-to", "--map-by", "--report-bindings", "--tag-output"},
+    "mpirun": {"--allow-run-as-root", "--oversubscribe", "--bind-to", "--map-by", "--report-bindings", "--tag-output", "--mca"},
     "srun": {"--mpi", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--cpu-bind", "--exclusive", "--kill-on-bad-exit", "--pty"},
     "valgrind": {"--trace-children"}, "h5repack": {"--low", "--high"}, "h5clear": {"--status"}, "h5copy": {"--flag"},
     "sbatch": {"--ntasks-per-node", "--cpus-per-task", "--gpus-per-task", "--gpus-per-node", "--signal", "--exclusive", "--requeue",

@@ -22,9 +22,9 @@ Json distinct() {
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
     "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
-              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "buckets": "listed",
+              "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "eval_statistics": "local", "buckets": "listed",
               "norms_last": true, "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
-    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "nccl_alone": true},
+    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "accept_known_faults": true, "nccl_alone": true},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
     "watchdog": {"init_seconds": 20.5, "stage_seconds": 21.5, "step_seconds": 22.5}})");
@@ -57,9 +57,10 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.train.seconds, o.train.target, o.train.precision, o.train.loss_scaling, o.train.on_divergence,
                      o.train.bucket_mib),
             std::make_tuple(15.5, 0.16, Precision::bf16, ScaleLoss::always, OnDivergence::proceed, 17.5));
-  EXPECT_EQ(std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic,
-                     o.backend.autotune, o.backend.plan_cache, o.backend.capture, o.backend.nccl_alone),
-            std::make_tuple(DeviceChoice::cpu, 18, Overlap::off, true, true, "f", false, true));
+  EXPECT_EQ(
+      std::tie(o.backend.device, o.backend.threads, o.backend.overlap, o.backend.deterministic, o.backend.autotune,
+               o.backend.plan_cache, o.backend.capture, o.backend.accept_known_faults, o.backend.nccl_alone),
+      std::make_tuple(DeviceChoice::cpu, 18, Overlap::off, true, true, "f", false, true, true));
   EXPECT_EQ(std::tie(o.submission.division, o.submission.org, o.submission.platform, o.submission.status,
                      o.submission.ruleset, o.submission.generated_data),
             std::make_tuple(Division::open, "g", "h", Availability::cloud, Ruleset::v2_0_0, true));
@@ -72,6 +73,7 @@ TEST(ConfigKeys, OfBucketsFillTheirOwnOptions) {
   const TrainOptions train = parse(distinct().dump()).train;
   EXPECT_EQ(train.buckets, Buckets::listed);
   EXPECT_TRUE(train.norms_last);
+  EXPECT_EQ(train.eval_statistics, EvaluationStatistics::local);
   EXPECT_EQ(train.bucket_ends, (std::vector<TrainOptions::BucketEnd>{{24}}));
 }
 

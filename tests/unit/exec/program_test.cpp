@@ -57,6 +57,22 @@ TEST_F(Programs, ListEverythingThatABackendRefusesAtOnce) {
   EXPECT_TRUE(spy.planned.empty()) << "refusals come before any planning";
 }
 
+TEST_F(Programs, TellBeforehandWhatTheyWillAskFor) {
+  spy.foresees = true;
+  spy.layout = 7;
+  (void)program();
+  const auto same = [](const TensorDesc& told, const TensorDesc& asked) {
+    return told.shape == asked.shape && told.dtype == asked.dtype && told.layout == asked.layout;
+  };
+  ASSERT_EQ(spy.foreseen.size(), spy.planned.size());
+  for (std::size_t at = 0; at < spy.planned.size(); ++at) {
+    const auto& [operation, operands] = spy.foreseen[at];
+    EXPECT_EQ(operation, spy.planned[at].first);
+    EXPECT_TRUE(std::ranges::equal(operands.inputs, spy.planned[at].second.inputs, same)) << operation;
+    EXPECT_TRUE(std::ranges::equal(operands.outputs, spy.planned[at].second.outputs, same)) << operation;
+  }
+}
+
 TEST_F(Programs, CarryLayoutsFromProducersToConsumersAndKeepGradientsLogical) {
   spy.layout = 7;
   (void)program();

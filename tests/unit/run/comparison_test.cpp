@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <regex>
@@ -82,6 +83,55 @@ TEST_P(Comparison, LooksAtOnePartOfAStepInParts) {
   EXPECT_EQ(outcome(*make_cpu_backend(1, false), options).code, ExitCode::success);
   options.train.gradient_accumulation_steps = 3;
   EXPECT_THROW((void)outcome(*make_cpu_backend(1, false), options), Error);
+}
+
+/// What is said where the backend is compared with itself.
+std::string said_of_itself(Backend& backend, const RunOptions& options, ExitCode expected) {
+  Progress progress({});
+  ::testing::internal::CaptureStderr();
+  const ExitCode code = check_itself(test_world(), backend, options, progress).code;
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(code, expected) << said;
+  return said;
+}
+
+TEST_P(Comparison, PassesTheCpuAgainstItself) {
+  RunOptions options = small(GetParam());
+  options.recipe.model = CosmoflowOptions{.extent = 32, .width = 0.0625, .dropout = 0.25};
+  options.train.global_batch = 2 * test_world().all().size();
+  const auto backend = make_cpu_backend(1, false);
+  const std::string said = said_of_itself(*backend, options, ExitCode::success);
+  if (test_world().all().rank() != 0) return;
+  EXPECT_NE(said.find("steps, fused against"), std::string::npos) << said;
+  EXPECT_NE(said.find("steps, all samples at once against one by one"), std::string::npos) << said;
+}
+
+TEST_P(Comparison, LooksAtNoSampleAloneWhereNormsMakeThatAnotherStep) {
+  RunOptions options = small(GetParam());
+  options.recipe.model = Resnet50Options{.extent = 32, .width = 0.0625, .classes = 4};
+  options.train.global_batch = 2 * test_world().all().size();
+  const auto backend = make_cpu_backend(1, false);
+  const std::string said = said_of_itself(*backend, options, ExitCode::success);
+  if (test_world().all().rank() != 0) return;
+  EXPECT_NE(said.find("fused against"), std::string::npos) << said;
+  EXPECT_EQ(said.find("all samples at once"), std::string::npos) << said;
+}
+
+/// A wrong sum is one that only a large batch has.
+TEST_P(Comparison, FindsABackendWhoseLossHangsOnHowManySamplesItTakesAtOnce) {
+  for (const bool wrong : {false, true}) {
+    testing::SpyBackend backend;
+    backend.execute = [&](const Op& op, std::span<void* const> args) {
+      if (!std::holds_alternative<Loss>(op)) return;
+      const auto planned = std::find_if(backend.planned.rbegin(), backend.planned.rend(),
+                                        [](const auto& each) { return each.first == "Loss"; });
+      const float loss = wrong && planned->second.inputs.at(0).shape[0] > 1 ? 2.0F : 1.0F;
+      std::memcpy(args[3], &loss, sizeof loss);
+    };
+    RunOptions options = small(GetParam());
+    options.train.global_batch = 2 * test_world().all().size();
+    said_of_itself(backend, options, wrong ? ExitCode::communication : ExitCode::success);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, ::testing::Values(Precision::fp32, Precision::bf16));

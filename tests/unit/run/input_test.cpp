@@ -32,6 +32,55 @@ std::vector<std::uint8_t> seen(SampleSource& source, std::int64_t epoch) {
   return pixels;
 }
 
+/// Counts what is out.
+class Counting final : public std::pmr::memory_resource {
+ public:
+  int taken = 0, given_back = 0;
+  int most = 1000;  ///< of blocks that it has
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    if (taken == most) throw std::bad_alloc();
+    ++taken;
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    ++given_back;
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+};
+
+TEST(InputMemoryTest, IsTakenAtOnceAndAllThatLoadersTake) {
+  Counting counting;
+  {
+    InputMemory memory(counting, 2, {1024, 64});
+    EXPECT_EQ(counting.taken, 2);
+    void* first = memory.allocate(1024, 64);
+    void* second = memory.allocate(1024, 64);
+    EXPECT_NE(first, second);
+    EXPECT_EQ(counting.taken, 2);
+    void* other = memory.allocate(512, 64);
+    EXPECT_EQ(counting.taken, 3) << "nothing of that kind was waiting";
+    memory.deallocate(other, 512, 64);
+    memory.deallocate(first, 1024, 64);
+    memory.deallocate(second, 1024, 64);
+  }
+  EXPECT_EQ(counting.given_back, 3);
+}
+
+TEST(InputMemoryTest, GoesBackWhereNoLoaderTookIt) {
+  Counting counting;
+  { const InputMemory memory(counting, 2, {1024, 64}); }
+  EXPECT_EQ(counting.given_back, 2);
+  Counting small;
+  small.most = 1;
+  EXPECT_THROW(InputMemory(small, 2, {1024, 64}), std::bad_alloc);
+  EXPECT_EQ(small.given_back, 1);
+}
+
 TEST(OpenedInput, DrawsCropsForTrainingAndShowsAnEvaluationTheCentre) {
   const World& world = test_world();
   std::unique_ptr<testing::Scratch> folder;
@@ -53,9 +102,12 @@ TEST(OpenedInput, DrawsCropsForTrainingAndShowsAnEvaluationTheCentre) {
   StagedDataset staged;
   staged.train.root = root / "train";
   staged.validation.root = root / "validation";
-  const auto backend = make_null_backend();
+  Counting counting;
   {
-    const Input input = open_input(world, *backend, options, dataset, staged);
+    const auto memory = take_input_memory(world, counting, options, dataset.schema);
+    EXPECT_EQ(counting.taken, 2) << "before there is anything to read from";
+    const Input input = open_input(world, *memory, options, dataset, staged);
+    EXPECT_EQ(counting.taken, 2);
     const auto with = [&](Crop crop) {
       return open_hdf5(root / "train", dataset.train.manifest, {}, dataset.schema, Values::legal, {crop, 3});
     };
@@ -66,6 +118,7 @@ TEST(OpenedInput, DrawsCropsForTrainingAndShowsAnEvaluationTheCentre) {
     }
     EXPECT_NE(seen(*input.train_source, 0), seen(*input.train_source, 1));
   }
+  EXPECT_EQ(counting.given_back, 2);
   world.all().barrier();
 }
 

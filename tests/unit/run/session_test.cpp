@@ -11,6 +11,7 @@
 #include "run/launch/session.hpp"
 #include "run/train/trainer.hpp"
 #include "support/mpi_main.hpp"
+#include "support/spy_backend.hpp"
 
 namespace trainmark {
 namespace {
@@ -161,7 +162,7 @@ TEST(SyntheticBatch, CountsAllItsSamplesAndNamesThem) {
   EXPECT_EQ(std::memcmp(batch.inputs()[1].data() + 8, y.data(), 8), 0);
 }
 
-class Compiling : public testing::Test {
+class Compiling : public ::testing::Test {
  protected:
   std::unique_ptr<Backend> backend = make_cpu_backend(1, false);
 };
@@ -216,6 +217,27 @@ TEST_F(Compiling, AveragesRunningStatisticsOverAllRanks) {
   const std::vector<float> mean = state.read(state.statistic_values(), count);
   for (std::size_t at = 0; at < mean.size(); ++at)
     ASSERT_FLOAT_EQ(mean[at], static_cast<float>(at) + (ranks - 1.0F) / 2.0F) << at;
+}
+
+TEST_F(Compiling, LeavesEveryRankItsOwnRunningStatisticsWhereThatIsAskedFor) {
+  RunOptions options = small_maps();
+  options.train.eval_statistics = EvaluationStatistics::local;
+  EXPECT_EQ(compile(world(), *backend, options).average, nullptr);
+}
+
+TEST_F(Compiling, WarmUpLaunchesEveryRecordingAsOftenAsTheBackendNeeds) {
+  RunOptions options = small();
+  options.train.gradient_accumulation_steps = 2;
+  for (const int times : {1, 2}) {
+    testing::SpyBackend spy;
+    spy.warm_up = times;
+    Compiled compiled = compile(world(), spy, options);
+    spy.calls.clear();
+    warm_up(compiled, 3, schema_of(options.recipe.model), options.train.batch() / world().all().size(), false);
+    ASSERT_GE(spy.recordings.size(), 6U) << "two slots of three programs";
+    for (std::size_t at = 0; at < spy.recordings.size(); ++at)
+      EXPECT_EQ(std::ranges::count(spy.calls, "launch " + std::to_string(at)), times) << at;
+  }
 }
 
 TEST_F(Compiling, WarmUpTakesRealStepsAndLeavesNothingBehind) {
@@ -288,7 +310,7 @@ TEST(Sampling, IsTheRanksShareOfWhatTheRunUses) {
 
 TEST(Staging, StandsBeforeTheClockOnlyOnDurableStorageUnderTheNewRules) {
   RunOptions options = small();
-  options.stage.target = testing::TempDir();
+  options.stage.target = ::testing::TempDir();
   EXPECT_FALSE(stages_before_clock(world(), options.stage, rules_of(options))) << "strategy none";
   options.stage.strategy = Strategy::replicate;
   EXPECT_EQ(stages_before_clock(world(), options.stage, rules_of(options)), durable(options.stage.target));

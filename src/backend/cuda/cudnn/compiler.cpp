@@ -15,6 +15,7 @@
 
 #include "backend/cuda/cudnn/engine_refusal.hpp"
 #include "backend/cuda/cudnn/graphs.hpp"
+#include "backend/cuda/cudnn/known_faults.hpp"
 #include "backend/cuda/cudnn/plan_cache.hpp"
 #include "backend/cuda/cudnn/recipes.hpp"
 #include "backend/cuda/cudnn/shared_plan.hpp"
@@ -197,6 +198,11 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
+    const std::string fault = known_fault(options_.version != 0 ? options_.version : cudnnGetVersion(), spec);
+    if (!fault.empty() && !options_.accept_known_faults) {
+      throw refusal(key_of(spec), fault, "the run would train on wrong numbers without a word",
+                    "load cuDNN 9.16 or newer, compute in another precision, or set /backend/accept_known_faults");
+    }
     const std::vector<Recipe> recipes = recipes_of(spec);
     std::shared_ptr<CompiledGraph> plan = shared_plan(recipes.front());
     return recipes.size() == 1 ? plan : std::make_shared<ChainedGraph>(plan, shared_plan(recipes.back()));
@@ -286,7 +292,7 @@ class CudnnCompiler final : public GraphCompiler {
     share_plan(*options_.ranks, context(), recipe.key, choose, [&](const StoredPlan& chosen) {
       Restored restored = restore(chosen, target_->handle.get());
       plan = std::move(restored.plan);
-      if (plan) return;
+      if (plan) return tell_of(recipe.key, *plan, "rank 0's");
       throw refusal(recipe.key, fmt::format("cuDNN does not take rank 0's plan: {}", restored.failure),
                     "with /backend/deterministic all ranks compute with rank 0's plans",
                     "leave it out, and report this message");
@@ -297,13 +303,24 @@ class CudnnCompiler final : public GraphCompiler {
   /// `handle` is the calling thread's; null where the device is only described.
   Made own_plan(const Recipe& recipe, cudnnHandle_t handle) {
     if (cache_) {
-      if (Made kept = from_cache(recipe.key, handle); kept.plan) return kept;
+      Made kept = from_cache(recipe.key, handle);
+      if (kept.plan) tell_of(recipe.key, *kept.plan, "from the plan cache");
+      if (kept.plan) return kept;
     }
     try {
-      return planned(recipe, handle);
+      Made made = planned(recipe, handle);
+      tell_of(recipe.key, *made.plan, options_.autotune ? "the fastest of a trial" : "made anew");
+      return made;
     } catch (const fe::cudnnException& error) {
       throw no_engine(recipe, error.what());
     }
+  }
+
+  static void tell_of(const std::string& key, const CompiledGraph& plan, std::string_view origin) {
+    diagnose(LogLevel::debug, [&] {
+      return fmt::format("cuDNN plans {} by {}, {} bytes of workspace; {}", key, plan.engine(), plan.workspace_bytes(),
+                         origin);
+    });
   }
 
   [[nodiscard]] std::string context() const {

@@ -73,13 +73,15 @@ using TryCandidates = std::function<Trial(std::span<const std::shared_ptr<Compil
                                           std::span<const std::size_t> operand_bytes)>;
 
 struct CompilerOptions {
-  bool deterministic = false;      ///< leaves out engines whose results vary from run to run
-  TryCandidates autotune;          ///< chooses among the heuristics' best; empty: their first is taken
-  std::optional<Group> ranks;      ///< all of which compute with rank 0's plans; compiling is collective then
-  std::string cache_folder;        ///< empty: plans are not kept on disk
-  std::string device_description;  ///< JSON as in share/devices; empty: the current device. Such plans never execute.
-  int threads = 1;                 ///< that make plans ahead
-  bool select_only = false;        ///< stops at engine selection where finalising would compile (plan tables in CI)
+  bool deterministic = false;        ///< leaves out engines whose results vary from run to run
+  TryCandidates autotune;            ///< chooses among the heuristics' best; empty: their first is taken
+  std::optional<Group> ranks;        ///< all of which compute with rank 0's plans; compiling is collective then
+  std::string cache_folder;          ///< empty: plans are not kept on disk
+  std::string device_description;    ///< JSON as in share/devices; empty: the current device. Such plans never execute.
+  int threads = 1;                   ///< that make plans ahead
+  bool accept_known_faults = false;  ///< takes graphs that this version of the library is known to compute wrongly
+  std::size_t version = 0;           ///< by which faults are known; 0: that of the library
+  bool select_only = false;          ///< stops at engine selection where finalising would compile (plan tables in CI)
 };
 
 /// Turns specifications into plans; equal ones share a plan.
