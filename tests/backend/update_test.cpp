@@ -18,7 +18,7 @@ class BackendUpdate : public BackendTest {
   [[nodiscard]] Tensors tensors() {
     Tensors made;
     std::int64_t begin = 5;
-    for (const std::int64_t count : {7, 1, 40000, 300, 16385}) {
+    for (const std::int64_t count : {7, 1, 40000, 300, 16385, 26000, 5}) {
       made.segments.push_back({{begin, begin + count}, {count == 1 ? 0.0F : 0.05F, count != 1}});
       begin += count;
       made.weights.push_back(random(Shape{count}));

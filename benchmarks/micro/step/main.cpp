@@ -8,12 +8,14 @@
 #include <map>
 #include <numeric>
 
+#include "measure.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/models.hpp"
 
 namespace {
 
 using namespace trainmark;
+using namespace trainmark::bench;
 
 struct Arguments {
   int extent = 0;                 // along an axis; 0: of CosmoFlow 64 voxels, of ResNet-50 224 pixels
@@ -73,23 +75,6 @@ std::vector<std::vector<std::byte>> samples_of(const Recipe& recipe, int batch) 
   return fields;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-/// The best of a few repetitions: what the machine can do, not what it did on average.
-template <class Work>
-double best_seconds(int repetitions, Work&& work) {
-  double best = 1e9;
-  for (int i = 0; i < repetitions; ++i) {
-    const Clock clock;
-    work();
-    best = std::min(best, clock.seconds());
-  }
-  return best;
-}
-
 /// FLOP/s of a large dense layer, of the element type that the step computes in.
 double matrix_rate(Backend& backend, DType type) {
   const std::int64_t n = 1024, k = 2048, m = 2048;
@@ -109,21 +94,6 @@ double matrix_rate(Backend& backend, DType type) {
   planned.plan->execute(stream, args);
   const double seconds = best_seconds(10, [&] { planned.plan->execute(stream, args); });
   return 2.0 * static_cast<double>(n * k * m) / seconds;
-}
-
-/// Bytes read and written per second by threads copying memory that no cache holds.
-double copy_bandwidth(Backend& backend, int threads) {
-  const std::size_t bytes = std::size_t{256} << 20;
-  std::vector<std::byte> from(bytes, std::byte{1}), to(bytes);
-  (void)backend;
-  const double seconds = best_seconds(5, [&] {
-#pragma omp parallel for num_threads(threads)
-    for (int part = 0; part < threads; ++part) {
-      const Range range = slice_of(static_cast<std::int64_t>(bytes), threads, part);
-      std::memcpy(to.data() + range.begin, from.data() + range.begin, static_cast<std::size_t>(range.size()));
-    }
-  });
-  return 2.0 * static_cast<double>(bytes) / seconds;
 }
 
 std::string layer_table(Program& program, double bandwidth, double rate) {
@@ -189,7 +159,7 @@ int main(int argc, char** argv) {
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);  // before the ceilings take memory of their own
-  const double bandwidth = copy_bandwidth(*backend, arguments.threads);
+  const double bandwidth = copy_bandwidth(arguments.threads);
   const double rate = matrix_rate(*backend, options.compute);
   const std::string layers = layer_table(program, bandwidth, rate);
   fmt::print(

@@ -143,13 +143,35 @@ HWY_EXPORT(accumulate_range);
 
 constexpr std::int64_t chunk_elements = 1 << 14;
 
-/// Calls body(chunk's index) for all of them; chunks of one thread are neighbours.
+/// Of weights, gradients and a slot or two: what a core's cache holds from one pass to the next.
+constexpr std::int64_t elements_a_thread = 1 << 16;
+
+/// Calls body(chunk's index) for these chunks; those of one thread are neighbours.
 template <class Body>
-void over_chunks(const std::vector<SegmentChunk>& chunks, const Body& body) {
-  parallel_for(static_cast<std::int64_t>(chunks.size()), 1, [&](Range range, int) {
+void over_chunks(Range chunks, const Body& body) {
+  parallel_for(chunks.size(), 1, [&](Range range, int) {
     for (std::int64_t at = range.begin; at < range.end; ++at)
-      body(static_cast<std::size_t>(at));
+      body(static_cast<std::size_t>(chunks.begin + at));
   });
+}
+Range all_of(const std::vector<SegmentChunk>& chunks) { return {0, std::ssize(chunks)}; }
+
+/// Ranges of chunks that are whole tensors, together no more than caches hold, or one tensor. A rule of two passes
+/// makes both over one range before it goes to the next, and reads from memory once.
+std::vector<Range> blocks_of(const std::vector<SegmentChunk>& chunks, std::int64_t elements) {
+  std::vector<Range> blocks;
+  std::int64_t held = 0;
+  for (std::int64_t first = 0, end = 0; first < std::ssize(chunks); first = end) {
+    std::int64_t tensor = 0;
+    const auto chunk = [&](std::int64_t at) -> const SegmentChunk& { return chunks[static_cast<std::size_t>(at)]; };
+    for (end = first; end < std::ssize(chunks) && chunk(end).segment == chunk(first).segment; ++end)
+      tensor += chunk(end).range.size();
+    const bool joins = !blocks.empty() && held + tensor <= elements;
+    if (!joins) blocks.push_back({first, first});
+    blocks.back().end = end;
+    held = joins ? held + tensor : tensor;
+  }
+  return blocks;
 }
 
 /// An update's launch: what the nodes before it left, and its arenas.
@@ -207,11 +229,18 @@ class Step {
   UpdateCount count_;
 };
 
-/// `sums`: two for each chunk. Each chunk gets its tensor's.
-void add_by_tensor(const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
-  for (std::size_t first = 0, end = 0; first < chunks.size(); first = end) {
+/// An update's elements: chunks in order, and blocks of chunks.
+struct Work {
+  std::vector<SegmentChunk> chunks;
+  std::vector<Range> blocks;
+};
+
+/// `sums`: two for each chunk. Each chunk of the block gets its tensor's.
+void add_by_tensor(const std::vector<SegmentChunk>& chunks, Range block, std::span<double> sums) {
+  const auto last = static_cast<std::size_t>(block.end);
+  for (std::size_t first = static_cast<std::size_t>(block.begin), end = 0; first < last; first = end) {
     SquaredNorms tensor;
-    for (end = first; end < chunks.size() && chunks[end].segment == chunks[first].segment; ++end) {
+    for (end = first; end < last && chunks[end].segment == chunks[first].segment; ++end) {
       tensor.weights += sums[2 * end];
       tensor.step += sums[2 * end + 1];
     }
@@ -222,44 +251,50 @@ void add_by_tensor(const std::vector<SegmentChunk>& chunks, std::span<double> su
   }
 }
 
-void run(const SgdMomentum& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
+void run(const SgdMomentum& rule, const Step& step, const Work& work, std::span<double>) {
   const SgdMomentum now = step.momentum_of(rule);
-  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(momentum_piece)(now, step.piece(at)); });
+  over_chunks(all_of(work.chunks), [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(momentum_piece)(now, step.piece(at)); });
 }
 /// `sums`: as above, of weights and gradients.
-void run(const Lars& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
-  over_chunks(chunks, [&](std::size_t at) {
-    const Piece piece = step.piece(at);
-    const auto scale = static_cast<double>(piece.scale);
-    sums[2 * at] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.weights, piece.count);
-    sums[2 * at + 1] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.gradients, piece.count) * scale * scale;
-  });
-  add_by_tensor(chunks, sums);
+void run(const Lars& rule, const Step& step, const Work& work, std::span<double> sums) {
   const SgdMomentum now = step.momentum_of(rule);
-  over_chunks(chunks, [&](std::size_t at) {
-    Piece piece = step.piece(at);
-    piece.rate *= trust_ratio(rule, step.treatment(chunks[at].segment), sums[2 * at], sums[2 * at + 1]);
-    HWY_DYNAMIC_DISPATCH(momentum_piece)(now, piece);
-  });
+  for (const Range block : work.blocks) {
+    over_chunks(block, [&](std::size_t at) {
+      const Piece piece = step.piece(at);
+      const auto scale = static_cast<double>(piece.scale);
+      sums[2 * at] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.weights, piece.count);
+      sums[2 * at + 1] = HWY_DYNAMIC_DISPATCH(squares_of)(piece.gradients, piece.count) * scale * scale;
+    });
+    add_by_tensor(work.chunks, block, sums);
+    over_chunks(block, [&](std::size_t at) {
+      Piece piece = step.piece(at);
+      piece.rate *= trust_ratio(rule, step.treatment(work.chunks[at].segment), sums[2 * at], sums[2 * at + 1]);
+      HWY_DYNAMIC_DISPATCH(momentum_piece)(now, piece);
+    });
+  }
 }
-void run(const Adam& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double>) {
+void run(const Adam& rule, const Step& step, const Work& work, std::span<double>) {
   const BiasCorrection correction = bias_correction(rule, step.count());
-  over_chunks(chunks, [&](std::size_t at) { HWY_DYNAMIC_DISPATCH(adam_piece)(rule, step.piece(at, correction)); });
+  over_chunks(all_of(work.chunks), [&](std::size_t at) {
+    HWY_DYNAMIC_DISPATCH(adam_piece)(rule, step.piece(at, correction));
+  });
 }
 /// `sums`: as above, of weights and steps.
-void run(const Lamb& rule, const Step& step, const std::vector<SegmentChunk>& chunks, std::span<double> sums) {
+void run(const Lamb& rule, const Step& step, const Work& work, std::span<double> sums) {
   const BiasCorrection correction = bias_correction(rule, step.count());
   const float clipping = clip(rule, step.squared_norm());
-  over_chunks(chunks, [&](std::size_t at) {
-    const SquaredNorms norms = HWY_DYNAMIC_DISPATCH(lamb_moments)(rule, step.piece(at, correction, clipping));
-    sums[2 * at] = norms.weights;
-    sums[2 * at + 1] = norms.step;
-  });
-  add_by_tensor(chunks, sums);
-  over_chunks(chunks, [&](std::size_t at) {
-    const float ratio = trust_ratio(step.treatment(chunks[at].segment).decay, sums[2 * at], sums[2 * at + 1]);
-    HWY_DYNAMIC_DISPATCH(lamb_apply)(rule, step.piece(at, correction, clipping), ratio);
-  });
+  for (const Range block : work.blocks) {
+    over_chunks(block, [&](std::size_t at) {
+      const SquaredNorms norms = HWY_DYNAMIC_DISPATCH(lamb_moments)(rule, step.piece(at, correction, clipping));
+      sums[2 * at] = norms.weights;
+      sums[2 * at + 1] = norms.step;
+    });
+    add_by_tensor(work.chunks, block, sums);
+    over_chunks(block, [&](std::size_t at) {
+      const float ratio = trust_ratio(step.treatment(work.chunks[at].segment).decay, sums[2 * at], sums[2 * at + 1]);
+      HWY_DYNAMIC_DISPATCH(lamb_apply)(rule, step.piece(at, correction, clipping), ratio);
+    });
+  }
 }
 
 }  // namespace
@@ -278,7 +313,7 @@ Planned plan_op(const SquaredNorm& norm, const Operands& operands) {
   auto body = [chunks = chunks_of(norm.range.size(), chunk_elements)](std::span<void* const> args) {
     const auto* gradients = static_cast<const float*>(args[0]);
     auto* sums = static_cast<double*>(args[2]);
-    over_chunks(chunks, [&](std::size_t at) {
+    over_chunks(all_of(chunks), [&](std::size_t at) {
       sums[at] = HWY_DYNAMIC_DISPATCH(squares_of)(gradients + chunks[at].range.begin, chunks[at].range.size());
     });
     double total = 0.0;
@@ -301,11 +336,12 @@ Planned plan_op(const CountUpdate& op, const Operands&) {
 Planned plan_op(const Update& update, const Operands&) {
   std::vector<SegmentChunk> chunks = chunks_of(update.segments, chunk_elements);
   const std::size_t sums = measures_tensors(update.rule) ? 2 * chunks.size() : 0;
-  auto body = [update, chunks = std::move(chunks), sums](std::span<void* const> args) {
-    const Step step(update, chunks, args);
+  std::vector<Range> blocks = blocks_of(chunks, loop_threads() * elements_a_thread);
+  auto body = [update, work = Work{std::move(chunks), std::move(blocks)}, sums](std::span<void* const> args) {
+    const Step step(update, work.chunks, args);
     if (step.skipped()) return;
     const std::span<double> scratch(sums > 0 ? static_cast<double*>(args.back()) : nullptr, sums);
-    std::visit([&](const auto& rule) { run(rule, step, chunks, scratch); }, update.rule);
+    std::visit([&](const auto& rule) { run(rule, step, work, scratch); }, update.rule);
   };
   return planned(std::move(body), {}, {}, sums * sizeof(double));
 }
