@@ -126,7 +126,7 @@ class Commit {
  public:
   using Published = std::function<void(const ManifestEntry& entry, const std::string& xxh3)>;
   /// `published` hears of each file that is in its place to stay; `beat` is called between files.
-  /// Of files below `target`, made before the first of them is.
+  /// To be made before the first file below `target` is.
   Commit(std::filesystem::path target, Published published, ByteProgress beat);
   void add(std::unique_ptr<Landing> finished, std::string xxh3);
   void flush();  ///< to be called after the last; raises Error{data}

@@ -24,12 +24,12 @@ constexpr std::int64_t large_bytes = 1 << 20;
 /// From how many files on one syncfs is quicker than an fsync for each.
 constexpr std::size_t files_a_syncfs = 16;
 
-/// Linux 5.8 is the first whose syncfs tells of writes that failed earlier.
+/// From Linux 5.8 on syncfs tells of writes that failed earlier, from 5.17 on of what its file system failed at, too.
 bool kernel_tells_of_lost_writes() {
   utsname system{};
   int major = 0, minor = 0;
   return uname(&system) == 0 && std::sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
-         std::pair(major, minor) >= std::pair(5, 8);
+         std::pair(major, minor) >= std::pair(5, 17);
 }
 
 /// Others may not: an overlay keeps the errors of what lies below to itself, a server may be asked for all clients.
@@ -61,9 +61,9 @@ Landing::Landing(const ManifestEntry& entry, std::filesystem::path from, const s
       file_(to, source.mode | S_IRUSR),  // its owner, who is another one perhaps, must be able to read it
       modified_ns_(source.modified_ns),
       hashed_(hashed) {
-  // Takes the space before the bytes arrive; file systems that cannot say so lose nothing.
-  if (entry.bytes >= large_bytes && fallocate(file_.descriptor(), FALLOC_FL_KEEP_SIZE, 0, entry.bytes) != 0 &&
-      errno == ENOSPC) {
+  // Takes the space before the bytes arrive; file systems that cannot say so lose nothing. Small files, too: space that
+  // is found missing when a file is written back is nothing that syncfs tells of.
+  if (entry.bytes > 0 && fallocate(file_.descriptor(), FALLOC_FL_KEEP_SIZE, 0, entry.bytes) != 0 && errno == ENOSPC) {
     file_error(file_.path(), "cannot be given its space", ENOSPC);
   }
 }
@@ -118,9 +118,10 @@ bool Commit::sync_together() {
   FileDescriptor from_now_on = opened_folder(target_);  // before the call: what fails during it is told to one of both
   beat_(0);
   const bool kept = syncfs(since_.get()) == 0;
-  beat_(0);
   // What was lost may be anybody's, of a later commit too: from now on each file is asked, which knows of its own.
+  // Before anything raises: a second call would not tell of it again.
   since_ = kept ? std::move(from_now_on) : FileDescriptor();
+  beat_(0);
   return kept;
 }
 
