@@ -91,15 +91,15 @@ std::vector<std::size_t> consumers_of(const Graph& graph, TensorId id) {
   return consumers;
 }
 
-bool fuse_conv_activation(Graph& graph, const std::function<bool(const Conv&)>& fits) {
+bool fuse_conv_activation(Graph& graph, const std::function<bool(const Conv&, const Activation&)>& fits) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     Node& conv = graph.nodes[i];
     const auto* attributes = std::get_if<Conv>(&conv.op);
-    if (attributes == nullptr || !fits(*attributes)) continue;
+    if (attributes == nullptr) continue;
     const auto next = only_consumer<Activation>(graph, conv.outputs[0]);
     if (!next) continue;
     const Activation activation = std::get<Activation>(graph.nodes[*next].op);
-    if (!leaky(activation)) continue;
+    if (!leaky(activation) || !fits(*attributes, activation)) continue;
     conv.op = ConvBlock{.conv = std::get<Conv>(conv.op), .activation = activation, .has_pool = false, .pool = {}};
     conv.outputs = graph.nodes[*next].outputs;
     graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(*next));

@@ -23,8 +23,8 @@ template <class Wanted>
 }
 
 /// Convolution and leaky ReLU become a ConvBlock: the curve is applied to what is still in registers. One pair a call,
-/// of those whose convolution `fits`; false when there is none left.
-bool fuse_conv_activation(Graph& graph, const std::function<bool(const Conv&)>& fits);
+/// of those that `fits`; false when there is none left.
+bool fuse_conv_activation(Graph& graph, const std::function<bool(const Conv&, const Activation&)>& fits);
 /// Whether a backend computes this block, given the shapes of its source and of the pooled tensor.
 using BlockFits = std::function<bool(const ConvBlock&, const Shape& src, const Shape& dst)>;
 /// Whether blocks whose convolution's data gradient is wanted are taken too.

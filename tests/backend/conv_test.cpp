@@ -1,6 +1,9 @@
 // Convolutions and their fused blocks against naive loops: odd extents and channels, both of the network's kernels with
 // their paddings, strides, dilations and groups, images and volumes, with a bias and without. Thin volumes are swept:
 // they are where library kernels go astray.
+#include <cmath>
+#include <limits>
+
 #include "backend/harness.hpp"
 
 namespace trainmark::test {
@@ -55,6 +58,28 @@ class BackendConv : public BackendTest {
     const Activation leaky{.curve = Curve::leaky_relu, .slope = 0.3F};
     const ConvBlock block{.conv = problem.conv, .activation = leaky, .has_pool = false, .pool = {}};
     expect_close(result(block, inputs, output(expected.shape)), reference::activation(leaky, expected), magnitudes);
+  }
+
+  /// A NaN in the middle of the source is in all that it reaches, behind either curve.
+  void keep_nan(const Problem& problem) {
+    Array src = random(problem.src);
+    src[src.shape.elements() / 2] = std::numeric_limits<double>::quiet_NaN();
+    const Array weights = random(weights_shape(problem)), bias = random(Shape{problem.outputs});
+    const Array expected = reference::conv(problem.conv, src, weights, bias);
+    const auto inputs = list(activation(src), parameter(weights), parameter(bias));
+    for (const float slope : {0.3F, 0.0F}) {
+      const ConvBlock block{.conv = problem.conv,
+                            .activation = {.curve = Curve::leaky_relu, .slope = slope},
+                            .has_pool = false,
+                            .pool = {}};
+      Operands operands{.inputs = {}, .outputs = {output(expected.shape)}};
+      for (const Operand& input : inputs)
+        operands.inputs.push_back(input.desc);
+      if (!backend->refusal(block, operands).empty()) continue;
+      const Array found = result(block, inputs, output(expected.shape));
+      for (std::int64_t at = 0; at < expected.shape.elements(); ++at)
+        ASSERT_TRUE(std::isnan(found[at]) || !std::isnan(expected[at])) << "slope " << slope << ", element " << at;
+    }
   }
 
   void backward_data(const Problem& problem) {
@@ -119,6 +144,13 @@ TEST_P(BackendConv, ForwardAndBlockAgreeWithNaiveLoops) {
   for (const Problem& problem : problems()) {
     SCOPED_TRACE(text(problem));
     forward(problem);
+  }
+}
+
+TEST_P(BackendConv, LetsNoNanGoBehindACurve) {
+  for (const Problem& problem : problems()) {
+    SCOPED_TRACE(text(problem));
+    keep_nan(problem);
   }
 }
 

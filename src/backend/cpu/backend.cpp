@@ -126,6 +126,8 @@ class CpuBackend final : public Backend {
     if (block != nullptr && block->has_pool &&
         !FirstBlock::fits(*block, operands.inputs[0].shape, operands.outputs[0].shape))
       return no_pooled_block;
+    if (block != nullptr && !block->has_pool && !keeps_nan(block->activation))
+      return "a convolution has a ReLU of slope 0 behind it here, not in itself; run the graph unfused";
     const auto* backward = std::get_if<ConvBlockBackwardWeights>(&op);
     if (backward != nullptr && (operands.outputs.size() > 2 ||
                                 !FirstBlock::fits(backward->block, operands.inputs[0].shape, operands.inputs[2].shape)))

@@ -6,8 +6,8 @@
 namespace trainmark::cpu {
 
 Graph fuse(Graph graph) {
-  const auto any_conv = [](const Conv&) { return true; };
-  while (fuse_pooled_block(graph, FirstBlock::fits, DataGradient::without) || fuse_conv_activation(graph, any_conv) ||
+  const auto fits = [](const Conv&, const Activation& activation) { return keeps_nan(activation); };
+  while (fuse_pooled_block(graph, FirstBlock::fits, DataGradient::without) || fuse_conv_activation(graph, fits) ||
          fuse_pool_activation_backward(graph)) {
   }
   return graph;

@@ -10,6 +10,9 @@ namespace trainmark::cpu {
 /// The outputs as inferred, with the layout that this backend gives activations.
 [[nodiscard]] std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs);
 
+/// oneDNN's ReLU behind a convolution turns a NaN into zero where its slope is 0: an overflow would not be seen.
+[[nodiscard]] inline bool keeps_nan(const Activation& fused) { return fused.slope != 0.0F; }
+
 // One overload an operation, in the file of its family: what the backend makes of it. The backend visits Op with these.
 [[nodiscard]] Planned plan_op(const Conv& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const ConvBackwardData& op, const Operands& operands);

@@ -8,7 +8,7 @@ namespace trainmark::cuda {
 namespace {
 
 /// cuDNN 9.19 has no engine for a convolution in groups with a curve behind it, in 16 bits.
-bool ungrouped(const Conv& conv) { return conv.groups == 1; }
+bool ungrouped(const Conv& conv, const Activation&) { return conv.groups == 1; }
 
 }  // namespace
 
