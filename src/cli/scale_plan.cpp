@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "cli/prediction.hpp"
@@ -21,6 +22,31 @@ double stored_sample_bytes(const RunOptions& options, double stated) {
                           "a node's part could not be told", "state their mean size, e.g. 114660 for ImageNet's"});
   }
   return static_cast<double>(schema_of(options.recipe.model).sample_bytes());
+}
+
+void require_number(std::int64_t samples, const char* key) {
+  if (samples > 0) return;
+  throw Error(
+      ExitCode::usage,
+      Complaint{fmt::format("/data/{}", key), "is not given",
+                "how much a node holds follows from the number of samples",
+                fmt::format("give both, e.g. --set data.train_samples=524288 --set data.validation_samples=65536")});
+}
+
+int ranks_on(int nodes, int ranks_per_node) {
+  const std::int64_t ranks = std::int64_t{nodes} * ranks_per_node;
+  if (ranks <= std::numeric_limits<int>::max()) return static_cast<int>(ranks);
+  throw Error(ExitCode::usage,
+              Complaint{"--nodes",
+                        fmt::format("{} of {} ranks are more ranks than MPI numbers", nodes, ranks_per_node),
+                        {},
+                        "choose fewer nodes or --ranks-per-node"});
+}
+
+/// Of training: those of whole batches where the rules leave out the rest.
+double samples_an_epoch(const RunOptions& options) {
+  const std::int64_t samples = options.data.train_samples;
+  return static_cast<double>(std::min(samples, steps_per_epoch(options, samples) * options.train.global_batch));
 }
 
 std::vector<int> nodes_to_look_at(const RunOptions& options, const ScaleQuestion& question) {
@@ -60,22 +86,18 @@ ScalePlan plan_scale(const RunOptions& options, const ScaleQuestion& question) {
   ScalePlan plan;
   plan.train_samples = options.data.train_samples;
   plan.validation_samples = options.data.validation_samples;
-  if (plan.train_samples <= 0) {
-    throw Error(ExitCode::usage, Complaint{"/data/train_samples", "is not given",
-                                           "how much a node holds follows from the number of samples",
-                                           "give it, e.g. --set data.train_samples=524288"});
-  }
+  require_number(plan.train_samples, "train_samples");
+  require_number(plan.validation_samples, "validation_samples");
   const double each = stored_sample_bytes(options, question.sample_bytes);
   plan.set_bytes = each * static_cast<double>(plan.train_samples + plan.validation_samples);
   plan.epochs = most_epochs(options);
   for (const int nodes : nodes_to_look_at(options, question)) {
-    ScaleLine line{.nodes = nodes, .ranks = nodes * question.ranks_per_node};
+    ScaleLine line{.nodes = nodes, .ranks = ranks_on(nodes, question.ranks_per_node)};
     line.part_bytes = plan.set_bytes / nodes;
     line.tier = fastest_tier_for(line.part_bytes, question.tiers);
     if (line.tier) {
       line.largest_group = largest_group(nodes, line.part_bytes, *line.tier);
-      if (line.tier->bytes_per_s)
-        line.read_s = each * static_cast<double>(plan.train_samples) / nodes / *line.tier->bytes_per_s;
+      if (line.tier->bytes_per_s) line.read_s = each * samples_an_epoch(options) / nodes / *line.tier->bytes_per_s;
     }
     if (options.train.divides(line.ranks) && ungroupable(options, line.ranks).empty()) {
       line.local_batch = options.train.batch() / line.ranks;
@@ -103,8 +125,8 @@ std::string scale_text(const ScalePlan& plan, const ScaleQuestion& question) {
       "stated, no measurement)\n"
       "{:>7} {:>8} {:>6} {:>12}  {:<8} {:>6} {:>11} {:>11} {:>11} {:>9} {:>11}",
       plan.train_samples, plan.validation_samples, plan.set_bytes / 0x1p30, "nodes", "ranks", "local", "GiB a node",
-      "tier", "group", "read s", "compute s", "epoch s >=", "binds", "node-h >=");
-  if (question.node_watts > 0.0) text += fmt::format(" {:>11}", "kWh >=");
+      "tier", "group", "read s", "compute s", "epoch s", "binds", "node-h");
+  if (question.node_watts > 0.0) text += fmt::format(" {:>11}", "kWh");
   text += '\n';
   for (const ScaleLine& line : plan.lines) {
     const char* binds = !line.read_s || !line.compute_s ? "-" : *line.read_s > *line.compute_s ? "reading" : "compute";
@@ -119,10 +141,15 @@ std::string scale_text(const ScalePlan& plan, const ScaleQuestion& question) {
     if (question.node_watts > 0.0) text += fmt::format(" {:>11}", number(line.energy_kwh, "{:.2f}"));
     text += '\n';
   }
-  text +=
+  text += fmt::format(
       "local: samples of a rank (-: the ranks do not share the batch); GiB a node: with stage.strategy shard; tier: "
       "the\n"
-      "fastest that holds it; group: the most that stage.group may be for that with stage.strategy group\n";
+      "fastest that holds it; group: the most that stage.group may be for that with stage.strategy group; read: an "
+      "epoch's\n"
+      "training samples once; compute: its steps at the device's ceilings, one operation after the other (a run fuses "
+      "some);\n"
+      "epoch: the larger of both, without network, stragglers and evaluation; node-h: of {} epochs\n",
+      plan.epochs > 0.0 ? fmt::format("{:g}", plan.epochs) : "no known number of");
   return text;
 }
 
@@ -136,11 +163,11 @@ nlohmann::ordered_json scale_json(const ScalePlan& plan, const ScaleQuestion& qu
                  {"shard_bytes_per_node", line.part_bytes},
                  {"tier", question.tiers.empty() ? Json() : Json(line.tier ? line.tier->name : "none")},
                  {"stage_group_at_most", number(line.largest_group)},
-                 {"epoch_read_s_at_least", number(line.read_s)},
-                 {"epoch_compute_s_at_least", number(line.compute_s)},
-                 {"epoch_s_at_least", number(line.epoch_s())},
-                 {"node_hours_at_least", number(line.node_hours)},
-                 {"energy_kwh_at_least", number(line.energy_kwh)}};
+                 {"epoch_read_s", number(line.read_s)},
+                 {"epoch_compute_s_unfused", number(line.compute_s)},
+                 {"epoch_s", number(line.epoch_s())},
+                 {"node_hours_at_most_epochs", number(line.node_hours)},
+                 {"energy_kwh_at_most_epochs", number(line.energy_kwh)}};
     lines.push_back(std::move(each));
   }
   return {{"kind", "modelled from what is stated, never a measurement"},

@@ -1,5 +1,5 @@
-// Where the data of a run would lie on so many nodes, and what an epoch and the run would take there at least: a bound
-// from stated capacities and rates, never a measurement.
+// Where the data of a run would lie on so many nodes, and what an epoch and the run would take there: modelled from
+// stated capacities and rates, never a measurement.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -27,8 +27,8 @@ struct ScaleLine {
   double part_bytes = 0.0;                       ///< of both splits, each file on one node
   std::optional<Tier> tier = {};                 ///< the fastest that holds the part
   std::optional<int> largest_group = {};         ///< stage.group at most, for that tier to hold what a node then gets
-  std::optional<double> read_s = {}, compute_s = {};       ///< an epoch's training samples, at least
-  std::optional<double> node_hours = {}, energy_kwh = {};  ///< of the most epochs that the config allows, at least
+  std::optional<double> read_s = {}, compute_s = {};       ///< an epoch's training samples
+  std::optional<double> node_hours = {}, energy_kwh = {};  ///< of the most epochs that the config allows
   /// The larger of both; none where neither is known.
   [[nodiscard]] std::optional<double> epoch_s() const;
 };
@@ -38,7 +38,8 @@ struct ScalePlan {
   double epochs = 0.0;  ///< that the config ends with at the latest; 0: it has no such number
   std::vector<ScaleLine> lines;
 };
-/// Raises Error{usage}: the config does not say how many samples there are, or JPEGs of unknown size.
+/// Raises Error{usage}: the config does not say how many samples there are, JPEGs of unknown
+/// size, or more ranks than MPI numbers.
 [[nodiscard]] ScalePlan plan_scale(const RunOptions& options, const ScaleQuestion& question);
 [[nodiscard]] std::string scale_text(const ScalePlan& plan, const ScaleQuestion& question);
 [[nodiscard]] nlohmann::ordered_json scale_json(const ScalePlan& plan, const ScaleQuestion& question);

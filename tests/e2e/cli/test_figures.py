@@ -64,24 +64,24 @@ class Figures(unittest.TestCase):
             self.assertAlmostEqual(line["shard_bytes_per_node"] / part, 1)
             divides = 512 % line["ranks"] == 0
             self.assertEqual(line["local_batch"], 512 // line["ranks"] if divides else None)
-            self.assertEqual(line["epoch_compute_s_at_least"] is not None, divides)
+            self.assertEqual(line["epoch_compute_s_unfused"] is not None, divides)
             if tier == "none":
-                self.assertEqual((line["stage_group_at_most"], line["epoch_read_s_at_least"]), (None, None))
+                self.assertEqual((line["stage_group_at_most"], line["epoch_read_s"]), (None, None))
                 continue
             capacity, rate = tiers[tier]
             groups = [group for group in range(1, line["nodes"] + 1) if line["nodes"] % group == 0 and part * group <= capacity]
             self.assertEqual(line["stage_group_at_most"], max(groups))
-            known = [line["epoch_compute_s_at_least"]] if divides else []
+            known = [line["epoch_compute_s_unfused"]] if divides else []
             if rate:
-                self.assertAlmostEqual(line["epoch_read_s_at_least"], each * train / line["nodes"] / rate)
-                known.append(line["epoch_read_s_at_least"])
+                self.assertAlmostEqual(line["epoch_read_s"], each * train / line["nodes"] / rate)
+                known.append(line["epoch_read_s"])
             else:
-                self.assertIsNone(line["epoch_read_s_at_least"])
-            self.assertEqual(line["epoch_s_at_least"], max(known))
-            self.assertAlmostEqual(line["node_hours_at_least"], max(known) * 60 * line["nodes"] / 3600)
-            self.assertAlmostEqual(line["energy_kwh_at_least"], line["node_hours_at_least"] * 5)
+                self.assertIsNone(line["epoch_read_s"])
+            self.assertEqual(line["epoch_s"], max(known))
+            self.assertAlmostEqual(line["node_hours_at_most_epochs"], max(known) * 60 * line["nodes"] / 3600)
+            self.assertAlmostEqual(line["energy_kwh_at_most_epochs"], line["node_hours_at_most_epochs"] * 5)
         # Half the samples a rank take at least half the time: parameters are moved all the same.
-        computing = {line["nodes"]: line["epoch_compute_s_at_least"] for line in scale["lines"]}
+        computing = {line["nodes"]: line["epoch_compute_s_unfused"] for line in scale["lines"]}
         self.assertGreaterEqual(computing[64] / computing[16], 0.25)
         self.assertLess(computing[64], computing[16])
         text = self.ok("plan", *options, env={"TRAINMARK_DATA": "/some"})
@@ -97,11 +97,21 @@ class Figures(unittest.TestCase):
         self.assertIn("--sample-bytes", refused.stderr)
         scale = json.loads(self.ok("plan", *jpegs, "--sample-bytes", 100000, "--json", env={"TRAINMARK_DATA": "/some"}))["scale"]
         self.assertEqual([line["nodes"] for line in scale["lines"]], [2**power for power in range(17)])
-        self.assertIsNone(scale["lines"][0]["node_hours_at_least"], "nothing tells how fast a node is")
-        unknown = call("plan", self.config({}), "--nodes", 4)
-        self.assertEqual(unknown.returncode, 2)
-        self.assertEqual(unknown.stdout, "")
-        self.assertIn("/data/train_samples", unknown.stderr)
+        self.assertIsNone(scale["lines"][0]["node_hours_at_most_epochs"], "nothing tells how fast a node is")
+        for known, lacking in (({}, "/data/train_samples"), ({"train_samples": 640}, "/data/validation_samples")):
+            config = self.config({"data": {"train": "none", "validation": "none", **known}})
+            unknown = call("plan", config, "--nodes", 4)
+            self.assertEqual((unknown.returncode, unknown.stdout), (2, ""))
+            self.assertIn(lacking, unknown.stderr)
+        many = call("plan", *jpegs, "--sample-bytes", 1, "--nodes", 2**20, "--ranks-per-node", 4096, env={"TRAINMARK_DATA": "/some"})
+        self.assertEqual(many.returncode, 2)
+        self.assertIn("--ranks-per-node", many.stderr)
+
+    def test_a_plan_reads_only_the_samples_that_an_epoch_takes(self):
+        config = self.config({"workload": "deepcam", "data": {"train": "none", "validation": "none", "train_samples": 100, "validation_samples": 10},
+                              "train": {"global_batch": 64}})
+        scale = json.loads(self.ok("plan", config, "--json", "--nodes", 1, "--tiers", "nvme=1TB@1GB"))["scale"]
+        self.assertEqual(scale["lines"][0]["epoch_read_s"], scale["dataset_bytes"] / 110 * 64 / 1e9)
 
     def test_a_plans_text_holds_the_figures_of_its_json(self):
         options = (NODE, "--ranks", 4, "--set", "train.gradient_accumulation_steps=2", "--set", "data.train_samples=128")
