@@ -2,6 +2,7 @@
 #include "backend/cuda/cudnn/plan_cache.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -124,6 +125,15 @@ TEST_F(PlanCacheTest, ReplacesWhatItRefused) {
   cache().store(key, plan);
   EXPECT_TRUE(cache().load(key));
   EXPECT_NE(note().find("made anew"), std::string::npos) << note();
+}
+
+TEST_F(PlanCacheTest, LetsColleaguesReadWhateverTheUmask) {
+  const mode_t before = umask(0077);
+  cache().store(key, plan);
+  umask(before);
+  struct stat info {};
+  ASSERT_EQ(stat(cache().path_of(key).c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0644U);
 }
 
 TEST_F(PlanCacheTest, NotesOnceThatAFolderCannotBeWritten) {

@@ -37,7 +37,6 @@ void end_at_once(const World& world, const Open& open, const RunContext& context
   leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
   tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
   if (Timeline* timeline = open.timeline) timeline->abort();
-  remove_temporaries();
   try {
     if (Results* results = open.results) {
       results->leave_word(world.all().rank(), record);
@@ -46,6 +45,7 @@ void end_at_once(const World& world, const Open& open, const RunContext& context
   } catch (const std::exception&) {
     // A full disk must not keep the job from ending.
   }
+  remove_temporaries();  // after that: run.json may be under way in another thread
   if (context.ended_from_outside && world.all().rank() == 0)
     context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
   // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.
@@ -55,7 +55,7 @@ void end_at_once(const World& world, const Open& open, const RunContext& context
 
 RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results) {
   // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
-  // Interrupts removes temporaries thereafter: that may wait for a busy disk, and the next run does it too.
+  // Interrupts removes temporaries thereafter: that may wait for a busy disk.
   timeline.abort();
   RunRecord record{static_cast<ExitCode>(code), Ending::aborted, Interrupts::describe(code), {}, {}, {}};
   // A launcher ends rank 0 by a signal when another rank has failed: that rank's word is the reason.

@@ -41,11 +41,13 @@ extern "C" int close(int descriptor) {
 
 extern "C" ssize_t write(int descriptor, const void* bytes, std::size_t size) {
   static const auto real = reinterpret_cast<ssize_t (*)(int, const void*, std::size_t)>(dlsym(RTLD_NEXT, "write"));
-  while (is_file_of("HANG_WRITE_IN", descriptor, true))
+  const auto holds = [&](const char* variable, bool without) {
+    const char* text = std::getenv(variable);
+    return text == nullptr ? without : memmem(bytes, size, text, std::strlen(text)) != nullptr;
+  };
+  while (holds("HANG_WRITE_WITH", true) && is_file_of("HANG_WRITE_IN", descriptor, true))
     pause();
-  const char* text = std::getenv("FAIL_WRITE_WITH");
-  if (text != nullptr && memmem(bytes, size, text, std::strlen(text)) != nullptr &&
-      is_file_of("FAIL_WRITE_OF", descriptor)) {
+  if (holds("FAIL_WRITE_WITH", false) && is_file_of("FAIL_WRITE_OF", descriptor)) {
     errno = EIO;
     return -1;
   }

@@ -84,16 +84,25 @@ class Endings(EndToEnd):
         self.assert_aborted(self.finish(process, timeout=60))
 
     def test_a_run_that_is_ended_while_it_writes_a_file_leaves_no_half_of_it(self):
-        process = subprocess.Popen([BINARY, "run", str(self.write_config())], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                   env={**os.environ, "LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], "HANG_WRITE_IN": "/.trainmark-"})
-        self.addCleanup(process.kill)
-        deadline = time.time() + 30
-        while not list(self.folder.glob("results/*/*/.trainmark-*")) and time.time() < deadline:
-            time.sleep(0.05)
-        self.assertEqual(len(list(self.folder.glob("results/*/*/.trainmark-*"))), 1)
-        process.terminate()
-        self.assertEqual(self.finish(process, timeout=60).code, 143)
-        self.assertEqual([path.name for path in self.folder.rglob(".trainmark-*")], [])
+        # In its first file, before there is a log; in env.json, beside which the log is closed and run.json written.
+        for name, text in (("first", ""), ("environment", '"numa_nodes"')):
+            with self.subTest(name):
+                self.setUp()
+                failing = {"LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], "HANG_WRITE_IN": "/.trainmark-", "HANG_WRITE_WITH": text}
+                process = subprocess.Popen([BINARY, "run", str(self.write_config())], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                           text=True, env={**os.environ, **failing})
+                self.addCleanup(process.kill)
+                deadline = time.time() + 30
+                while not list(self.folder.glob("results/*/*/.trainmark-*")) and time.time() < deadline:
+                    time.sleep(0.05)
+                time.sleep(0.5)
+                self.assertEqual(len(list(self.folder.glob("results/*/*/.trainmark-*"))), 1)
+                process.terminate()
+                run = self.finish(process, timeout=60)
+                self.assertEqual(run.code, 143, run.output)
+                self.assertEqual([path.name for path in self.folder.rglob(".trainmark-*")], [])
+                if text:
+                    self.assertEqual((run.json()["exit_code"], run.json()["status"]), (143, "aborted"))
 
     def ended_by(self, number):
         """A run without launcher that is sent this signal once it trains."""

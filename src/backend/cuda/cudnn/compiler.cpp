@@ -198,8 +198,7 @@ class CudnnCompiler final : public GraphCompiler {
   }
 
   std::shared_ptr<CompiledGraph> compile(const GraphSpec& spec) override {
-    const std::string fault = known_fault(options_.version != 0 ? options_.version : cudnnGetVersion(), spec);
-    if (!fault.empty() && !options_.accept_known_faults) {
+    if (const std::string fault = refused(spec); !fault.empty()) {
       throw refusal(key_of(spec), fault, "the run would train on wrong numbers without a word",
                     "load cuDNN 9.16 or newer, compute in another precision, or set /backend/accept_known_faults");
     }
@@ -211,9 +210,11 @@ class CudnnCompiler final : public GraphCompiler {
     // A trial wants the device for itself, and other ranks take rank 0's plans.
     if (options_.autotune || (options_.ranks && options_.ranks->rank() != 0)) return;
     std::map<std::string, Recipe> wanted;
-    for (const GraphSpec& spec : specs)
+    for (const GraphSpec& spec : specs) {
+      if (!refused(spec).empty()) continue;
       for (Recipe& recipe : recipes_of(spec))
         if (!plans_.contains(recipe.key)) wanted.insert_or_assign(recipe.key, std::move(recipe));
+    }
     std::vector<Made> results(wanted.size());
     std::atomic<std::size_t> next = 0;
     const auto make = [&](cudnnHandle_t handle) {
@@ -260,6 +261,11 @@ class CudnnCompiler final : public GraphCompiler {
     std::shared_ptr<CompiledGraph> plan;
     std::string failure;
   };
+
+  [[nodiscard]] std::string refused(const GraphSpec& spec) const {
+    if (options_.accept_known_faults) return {};
+    return known_fault(options_.version != 0 ? options_.version : cudnnGetVersion(), spec);
+  }
 
   /// One after the other.
   static std::vector<Recipe> recipes_of(const GraphSpec& spec) {

@@ -143,6 +143,9 @@ void PlanCache::store(const std::string& key, const StoredPlan& plan) {
     write_atomically(
         path_of(key), encoded(context_, key, plan),
         {"every start plans anew, which takes up to minutes", "choose a folder that can be written, or none"});
+    // Whatever the umask: colleagues share the folder.
+    using enum std::filesystem::perms;
+    std::filesystem::permissions(path_of(key), owner_read | owner_write | group_read | others_read, ignored);
   } catch (const Error& error) {
     writable_ = false;
     note_(fmt::format("plans cannot be kept: {}", error.what()));
