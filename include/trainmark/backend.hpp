@@ -107,6 +107,9 @@ class Replay {
  public:
   virtual ~Replay() = default;
   virtual void launch() = 0;  ///< compute lane: returns when the CPU has done it; a device has it enqueued
+  /// Of the last launch: seconds for which its compute lane stood still for sums over ranks, which includes ranks that
+  /// come late to them. Empty where a device has not ended it yet; 0 where nothing is summed over ranks.
+  [[nodiscard]] virtual std::optional<double> exposed_seconds() const { return 0.0; }
 };
 
 /// Collective data movement over device memory, in a communicator of its own.

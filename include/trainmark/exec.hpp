@@ -128,13 +128,20 @@ struct UploadTimes {
   double exposed_seconds = 0.0;  ///< at most `seconds`; all of them on the CPU
 };
 
+/// What a step took of the compute lane's time.
+struct StepTimes {
+  double seconds = 0.0;          ///< from the beginning of its first launch to the end of its last
+  double exposed_seconds = 0.0;  ///< of them: waiting for sums over ranks; at most `seconds`
+};
+
 /// A compiled graph: plans, memory and one recording per input slot. Making it plans everything; its first upload,
 /// step, read or profile lays the shared memory out and records. After that a step allocates nothing.
 class Program {
  public:
   struct Options {
     bool fuse = true;
-    bool reuse = true;  ///< of activation memory; without it every tensor can be read after a step
+    bool reuse = true;    ///< of activation memory; without it every tensor can be read after a step
+    bool overlap = true;  ///< of sums over ranks with computation; without it launches follow one another
   };
   /// Raises Error{environment} with everything that `backend` refuses of this graph.
   Program(Backend& backend, Graph graph, ModelState& state, const Collectives& collectives,
@@ -147,6 +154,8 @@ class Program {
   UploadTimes upload(int slot, std::span<const std::span<const std::byte>> inputs);
   /// Launches the recording of this slot. The CPU has done it on return; a device has it enqueued.
   void step(int slot);
+  /// Of the last step that was launched in this slot. Empty where the device has not ended it yet. Waits for nothing.
+  [[nodiscard]] std::optional<StepTimes> times(int slot) const;
   [[nodiscard]] const Graph& graph() const noexcept;  ///< as compiled (fused)
   [[nodiscard]] const MemoryPlan& memory() const noexcept;
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;  ///< of all lanes

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/all_reduce.hpp"
+#include "backend/inline.hpp"
 #include "backend/math.hpp"
 
 namespace trainmark {
@@ -28,33 +29,10 @@ class CountingMemory final : public std::pmr::memory_resource {
   std::int64_t calls_ = 0;
 };
 
-class NullStream final : public Stream {
- public:
-  void synchronize() override {}
-};
-class NullEvent final : public StreamEvent {
- public:
-  void record(Stream&) override {}
-  void make_wait(Stream&) override {}
-  [[nodiscard]] std::optional<double> seconds_since(const StreamEvent&) const override { return std::nullopt; }
-};
 class NullPlan final : public Plan {
  public:
   void execute(Stream&, std::span<void* const>) override {}
 };
-class NullReplay final : public Replay {
- public:
-  NullReplay(Stream& stream, std::vector<Launch> launches) : stream_(stream), launches_(std::move(launches)) {}
-  void launch() override {
-    for (const Launch& launch : launches_)
-      launch.plan->execute(stream_, launch.args);
-  }
-
- private:
-  Stream& stream_;
-  std::vector<Launch> launches_;
-};
-
 /// What every backend computes element by element and, if it may, over its input.
 struct InPlaceOf {
   using List = std::vector<InPlace>;
@@ -88,7 +66,7 @@ class NullBackend final : public Backend {
   void copy_to_host(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void fill_zero(Stream&, void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
   [[nodiscard]] Stream& stream(Lane) override { return stream_; }
-  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<NullEvent>(); }
+  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<InlineEvent>(); }
   [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override {
     return static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
   }
@@ -127,7 +105,7 @@ class NullBackend final : public Backend {
     return std::make_unique<SelfCollective>();
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
-    return std::make_unique<NullReplay>(stream_, std::move(launches));
+    return std::make_unique<InlineReplay>(std::move(launches), stream_);
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
@@ -141,7 +119,7 @@ class NullBackend final : public Backend {
 
  private:
   CountingMemory device_, pinned_;
-  NullStream stream_;
+  InlineStream stream_;
 };
 
 }  // namespace

@@ -23,7 +23,8 @@ struct Program::Impl {
       : backend(owner),
         state(model),
         slots(std::move(memory)),
-        planned(plan_graph(owner, std::move(source), collectives, options)) {
+        planned(plan_graph(owner, std::move(source), collectives, options)),
+        overlap(options.overlap) {
     const Graph& graph = planned.graph;
     for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
       if (graph.tensors[id].role == Role::parameter) require_known(graph.tensors[id], state.entries());
@@ -92,7 +93,9 @@ struct Program::Impl {
     if (recorded) return;
     slots->fix();
     const Graph& graph = planned.graph;
-    const auto waits = waits_of(graph, accesses_of(graph, planned.memory, planned.bytes));
+    auto waits = waits_of(graph, accesses_of(graph, planned.memory, planned.bytes));
+    for (std::size_t at = 1; at < graph.nodes.size() && !overlap; ++at)
+      if (graph.nodes[at].lane != graph.nodes[at - 1].lane) waits[at] = {static_cast<int>(at) - 1};
     for (int slot = 0; slot < InputSlots::count; ++slot) {
       std::vector<Launch>& list = launches.at(static_cast<std::size_t>(slot));
       for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
@@ -127,6 +130,7 @@ struct Program::Impl {
   ModelState& state;
   std::shared_ptr<InputSlots> slots;
   PlannedGraph planned;
+  bool overlap;
   std::vector<TensorId> inputs;
   std::array<std::size_t, InputSlots::lanes> scratch{};
   std::array<std::vector<Launch>, InputSlots::count> launches;
@@ -163,9 +167,19 @@ void Program::step(int slot) {
   const auto at = static_cast<std::size_t>(slot);
   Stream& stream = impl_->backend.stream(Lane::compute);
   impl_->slots->uploaded.at(at)->make_wait(stream);
+  impl_->slots->step_begun.at(at)->record(stream);
   impl_->replays.at(at)->launch();
   impl_->slots->used.at(at)->record(stream);
   impl_->slots->last_used = impl_->slots->used.at(at).get();
+}
+
+std::optional<StepTimes> Program::times(int slot) const {
+  if (!impl_->recorded) return std::nullopt;
+  const auto at = static_cast<std::size_t>(slot);
+  const auto seconds = impl_->slots->used.at(at)->seconds_since(*impl_->slots->step_begun.at(at));
+  const auto exposed = impl_->replays.at(at)->exposed_seconds();
+  if (!seconds || !exposed) return std::nullopt;
+  return StepTimes{*seconds, std::clamp(*exposed, 0.0, *seconds)};
 }
 
 const Graph& Program::graph() const noexcept { return impl_->planned.graph; }

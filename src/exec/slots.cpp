@@ -12,6 +12,8 @@ InputSlots::InputSlots(Backend& owner) : backend_(owner) {
     for (auto& event : *events)
       event = owner.make_event();
   upload_begun = owner.make_event();
+  for (auto& event : step_begun)
+    event = owner.make_event();
 }
 
 void InputSlots::grow(std::size_t& size, std::size_t bytes) const {

@@ -32,6 +32,7 @@ struct InputSlots {
   /// Order uploads and steps whose streams run by themselves.
   std::array<std::unique_ptr<StreamEvent>, count> uploaded, used;
   std::unique_ptr<StreamEvent> upload_begun;
+  std::array<std::unique_ptr<StreamEvent>, count> step_begun;
   const StreamEvent* last_used = nullptr;  ///< where the last step of any program ends; null before the first
 
  private:

@@ -68,6 +68,24 @@ TEST_P(BackendReplay, RecordingExecutesNothingAndEachLaunchAllOfIt) {
   }
 }
 
+TEST_P(BackendReplay, TellsForHowLongComputationStoodStillForSums) {
+  const auto sum = [] { std::this_thread::sleep_for(std::chrono::milliseconds(60)); };
+  add(Lane::compute, {}, "gradient");
+  add(Lane::communication, {0}, "reduce", sum);
+  add(Lane::compute, {1}, "update");
+  const auto replay = backend->record(launches);
+  replay->launch();
+  ASSERT_TRUE(replay->exposed_seconds());
+  EXPECT_GE(*replay->exposed_seconds(), 0.055);
+
+  launches.clear();
+  add(Lane::compute, {}, "gradient");
+  add(Lane::compute, {}, "other gradients", [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); });
+  const auto silent = backend->record(launches);
+  silent->launch();
+  EXPECT_LT(silent->exposed_seconds().value_or(1.0), 0.1) << "what computes is no wait";
+}
+
 TEST_P(BackendReplay, AnEmptyRecordingLaunches) {
   const auto replay = backend->record({});
   EXPECT_NO_THROW(replay->launch());

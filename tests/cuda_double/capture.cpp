@@ -46,6 +46,7 @@ std::vector<std::shared_ptr<Marker>> replay_nodes(const GraphExec& graph, const 
     device().replayed.push_back({node.operation.name, graph.node_priorities ? node.stream->priority : priority});
     Operation operation = node.operation;
     operation.marks = std::make_shared<Marker>();
+    if (const auto event = operation.records.lock()) event->marker = operation.marks;
     for (const int edge : node.after)
       operation.waits.push_back(ends[static_cast<std::size_t>(edge)]);
     if (node.after.empty()) operation.waits.push_back(start);

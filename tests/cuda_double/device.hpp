@@ -74,6 +74,7 @@ class Arena {
 // --- Queues ----------------------------------------------------------------------------------------------------------
 struct Stream;
 struct Capture;
+struct Event;
 /// What happened before, by stream: the length of each stream's history that is known to have ended.
 using Clock = std::vector<std::uint32_t>;
 void merge(Clock& into, const Clock& from);
@@ -99,6 +100,7 @@ struct Operation {
   bool begun = false;
   std::uint32_t id = 0;                // to the access checks
   const void* communicator = nullptr;  // of a collective
+  std::weak_ptr<Event> records{};      // of a graph: what each launch records anew
 };
 struct Stream {
   std::size_t index = 0;   // in clocks

@@ -163,6 +163,18 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
   return submit(stream, std::move(record));
 }
 
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t handle, cudaStream_t stream_handle, unsigned flags) {
+  if (flags == cudaEventRecordDefault) return cudaEventRecord(handle, stream_handle);
+  const Lock lock(device().mutex);
+  const auto stream = find_stream(stream_handle);
+  const auto event = find_event(handle);
+  if (stream == nullptr || event == nullptr) return failed(cudaErrorInvalidResourceHandle);
+  if (stream->capture == nullptr) return failed(cudaErrorIllegalState);
+  Operation record{.name = "event"};
+  record.records = event;
+  return submit(stream, std::move(record));
+}
+
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
   const Lock lock(device().mutex);
   if (const cudaError_t code = standing_error(); code != cudaSuccess) return failed(code);

@@ -26,8 +26,11 @@ class SpyBackend : public Backend {
   std::vector<std::string> calls;  // events, copies, launches in order
   std::deque<double> times;        // at which the next records are reached
   static constexpr double still_running = 1e9;
+  bool clocked = false;  // records beyond those are reached when they are made
   /// What a launched plan does, if anything.
   std::function<void(const Op&, std::span<void* const> args)> execute;
+  /// What a sum of several ranks does, if anything; asked before execute.
+  std::function<void(const Group&)> sum;
 
   [[nodiscard]] std::string name() const override { return "spy"; }
   [[nodiscard]] std::string description() const override { return "spy"; }
@@ -71,8 +74,10 @@ class SpyBackend : public Backend {
   [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
     const std::string operation(name_of(op));
     planned.emplace_back(operation, operands);
-    Planned made{
-        std::make_unique<SpyPlan>(*this, op), operands.outputs, wants_scratch.contains(operation) ? 256U : 0U, {}};
+    Planned made{std::make_unique<SpyPlan>(*this, op, operands.collectives.all),
+                 operands.outputs,
+                 wants_scratch.contains(operation) ? 256U : 0U,
+                 {}};
     if (operation.find("Weights") == std::string::npos && operation != "Loss" && operation != "Metric")
       for (TensorDesc& output : made.outputs)
         output.layout = layout;
@@ -80,6 +85,7 @@ class SpyBackend : public Backend {
   }
   [[nodiscard]] std::unique_ptr<Collective> make_collective(const Group& group,
                                                             Lane lane = Lane::communication) override {
+    if (sum && group.size() > 1) return std::make_unique<SpyCollective>(*this, group);
     return null_->make_collective(group, lane);
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
@@ -100,8 +106,10 @@ class SpyBackend : public Backend {
     SpyEvent(SpyBackend& owner, int index) : spy(owner), number(index) {}
     void record(Stream& stream) override {
       note("record", stream);
-      reached = spy.times.empty() ? std::nullopt : std::optional(spy.times.front());
-      if (!spy.times.empty()) spy.times.pop_front();
+      reached = spy.clocked ? std::optional(spy.clock.seconds()) : std::nullopt;
+      if (spy.times.empty()) return;
+      reached = spy.times.front();
+      spy.times.pop_front();
     }
     [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override {
       const auto& before = static_cast<const SpyEvent&>(earlier).reached;
@@ -122,21 +130,38 @@ class SpyBackend : public Backend {
     void launch() override {
       spy.calls.push_back("launch " + std::to_string(number));
       if (!spy.execute) return;
-      for (const Launch& each : spy.recordings[number])
+      exposed = 0.0;
+      for (const Launch& each : spy.recordings[number]) {
+        const Clock began;
         each.plan->execute(spy.stream(each.lane), each.args);
+        if (each.lane == Lane::communication) exposed += began.seconds();
+      }
     }
+    [[nodiscard]] std::optional<double> exposed_seconds() const override { return exposed; }
+    double exposed = 0.0;
     SpyBackend& spy;
     std::size_t number;
   };
+  struct SpyCollective final : Collective {
+    SpyCollective(SpyBackend& owner, const Group& of) : spy(owner), group(of) {}
+    void all_reduce(Stream&, float*, std::int64_t) override { spy.sum(group); }
+    void all_reduce(Stream&, double*, std::int64_t) override { spy.sum(group); }
+    SpyBackend& spy;
+    Group group;
+  };
   struct SpyPlan final : Plan {
-    SpyPlan(SpyBackend& owner, Op what) : spy(owner), op(std::move(what)) {}
-    void execute(Stream&, std::span<void* const> args) override {
+    SpyPlan(SpyBackend& owner, Op what, Collective* all) : spy(owner), op(std::move(what)), sums(all) {}
+    void execute(Stream& stream, std::span<void* const> args) override {
+      const auto* reduce = std::get_if<AllReduce>(&op);
+      if (reduce != nullptr && spy.sum) sums->all_reduce(stream, static_cast<float*>(args[0]), reduce->range.size());
       if (spy.execute) spy.execute(op, args);
     }
     SpyBackend& spy;
     Op op;
+    Collective* sums;
   };
 
+  Clock clock;
   std::unique_ptr<Backend> null_ = make_null_backend();
   std::array<SpyStream, 3> streams_;
   int events_ = 0;

@@ -66,19 +66,6 @@ void Worker::loop() {
 
 namespace {
 
-class InlineReplay final : public Replay {
- public:
-  InlineReplay(std::vector<Launch> launches, Stream& stream) : launches_(std::move(launches)), stream_(stream) {}
-  void launch() override {
-    for (const Launch& launch : launches_)
-      launch.plan->execute(stream_, launch.args);
-  }
-
- private:
-  std::vector<Launch> launches_;
-  Stream& stream_;
-};
-
 /// Index of the last launch that a lane has finished; a failed lane has finished everything, so that nobody waits for
 /// it.
 class Progress {
@@ -95,10 +82,14 @@ class Progress {
     failed_ = true;
     finish(std::numeric_limits<int>::max());
   }
-  void wait_for(int index) const noexcept {
+  /// Returns the seconds that it took.
+  double wait_for(int index) const noexcept {
+    if (done_.load(std::memory_order_acquire) >= index) return 0.0;
+    const Clock clock;
     for (int seen = done_.load(std::memory_order_acquire); seen < index; seen = done_.load(std::memory_order_acquire)) {
       done_.wait(seen, std::memory_order_acquire);
     }
+    return clock.seconds();
   }
   [[nodiscard]] bool failed() const noexcept { return failed_; }
 
@@ -117,18 +108,21 @@ class OverlappedReplay final : public Replay, public Worker::Job {
     communicated_.reset();
     worker_.start(*this);
     try {
-      run_lane(Lane::compute, computed_, communicated_);
+      exposed_seconds_ = run_lane(Lane::compute, computed_, communicated_);
     } catch (...) {
       computed_.fail();
       worker_.join();
       throw;
     }
+    const Clock clock;
     worker_.join();
+    exposed_seconds_ += clock.seconds();
   }
+  [[nodiscard]] std::optional<double> exposed_seconds() const override { return exposed_seconds_; }
 
   void run() override {
     try {
-      run_lane(Lane::communication, communicated_, computed_);
+      static_cast<void>(run_lane(Lane::communication, communicated_, computed_));
     } catch (...) {
       communicated_.fail();
       throw;
@@ -136,23 +130,27 @@ class OverlappedReplay final : public Replay, public Worker::Job {
   }
 
  private:
-  void run_lane(Lane lane, Progress& mine, const Progress& others) {
+  /// Returns the seconds for which this lane waited for the other.
+  double run_lane(Lane lane, Progress& mine, const Progress& others) {
+    double waited = 0.0;
     for (std::size_t i = 0; i < launches_.size(); ++i) {
       const Launch& launch = launches_[i];
       if ((launch.lane == Lane::communication) != (lane == Lane::communication)) continue;
       for (const int awaited : launch.waits)
-        others.wait_for(awaited);
-      if (others.failed()) return;  // the other lane raises
+        waited += others.wait_for(awaited);
+      if (others.failed()) return waited;  // the other lane raises
       launch.plan->execute(stream_, launch.args);
       mine.finish(static_cast<int>(i));
     }
     mine.finish(static_cast<int>(launches_.size()));
+    return waited;
   }
 
   std::vector<Launch> launches_;
   Stream& stream_;
   Worker& worker_;
   Progress computed_, communicated_;
+  double exposed_seconds_ = 0.0;
 };
 
 }  // namespace

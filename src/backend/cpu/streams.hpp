@@ -4,33 +4,14 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
 
-#include "trainmark/backend.hpp"
+#include "backend/inline.hpp"
 
 namespace trainmark::cpu {
-
-class InlineStream final : public Stream {
- public:
-  void synchronize() override {}
-};
-class InlineEvent final : public StreamEvent {
- public:
-  void record(Stream&) override { reached_ = std::chrono::steady_clock::now(); }
-  void make_wait(Stream&) override {}
-  [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override {
-    const auto& before = static_cast<const InlineEvent&>(earlier).reached_;
-    if (!reached_ || !before) return std::nullopt;
-    return std::chrono::duration<double>(*reached_ - *before).count();
-  }
-
- private:
-  std::optional<std::chrono::steady_clock::time_point> reached_;
-};
 
 /// A thread that runs one job at a time.
 class Worker {

@@ -202,10 +202,11 @@ class CudaBackend final : public Backend {
     return cuda::make_collective(group, stream(lane), {.deterministic = deterministic_, .even_alone = nccl_alone_});
   }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
-    if (!capture_) return make_replay(std::move(launches), lanes(), false).replay;
+    const bool timed = ranks_.has_value() || nccl_alone_;
+    if (!capture_) return make_replay(std::move(launches), lanes(), false, timed).replay;
     return make_warmed_replay(
-        std::move(launches), lanes(), [this](const std::string& failure) { return settle(failure); },
-        streamed_because_);
+        std::move(launches), lanes(), [this](const std::string& failure) { return settle(failure); }, streamed_because_,
+        timed);
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;

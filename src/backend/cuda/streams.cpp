@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -48,7 +49,7 @@ thread_local std::vector<std::shared_ptr<const void>>* kept = nullptr;  // while
 /// The launches of a step with the events that order them.
 class Sequence {
  public:
-  Sequence(std::vector<Launch> launches, Lanes& lanes) : launches_(std::move(launches)), lanes_(lanes) {
+  Sequence(std::vector<Launch> launches, Lanes& lanes, bool timed) : launches_(std::move(launches)), lanes_(lanes) {
     std::vector<bool> awaited(launches_.size(), false);
     for (std::size_t at = 0; at < launches_.size(); ++at) {
       Launch& launch = launches_[at];
@@ -56,6 +57,7 @@ class Sequence {
       reduce(launch, at);
       for (const int wait : launch.waits)
         awaited[static_cast<std::size_t>(wait)] = true;
+      if (timed && waits_for_sums(launch)) standstills_.emplace(at, std::make_unique<Standstill>());
     }
     ended_.resize(launches_.size());
     for (std::size_t at = 0; at < launches_.size(); ++at) {
@@ -69,8 +71,11 @@ class Sequence {
     for (std::size_t at = 0; at < launches_.size(); ++at) {
       const Launch& launch = launches_[at];
       CudaStream& lane = lanes_.at(index(launch.lane));
+      const auto standstill = standstills_.find(at);
+      if (standstill != standstills_.end()) mark(standstill->second->begun, lane);
       for (const int wait : launch.waits)
         ended_[static_cast<std::size_t>(wait)]->make_wait(lane);
+      if (standstill != standstills_.end()) mark(standstill->second->ended, lane);
       const NamedRange range(launch.name.c_str());
       launch.plan->execute(lane, launch.args);
       if (ended_[at]) ended_[at]->record(lane);
@@ -78,9 +83,30 @@ class Sequence {
     join();
   }
   [[nodiscard]] CudaStream& origin() const { return lanes_.at(index(Lane::compute)); }
+  [[nodiscard]] std::optional<double> exposed_seconds() const {
+    double total = 0.0;
+    for (const auto& [at, standstill] : standstills_) {
+      const std::optional<double> seconds = standstill->ended.seconds_since(standstill->begun);
+      if (!seconds) return std::nullopt;
+      total += *seconds;
+    }
+    return total;
+  }
 
  private:
+  /// Where the compute lane comes to a wait for sums, and where it goes on.
+  struct Standstill {
+    CudaEvent begun{true}, ended{true};
+  };
   static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
+  [[nodiscard]] bool waits_for_sums(const Launch& launch) const {
+    return launch.lane == Lane::compute && std::ranges::any_of(launch.waits, [this](int wait) {
+             return launches_[static_cast<std::size_t>(wait)].lane == Lane::communication;
+           });
+  }
+  static void mark(CudaEvent& event, CudaStream& lane) {
+    is_capturing() ? event.record_each_time(lane) : event.record(lane);
+  }
 
   /// Drops waits that the order of a lane implies: those on its own lane, and those behind a later one it waited for.
   void reduce(Launch& launch, std::size_t at) {
@@ -122,7 +148,8 @@ class Sequence {
       row.fill(-1);
     return none;
   }();
-  std::vector<std::unique_ptr<CudaEvent>> ended_;  // of the launches that somebody waits for
+  std::vector<std::unique_ptr<CudaEvent>> ended_;                   // of the launches that somebody waits for
+  std::map<std::size_t, std::unique_ptr<Standstill>> standstills_;  // by launch
   CudaEvent begun_;
   std::array<CudaEvent, 3> joined_;
 };
@@ -131,6 +158,7 @@ class StreamedReplay final : public Replay {
  public:
   explicit StreamedReplay(Sequence sequence) : sequence_(std::move(sequence)) {}
   void launch() override { sequence_.enqueue(); }
+  [[nodiscard]] std::optional<double> exposed_seconds() const override { return sequence_.exposed_seconds(); }
 
  private:
   Sequence sequence_;
@@ -159,6 +187,7 @@ class CapturedReplay final : public Replay {
     if (profiling()) return sequence_.enqueue();  // a replayed graph shows no ranges
     check(cudaGraphLaunch(executable_.get(), sequence_.origin().native()), "launching the captured step");
   }
+  [[nodiscard]] std::optional<double> exposed_seconds() const override { return sequence_.exposed_seconds(); }
 
  private:
   Needed needed_;  // destroyed after the graphs
@@ -226,6 +255,10 @@ void CudaEvent::record(Stream& stream) {
   use_chosen_device();
   check(cudaEventRecord(event_.get(), cuda::native(stream)), "cudaEventRecord");
 }
+void CudaEvent::record_each_time(Stream& stream) {
+  check(cudaEventRecordWithFlags(event_.get(), cuda::native(stream), cudaEventRecordExternal),
+        "cudaEventRecordWithFlags");
+}
 void CudaEvent::make_wait(Stream& stream) {
   use_chosen_device();
   check(cudaStreamWaitEvent(cuda::native(stream), event_.get(), 0), "cudaStreamWaitEvent");
@@ -242,8 +275,8 @@ std::optional<double> CudaEvent::seconds_since(const StreamEvent& earlier) const
   return std::nullopt;
 }
 
-Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture) {
-  Sequence sequence(std::move(launches), lanes);
+Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture, bool timed) {
+  Sequence sequence(std::move(launches), lanes, timed);
   if (!capture) return {std::make_unique<StreamedReplay>(std::move(sequence)), {}};
   try {
     Needed needed;
@@ -268,36 +301,43 @@ namespace {
 
 class WarmedReplay final : public Replay {
  public:
-  WarmedReplay(std::vector<Launch> launches, Lanes& lanes, Settle settle, std::string& streamed_because)
+  WarmedReplay(std::vector<Launch> launches, Lanes& lanes, Settle settle, std::string& streamed_because, bool timed)
       : launches_(std::move(launches)),
         lanes_(lanes),
+        timed_(timed),
         settle_(std::move(settle)),
         streamed_because_(streamed_because),
-        streamed_(make_replay(launches_, lanes_, false).replay) {}
+        streamed_(make_replay(launches_, lanes_, false, timed).replay) {}
 
   void launch() override {
     if (!streamed_because_.empty()) captured_.reset();
-    if (captured_) return captured_->launch();
-    streamed_->launch();
+    last_ = captured_ ? captured_.get() : streamed_.get();
+    last_->launch();
+    if (captured_) return;
     if (!streamed_because_.empty()) return;
-    Recording recording = make_replay(launches_, lanes_, true);
+    Recording recording = make_replay(launches_, lanes_, true, timed_);
     streamed_because_ = settle_(recording.streamed_because);
     if (streamed_because_.empty()) captured_ = std::move(recording.replay);
+  }
+  [[nodiscard]] std::optional<double> exposed_seconds() const override {
+    return last_ == nullptr ? std::nullopt : last_->exposed_seconds();
   }
 
  private:
   std::vector<Launch> launches_;
   Lanes& lanes_;
+  bool timed_;
   Settle settle_;
   std::string& streamed_because_;
   std::unique_ptr<Replay> streamed_, captured_;
+  Replay* last_ = nullptr;  // launched
 };
 
 }  // namespace
 
 std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes, Settle settle,
-                                           std::string& streamed_because) {
-  return std::make_unique<WarmedReplay>(std::move(launches), lanes, std::move(settle), streamed_because);
+                                           std::string& streamed_because, bool timed) {
+  return std::make_unique<WarmedReplay>(std::move(launches), lanes, std::move(settle), streamed_because, timed);
 }
 
 bool is_capturing() noexcept { return kept != nullptr; }

@@ -45,6 +45,8 @@ class CudaEvent final : public StreamEvent {
   /// A timed one costs the device a little more.
   explicit CudaEvent(bool timed = false);
   void record(Stream& stream) override;
+  /// While a stream is captured: each launch of the graph records it anew, as if it had been streamed.
+  void record_each_time(Stream& stream);
   void make_wait(Stream& stream) override;
   [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override;  ///< both timed
   [[nodiscard]] cudaEvent_t native() const noexcept { return event_.get(); }
@@ -62,7 +64,8 @@ struct Recording {
 };
 /// `capture` false streams. Capturing is thread-local and executes nothing; where it fails the step is streamed. The
 /// lanes and plans outlive the recording. While a Profiling (profiler.hpp) lives, captured steps are streamed too.
-[[nodiscard]] Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture);
+/// `timed`: waits of the compute lane for sums over ranks are measured, at a few microseconds each.
+[[nodiscard]] Recording make_replay(std::vector<Launch> launches, Lanes& lanes, bool capture, bool timed = false);
 
 /// Called behind each capture with why it failed here, or nothing; says why steps are streamed from now on, or nothing
 /// where all ranks have captured. Leaves everything that a failed capture has spoilt as it was before. Collective.
@@ -71,7 +74,7 @@ using Settle = std::function<std::string(const std::string& failure)>;
 /// spoil a capture), and captures behind it. `streamed_because` is shared by all replays of a backend and outlives
 /// them, as lanes and plans do: once it says something all of them are streamed, those too that were captured before.
 [[nodiscard]] std::unique_ptr<Replay> make_warmed_replay(std::vector<Launch> launches, Lanes& lanes, Settle settle,
-                                                         std::string& streamed_because);
+                                                         std::string& streamed_because, bool timed = false);
 
 [[nodiscard]] bool is_capturing() noexcept;  ///< whether this thread does
 

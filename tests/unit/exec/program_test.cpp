@@ -206,10 +206,10 @@ TEST_F(Programs, OrderUploadsAndStepsByEvents) {
   Program subject = program();
   subject.upload(1, inputs());
   subject.step(1);
-  // Events 0 and 1 mark uploads, 2 and 3 uses of the slots, 4 where an upload begins.
+  // Events 0 and 1 mark uploads, 2 and 3 uses of the slots, 4 where an upload begins, 5 and 6 where steps do.
   EXPECT_EQ(spy.calls,
             (std::vector<std::string>{"copy waits 3", "copy records 4", "copy", "copy", "copy", "copy records 1",
-                                      "compute waits 1", "launch 1", "compute records 3"}));
+                                      "compute waits 1", "compute records 6", "launch 1", "compute records 3"}));
 }
 
 TEST_F(Programs, TellForHowLongAnUploadHadNoStepToHideBehind) {
@@ -220,7 +220,7 @@ TEST_F(Programs, TellForHowLongAnUploadHadNoStepToHideBehind) {
     return std::pair(taken.seconds, taken.exposed_seconds);
   };
   const auto compute = [&](int slot, double end) {
-    spy.times = {end};
+    spy.times = {0, end};
     subject.step(slot);
   };
   EXPECT_EQ(upload(0, 1, 3), std::pair(2.0, 2.0)) << "nothing ran yet";
@@ -234,6 +234,36 @@ TEST_F(Programs, TellForHowLongAnUploadHadNoStepToHideBehind) {
   EXPECT_EQ(upload(0, 13, 14), std::pair(1.0, 0.0)) << "the step ends before anybody asks";
   spy.times.clear();
   EXPECT_EQ(subject.upload(1, inputs()).seconds, 0.0) << "a backend that does not tell";
+}
+
+TEST_F(Programs, TellWhatAStepTookOnceItHasEnded) {
+  Program subject = program();
+  EXPECT_FALSE(subject.times(0)) << "nothing was launched";
+  subject.upload(0, inputs());
+  spy.times = {2, 5};
+  subject.step(0);
+  ASSERT_TRUE(subject.times(0));
+  EXPECT_DOUBLE_EQ(subject.times(0)->seconds, 3.0);
+  EXPECT_DOUBLE_EQ(subject.times(0)->exposed_seconds, 0.0);
+  subject.upload(1, inputs());
+  spy.times = {5, SpyBackend::still_running};
+  subject.step(1);
+  EXPECT_FALSE(subject.times(1)) << "the device is still at it";
+}
+
+TEST_F(Programs, RunLaunchesOneAfterTheOtherWithoutOverlap) {
+  Program subject = program({.overlap = false});
+  subject.upload(0, inputs());
+  const std::vector<Launch>& launches = spy.recordings.at(0);
+  bool changes = false;
+  for (std::size_t at = 1; at < launches.size(); ++at) {
+    const bool other_lane = launches[at].lane != launches[at - 1].lane;
+    changes |= other_lane;
+    if (other_lane) {
+      EXPECT_EQ(launches[at].waits, std::vector<int>{static_cast<int>(at) - 1}) << launches[at].name;
+    }
+  }
+  EXPECT_TRUE(changes) << "a step has sums";
 }
 
 TEST_F(Programs, RefuseABatchOfAnotherSize) {
