@@ -10,6 +10,7 @@
 
 #include "mllog/utf8.hpp"
 #include "run/record/staging_told.hpp"
+#include "run/record/steps_told.hpp"
 #include "trainmark/process.hpp"
 
 namespace trainmark {
@@ -233,6 +234,7 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   figures["evaluation_s"] = trained.eval_seconds;
   figures["first_step_s"] = trained.first_step_seconds;
   figures["step_median_s"] = median_of(trained.step_seconds);
+  add_step_figures(figures, trained.log);
   figures["wait_for_input_s"] = trained.wait_seconds;
   figures["upload_s"] = trained.uploads.seconds;
   figures["upload_exposed_s"] = trained.uploads.exposed_seconds;
@@ -263,14 +265,32 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   }
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(fmt::format(
-      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
+      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
       trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
       mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors),
-      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "")));
+      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "",
+      step_cells(trained.log, trained.sensors))));
+  tell_of_last_rank(trained);
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;
   results_.conclude(record_);
   return outcome;
+}
+
+/// Whoever tunes must know of one rank that all others wait for.
+void Recorder::tell_of_last_rank(const TrainOutcome& trained) {
+  const std::optional<LastRank> last = last_rank(world_, trained.log, trained.sensors);
+  if (!last) return;
+  record_.figures["last_rank"] = std::int64_t{last->rank};
+  record_.figures["last_rank_steps"] = last->steps;
+  record_.figures["last_rank_cost_s"] = last->seconds;
+  record_.texts["last_rank_host"] = last->host;
+  record_.texts["last_rank_by"] = last->by;
+  constexpr double worth_telling = 0.02;  // of the time in steps
+  if (last->seconds < worth_telling * trained.train_seconds) return;
+  progress_.line(
+      fmt::format("rank {} on {} came last to the sums in {} of {} steps, by {}: the others waited {} for it",
+                  last->rank, last->host, last->steps, trained.steps, last->by, duration_text(last->seconds)));
 }
 
 void Recorder::tell_of_device(const TrainOutcome& trained) {

@@ -12,7 +12,7 @@ class Recorder {
   void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
   void initialised(const Compiled& compiled, const Backend& backend);
   void staged(const StagedDataset& dataset, bool before_clock);
-  void reads(const Dataset& found);  ///< what the node will read, and whether that measures storage
+  void reads(const Dataset& found);                      ///< what the node will read, and whether that measures storage
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 
@@ -20,6 +20,7 @@ class Recorder {
   void judge(RunOutcome& outcome);
   void timed(const std::vector<NodeTime>& nodes);
   void tell_of_threads(const Backend& backend, const Placement& placement);
+  void tell_of_last_rank(const TrainOutcome& trained);
   void tell_of_device(const TrainOutcome& trained);
 
   const World& world_;

@@ -8,6 +8,7 @@
 
 #include "mllog/utf8.hpp"
 #include "run/record/staging_told.hpp"
+#include "run/record/steps_told.hpp"
 
 namespace trainmark {
 namespace {
@@ -75,7 +76,8 @@ Results::Results(const World& world, const RunOptions& options, const RunContext
     epochs_ = CsvFile(folder_ / "epochs.csv",
                       "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash,"
                       "eval_wait_for_input_s,asked_mib,from_storage_mib");
-    steps_ = CsvFile(folder_ / "steps.csv", "step,epoch,loss,step_s,wait_for_input_s");
+    steps_ =
+        CsvFile(folder_ / "steps.csv", fmt::format("step,epoch,loss,step_s,wait_for_input_s,{}", term_columns("_s")));
   });
   folder_ = world.all().broadcast(folder_.string());
 }
@@ -107,9 +109,10 @@ void Results::close_tables() {
 
 void Results::ranks(const std::vector<std::string>& rows) {
   if (!writes_) return;
-  std::string table =
+  std::string table = fmt::format(
       "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib,"
-      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib\n";
+      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib,{}\n",
+      step_columns());
   for (const std::string& row : rows)
     table += row;
   write_result(folder_ / "ranks.csv", table);

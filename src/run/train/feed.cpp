@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace trainmark {
 namespace {
@@ -23,9 +24,11 @@ Feed::Brought Feed::bring(Program& program, Loader& from, Rates rates, std::int6
   Slot& slot = slots_.at(static_cast<std::size_t>(brought.slot));
   TRAINMARK_CHECK(!slot.waits, "two batches wait already");
 
-  const Clock clock;
+  const double begin = clock_.seconds();
   const Batch& batch = from.next();
-  brought.waited_seconds = clock.seconds();
+  const double end = clock_.seconds();
+  brought.waited_seconds = end - begin;
+  brought.exposed_seconds = idle(begin, end);
   StepState state;
   state.rate = rates.now;
   state.previous_rate = rates.before;
@@ -44,8 +47,37 @@ Feed::Brought Feed::bring(Program& program, Loader& from, Rates rates, std::int6
 void Feed::launch(Program& program, int slot) {
   Slot& launched = slots_.at(static_cast<std::size_t>(slot));
   TRAINMARK_CHECK(launched.waits, "there is no batch in this slot");
+  note_times(slot);
+  launched.launched_at = clock_.seconds();
   program.step(slot);
   launched.waits = false;
+  launched.launched = &program;
+  last_launched_ = slot;
+}
+
+/// Seconds between the two points in time for which nothing ran: steps run one after the other, so the last one tells.
+double Feed::idle(double from, double to) const {
+  const Slot& last = slots_.at(static_cast<std::size_t>(last_launched_));
+  if (last.launched == nullptr) return to - from;
+  const std::optional<StepTimes> times = last.launched->times(last_launched_);
+  if (!times) return 0.0;
+  return std::max(0.0, to - std::max(from, last.launched_at + times->seconds));
+}
+
+/// A batch's upload into a slot has waited for the step that used it before: its times are there.
+void Feed::note_times(int slot) {
+  Slot& used = slots_.at(static_cast<std::size_t>(slot));
+  if (used.launched == nullptr) return;
+  if (const std::optional<StepTimes> times = std::exchange(used.launched, nullptr)->times(slot)) {
+    times_.seconds += times->seconds;
+    times_.exposed_seconds += times->exposed_seconds;
+  }
+}
+
+StepTimes Feed::take_times() {
+  note_times(0);
+  note_times(1);
+  return std::exchange(times_, {});
 }
 
 }  // namespace trainmark

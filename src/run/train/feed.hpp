@@ -17,7 +17,8 @@ class Feed {
 
   struct Brought {
     int slot = 0;
-    double waited_seconds = 0.0;  ///< for the loader
+    double waited_seconds = 0.0;   ///< for the loader
+    double exposed_seconds = 0.0;  ///< of them: with no step running that hid them; all of them on the CPU
     UploadTimes upload;
   };
   struct Rates {
@@ -29,13 +30,23 @@ class Feed {
   [[nodiscard]] Brought bring(Program& program, Loader& from, Rates rates, std::int64_t epoch);
   /// Launches `program` on the batch in `slot`, which is free again from then on.
   void launch(Program& program, int slot);
+  /// Of the launches since the last call. Contract: the device has ended them.
+  [[nodiscard]] StepTimes take_times();
 
  private:
   struct Slot {
     std::pmr::vector<std::byte> step_state;  ///< pinned
     bool waits = false;
+    const Program* launched = nullptr;  ///< whose times have not been taken yet
+    double launched_at = 0.0;           ///< by clock_
   };
+  [[nodiscard]] double idle(double from, double to) const;
+  void note_times(int slot);
+
+  Clock clock_;
   std::array<Slot, 2> slots_;
+  int last_launched_ = 0;
+  StepTimes times_;
   std::vector<std::span<const std::byte>> inputs_;
   int next_ = 0;
 };

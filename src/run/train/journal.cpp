@@ -1,6 +1,7 @@
 #include "run/train/journal.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -49,7 +50,9 @@ void RunJournal::brought(const UploadTimes& upload) {
   outcome_.uploads.exposed_seconds += upload.exposed_seconds;
 }
 
-void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds) {
+void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds,
+                      const StepTerms& terms) {
+  outcome_.log.add(seconds, terms);
   if (step == 1) outcome_.first_step_seconds = seconds;
   outcome_.wait_seconds += waited_seconds;
   outcome_.samples += subject_.global_batch;
@@ -59,8 +62,8 @@ void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double
     outcome_.step_seconds[static_cast<std::size_t>(step - 1) % most_step_times] = seconds;
   }
   if (parts_.results.writes()) {
-    fmt::format_to(std::back_inserter(rows_), "{},{},{:.9g},{:.6f},{:.6f}\n", step, epoch + 1, loss, seconds,
-                   waited_seconds);
+    fmt::format_to(std::back_inserter(rows_), "{},{},{:.9g},{:.6f},{:.6f},{:.6f}\n", step, epoch + 1, loss, seconds,
+                   waited_seconds, fmt::join(terms.seconds(), ","));
     if (rows_.size() > flush_bytes) flush();
   }
   if (subject_.profile_steps && step == subject_.profile_steps->last) profiling_.reset();

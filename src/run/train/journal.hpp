@@ -9,6 +9,7 @@
 #include "run/record/progress.hpp"
 #include "run/record/results.hpp"
 #include "run/record/sensor_log.hpp"
+#include "run/record/step_log.hpp"
 #include "run/record/timeline.hpp"
 #include "run/train/goal.hpp"
 #include "trainmark/exec.hpp"
@@ -26,6 +27,7 @@ struct TrainOutcome {
   double wait_seconds = 0.0;                       ///< for input, this rank
   std::optional<std::int64_t> from_storage_bytes;  ///< by this rank since training began, where the kernel counts
   UploadTimes uploads;                             ///< of training batches, this rank, summed
+  StepLog log;                                     ///< of all training steps, this rank
   double first_step_seconds = 0.0;
   double metric = 0.0;  ///< last
   double best_metric = 0.0;
@@ -79,7 +81,9 @@ class RunJournal {
   void sense();
   void brought(const UploadTimes& upload);
   /// Of step `step`, counted from 1.
-  void step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds);
+  void step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds,
+            const StepTerms& terms);
+  [[nodiscard]] StepLog& steps() noexcept { return outcome_.log; }
   /// The line that a person sees, `left` steps before the end of the epoch.
   void progress(std::int64_t step, std::int64_t epoch, const EpochFigures& figures, std::int64_t left,
                 double run_seconds) const;

@@ -54,6 +54,7 @@ TrainOutcome Trainer::run() {
     if (fixed_work_done()) break;
   }
   journal_.end(position_.step);
+  journal_.steps().settle(parts_.world.all());
   return outcome();
 }
 
@@ -82,8 +83,8 @@ bool Trainer::train_epoch(EpochFigures& figures) {
   return true;
 }
 
-/// Brings the batch that is launched next, as part of this update. Returns the time spent waiting for the loader.
-double Trainer::bring_batch(std::int64_t update) {
+/// Brings the batch that is launched next, as part of this update, and adds what it took.
+void Trainer::bring_batch(std::int64_t update, Feed::Brought& sums) {
   const auto rate_of = [&](std::int64_t step) {
     return static_cast<float>(rate_at(plan_.schedule, {.epoch = step / plan_.steps_per_epoch, .step = step}));
   };
@@ -91,29 +92,37 @@ double Trainer::bring_batch(std::int64_t update) {
   const Feed::Brought brought = feed_.bring(parts_.train, parts_.train_input, rates, position_.epoch);
   waiting_ = brought.slot;
   journal_.brought(brought.upload);
-  return brought.waited_seconds;
+  sums.waited_seconds += brought.waited_seconds;
+  sums.exposed_seconds += brought.exposed_seconds;
+  sums.upload.exposed_seconds += brought.upload.exposed_seconds;
 }
 
 void Trainer::step(EpochFigures& figures, std::int64_t end) {
   const Clock clock;
-  double waited = waiting_ ? 0.0 : bring_batch(position_.step);
+  Feed::Brought brought;
+  static_cast<void>(feed_.take_times());  // an evaluation's
+  if (!waiting_) bring_batch(position_.step, brought);
   journal_.before_step(position_.step + 1);
   const bool another_step = figures.steps + 1 < end && !is_done(goal_, position_.step + 1, 0.0);
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
-    if (left > 0 || another_step) waited += bring_batch(position_.step + (left > 0 ? 0 : 1));
+    if (left > 0 || another_step) bring_batch(position_.step + (left > 0 ? 0 : 1), brought);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   journal_.sense();
   const double loss = without_sign(parts_.state.loss());
+  const StepTimes times = feed_.take_times();
   const double seconds = clock.seconds();
+  const StepTerms terms(seconds, brought.exposed_seconds, brought.upload.exposed_seconds, times.seconds,
+                        times.exposed_seconds);
   figures.loss_sum += loss;
-  figures.wait_seconds += waited;
+  figures.wait_seconds += brought.waited_seconds;
   ++figures.steps;
   ++position_.step;
-  journal_.step(position_.step, position_.epoch, loss, seconds, waited);
+  journal_.step(position_.step, position_.epoch, loss, seconds, brought.waited_seconds, terms);
+  if (journal_.steps().is_full()) journal_.steps().settle(parts_.world.all());
   divergence_.look_at_loss(position_.step, position_.epoch, loss);
   if (position_.step % scale_interval == 0) divergence_.look_at_updates(position_.step, parts_.state.loss_scale());
 }
@@ -129,6 +138,7 @@ void Trainer::evaluate_epoch(EpochFigures& figures) {
     reached_.metric = evaluate(epoch, figures);
   }
   count_reads(figures);
+  journal_.steps().settle(parts_.world.all());
   reached_.epochs = position_.epoch;
   journal_.epoch({.epoch = epoch, .step = position_.step - 1}, figures, reached_.metric, clock.seconds(), hash);
   divergence_.look_at_metric(epoch, plan_.target.key, reached_.metric);

@@ -57,7 +57,7 @@ class Trainer {
   };
   [[nodiscard]] bool train_epoch(EpochFigures& figures);
   void step(EpochFigures& figures, std::int64_t end);
-  double bring_batch(std::int64_t update);
+  void bring_batch(std::int64_t update, Feed::Brought& sums);
   void evaluate_epoch(EpochFigures& figures);
   [[nodiscard]] double evaluate(std::int64_t epoch, EpochFigures& row);
   void count_reads(EpochFigures& figures);

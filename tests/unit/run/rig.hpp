@@ -37,6 +37,7 @@ class SensedBackend final : public SpyBackend {
   int brackets = 0;
   std::weak_ptr<void> bracket;
 
+  SensedBackend() { clocked = true; }
   [[nodiscard]] std::optional<DeviceReading> sensors() const override { return reading; }
   [[nodiscard]] int threads() const override { return compute_threads; }
   [[nodiscard]] std::shared_ptr<void> range(const std::string& name) override {
@@ -100,6 +101,7 @@ class Rig {
   SensedBackend backend;
   std::vector<Seen> seen;
   Compiled compiled;
+  std::shared_ptr<InputSlots> slots;
   Input input;
   std::unique_ptr<Results> results;
   std::unique_ptr<Timeline> timeline;
@@ -133,11 +135,10 @@ class Rig {
   void build() {
     const std::int64_t local = options.train.batch() / world.all().size();
     const Graph forward = network(local, true);
-    Graph step = reduce_and_update(differentiate(forward), {.bytes = 1}, SgdMomentum{}, {}, {},
-                                   options.train.gradient_accumulation_steps > 1);
+    Graph step = training_step();
     compiled.collectives.all = backend.make_collective(world.all());
     compiled.state = std::make_unique<ModelState>(backend, step, 1);
-    const auto slots = make_input_slots(backend);
+    slots = make_input_slots(backend);
     const auto program = [&](Graph graph) {
       return std::make_unique<Program>(backend, std::move(graph), *compiled.state, compiled.collectives.get(), slots,
                                        Program::Options{});
@@ -172,6 +173,12 @@ class Rig {
           return now.load();
         });
     recorder = std::make_unique<Recorder>(world, options, *results, *timeline, *progress);
+  }
+
+  /// What a rank launches in a step, the last or only batch of it.
+  [[nodiscard]] Graph training_step() const {
+    return reduce_and_update(differentiate(network(options.train.batch() / world.all().size(), true)), {.bytes = 1},
+                             SgdMomentum{}, {}, {}, options.train.gradient_accumulation_steps > 1);
   }
 
   /// The rest of run(): a log from its header to run_stop around the loop.

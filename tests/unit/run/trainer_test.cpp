@@ -459,8 +459,8 @@ TEST(Trainer, SumsUpItsUploadsAndTimes) {
   Rig rig;
   rig.options.train.until = Until::steps;
   rig.options.train.steps = 2;
-  // An upload begins and ends, its step ends; the second upload begins beside that step and ends a second after it.
-  rig.backend.times = {1.0, 3.0, 7.0, 6.0, 8.0, 9.0};
+  // An upload begins and ends, then its step; the second upload begins beside that step and ends a second after it.
+  rig.backend.times = {1.0, 3.0, 3.0, 7.0, 6.0, 8.0, 8.0, 9.0};
   const TrainOutcome outcome = rig.train();
   EXPECT_DOUBLE_EQ(outcome.uploads.seconds, 4.0);
   EXPECT_DOUBLE_EQ(outcome.uploads.exposed_seconds, 3.0);
