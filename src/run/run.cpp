@@ -12,6 +12,7 @@
 namespace trainmark {
 
 RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& context) {
+  StartUp start_up(world.init_seconds());
   const auto rank_log = std::make_shared<RankLog>(context.log_level, world.all().rank(), world.host());
   const RankLog::InUse keeps_diagnostics(rank_log);
   Open open;
@@ -36,7 +37,9 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const Dataset dataset = find_dataset(
       world, options, [&] { watchdog.beat(); }, say);
   require_options(world, options, dataset);
+  start_up.was(Scope::dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
+  start_up.was(Scope::backend);
   open.backend = backend.get();
   if (context.dry_run) return dry_run(world, *backend, options, dataset, progress);
 
@@ -56,7 +59,10 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));
     const auto stage = [&] {
       const std::shared_ptr<void> range = backend->range("staging");
-      return stage_dataset(world, options, dataset, timeline, watchdog, {{}, say, context.job_id});
+      start_up.was(Scope::rest);
+      StagedDataset result = stage_dataset(world, options, dataset, timeline, watchdog, {{}, say, context.job_id});
+      start_up.was(Scope::staging);
+      return result;
     };
     const bool before_clock = stages_before_clock(world, options.stage, rules_of(options));
     StagedDataset staged;
@@ -69,11 +75,14 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       const std::shared_ptr<void> range = backend->range("initialisation");
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
+      start_up.was(Scope::rest);
       compiled = compile(world, *backend, options, dataset.channels);
+      start_up.was(Scope::planning);
       on_device(*backend, stuck, [&] {
         warm_up(compiled, options.seed, dataset.schema, options.train.batch() / world.all().size(),
                 context.measure_nodes);
       });
+      start_up.was(Scope::warm_up);
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
       input_memory = take_input_memory(world, backend->pinned_memory(), options, dataset.schema);
@@ -93,6 +102,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
         {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
          *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress},
         std::move(plan));
+    start_up.was(Scope::rest);
+    recorder.started(start_up);
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
     world.all().barrier();

@@ -202,6 +202,14 @@ void Recorder::reads(const Dataset& found) {
                   mib(bytes), room.bytes / 1073741824.0));
 }
 
+void Recorder::started(const StartUp& start_up) {
+  for (std::size_t at = 0; at < Words<Scope>::all.size(); ++at) {
+    const auto scope = static_cast<Scope>(at);
+    record_.figures[fmt::format("startup_{}_s", word(scope))] = start_up.of(scope);
+  }
+  record_.figures.erase(fmt::format("startup_{}_s", word(Scope::first_step)));  // is still to come
+}
+
 RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& input) {
   diagnose(LogLevel::info, [&] {
     return fmt::format("{} steps in {} epochs; {:.3f} s in steps, {:.3f} s of it waiting for input", trained.steps,
@@ -233,6 +241,7 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   figures["train_s"] = trained.train_seconds;
   figures["evaluation_s"] = trained.eval_seconds;
   figures["first_step_s"] = trained.first_step_seconds;
+  figures["startup_first_step_s"] = trained.first_step_seconds;
   figures["step_median_s"] = median_of(trained.step_seconds);
   add_step_figures(figures, trained.log);
   figures["wait_for_input_s"] = trained.wait_seconds;

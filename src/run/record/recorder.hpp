@@ -2,6 +2,7 @@
 #pragma once
 
 #include "run/launch/session.hpp"
+#include "run/record/start_up.hpp"
 #include "run/train/journal.hpp"
 
 namespace trainmark {
@@ -13,6 +14,7 @@ class Recorder {
   void initialised(const Compiled& compiled, const Backend& backend);
   void staged(const StagedDataset& dataset, bool before_clock);
   void reads(const Dataset& found);                      ///< what the node will read, and whether that measures storage
+  void started(const StartUp& start_up);                 ///< before the first step
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 

@@ -354,6 +354,23 @@ TEST_F(Concluding, EachRankHasItsRow) {
   EXPECT_EQ(record()["texts"]["device_throttled_by_rank0"], "heat");
 }
 
+TEST_F(Concluding, TheStartIsToldByScope) {
+  build(Until::steps);
+  StartUp start_up(1.5);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  start_up.was(Scope::backend);
+  start_up.add(Scope::planning, 0.25);
+  rig.recorder->started(start_up);
+  run_clock(false);
+  static_cast<void>(rig.recorder->completed(trained(), stats));
+  if (!writes()) return;
+  EXPECT_EQ(figures()["startup_mpi_s"], 1.5);
+  EXPECT_GE(figures()["startup_backend_s"], 0.02);
+  EXPECT_EQ(figures()["startup_planning_s"], 0.25);
+  EXPECT_EQ(figures()["startup_warm_up_s"], 0.0);
+  EXPECT_EQ(figures()["startup_first_step_s"], 0.875);
+}
+
 TEST_F(Concluding, TheLabelsSayWhatAResultIsNot) {
   rig.options.submission.generated_data = false;
   build(Until::steps);
