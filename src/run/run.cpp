@@ -27,7 +27,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == Precision::tf32;
   constexpr int endings = 3;  // threads that see to it that a failure ends in time
-  options.backend.other_threads = 2 * options.load.threads + endings;
+  constexpr int meters = 1;
+  options.backend.other_threads = 2 * options.load.threads + endings + meters;
   if (context.check) {
     const auto checked = make_backend(options.backend, world);
     return *context.check == Check::cpu ? check_backend(world, *checked, options, progress)
@@ -91,6 +92,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
 
     world.all().barrier();
     timeline.run_start();
+    EnergyMeter energy(world.node().rank() == 0);
     if (!before_clock) staged = stage();
     recorder.staged(staged, before_clock);
     recorder.reads(dataset);
@@ -108,6 +110,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     results.close_tables();
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options.train, outcome.target_met));
+    recorder.consumed(energy.stop());
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     return recorder.completed(outcome, input.train->stats());

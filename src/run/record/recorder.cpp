@@ -264,6 +264,7 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   }
   figures["peak_memory_rank0_mib"] = peak_memory_mib();
   tell_of_device(trained);
+  tell_of_energy(trained);
   record_.code = outcome.code;
   record_.status = ending_of(options_.train, trained.target_met);
   record_.message = outcome.divergence = divergence_of(trained, target_of(options_).key);
@@ -300,6 +301,40 @@ void Recorder::tell_of_last_rank(const TrainOutcome& trained) {
   progress_.line(
       fmt::format("rank {} on {} came last to the sums in {} of {} steps, by {}: the others waited {} for it",
                   last->rank, last->host, last->steps, trained.steps, last->by, duration_text(last->seconds)));
+}
+
+void Recorder::consumed(const std::optional<NodeEnergy>& node) { energy_ = node; }
+
+/// Totals only where every node, or every device, was read: a part of the energy would pass for all of it.
+void Recorder::tell_of_energy(const TrainOutcome& trained) {
+  const bool cray = energy_ && energy_->source == EnergySource::cray;
+  std::array<double, 5> sums = {energy_ && !cray ? 1.0 : 0.0, cray ? 1.0 : 0.0, energy_ ? energy_->joules : 0.0,
+                                trained.sensors.empty() ? 0.0 : 1.0,
+                                trained.sensors.empty() ? 0.0 : trained.sensors.mean_watts() * timeline_.run_seconds()};
+  world_.all().sum(sums);
+  const auto& [packages, whole, joules, devices, device_joules] = sums;
+  const double nodes = world_.nodes();
+  if (packages + whole > 0.0 && packages != nodes && whole != nodes)
+    progress_.line(fmt::format("note: energy can be read on {} of {} nodes: no sum is told", packages + whole, nodes));
+  auto& figures = record_.figures;
+  double total = 0.0;
+  std::string source;
+  const auto add = [&](const char* name, double part, const std::string& by) {
+    figures[name] = part;
+    total += part;
+    source += (source.empty() ? "" : " and ") + by;
+  };
+  if (whole == nodes) add("energy_nodes_j", joules, std::string(word(EnergySource::cray)));
+  if (packages == nodes) add("energy_packages_j", joules, std::string(word(EnergySource::rapl)));
+  // A node's counter holds its devices.
+  if (whole != nodes && devices == world_.all().size())
+    add("energy_devices_j", device_joules, "the devices' mean power in training x time");
+  if (source.empty()) return;
+  figures["energy_j"] = total;
+  figures["energy_sampling_s"] = static_cast<double>(EnergyMeter::interval.count());
+  if (trained.samples > 0) figures["energy_per_sample_j"] = total / static_cast<double>(trained.samples);
+  if (trained.target_met) figures["energy_to_target_j"] = total;
+  record_.texts["energy_source"] = source;
 }
 
 void Recorder::tell_of_device(const TrainOutcome& trained) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "run/launch/session.hpp"
+#include "run/record/energy.hpp"
 #include "run/record/start_up.hpp"
 #include "run/train/journal.hpp"
 
@@ -15,6 +16,7 @@ class Recorder {
   void staged(const StagedDataset& dataset, bool before_clock);
   void reads(const Dataset& found);                      ///< what the node will read, and whether that measures storage
   void started(const StartUp& start_up);                 ///< before the first step
+  void consumed(const std::optional<NodeEnergy>& node);  ///< by this rank's meter, before completed()
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 
@@ -24,6 +26,7 @@ class Recorder {
   void tell_of_threads(const Backend& backend, const Placement& placement);
   void tell_of_last_rank(const TrainOutcome& trained);
   void tell_of_device(const TrainOutcome& trained);
+  void tell_of_energy(const TrainOutcome& trained);
 
   const World& world_;
   const RunOptions& options_;
@@ -31,6 +34,7 @@ class Recorder {
   Timeline& timeline_;
   Progress& progress_;
   RunRecord record_;
+  std::optional<NodeEnergy> energy_;
   double staging_s_ = 0.0;
   bool staged_inside_clock_ = false;
 };
