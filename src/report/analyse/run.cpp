@@ -7,6 +7,7 @@
 
 #include "report/analyse/identity.hpp"
 #include "report/analyse/rates.hpp"
+#include "report/analyse/recorded.hpp"
 #include "report/parse/files.hpp"
 #include "report/parse/phases.hpp"
 
@@ -154,6 +155,7 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
                     "no time to train",
                     run.epochs.front().number));
   add_time_figures(run, files, phases);
+  report::add_recorded_figures(run, files);
   report::add_rate_figures(run, files);
   if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::given});
   const bool samples = report::counts_samples(run.epochs, files);

@@ -48,6 +48,11 @@ void read_outcome(const Json& document, Companions& run) {
     for (const auto& [name, value] : figures->items())
       if (value.is_number()) run.figures[name] = value.get<double>();
   }
+  const auto texts = document.find("texts");
+  if (texts != document.end() && texts->is_object()) {
+    for (const auto& [name, value] : texts->items())
+      if (value.is_string()) run.texts[name] = value.get<std::string>();
+  }
   const auto labels = document.find("labels");
   if (labels != document.end() && labels->is_array()) {
     for (const Json& label : *labels)

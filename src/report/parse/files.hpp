@@ -18,6 +18,7 @@ using Row = std::map<std::string, double>;
 /// What lies beside a results folder's log.
 struct Companions {
   std::map<std::string, double> figures;          ///< of run.json
+  std::map<std::string, std::string> texts;       ///< of run.json
   std::vector<std::string> labels;                ///< of run.json
   std::string status, message;                    ///< of run.json; the second: why the run ended so
   std::vector<Row> epochs;                        ///< of epochs.csv

@@ -100,6 +100,31 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_EQ(run.target.value(), 0.2);
 }
 
+TEST(Report, TellsWhatOnlyTheRunKnows) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000})));
+  static_cast<void>(folder.write("run.json", R"({"status": "success", "figures": {"steps": 10,
+    "startup_mpi_s": 0.5, "startup_first_step_s": 1.5, "steps_s": 4.0, "compute_s": 3.0, "exposed_all_reduce_s": 1.0,
+    "step_p99_s": 0.75, "energy_j": 2400, "energy_per_sample_j": 25, "last_rank": 3, "last_rank_steps": 7,
+    "last_rank_cost_s": 0.5}, "texts": {"last_rank_host": "n7", "last_rank_by": "host", "energy_source": "RAPL packages"}})"));
+  const RunReport run = report_run(find_logs(folder.path()).at(0));
+  EXPECT_EQ(value_of(run, "start-up, MPI"), 0.5);
+  EXPECT_EQ(value_of(run, "start-up, first step"), 1.5);
+  EXPECT_EQ(run.find("start-up, backend"), nullptr) << "an older run does not tell";
+  EXPECT_NEAR(value_of(run, "mean step"), 400.0, 1e-9);
+  EXPECT_NEAR(value_of(run, "mean step, compute"), 300.0, 1e-9);
+  EXPECT_NEAR(value_of(run, "mean step, exposed all-reduce"), 100.0, 1e-9);
+  EXPECT_NEAR(value_of(run, "99 % of steps within"), 750.0, 1e-9);
+  EXPECT_EQ(value_of(run, "energy of training"), 2400);
+  EXPECT_EQ(value_of(run, "energy a sample"), 25);
+  EXPECT_EQ(run.find("energy to target"), nullptr);
+  EXPECT_EQ(run.find("energy of training")->source, FigureSource::measured);
+  EXPECT_EQ(std::ranges::count(run.notes,
+                               "rank 3 on n7 came last to the sums over ranks in 7 steps, by host: the "
+                               "others waited 0.500 s"),
+            1);
+}
+
 TEST(Report, TellsWhatOfStagingWasWaitingForAnotherRun) {
   const Folder folder;
   EXPECT_EQ(report_run(folder.write("a.log", small_log({2000}))).find("waiting for another run"), nullptr);
