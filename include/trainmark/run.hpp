@@ -301,6 +301,21 @@ struct StageOnlyOutcome {
 [[nodiscard]] StageOnlyOutcome stage_only(const World& world, const RunOptions& options, StageTask task,
                                           bool writes_manifest, const RunContext& context);
 
+/// How long the variants of a step are compared.
+struct AblateOptions {
+  int rounds = 10;  ///< in each of which every variant has its turn; at least 2
+  int steps = 20;   ///< of a variant in a round
+};
+struct Ablation {
+  std::string text;  ///< tables for people; on rank 0, as `json`
+  std::string json;
+};
+/// Collective: the training step of these options with one thing off at a time, in alternating rounds on the same data
+/// and model. Trains nothing that is kept and writes neither log nor results. Raises Error as run() does until its
+/// first step.
+[[nodiscard]] Ablation ablate(const World& world, const RunOptions& options, const AblateOptions& how,
+                              const RunContext& context);
+
 /// Collective. Raises Error, on every rank the same, for what was agreed upon.
 [[nodiscard]] RunOutcome run(const World& world, const RunOptions& options, const RunContext& context);
 

@@ -31,6 +31,7 @@ using Action = std::function<int(Process&)>;
 // Each adds its subcommand to `app`; choosing it sets `action`.
 void add_run(CLI::App& app, Action& action);
 void add_stage(CLI::App& app, Action& action);
+void add_ablate(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_sbatch(CLI::App& app, Action& action);

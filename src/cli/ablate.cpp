@@ -1,0 +1,73 @@
+// trainmark ablate: where a training step loses its time, by leaving one thing out at a time.
+#include <unistd.h>
+
+#include <memory>
+
+#include "cli/config_file.hpp"
+#include "cli/job.hpp"
+#include "cli/launch.hpp"
+
+namespace trainmark::cli {
+namespace {
+
+struct Flags {
+  ConfigSource config;
+  LaunchFlags launch;
+  AblateOptions how;
+  bool quiet = false, json = false;
+};
+
+int ablate_all(const Flags& flags, const JobFacts& job, const World& world) {
+  const RunOptions options = load_config(world, flags.config);
+  RunContext context;
+  context.job_id = name_of(job);
+  context.job = job;
+  context.quiet = flags.quiet;
+  context.terminal = isatty(STDERR_FILENO) == 1;
+  const Ablation ablation = ablate(world, options, flags.how, context);
+  if (world.all().rank() == 0) write_output(flags.json ? ablation.json : ablation.text);
+  return to_int(ExitCode::success);
+}
+
+}  // namespace
+
+void add_ablate(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("ablate", "Compare the training step with one thing off at a time");
+  add_config_options(*command, flags->config);
+  command->add_option("--rounds", flags->how.rounds, "Rounds, in each of which every variant has its turn")
+      ->check(CLI::Range(2, 10000))
+      ->capture_default_str();
+  command->add_option("--steps", flags->how.steps, "Timed steps of a variant in a round")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  add_launch_options(*command, flags->launch);
+  command->add_flag("--quiet", flags->quiet, "The tables only");
+  command->add_flag("--json", flags->json, "Print one JSON document");
+  command->footer(
+      "The same launch, data and model for all variants: the full step; no input (a batch that stays), no upload, no "
+      "sums over\n"
+      "ranks, no overlap of those, fp32 in place of bf16 or fp16, the source in place of the staged copy. Differences "
+      "are taken\n"
+      "round by round, with 95 % intervals (Student's t). Losses to input, upload, all-reduce, host and the slowest "
+      "rank add up\n"
+      "to the full step less the compute-only step. It stages as a run does, keeps nothing of what it trains, and "
+      "writes\n"
+      "neither log nor results.\n\n"
+      "Examples:\n"
+      "  trainmark ablate configs/cosmoflow/tiny.json\n"
+      "  mpirun -n 2 trainmark ablate configs/cosmoflow/tiny.json --rounds 20 --steps 10\n"
+      "  srun -N 16 --ntasks-per-node 4 trainmark ablate my.json --json\n\n"
+      "Exit codes: 0 compared; 2 usage or config; 3 dataset or staging; 4 environment or launch; 5 communication or "
+      "device;\n"
+      "  124 watchdog; 128+n signal n");
+  command->callback([flags, &action] {
+    action = [flags](Process& process) {
+      const JobFacts job = job_facts();
+      return with_world(process, flags->launch,
+                        [&](const World& world, Interrupts&) { return ablate_all(*flags, job, world); });
+    };
+  });
+}
+
+}  // namespace trainmark::cli

@@ -1,0 +1,124 @@
+// `trainmark ablate`: everything that a run makes before its first step, then the variants of that step in turn.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "run/ablate/ablation.hpp"
+#include "run/end/ending.hpp"
+#include "run/launch/input.hpp"
+#include "run/launch/session.hpp"
+#include "run/record/progress.hpp"
+
+namespace trainmark {
+namespace {
+
+/// The programs of all variants, of one state and one set of input slots: made before the first of them is used.
+class Variants {
+ public:
+  Variants(const World& world, Backend& backend, const RunOptions& options, const std::vector<ChannelRange>& channels)
+      : backend_(backend),
+        sums_(make_collectives(world, backend, options.recipe.model)),
+        nobody_(backend.make_collective(world.all().split(world.all().rank()))),
+        slots_(make_input_slots(backend)) {
+    const auto graphs = [&](Precision precision) {
+      RunOptions other = options;
+      other.train.precision = precision;
+      StepOptions shape = step_options(other, world.all().size());
+      shape.graph.channels = channels;
+      return graphs_of(options.recipe, shape);
+    };
+    const Precision own = options.train.precision;
+    const StepGraphs whole = graphs(own);
+    state = std::make_unique<ModelState>(backend, whole.last, slots_of(options.recipe.rule));
+    state->initialise(static_cast<std::uint64_t>(options.seed));
+    programs.whole = add(whole, sums_.get(), {});
+    if (world.all().size() > 1) {
+      programs.unsummed = add(whole, {*nobody_, sums_.norm.get()}, {});
+      if (backend.overlaps()) programs.in_order = add(whole, sums_.get(), {.overlap = false});
+    }
+    if (own == Precision::bf16 || own == Precision::fp16) {
+      programs.fp32 = add(graphs(Precision::fp32), sums_.get(), {});
+      programs.fp32_means = fmt::format("fp32 in place of {}", word(own));
+    }
+  }
+
+  AblationPrograms programs;
+  std::unique_ptr<ModelState> state;
+
+ private:
+  StepPrograms add(const StepGraphs& graphs, const Collectives& collectives, Program::Options how) {
+    const auto made = [&](const Graph& graph) {
+      owned_.push_back(std::make_unique<Program>(backend_, graph, *state, collectives, slots_, how));
+      return owned_.back().get();
+    };
+    StepPrograms step;
+    step.train = made(graphs.last);
+    if (graphs.earlier) step.accumulate = made(*graphs.earlier);
+    return step;
+  }
+
+  Backend& backend_;
+  OwnedCollectives sums_;
+  std::unique_ptr<Collective> nobody_;
+  std::shared_ptr<InputSlots> slots_;
+  std::vector<std::unique_ptr<Program>> owned_;
+};
+
+}  // namespace
+
+Ablation ablate(const World& world, const RunOptions& wanted, const AblateOptions& how, const RunContext& context) {
+  Open open;
+  Watchdog watchdog([&](const std::string& message) {
+    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+  });
+  watchdog.phase("initialisation", wanted.watchdog.init_seconds);
+  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
+                     static_cast<double>(wanted.results.progress_seconds)});
+  const auto say = [&](const std::string& line) { progress.line(line); };
+  const auto alive = [&] { watchdog.beat(); };
+
+  RunOptions options = wanted;
+  options.seed = chosen_seed(world, wanted.seed);
+  options.backend.tf32 = options.train.precision == Precision::tf32;
+  options.backend.other_threads = 2 * options.load.threads + 1;
+  const Dataset dataset = find_dataset(world, options, alive, say);
+  require_options(world, options, dataset);
+  const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
+  open.backend = backend.get();
+  Timeline nowhere({});
+  const StagedDataset staged = stage_dataset(world, options, dataset, nowhere, watchdog, {{}, say, context.job_id});
+  watchdog.phase("planning", options.watchdog.init_seconds);
+  Variants variants(world, *backend, options, dataset.channels);
+  Input input = open_input(world, backend->pinned_memory(), options, dataset, staged);
+  std::optional<Input> direct;
+  if (options.stage.strategy != Strategy::none) {
+    StagedDataset source;
+    source.train.root = dataset.train.source;
+    source.validation.root = dataset.validation.source;
+    direct = open_input(world, backend->pinned_memory(), options, dataset, source);
+  }
+  progress.line(fmt::format("ablation: {} on {} rank(s), {}; {} rounds of {} steps a variant", options.name,
+                            world.all().size(), backend->description(), how.rounds, how.steps));
+  watchdog.phase("ablation", options.watchdog.step_seconds);
+  const auto stuck = [&](const Status& failure) {
+    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
+    leave(world, failure.code);
+  };
+  // Until every slot's recording costs what later launches do, and what the loader has read ahead is used up.
+  const int lead = std::max(options.load.prefetch + 2, 2 * backend->warm_up_launches());
+  const Bench bench{world,
+                    *backend,
+                    *variants.state,
+                    options.train.batch() / world.all().size(),
+                    options.train.gradient_accumulation_steps,
+                    lead,
+                    alive};
+  const AblationResult result = on_device(*backend, stuck, [&] {
+    return compare_variants(bench, variants.programs, {input.train.get(), direct ? direct->train.get() : nullptr}, how);
+  });
+  if (world.all().rank() != 0) return {};
+  return {to_text(result), to_json(result, how, options, world)};
+}
+
+}  // namespace trainmark

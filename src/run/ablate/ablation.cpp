@@ -1,0 +1,65 @@
+#include "run/ablate/ablation.hpp"
+
+#include <algorithm>
+
+#include "mllog/utf8.hpp"
+
+namespace trainmark {
+namespace {
+
+std::vector<Variant> variants_of(const AblationPrograms& programs, const AblationLoaders& loaders) {
+  using enum Feeding;
+  const StepPrograms alone = programs.unsummed.train != nullptr ? programs.unsummed : programs.whole;
+  std::vector<Variant> all = {
+      {"full", "the step as a run takes it", programs.whole, loaded, loaders.train},
+      {"no_input", "one batch of the host's, uploaded each time: no loader", programs.whole, uploaded},
+      {"resident", "one batch that lies on the device: no input, no upload", programs.whole, resident},
+      {"bare", "the resident batch, no sums over ranks, the host looks at nothing", alone, resident, nullptr, false}};
+  if (programs.unsummed.train != nullptr) {
+    all.push_back({"resident_no_all_reduce", "the resident batch, no sums over ranks", alone, resident});
+    all.push_back({"no_all_reduce", "no sums over ranks", programs.unsummed, loaded, loaders.train});
+  }
+  if (programs.in_order.train != nullptr)
+    all.push_back({"no_overlap", "sums over ranks and computation in turn", programs.in_order, loaded, loaders.train});
+  if (programs.fp32.train != nullptr)
+    all.push_back({"fp32", programs.fp32_means, programs.fp32, loaded, loaders.train});
+  if (loaders.direct != nullptr)
+    all.push_back(
+        {"direct", "read from the source in place of the staged copy", programs.whole, loaded, loaders.direct});
+  return all;
+}
+
+}  // namespace
+
+AblationResult compare_variants(const Bench& bench, const AblationPrograms& programs, const AblationLoaders& loaders,
+                                const AblateOptions& how) {
+  const std::vector<Variant> variants = variants_of(programs, loaders);
+  std::vector<VariantTimes> times(variants.size());
+  loaders.train->start(0);
+  if (loaders.direct != nullptr) loaders.direct->start(0);
+  Turns turns(bench, loaders.train->next());
+  for (std::size_t round = 0; round < static_cast<std::size_t>(how.rounds); ++round) {
+    for (std::size_t turn = 0; turn < variants.size(); ++turn) {
+      const std::size_t at = (round + turn) % variants.size();  // nobody is always behind the same one
+      times[at].push_back(turns.take(variants[at], how.steps));
+    }
+  }
+  const auto times_of = [&](std::string_view name) {
+    const auto found = std::ranges::find(variants, name, &Variant::name);
+    return found == variants.end() ? VariantTimes() : times[static_cast<std::size_t>(found - variants.begin())];
+  };
+  AblationResult result;
+  const std::vector<double> full = slowest(times_of("full"));
+  for (std::size_t at = 0; at < variants.size(); ++at) {
+    const std::vector<double> own = slowest(times[at]);
+    result.rows.push_back({variants[at].name, variants[at].meaning, interval_of(own), paired_difference(own, full)});
+  }
+  result.attribution = attribute({times_of("full"), times_of("no_input"), times_of("resident"),
+                                  times_of("resident_no_all_reduce"), times_of("bare")});
+  const Group& ranks = bench.world.all();
+  result.slowest_host = ranks.broadcast(to_utf8(bench.world.host()), result.attribution.slowest_rank);
+  result.last = last_rank(bench.world, turns.log(), {});
+  return result;
+}
+
+}  // namespace trainmark

@@ -1,0 +1,70 @@
+// The step of a run with one thing off at a time, and how each variant takes its turn.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory_resource>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "run/record/step_log.hpp"
+#include "run/train/feed.hpp"
+
+namespace trainmark {
+
+/// The programs of one step.
+struct StepPrograms {
+  Program* train = nullptr;
+  Program* accumulate = nullptr;  ///< of a step's batches before the last; null where there is but one
+};
+
+/// loaded: batches come from the loader; uploaded: one batch of the host's goes up each time; resident: it is there.
+enum class Feeding : std::uint8_t { loaded, uploaded, resident };
+
+struct Variant {
+  std::string name;     ///< a word, for programs
+  std::string meaning;  ///< for people
+  StepPrograms programs;
+  Feeding feeding = Feeding::loaded;
+  Loader* loader = nullptr;  ///< loaded
+  bool looks = true;         ///< the host waits for each step and reads its loss, as training does
+};
+
+/// What all variants share: data, model, input slots.
+struct Bench {  // all of it outlives the turns
+  const World& world;
+  Backend& backend;
+  ModelState& state;
+  std::int64_t local_batch = 1;
+  std::int64_t batches_a_step = 1;
+  int lead_steps = 2;             ///< untimed, before each turn: until a loader that could read ahead no longer helps
+  std::function<void()> alive{};  ///< called each step
+};
+
+/// Takes turns. Each begins from the same model, and updates at a rate of zero: whatever ranks do not sum, they stay
+/// equal, and no loss goes astray.
+class Turns {
+ public:
+  /// `first`: a batch as the loader packs it.
+  Turns(const Bench& bench, const Batch& first);
+  /// Collective. Seconds a step, by rank.
+  [[nodiscard]] std::vector<double> take(const Variant& variant, int steps);
+  /// Of all turns of loaded variants.
+  [[nodiscard]] const StepLog& log() const noexcept { return log_; }
+
+ private:
+  void loaded_steps(const Variant& variant, int steps, bool timed);
+  void fixed_steps(const Variant& variant, int steps);
+
+  Bench bench_;
+  std::vector<std::pmr::vector<std::byte>> batch_;  // pinned: fields, then the step's state
+  std::vector<std::span<const std::byte>> inputs_;
+  std::vector<std::byte> before_;  // the model
+  Feed feed_;
+  std::optional<int> waiting_;
+  StepLog log_;
+};
+
+}  // namespace trainmark
