@@ -177,8 +177,9 @@ std::optional<StepTimes> Program::times(int slot) const {
   if (!impl_->recorded) return std::nullopt;
   const auto at = static_cast<std::size_t>(slot);
   const auto seconds = impl_->slots->used.at(at)->seconds_since(*impl_->slots->step_begun.at(at));
+  if (!seconds) return std::nullopt;
   const auto exposed = impl_->replays.at(at)->exposed_seconds();
-  if (!seconds || !exposed) return std::nullopt;
+  if (!exposed) return std::nullopt;
   return StepTimes{*seconds, std::clamp(*exposed, 0.0, *seconds)};
 }
 
