@@ -67,7 +67,9 @@ Attribution attribute(const Chain& chain) {
   lose("input", "stage to a nearer tier, give the loader more threads", full, uploaded);
   lose("upload", "smaller samples in device memory, or a larger local batch to hide them behind", uploaded, resident);
   if (!chain.unsummed.empty())
-    lose("all_reduce", "overlap, other buckets, fewer bytes, a larger local batch", resident, unsummed);
+    lose("all_reduce",
+         "overlap, other buckets, fewer bytes, a larger local batch; ranks that are late by chance count here",
+         resident, unsummed);
   lose("host", "free the CPUs that the rank runs on", unsummed, bare);
   if (!chain.unsummed.empty()) lose("slowest_rank", "look at the rank's node: clocks, heat, other work", bare, alone);
 
