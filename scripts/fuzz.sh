@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes under the address and undefined-behaviour sanitizers: files of samples, JPEGs, logs, results folders, configs, manifests.
+# Fuzzes under the address and undefined-behaviour sanitizers: files of samples, JPEGs, TFRecords, logs, results folders, configs, manifests.
 # Each target runs for as long as asked (60 s) with seeds of its own; inputs that fail are kept in scratch/fuzz/<target>.
-#   scripts/fuzz.sh [SECONDS [TARGET...]]           targets: log report config manifest hdf5 jpeg
+#   scripts/fuzz.sh [SECONDS [TARGET...]]           targets: log report config manifest hdf5 jpeg tfrecord
 # SEED=N repeats a run, WITH=FOLDER takes more files to start from, JOBS=N runs so many targets at a time.
 # LIBFUZZER=1 builds with clang and lets libFuzzer look for inputs that reach new code (Debian: clang libclang-rt-14-dev).
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(log report config manifest hdf5 jpeg)
+[ ${#targets[@]} -gt 0 ] || targets=(log report config manifest hdf5 jpeg tfrecord)
 seed=${SEED:-$(date +%s)}
 build=build/asan
 options=(-DTRAINMARK_TESTS=ON -DTRAINMARK_CUDA=OFF)

@@ -7,19 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <memory>
+
+#include "load/inflate.hpp"
 
 namespace trainmark {
 namespace {
-
-struct FreeDecompressor {
-  void operator()(libdeflate_decompressor* raw) const { libdeflate_free_decompressor(raw); }
-};
-
-libdeflate_decompressor* decompressor() {
-  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDecompressor> own(libdeflate_alloc_decompressor());
-  return own.get();
-}
 
 bool applied(const Chunk& chunk, int filter) { return filter >= 0 && ((chunk.skipped >> filter) & 1U) == 0; }
 

@@ -11,6 +11,13 @@ namespace trainmark {
 
 void DescriptorTraits::release(type raw) noexcept { close(raw); }
 
+Descriptor open_to_read(const std::filesystem::path& path) {
+  Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor) return descriptor;
+  throw Error(ExitCode::data, system_complaint(path.string(), "cannot be opened", errno,
+                                               "check the path and that this user may read it"));
+}
+
 std::shared_ptr<const Descriptor> DescriptorCache::find(std::size_t number) {
   for (Entry& entry : entries_) {
     if (entry.number != number) continue;
@@ -27,7 +34,7 @@ std::shared_ptr<const Descriptor> DescriptorCache::get(std::size_t number, const
     if (auto found = find(number)) return found;
   }
   // Opened without the lock: on a parallel file system this takes a round trip.
-  auto opened = std::make_shared<const Descriptor>(open_to_read(path));
+  auto opened = std::make_shared<const Descriptor>(open_again(path));
   if (inspect) inspect(opened->get());
   const std::lock_guard lock(mutex_);
   if (auto found = find(number)) return found;
@@ -37,7 +44,7 @@ std::shared_ptr<const Descriptor> DescriptorCache::get(std::size_t number, const
 }
 
 /// Gives up older files as long as the process, or the node, has no descriptor left.
-Descriptor DescriptorCache::open_to_read(const std::filesystem::path& path) {
+Descriptor DescriptorCache::open_again(const std::filesystem::path& path) {
   for (;;) {
     Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (descriptor) return descriptor;

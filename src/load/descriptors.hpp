@@ -20,6 +20,9 @@ struct DescriptorTraits {
 };
 using Descriptor = Handle<DescriptorTraits>;
 
+/// A file that is opened once and read through. Raises Error{data}.
+[[nodiscard]] Descriptor open_to_read(const std::filesystem::path& path);
+
 /// The most recently used open files, by a number of the caller's. Safe to call from several threads; a descriptor that
 /// is in use stays open after it left the cache.
 class DescriptorCache {
@@ -37,7 +40,7 @@ class DescriptorCache {
   };
   std::shared_ptr<const Descriptor> find(std::size_t number);  // with the mutex held, as drop_oldest
   void drop_oldest();
-  Descriptor open_to_read(const std::filesystem::path& path);
+  Descriptor open_again(const std::filesystem::path& path);
 
   std::size_t capacity_;
   std::mutex mutex_;
