@@ -263,10 +263,13 @@ struct ImageImport {
   std::int64_t images_per_file = 1000;
   bool skip_corrupt = false;  ///< leave out what cannot be decoded; else it ends the import
 };
+/// What an import did.
 struct ImportReport {
-  std::int64_t classes = 0, train_images = 0, validation_images = 0;  ///< in the tree
+  std::int64_t classes = 0;  ///< of images
+  /// Samples of all files together; of images those in the tree, the left out among them.
+  std::int64_t train_samples = 0, validation_samples = 0;
   std::int64_t files_written = 0, files_kept = 0;
-  std::int64_t skipped_before = 0;  ///< images that kept files were written without
+  std::int64_t skipped_before = 0;  ///< what kept files were written without
   std::int64_t bytes = 0;
   std::vector<std::string> skipped;  ///< what was left out now: path and reason; on rank 0
   double seconds = 0.0;
@@ -279,6 +282,27 @@ struct ImportReport {
 /// disk.
 ImportReport import_images(const World& world, const ImageImport& options,
                            const std::function<void(double fraction)>& progress = {});
+
+/// CosmoFlow's public forms, to be packed into files of the layout "packed": below <source>/train and
+/// <source>/validation (or val/), at any depth.
+struct CosmoflowImport {
+  std::filesystem::path source, target;
+  DataSchema schema;                 ///< of a sample: extents and legal values
+  std::int64_t files_per_file = 64;  ///< of records: so many go into one
+  int gzip = 0;                      ///< 0: as it is; 1-9: shuffled and deflated, a sample a chunk
+  bool skip_corrupt = false;         ///< leave out what cannot be used; else it ends the import
+};
+/// Collective: TFRecords, plain or gzip, any number of records a file, each an Example with a feature for each field of
+/// the schema. Files are mixed, the same way each time, and so many of them packed into one; all CRCs are checked, and
+/// all values. The rest is as with import_images, which of the files' names, sizes and times a file must be made of to
+/// be kept. Raises Error{data} alike on all ranks: no files in a split, a record that cannot be used, a split without
+/// any sample, other data in the way, a full disk.
+ImportReport import_records(const World& world, const CosmoflowImport& options,
+                            const std::function<void(double fraction)>& progress = {});
+/// Collective: universes, `full` [U,U,U,4] integers and `unitPar` [4] floats a file, each cut into (U/extent)^3 samples
+/// in nested order, which become one file. A universe with a fault is left out as a whole. Raises Error{data} likewise.
+ImportReport import_universes(const World& world, const CosmoflowImport& options,
+                              const std::function<void(double fraction)>& progress = {});
 
 /// What `data verify` found.
 struct Verification {

@@ -32,8 +32,10 @@ void check(herr_t status, const char* what, const std::string& where = "HDF5") {
 /// process ends. Nothing here is left to be flushed then. Must come before the library's first use.
 void leave_without_cleaning_up() { [[maybe_unused]] static const herr_t once = H5dont_atexit(); }
 
-SpaceHandle space_of(const std::vector<hsize_t>& extents) {
-  return SpaceHandle(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
+SpaceHandle space_of(const std::vector<hsize_t>& extents, bool grows = false) {
+  std::vector<hsize_t> most = extents;
+  if (grows) most.front() = H5S_UNLIMITED;
+  return SpaceHandle(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), most.data()));
 }
 
 PropertyHandle without_times() {
@@ -122,7 +124,7 @@ void Hdf5Writer::dataset(const std::string& name, Number number, const std::vect
     check(H5Pset_alloc_time(properties.get(), H5D_ALLOC_TIME_EARLY), "allocate early");
     check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "leave out filling");
   }
-  const SpaceHandle space = space_of(extents);
+  const SpaceHandle space = space_of(extents, packing.grows);
   const DatasetHandle dataset(H5Dcreate2(file_.get(), name.c_str(), stored_type(number, packing.big_endian),
                                          space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT));
   check(dataset ? 0 : -1, "create a dataset", subject_);
@@ -132,9 +134,14 @@ void Hdf5Writer::write(const std::string& name, hsize_t first, hsize_t rows, Num
                        std::span<const std::byte> values) {
   const Hdf5Lock lock;
   const DatasetHandle dataset(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT));
-  const SpaceHandle space(H5Dget_space(dataset.get()));
+  SpaceHandle space(H5Dget_space(dataset.get()));
   std::vector<hsize_t> count(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space.get())));
   H5Sget_simple_extent_dims(space.get(), count.data(), nullptr);
+  if (first + rows > count[0]) {
+    count[0] = first + rows;
+    check(H5Dset_extent(dataset.get(), count.data()), "add to a dataset", subject_);
+    space = SpaceHandle(H5Dget_space(dataset.get()));
+  }
   std::vector<hsize_t> start(count.size(), 0);
   start[0] = first;
   count[0] = rows;

@@ -17,6 +17,7 @@ struct Packing {
   std::vector<hsize_t> chunk;  ///< empty: contiguous
   int gzip = 0;                ///< with byte shuffle
   bool big_endian = false;
+  bool grows = false;  ///< along the first axis, as rows are written; only in chunks
 };
 
 class Hdf5Writer {
@@ -30,8 +31,8 @@ class Hdf5Writer {
   void group(const std::string& name);
   /// A dataset with its space, to be filled by `write`.
   void dataset(const std::string& name, Number number, const std::vector<hsize_t>& extents, const Packing& packing);
-  /// Writes a hyperslab of a dataset that is there: `first` rows along the first axis are skipped. `number` is what the
-  /// values are in memory; they are converted.
+  /// Writes a hyperslab of a dataset that is there: `first` rows along the first axis are skipped. Rows behind its end
+  /// are added to one that grows. `number` is what the values are in memory; they are converted.
   void write(const std::string& name, hsize_t first, hsize_t rows, Number number, std::span<const std::byte> values);
   /// A small dataset, whole.
   void values(const std::string& name, Number number, const std::vector<hsize_t>& extents,

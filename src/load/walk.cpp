@@ -61,7 +61,8 @@ std::string_view kind_of(mode_t mode) {
 
 class Walk {
  public:
-  Walk(const fs::path& root, const std::function<void()>& progress) : root_(root), progress_(progress) {}
+  Walk(const fs::path& root, bool (*wants)(std::string_view name), const std::function<void()>& progress)
+      : root_(root), wants_(wants), progress_(progress) {}
 
   std::vector<ManifestEntry> files() {
     const Folder root{Identity(require_folder())};
@@ -133,7 +134,7 @@ class Walk {
   }
 
   void look_at(const std::string& name, unsigned char type, const Folder& parent) {
-    const bool wanted = looks_like_samples(name);
+    const bool wanted = wants_(name);
     const bool may_lead_on = type == DT_DIR || type == DT_LNK || type == DT_UNKNOWN;
     if (!wanted && !may_lead_on) return;
     if (progress_) progress_();
@@ -205,6 +206,7 @@ class Walk {
   }
 
   const fs::path& root_;
+  bool (*wants_)(std::string_view name);
   const std::function<void()>& progress_;
   std::map<std::string, Folder> folders_, links_;  // still to be entered
   std::map<Identity, Entered> entered_;
@@ -224,8 +226,12 @@ bool looks_like_samples(std::string_view name) {
   return extension == ".h5" || extension == ".hdf5" || extension == ".hdf" || extension == ".he5";
 }
 
+std::vector<ManifestEntry> files_below(const fs::path& root, bool (*wants)(std::string_view name)) {
+  return Walk(root, wants, {}).files();
+}
+
 std::vector<ManifestEntry> data_files(const fs::path& root, const std::function<void()>& progress) {
-  std::vector<ManifestEntry> files = Walk(root, progress).files();
+  std::vector<ManifestEntry> files = Walk(root, looks_like_samples, progress).files();
   if (files.empty()) {
     throw Error(ExitCode::data, Complaint{root.string(), "has no *.hdf5 or *.h5 files", "nothing could be read",
                                           "check the path, or make a dataset with `trainmark data generate`"});

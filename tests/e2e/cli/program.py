@@ -23,7 +23,7 @@ def command_tree() -> dict:
     """Every command, as the program itself lists them for shells, with its options: {"data verify": {"--write", ...}, ...}.
     The program without a command is ""."""
     script = call("completion", "bash").stdout
-    words = dict(re.findall(r'^    "([a-z ]*)"\) words="([^"]*)" ;;$', script, re.M))
+    words = dict(re.findall(r'^    "([a-z -]*)"\) words="([^"]*)" ;;$', script, re.M))
     return {path: {word for word in text.split() if word.startswith("--")} for path, text in words.items()}
 
 
