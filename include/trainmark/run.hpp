@@ -242,6 +242,7 @@ struct RunContext {
   std::optional<Check> check = {};         ///< compares on random data instead of running
   bool measure_nodes = false;              ///< times each node of a step before the clock starts
   std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
+  double probe_seconds = 0.0;              ///< of a probe behind run_stop, which leaves probe.json; 0: none
 };
 
 struct RunOutcome {
@@ -315,6 +316,17 @@ struct Ablation {
 /// first step.
 [[nodiscard]] Ablation ablate(const World& world, const RunOptions& options, const AblateOptions& how,
                               const RunContext& context);
+
+/// The ceilings of this machine in the shapes of a workload.
+struct ProbeOutcome {
+  std::string json;  ///< as probe.json of a run (docs/cli.md)
+  std::string text;  ///< for people
+};
+/// Collective: measures for at most `seconds` how fast this launch computes (per precision, in products of matrices and
+/// the step's largest convolutions), copies memory, uploads a batch, sums buckets over ranks and reads samples. Raises
+/// Error: as run() until its dataset is found; Error{environment} where nothing could be measured.
+[[nodiscard]] ProbeOutcome probe(const World& world, const RunOptions& options, double seconds,
+                                 const RunContext& context);
 
 /// Collective. Raises Error, on every rank the same, for what was agreed upon.
 [[nodiscard]] RunOutcome run(const World& world, const RunOptions& options, const RunContext& context);

@@ -33,6 +33,7 @@ void add_run(CLI::App& app, Action& action);
 void add_stage(CLI::App& app, Action& action);
 void add_ablate(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
+void add_probe(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_sbatch(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);

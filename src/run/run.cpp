@@ -1,10 +1,13 @@
 // A run from start to end, in the order of the benchmark's rules. Each value is made from earlier ones.
 #include "trainmark/run.hpp"
 
+#include <algorithm>
+
 #include "run/end/ending.hpp"
 #include "run/launch/comparison.hpp"
 #include "run/launch/dry_run.hpp"
 #include "run/launch/input.hpp"
+#include "run/probe/after_run.hpp"
 #include "run/record/rank_log.hpp"
 #include "run/record/recorder.hpp"
 #include "run/train/trainer.hpp"
@@ -23,12 +26,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
                      static_cast<double>(wanted.results.progress_seconds)});
 
-  RunOptions options = wanted;
-  options.seed = chosen_seed(world, wanted.seed);
-  options.backend.tf32 = options.train.precision == Precision::tf32;
-  constexpr int endings = 3;  // threads that see to it that a failure ends in time
-  constexpr int meters = 1;
-  options.backend.other_threads = 2 * options.load.threads + endings + meters;
+  const RunOptions options = options_of_launch(world, wanted);
   if (context.check) {
     const auto checked = make_backend(options.backend, world);
     return *context.check == Check::cpu ? check_backend(world, *checked, options, progress)
@@ -113,7 +111,17 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     recorder.consumed(energy.stop());
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
-    return recorder.completed(outcome, input.train->stats());
+    RunOutcome result = recorder.completed(outcome, input.train->stats());
+    if (context.probe_seconds > 0.0) {
+      input.train.reset();  // its readers would be measured too
+      input.validation.reset();
+      watchdog.phase("probe", std::max(options.watchdog.step_seconds, context.probe_seconds));
+      on_device(*backend, stuck, [&] {
+        probe_after_run(world, *backend, compiled.collectives.get(), options, dataset, results.folder(),
+                        {context.probe_seconds, [&] { watchdog.beat(); }, say});
+      });
+    }
+    return result;
   } catch (const std::exception& error) {
     watchdog.give_way();
     timeline.abort();

@@ -28,6 +28,16 @@ std::int64_t chosen_seed(const World& world, std::int64_t wanted) {
   return seed;
 }
 
+RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
+  constexpr int endings = 3;  // threads that see to it that a failure ends in time
+  constexpr int meters = 1;
+  RunOptions options = wanted;
+  options.seed = chosen_seed(world, wanted.seed);
+  options.backend.tf32 = options.train.precision == Precision::tf32;
+  options.backend.other_threads = 2 * options.load.threads + endings + meters;
+  return options;
+}
+
 bool clear_caches(const World& world, bool wanted) {
   if (!wanted) return false;
   double failed = 0.0;

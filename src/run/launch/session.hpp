@@ -12,6 +12,10 @@ namespace trainmark {
 /// The seed of the config, or one drawn from the operating system's entropy by rank 0. Never 0. Collective.
 [[nodiscard]] std::int64_t chosen_seed(const World& world, std::int64_t wanted);
 
+/// The options with what is settled once a launch is there: seed, TF32, and the threads that the backend must leave
+/// room for. Collective.
+[[nodiscard]] RunOptions options_of_launch(const World& world, const RunOptions& wanted);
+
 /// Drops the page cache of every node, if that is asked for. True only if done everywhere. Collective.
 [[nodiscard]] bool clear_caches(const World& world, bool wanted);
 

@@ -1,0 +1,152 @@
+// What a probe measures, in its order, and how the parts share its seconds.
+#include "run/probe/probe.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "run/end/ending.hpp"
+#include "run/probe/after_run.hpp"
+#include "run/record/progress.hpp"
+
+namespace trainmark {
+
+bool Probing::attempt(const std::string& name, const std::function<void()>& work) {
+  try {
+    work();
+    return true;
+  } catch (const AgreedError& error) {
+    if (error.code() == ExitCode::data) throw;
+    leave_out(name, error.what());
+    return false;
+  }
+}
+
+std::optional<ProbeFigure> Probing::measured(ProbeFigure figure, const Repeated& what, double limit) const {
+  const double part = rounds.nodes_are_shared() ? 0.5 * limit : limit;
+  const std::optional<Rates> all = rounds.measure(what, part);
+  if (!all) return std::nullopt;
+  figure.rank = all->rank;
+  figure.node = all->node;
+  if (rounds.nodes_are_shared())
+    if (const auto alone = rounds.measure(what, part, Who::one_a_node)) figure.alone = alone->rank;
+  return figure;
+}
+
+bool Probing::add(ProbeFigure figure, const Repeated& what, double limit) {
+  std::optional<ProbeFigure> found = measured(figure, what, limit);
+  if (!found) {
+    leave_out(figure.name, too_short(limit));
+    return false;
+  }
+  result.figures.push_back(std::move(*found));
+  return true;
+}
+
+std::string too_short(double limit) { return fmt::format("three rounds do not fit into its {:.2f} s", limit); }
+
+StepWork step_work(const World& world, const Backend& backend, const RunOptions& options, const Dataset& dataset,
+                   const StepGraphs& fused) {
+  const std::int64_t parts = options.train.gradient_accumulation_steps;
+  StepWork work;
+  work.samples = options.train.global_batch / world.all().size();
+  const auto add = [&](const Graph& graph, std::int64_t times) {
+    for (const Node& node : graph.nodes) {
+      const Cost each = cost(graph, node);
+      work.flops += times * each.flops;
+      if (const auto* sum = std::get_if<AllReduce>(&node.op)) {
+        work.network_bytes += bus_factor(world.all().size()) * static_cast<double>(sum->range.size()) * sizeof(float);
+      } else if (std::holds_alternative<SumOverGroup>(node.op)) {
+        const Tensor& values = graph.tensors.at(static_cast<std::size_t>(node.inputs.front()));
+        work.network_bytes += static_cast<double>(times * values.shape.elements()) * sizeof(double) *
+                              bus_factor(norm_group_of(options.recipe.model));
+      } else {
+        work.memory_bytes += times * each.bytes;
+      }
+    }
+  };
+  add(fused.last, 1);
+  if (fused.earlier) add(*fused.earlier, parts - 1);
+  if (backend.name() != "cpu")
+    work.host_to_device_bytes = work.samples * static_cast<std::int64_t>(dataset.schema.sample_bytes());
+  const Manifest& files = dataset.train.manifest;
+  work.storage_bytes =
+      static_cast<double>(work.samples) * static_cast<double>(files.bytes()) / static_cast<double>(files.samples());
+  work.storage = options.stage.strategy == Strategy::none ? "source" : "staged";
+  return work;
+}
+
+ProbeResult measure_ceilings(const World& world, Backend& backend, const Collectives& collectives,
+                             const RunOptions& options, const Dataset& dataset, double budget_seconds,
+                             const std::function<void()>& alive) {
+  const Rounds rounds(world, budget_seconds, alive);
+  StepOptions shape = step_options(options, world.all().size());
+  shape.graph.channels = dataset.channels;
+  const StepGraphs graphs = graphs_of(options.recipe, shape);
+  StepGraphs fused = graphs;
+  agree_on(world.all(), [&] {
+    fused.last = backend.fuse(std::move(fused.last));
+    if (fused.earlier) fused.earlier = backend.fuse(std::move(*fused.earlier));
+  });
+  ProbeResult result;
+  result.step = step_work(world, backend, options, dataset, fused);
+  // Two parts a precision; copy, to the device, sums, staged, source.
+  Probing probing{
+      world, backend, collectives, options, dataset, graphs, rounds, result, backend.name() == "cpu" ? 8 : 11};
+  probe_reading(probing);  // first: caches hold nothing of this yet
+  probe_sums(probing);
+  probe_memory(probing);
+  probe_compute(probing);
+  if (result.figures.empty()) {
+    throw Error(ExitCode::environment,
+                Complaint{"probe", fmt::format("nothing could be measured: {}", fmt::join(result.left_out, "; ")),
+                          "there is no ceiling to tell", "give it more --seconds, or see what is said of each part"});
+  }
+  result.seconds = rounds.used();
+  return result;
+}
+
+ProbeOutcome probe(const World& world, const RunOptions& wanted, double seconds, const RunContext& context) {
+  Open open;
+  Watchdog watchdog([&](const std::string& message) {
+    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+  });
+  watchdog.phase("initialisation", wanted.watchdog.init_seconds);
+  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
+                     static_cast<double>(wanted.results.progress_seconds)});
+  const auto alive = [&] { watchdog.beat(); };
+  const RunOptions options = options_of_launch(world, wanted);
+  const Dataset dataset = find_dataset(world, options, alive, [&](const std::string& line) { progress.line(line); });
+  require_options(world, options, dataset);
+  const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
+  open.backend = backend.get();
+  const OwnedCollectives collectives = make_collectives(world, *backend, options.recipe.model);
+  watchdog.phase("probe", std::max(options.watchdog.step_seconds, seconds));
+  progress.line(fmt::format("probing {} for at most {:.0f} s", backend->description(), seconds));
+  const auto stuck = [&](const Status& failure) {
+    end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
+  };
+  const ProbeResult result = on_device(*backend, stuck, [&] {
+    return measure_ceilings(world, *backend, collectives.get(), options, dataset, seconds, alive);
+  });
+  return {probe_json(world, *backend, options, seconds, result), probe_text(result)};
+}
+
+void probe_after_run(const World& world, Backend& backend, const Collectives& collectives, const RunOptions& options,
+                     const Dataset& dataset, const std::filesystem::path& folder, const AfterRun& after) {
+  after.say(fmt::format("probing for at most {:.0f} s", after.seconds));
+  try {
+    const ProbeResult result =
+        measure_ceilings(world, backend, collectives, options, dataset, after.seconds, after.alive);
+    agree_on(world.all(), [&] {
+      if (world.all().rank() == 0)
+        write_result(folder / "probe.json", probe_json(world, backend, options, after.seconds, result));
+    });
+    after.say(fmt::format("ceilings of this machine in probe.json, measured in {:.1f} s", result.seconds));
+  } catch (const AgreedError& error) {
+    after.say(fmt::format("warning: there is no probe.json: {}", error.what()));
+  }
+}
+
+}  // namespace trainmark
