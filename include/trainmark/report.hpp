@@ -73,6 +73,56 @@ struct RunFacts {
   }
 };
 
+/// A rate of one rank as it was probed, while all ranks worked.
+struct Ceiling {
+  std::string name;  ///< with its unit, as in probe.json
+  double n = 0.0, median = 0.0, least = 0.0, most = 0.0;
+  std::string cache = {};  ///< of a read: "cold" or "warm"
+};
+/// One of the resources that a step uses side by side: computing, or moving bytes of one kind.
+struct RoofTier {
+  std::string name;
+  double work = 0.0;  ///< of a step on a rank: FLOP or bytes
+  bool computes = false;
+  std::optional<Ceiling> ceiling = std::nullopt;  ///< none where it was not measured, or is not above 0
+  bool binds = true;                              ///< false for files that come from memory after the first epoch
+  /// Seconds that the work takes at the least.
+  [[nodiscard]] std::optional<double> bound_s() const {
+    return ceiling ? std::optional(work / ceiling->median) : std::nullopt;
+  }
+};
+/// A node of the step's graph as it was timed by itself, and the least that it could take.
+struct RoofNode {
+  std::string node, op;
+  double seconds = 0.0, flops = 0.0, bytes = 0.0;
+  std::optional<double> bound_s;  ///< none without ceilings
+  std::string bound_by;
+};
+/// A sum over ranks that a step makes.
+struct StepMessage {
+  std::string name;
+  double ranks = 0.0, bytes = 0.0;
+  Ceiling seconds, bus_bytes_per_s;
+};
+/// What a step asks for against what the machine gives: a roofline with a roof for each tier. All of one rank.
+struct Roofline {
+  std::string workload, precision, backend;  ///< as probed
+  double ranks = 0.0, samples = 0.0;         ///< samples of a step on a rank
+  std::vector<RoofTier> tiers;               ///< empty: not probed
+  std::vector<RoofNode> nodes;               ///< of a step's last or only batch, in its order; empty: not timed
+  std::vector<StepMessage> messages;
+  std::vector<Ceiling> ceilings;  ///< all that were probed
+  double step_s = 0.0;            ///< measured; 0: not known
+  std::string step_of;            ///< what that is
+  double bound_s = 0.0;           ///< of the slowest tier; 0: not known
+  std::string binding;            ///< that tier, or those; empty: not known
+  std::string largest, remedy;    ///< what takes most beyond its own bound, and what to do
+  std::vector<std::string> remarks;
+  [[nodiscard]] std::optional<double> gap() const {
+    return step_s > 0.0 && bound_s > 0.0 ? std::optional(step_s / bound_s) : std::nullopt;
+  }
+};
+
 struct RunReport {
   std::string path;
   std::string part;  ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
@@ -88,6 +138,7 @@ struct RunReport {
   double staging_outside_s = 0.0;  ///< before the clock
   TimeTerms terms;
   RunFacts facts;
+  Roofline roofline;
   std::vector<EpochReport> epochs;
   std::vector<Figure> figures;
   std::vector<std::string> notes;         ///< what a reader must know to trust the figures
@@ -151,6 +202,8 @@ struct Questions {
 [[nodiscard]] std::string render_text(std::span<const RunReport> runs, const Questions& questions = {});
 [[nodiscard]] std::string render_json(std::span<const RunReport> runs, const Questions& questions = {});
 [[nodiscard]] std::string render_csv(std::span<const RunReport> runs);
+/// What a step of each run computes and moves, its messages and the ceilings, for the models of others.
+[[nodiscard]] std::string render_model(std::span<const RunReport> runs);
 /// One page without anything from elsewhere.
 [[nodiscard]] std::string render_html(std::span<const RunReport> runs, const Questions& questions = {});
 /// Runs against those of before a change.

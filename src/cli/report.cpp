@@ -12,7 +12,7 @@ namespace {
 
 struct ReportFlags {
   std::vector<std::string> paths;
-  std::string csv, html, what_if, tiers, tolerance, junit;
+  std::string csv, html, model, what_if, tiers, tolerance, junit;
   bool json = false, details = false, compare = false;
 };
 
@@ -70,6 +70,7 @@ int report(const ReportFlags& flags) {
   const std::vector<RunReport> runs = report_all(logs);
   if (!flags.csv.empty()) write_report(flags.csv, render_csv(runs));
   if (!flags.html.empty()) write_report(flags.html, render_html(runs, questions));
+  if (!flags.model.empty()) write_report(flags.model, render_model(runs));
   write_output(flags.json ? render_json(runs, questions) : render_text(runs, questions));
   return to_int(ExitCode::success);
 }
@@ -87,6 +88,11 @@ void add_report(CLI::App& app, Action& action) {
   command->add_flag("--json", flags->json, "Print one JSON document instead of text");
   command->add_option("--csv", flags->csv, "Also write all figures as one table, a figure a row")->type_name("FILE");
   command->add_option("--html", flags->html, "Also write one self-contained page with plots")->type_name("FILE");
+  command
+      ->add_option(
+          "--model", flags->model,
+          "Also write what a step computes and moves, its messages and the probed ceilings, as JSON for models")
+      ->type_name("FILE");
   command->add_flag("--details", flags->details, "Show each run, however many there are");
   CLI::Option* compares = command->add_flag(
       "--compare", flags->compare, "Two paths: runs of before, then new ones; a line for each figure of merit");
@@ -114,6 +120,7 @@ void add_report(CLI::App& app, Action& action) {
       "named and left out, unless it is alone.\n\n"
       "Examples:\n  trainmark report results/tiny/2026-01-31T12-00-00Z\n"
       "  trainmark report results/tiny --html report.html --csv report.csv\n"
+      "  trainmark report results/tiny/2026-01-31T12-00-00Z --html report.html --model model.json\n"
       "  trainmark report results/scaling --what-if nodes=64,staging=shard --tiers dram=512GiB,nvme=3TiB\n"
       "  trainmark report --compare before/ after/ --tolerance tolerance.json --junit compare.xml\n\n"
       "Exit codes: 0, 2 (a path that is no log, no run that began, or a scale that the runs do not reach),\n"

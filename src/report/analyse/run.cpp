@@ -8,6 +8,7 @@
 #include "report/analyse/identity.hpp"
 #include "report/analyse/rates.hpp"
 #include "report/analyse/recorded.hpp"
+#include "report/analyse/roofline.hpp"
 #include "report/parse/files.hpp"
 #include "report/parse/phases.hpp"
 
@@ -218,6 +219,13 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.labels.push_back("Result not verified by MLCommons Association");
 }
 
+void add_roofline_figures(RunReport& run) {
+  if (run.roofline.bound_s > 0.0)
+    run.figures.push_back({"step at its bound", 1e3 * run.roofline.bound_s, "ms", FigureSource::modelled});
+  if (const std::optional<double> gap = run.roofline.gap())
+    run.figures.push_back({"step over its bound", *gap, "", FigureSource::modelled});
+}
+
 RunReport report_on(const RunFiles& files) {
   const Phases phases = report::cut_into_phases(files.log.records, files.log.flaws);
   RunReport run;
@@ -227,6 +235,8 @@ RunReport report_on(const RunFiles& files) {
   set_terms(run, phases);
   add_learning_figures(run, files, phases);
   report::set_facts(run, files);
+  run.roofline = report::roofline_of(run, files.beside);
+  add_roofline_figures(run);
   report::set_comparability(run, files);
   report::set_configuration(run, files);
   add_notes(run, files, phases);

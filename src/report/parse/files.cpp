@@ -96,14 +96,6 @@ void read_environment(const Json& document, Companions& run) {
   if (error == std::errc{} && std::string_view(end) == " kB" && kilobytes > 0.0) run.memory_bytes = kilobytes * 1024.0;
 }
 
-std::vector<std::string> cells_of(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');)
-    cells.push_back(cell);
-  return cells;
-}
-
 std::vector<Row> rows_of(const std::string& text) {
   std::istringstream stream(text);
   std::string line;
@@ -134,6 +126,9 @@ Companions read_companions(const std::filesystem::path& log) {
   if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
   if (const auto document = json_beside(folder / "env.json", run.notes)) read_environment(*document, run);
   if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table);
+  run.of_ours = text_in(folder / "run.json").has_value();
+  if (const auto document = json_beside(folder / "probe.json", run.notes)) run.probed = probed_in(*document, run.notes);
+  if (const auto table = text_in(folder / "nodes.csv")) run.nodes = nodes_in(*table, run.notes);
   return run;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "report/parse/attempts.hpp"
+#include "report/parse/ceilings.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::report {
@@ -25,6 +26,9 @@ struct Companions {
   std::optional<double> staged_bytes, staging_s;  ///< of staging.json
   std::string backend;                            ///< of env.json
   std::optional<double> memory_bytes;             ///< of a node, of env.json
+  std::optional<Probed> probed;                   ///< of probe.json
+  std::vector<RoofNode> nodes;                    ///< of nodes.csv
+  bool of_ours = false;                           ///< the log is that of a results folder
   std::vector<std::string> notes;                 ///< files that are there but cannot be used
 };
 

@@ -25,6 +25,8 @@ class Axis {
     any_ = true;
   }
   [[nodiscard]] bool any() const { return any_; }
+  [[nodiscard]] double low() const { return low_; }
+  [[nodiscard]] double high() const { return high_; }
   /// Makes room around the marks; a linear axis begins at 0.
   void settle(bool from_zero) {
     if (log_) {
@@ -98,10 +100,13 @@ class Drawing {
     if (!x_.any() || !y_.any()) return {};
     for (const Level& each : chart_.levels)
       y_.take(each.y);
+    for (const Roof& each : chart_.roofs)
+      if (each.most) y_.take(*each.most);
     x_.settle(false);
     y_.settle(true);
     draw_frame();
     draw_band();
+    draw_roofs();
     for (std::size_t i = 0; i < chart_.series.size(); ++i)
       draw_series(i);
     return "<div class=\"scroll\">" + svg_ + "</svg></div>\n";
@@ -168,7 +173,7 @@ class Drawing {
 
   /// On a logarithmic axis the places where marks are, as far as their numbers do not meet.
   [[nodiscard]] std::vector<double> x_places() const {
-    if (!chart_.log_x) return x_.ticks(70);
+    if (!chart_.log_x || !chart_.roofs.empty()) return x_.ticks(70);
     std::vector<double> all, places;
     for (const MarkSeries& series : chart_.series)
       for (const Mark& mark : series.marks)
@@ -187,6 +192,37 @@ class Drawing {
       lower = fmt::format("{:.1f},{:.1f} ", x_.at(mark.x), y_.at(*mark.low)) + lower;
     }
     if (!upper.empty()) svg_ += fmt::format("<polygon class=\"band\" points=\"{}{}\"/>\n", upper, lower);
+  }
+
+  /// A slope is named where it meets its flat part, or at the right where it does not.
+  void draw_roofs() {
+    std::vector<std::pair<double, std::string>> met;  // x, name
+    double top = y_.high();
+    for (std::size_t i = 0; i < chart_.roofs.size(); ++i) {
+      const Roof& roof = chart_.roofs[i];
+      const double most = std::min(roof.most.value_or(y_.high()), y_.high());
+      const double from = roof.slope ? std::max(x_.low(), y_.low() / *roof.slope) : x_.low();
+      const double to = roof.slope ? std::min(x_.high(), most / *roof.slope) : x_.high();
+      if (!(from < to) || !y_.holds(most)) continue;
+      const double y1 = y_.at(roof.slope ? from * *roof.slope : most), y2 = y_.at(roof.slope ? to * *roof.slope : most);
+      svg_ += fmt::format("<line class=\"roof dash{}\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>\n",
+                          i % 4, x_.at(from), x_.at(to), y1, y2);
+      if (to < x_.high()) {
+        met.emplace_back(x_.at(to), roof.name);
+        top = most;
+      } else {
+        text(width - right + 6, y2 + 4, "start", roof.name);
+      }
+    }
+    constexpr double letter = 7, line = 14;  // pixels
+    double end = 0.0, raised = 0.0;
+    std::ranges::sort(met);
+    for (const auto& [x, name] : met) {  // one above the other where they would meet
+      const double half = 0.5 * letter * static_cast<double>(name.size());
+      raised = x - half < end ? raised + line : 0.0;
+      end = std::max(end, x + half);
+      text(x, y_.at(top) - 6 - raised, "middle", name);
+    }
   }
 
   void draw_series(std::size_t index) {

@@ -34,6 +34,13 @@ Json epochs_json(const RunReport& run) {
   return list;
 }
 
+Json rooflines_json(const RunReport& run) {
+  Json list = Json::array();
+  for (const report::Grid& grid : report::roofline_tables(run))
+    list.push_back(report::grid_json(grid));
+  return list;
+}
+
 Json run_json(const RunReport& run) {
   Json figures = Json::object();
   for (const Figure& figure : run.figures) {
@@ -55,6 +62,7 @@ Json run_json(const RunReport& run) {
           {"figures", figures},
           {"epochs", epochs_json(run)},
           {"not_comparable_because", run.incomparable},
+          {"roofline", rooflines_json(run)},
           {"published", report::grid_json(report::published_table(run))},
           {"notes", run.notes}};
 }

@@ -103,7 +103,11 @@ std::string what_binds(const RunReport& run) {
     if (term.share >= 1.0) text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", term.name, term.share);
   if (const Figure* wait = run.find("wait for input share of training"))
     text += fmt::format("; of training {:.0f} % waits for input [measured]", wait->value);
-  return text.empty() ? "the clock shows no time" : text + " of the clock [logged]";
+  text = text.empty() ? "the clock shows no time" : text + " of the clock [logged]";
+  const Roofline& roofline = run.roofline;
+  if (roofline.binding.empty()) return text;
+  return text + fmt::format("; a step takes {:.3f} ms [measured], at least {:.3f} ms [modelled] for {}",
+                            1e3 * roofline.step_s, 1e3 * roofline.bound_s, roofline.binding);
 }
 
 std::string what_next(const RunReport& run) {

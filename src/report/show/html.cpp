@@ -45,6 +45,7 @@ svg .s0 { --its: var(--p1); } svg .s1 { --its: var(--p2); } svg .s2 { --its: var
 svg .full { fill: var(--its); } svg .hollow { fill: var(--paper); stroke: var(--its); stroke-width: 2; }
 svg .line { fill: none; stroke: var(--its); stroke-width: 2; } svg .whisker { stroke: var(--its); stroke-width: 1.5; }
 svg .dash1 { stroke-dasharray: 7 4; } svg .dash2 { stroke-dasharray: 2 4; } svg .dash3 { stroke-dasharray: 9 3 2 3; }
+svg .roof { stroke: var(--ink); stroke-width: 1.3; opacity: .75; }
 svg .band { fill: var(--p2); opacity: .18; }
 </style>
 )";
@@ -118,6 +119,13 @@ std::string epochs_of(const RunReport& run) {
   return html + "</table></div>\n";
 }
 
+std::string rooflines_of(const RunReport& run) {
+  std::string html;
+  for (const report::Grid& grid : report::roofline_tables(run))
+    html += report::grid_html(grid);
+  return html;
+}
+
 constexpr std::size_t most_open = 3, most_sections = 50, most_bars = 20;
 
 /// Closed at first where many runs stand on the page: their comparison comes first.
@@ -126,7 +134,7 @@ std::string section_of(const RunReport& run, const std::string& name, bool open)
          fmt::format("<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.benchmark),
                      escaped(run.division), escaped(run.organisation), escaped(run.status)) +
          paragraphs(run.labels, "label") + paragraphs(run.notes, "soft") + plots_of(run) + figures_of(run) +
-         epochs_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
+         epochs_of(run) + rooflines_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
 }
 
 std::string headlines(std::span<const RunReport> runs) {

@@ -14,6 +14,10 @@ namespace trainmark::report {
 /// The nearest published entries beside one run; without rows, remarks say why there are none.
 [[nodiscard]] Grid published_table(const RunReport& run);
 
+/// A step's resources against their ceilings, with the chart of their roofs, and its layers. Without a probe, remarks
+/// say what makes one; empty beside logs of others.
+[[nodiscard]] std::vector<Grid> roofline_tables(const RunReport& run);
+
 /// What several runs say together: scores, convergence, and what follows from them. Empty ones are left out.
 [[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions);
 [[nodiscard]] Grid score_table(std::span<const GroupConvergence> rows);

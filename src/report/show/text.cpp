@@ -45,7 +45,10 @@ std::string block_of(const RunReport& run) {
   for (const Figure& figure : run.figures)
     text += fmt::format("  {:<34} {:>18}   {}{}\n", figure.name, with_unit(figure), name_of(figure.source),
                         bound_of(figure));
-  text += epochs_of(run) + report::grid_text(report::published_table(run));
+  text += epochs_of(run);
+  for (const report::Grid& grid : report::roofline_tables(run))
+    text += report::grid_text(grid);
+  text += report::grid_text(report::published_table(run));
   for (const std::string& note : run.notes)
     text += fmt::format("  note: {}\n", printable(note));
   return text;
