@@ -4,7 +4,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "report/analyse/convergence.hpp"
@@ -97,12 +99,37 @@ std::string by_the_rules(std::span<const RunReport> runs, std::span<const GroupC
   return text + "; not verified by MLCommons Association";
 }
 
+struct StepTerm {
+  std::string_view name, said, remedy;
+  double share = 0.0;  ///< of a mean step, percent
+};
+
+/// Of what a step loses besides computing and waiting for input, the largest; none where steps were not divided.
+std::optional<StepTerm> step_loss(const RunReport& run) {
+  const Figure* whole = run.find("mean step");
+  if (whole == nullptr || !(whole->value > 0.0)) return std::nullopt;
+  std::array<StepTerm, 3> terms = {
+      {{"exposed all-reduce", "waits for sums over ranks",
+        "give each rank more samples, or let sums run beside the backward pass; `trainmark ablate` tells a slow rank "
+        "from "
+        "a slow network"},
+       {"exposed upload", "waits for its batch to come to the device",
+        "look at the host's link (PCIe generation, NUMA node of the rank) and load.prefetch"},
+       {"host", "is spent between launches", "look for what else runs on the rank's CPUs"}}};
+  for (StepTerm& term : terms)
+    if (const Figure* part = run.find(fmt::format("mean step, {}", term.name)))
+      term.share = 100.0 * part->value / whole->value;
+  return *std::ranges::max_element(terms, {}, &StepTerm::share);
+}
+
 std::string what_binds(const RunReport& run) {
   std::string text;
   for (const Term& term : terms_of(run))
     if (term.share >= 1.0) text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", term.name, term.share);
   if (const Figure* wait = run.find("wait for input share of training"))
     text += fmt::format("; of training {:.0f} % waits for input [measured]", wait->value);
+  if (const auto loss = step_loss(run); loss && loss->share >= 1.0)
+    text += fmt::format("; of a step {:.0f} % {} [measured]", loss->share, loss->said);
   text = text.empty() ? "the clock shows no time" : text + " of the clock [logged]";
   const Roofline& roofline = run.roofline;
   if (roofline.binding.empty()) return text;
@@ -117,6 +144,10 @@ std::string what_next(const RunReport& run) {
   if (wait != nullptr && wait->value >= std::max(10.0, largest->share))
     return fmt::format("{:.0f} % of training waits for input: feed it faster (a nearer tier, more loader threads)",
                        wait->value);
+  const auto loss = step_loss(run);
+  const double training = run.run_s > 0.0 ? run.terms.training_s / run.run_s : 0.0;
+  if (loss && loss->share >= 10.0 && loss->share * training >= largest->share)
+    return fmt::format("{:.0f} % of a step {}: {}", loss->share, loss->said, loss->remedy);
   if (largest->share >= 5.0)
     return fmt::format("{} is {:.0f} % of the clock, {:.1f} s: {}", largest->name, largest->share,
                        largest->share / 100.0 * run.run_s, largest->remedy);

@@ -107,6 +107,26 @@ TEST(Headline, NamesInputWhereTrainingWaitsForIt) {
   EXPECT_NE(answer_to(runs, "What next?").find("50 % of training waits for input"), std::string::npos);
 }
 
+TEST(Headline, NamesSumsWhereStepsWaitForThem) {
+  const Folder folder;
+  static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 2000})));
+  const auto runs = [&](double sums) {
+    static_cast<void>(folder.write(
+        "run.json",
+        fmt::format(
+            R"({{"status": "success", "figures": {{"steps": 10, "steps_s": 4.0, "compute_s": 2.0, "host_s": 0.02,
+                                     "exposed_upload_s": 0.01, "exposed_all_reduce_s": {}}}}})",
+            sums)));
+    return std::vector{report_run(folder.path() / "mlperf.log")};
+  };
+  EXPECT_NE(answer_to(runs(1.6), "What binds?").find("; of a step 40 % waits for sums over ranks [measured]"),
+            std::string::npos)
+      << answer_to(runs(1.6), "What binds?");
+  EXPECT_EQ(answer_to(runs(1.6), "What next?").find("40 % of a step waits for sums over ranks: give each rank"), 0U);
+  EXPECT_EQ(answer_to(runs(0.2), "What next?").find("5 % of a step"), std::string::npos) << "that is little";
+  EXPECT_EQ(answer_to(runs(0.02), "What binds?").find("of a step"), std::string::npos);
+}
+
 TEST(Page, HasChartsAboveTheTablesThatHoldTheirNumbers) {
   const Folder folder;
   std::vector<RunReport> runs;
