@@ -22,7 +22,14 @@ def main(nodes: int = 2):
     enter_or_skip()
     SlurmCase.cluster = Cluster(nodes)
     SlurmCase.cluster.start()
-    unittest.main(verbosity=2)
+    program = unittest.main(verbosity=2, exit=False)
+    failed = {getattr(case, "test_case", case) for case, _ in program.result.failures + program.result.errors}
+    if not failed or not all(isinstance(case, SlurmCase) and case.died_while_mpi_started() for case in failed):
+        sys.exit(0 if program.result.wasSuccessful() else 1)
+    # Once in many launches Open MPI's PMIx client was seen to crash in MPI_Init, before a word of ours.
+    print("once more, for MPI crashed while it started:", *failed, file=sys.stderr)
+    again = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(type(case)(case._testMethodName) for case in failed))
+    sys.exit(0 if again.wasSuccessful() else 1)
 
 
 class SlurmCase(EndToEnd):
@@ -38,6 +45,7 @@ class SlurmCase(EndToEnd):
 
     def setUp(self):
         super().setUp()
+        self.said = ""  # by all launches
         self.addCleanup(self.tidy)
         self.target = self.cluster.local / "set"
         self.results = self.folder / "results"
@@ -45,6 +53,7 @@ class SlurmCase(EndToEnd):
 
     def tidy(self):
         """No test finds another one's jobs, or its files on the nodes."""
+        self.said += self.output()
         subprocess.run(["scancel", "--quiet", "--signal=KILL", "--full", "--me"], check=False)
         subprocess.run(["scancel", "--quiet", "--me"], check=False)
         self.cluster.wait_for_nodes()
@@ -56,7 +65,12 @@ class SlurmCase(EndToEnd):
     def srun(self, *command, options=("-N", "2", "--ntasks-per-node", "2", "--mpi=pmix"), env=None) -> Run:
         done = subprocess.run(["srun", *options, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace", timeout=PATIENCE, env={**os.environ, **(env or {})})
+        self.said += done.stdout
         return Run(done.returncode, done.stdout, self.results)
+
+    def died_while_mpi_started(self) -> bool:
+        before, crash, _ = self.said.partition("*** Process received signal ***")
+        return bool(crash) and "results in" not in before
 
     def run_on_nodes(self, expect: int = 0, **changes) -> Run:
         done = self.srun(BINARY, "run", self.write_config(**changes))
