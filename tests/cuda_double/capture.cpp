@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cuda_double/device.hpp"
 
@@ -170,6 +171,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
   if (found == device().executables.end() || stream == nullptr) return failed(cudaErrorInvalidResourceHandle);
   if (stream->capture != nullptr) return failed(cudaErrorStreamCaptureUnsupported);
   GraphExec& graph = *found->second;
+  device().relaunched = device().relaunched || std::exchange(graph.launched, true);
   Operation before{.name = "graph launch"}, after{.name = "graph end"};
   before.marks = std::make_shared<Marker>();
   if (graph.last != nullptr) before.waits.push_back(graph.last);  // a graph never runs beside itself

@@ -133,6 +133,7 @@ struct Capture {
 struct GraphExec {
   std::vector<Node> nodes;  // on streams of the graph's own
   std::shared_ptr<Marker> last;
+  bool launched = false;
   bool node_priorities = false;  // else all run at that of the stream that the graph is launched into
 };
 
@@ -156,6 +157,7 @@ struct Device {
   std::int64_t captures_ended = 0;
   int ordinal = 0;                 // the device that this process has chosen
   std::vector<Replayed> replayed;  // by the last graph launch
+  bool relaunched = false;         // some graph, a second time: the warm-up is over
   bool running = false;            // an operation's body is on the processor
   std::shared_ptr<Marker> pushed;  // of the operation whose step is being made
   std::vector<void (*)()> at_reset;

@@ -46,8 +46,9 @@ struct Options {
   std::uint64_t seed = 1;
   bool closed_to_the_host = true;    ///< host code that touches device memory crashes, with a message
   double time_limit_seconds = 60.0;  ///< for waits that only another rank can end
-  bool pinned_uploads = false;  ///< once a graph was launched, a copy to the device from pageable memory is a finding
-  bool says_aborts = false;     ///< on stderr, for who looks from outside at a process that leaves early
+  bool pinned_uploads =
+      false;  ///< once a graph was launched again, a copy to the device from pageable memory is a finding
+  bool says_aborts = false;  ///< on stderr, for who looks from outside at a process that leaves early
   Faults faults{};
 };
 

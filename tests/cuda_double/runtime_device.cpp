@@ -62,6 +62,7 @@ void reset(const Options& options) {
   self.last_error = self.sticky = cudaSuccess;
   self.launches = self.captures_ended = 0;
   self.replayed.clear();
+  self.relaunched = false;
   self.arena.close();
   self.options = options;
   self.random.seed(options.seed);

@@ -118,8 +118,7 @@ cudaError_t copy(Lock& lock, void* to, const void* from, std::size_t bytes, cuda
                             device().arena.describe(to)));
     return failed(cudaErrorInvalidValue);
   }
-  if (device().options.pinned_uploads && !device().replayed.empty() && source == Place::pageable &&
-      target == Place::device)
+  if (device().options.pinned_uploads && device().relaunched && source == Place::pageable && target == Place::device)
     add_finding(fmt::format("a copy of {} bytes to the device is from pageable memory", bytes));
   Operation operation = copy_operation(to, from, bytes, source);
   if (source == Place::pageable && stream->capture == nullptr) {  // staged at the call

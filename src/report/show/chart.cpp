@@ -196,7 +196,7 @@ class Drawing {
 
   /// A slope is named where it meets its flat part, or at the right where it does not.
   void draw_roofs() {
-    std::vector<std::pair<double, std::string>> met;  // x, name
+    std::vector<std::pair<double, std::string>> met, ends;  // x or y, name
     double top = y_.high();
     for (std::size_t i = 0; i < chart_.roofs.size(); ++i) {
       const Roof& roof = chart_.roofs[i];
@@ -211,10 +211,17 @@ class Drawing {
         met.emplace_back(x_.at(to), roof.name);
         top = most;
       } else {
-        text(width - right + 6, y2 + 4, "start", roof.name);
+        ends.emplace_back(y2, roof.name);
       }
     }
     constexpr double letter = 7, line = 14;  // pixels
+    std::ranges::sort(ends);
+    double lowest = -line;
+    for (const auto& [y, name] : ends) {  // one below the other; a long name ends with the picture
+      lowest = std::max(y + 4, lowest + line);
+      const bool fits = letter * static_cast<double>(name.size()) < right - 6;
+      text(fits ? width - right + 6 : width - 2, lowest, fits ? "start" : "end", name);
+    }
     double end = 0.0, raised = 0.0;
     std::ranges::sort(met);
     for (const auto& [x, name] : met) {  // one above the other where they would meet

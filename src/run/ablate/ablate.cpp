@@ -78,10 +78,7 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   const auto say = [&](const std::string& line) { progress.line(line); };
   const auto alive = [&] { watchdog.beat(); };
 
-  RunOptions options = wanted;
-  options.seed = chosen_seed(world, wanted.seed);
-  options.backend.tf32 = options.train.precision == Precision::tf32;
-  options.backend.other_threads = 2 * options.load.threads + 1;
+  const RunOptions options = options_of_launch(world, wanted);
   const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
