@@ -19,12 +19,9 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const auto rank_log = std::make_shared<RankLog>(context.log_level, world.all().rank(), world.host());
   const RankLog::InUse keeps_diagnostics(rank_log);
   Open open;
-  Watchdog watchdog([&](const std::string& message) {
-    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
-  });
+  Watchdog watchdog = ending_watchdog(world, open, context);
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
-  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
-                     static_cast<double>(wanted.results.progress_seconds)});
+  Progress progress = progress_of(world, wanted.results, context);
 
   const RunOptions options = options_of_launch(world, wanted);
   if (context.check) {

@@ -69,12 +69,9 @@ class Variants {
 
 Ablation ablate(const World& world, const RunOptions& wanted, const AblateOptions& how, const RunContext& context) {
   Open open;
-  Watchdog watchdog([&](const std::string& message) {
-    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
-  });
+  Watchdog watchdog = ending_watchdog(world, open, context);
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
-  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
-                     static_cast<double>(wanted.results.progress_seconds)});
+  Progress progress = progress_of(world, wanted.results, context);
   const auto say = [&](const std::string& line) { progress.line(line); };
   const auto alive = [&] { watchdog.beat(); };
 

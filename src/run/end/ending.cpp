@@ -53,6 +53,17 @@ void end_at_once(const World& world, const Open& open, const RunContext& context
   leave(world, record.code);
 }
 
+Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context) {
+  return Watchdog([&world, &open, &context](const std::string& message) {
+    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+  });
+}
+
+Progress progress_of(const World& world, const ResultsOptions& results, const RunContext& context) {
+  return Progress(
+      {world.all().rank() == 0 && !context.quiet, context.terminal, static_cast<double>(results.progress_seconds)});
+}
+
 RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results) {
   // Nothing here may be kept from happening by what failed before it, a full disk above all. Whoever made the
   // Interrupts removes temporaries thereafter: that may wait for a busy disk.

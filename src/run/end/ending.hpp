@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 
+#include "run/end/watchdog.hpp"
+#include "run/record/progress.hpp"
 #include "run/record/results.hpp"
 #include "run/record/timeline.hpp"
 
@@ -18,6 +20,11 @@ struct Open {
 };
 /// Ends the job without unwinding: the log closed, the results concluded, every rank gone.
 [[noreturn]] void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record);
+
+/// Does so once a phase makes no progress. All three must outlive it.
+[[nodiscard]] Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context);
+/// Rank 0's voice, as the caller wants it.
+[[nodiscard]] Progress progress_of(const World& world, const ResultsOptions& results, const RunContext& context);
 
 /// Closes log and results as aborted; by the word of a rank that failed alone, if one has left it.
 RunRecord conclude_on_signal(int code, Timeline& timeline, Results& results);

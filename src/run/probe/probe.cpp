@@ -109,12 +109,9 @@ ProbeResult measure_ceilings(const World& world, Backend& backend, const Collect
 
 ProbeOutcome probe(const World& world, const RunOptions& wanted, double seconds, const RunContext& context) {
   Open open;
-  Watchdog watchdog([&](const std::string& message) {
-    end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
-  });
+  Watchdog watchdog = ending_watchdog(world, open, context);
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
-  Progress progress({world.all().rank() == 0 && !context.quiet, context.terminal,
-                     static_cast<double>(wanted.results.progress_seconds)});
+  Progress progress = progress_of(world, wanted.results, context);
   const auto alive = [&] { watchdog.beat(); };
   const RunOptions options = options_of_launch(world, wanted);
   const Dataset dataset = find_dataset(world, options, alive, [&](const std::string& line) { progress.line(line); });
