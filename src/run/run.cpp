@@ -22,12 +22,13 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Watchdog watchdog = ending_watchdog(world, open, context);
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress = progress_of(world, wanted.results, context);
+  const Stuck stuck = ends_where_stuck(world, open, context, watchdog);
 
   const RunOptions options = options_of_launch(world, wanted);
   if (context.check) {
     const auto checked = make_backend(options.backend, world);
-    return *context.check == Check::cpu ? check_backend(world, *checked, options, progress)
-                                        : check_itself(world, *checked, options, progress);
+    return *context.check == Check::cpu ? check_backend(world, *checked, options, progress, stuck)
+                                        : check_itself(world, *checked, options, progress, stuck);
   }
   const auto say = [&](const std::string& line) { progress.line(line); };
   const Dataset dataset = find_dataset(
@@ -46,10 +47,6 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
   Recorder recorder(world, options, results, timeline, progress);
-  const auto stuck = [&](const Status& failure) {
-    watchdog.give_way();
-    end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
-  };
   try {
     recorder.launch(*backend, context);
     timeline.header(options, clear_caches(world, options.clear_cache), one_line(context.resolved_config));

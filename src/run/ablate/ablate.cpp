@@ -95,10 +95,6 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   progress.line(fmt::format("ablation: {} on {} rank(s), {}; {} rounds of {} steps a variant", options.name,
                             world.all().size(), backend->description(), how.rounds, how.steps));
   watchdog.phase("ablation", options.watchdog.step_seconds);
-  const auto stuck = [&](const Status& failure) {
-    tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
-    leave(world, failure.code);
-  };
   // Until every slot's recording costs what later launches do, and what the loader has read ahead is used up.
   const int lead = std::max(options.load.prefetch + 2, 2 * backend->warm_up_launches());
   const Bench bench{world,
@@ -108,7 +104,7 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
                     options.train.gradient_accumulation_steps,
                     lead,
                     alive};
-  const AblationResult result = on_device(*backend, stuck, [&] {
+  const AblationResult result = on_device(*backend, ends_where_stuck(world, open, context, watchdog), [&] {
     return compare_variants(bench, variants.programs, {input.train.get(), direct ? direct->train.get() : nullptr}, how);
   });
   if (world.all().rank() != 0) return {};

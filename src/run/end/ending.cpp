@@ -59,6 +59,13 @@ Watchdog ending_watchdog(const World& world, const Open& open, const RunContext&
   });
 }
 
+Stuck ends_where_stuck(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog) {
+  return [&world, &open, &context, &watchdog](const Status& failure) {
+    watchdog.give_way();
+    end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
+  };
+}
+
 Progress progress_of(const World& world, const ResultsOptions& results, const RunContext& context) {
   return Progress(
       {world.all().rank() == 0 && !context.quiet, context.terminal, static_cast<double>(results.progress_seconds)});

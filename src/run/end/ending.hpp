@@ -23,6 +23,11 @@ struct Open {
 
 /// Does so once a phase makes no progress. All three must outlive it.
 [[nodiscard]] Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context);
+/// Is told, with the reason, of a device that does not come to rest.
+using Stuck = std::function<void(const Status&)>;
+/// Ends the job at once then, unless the watchdog already does. All four must outlive it.
+[[nodiscard]] Stuck ends_where_stuck(const World& world, const Open& open, const RunContext& context,
+                                     Watchdog& watchdog);
 /// Rank 0's voice, as the caller wants it.
 [[nodiscard]] Progress progress_of(const World& world, const ResultsOptions& results, const RunContext& context);
 
@@ -41,10 +46,9 @@ inline constexpr std::chrono::seconds device_limit(3);
 /// Backend::abandon, left behind after `limit` where the driver hangs.
 void abandon(Backend& backend, const std::string& reason, std::chrono::seconds limit);
 /// Does what enqueues work on a device. Where that raises, sums under way are broken off before anything is freed that
-/// they use: freeing waits for the device, which waits for a peer. A device that does not come to rest is `stuck`, who
-/// is told why and ends the process.
+/// they use: freeing waits for the device, which waits for a peer. `stuck` does not return.
 template <class Work>
-auto on_device(Backend& backend, const std::function<void(const Status&)>& stuck, Work&& work) {
+auto on_device(Backend& backend, const Stuck& stuck, Work&& work) {
   try {
     return work();
   } catch (...) {

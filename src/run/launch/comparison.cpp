@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "run/end/ending.hpp"
 #include "run/launch/differences.hpp"
 #include "run/launch/session.hpp"
 
@@ -170,14 +169,10 @@ bool evaluation_has_norms(const RunOptions& options) {
   return forward_of(options.recipe.model, {}).statistic_elements() > 0;
 }
 
-[[noreturn]] void give_up(const World& world, const Status& failure) {
-  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), failure.message));
-  leave(world, failure.code);
-}
-
 }  // namespace
 
-RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
+RunOutcome check_backend(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress,
+                         const Stuck& stuck) {
   const RunOptions options = one_part(world, wanted);
   BackendOptions host = options.backend;
   host.device = DeviceChoice::cpu;
@@ -196,7 +191,6 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   progress.line(fmt::format("check: {} in {} against the CPU in fp32, {} sample(s) a rank{}", backend.description(),
                             word(options.train.precision), local_batch,
                             wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
-  const auto stuck = [&](const Status& failure) { give_up(world, failure); };
   const Program::Options readable{.fuse = false, .reuse = false};
   std::vector<Difference> differences;
   {
@@ -232,15 +226,15 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   return judged(differences, options.train.precision, "backends agree", rounds, progress);
 }
 
-RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress) {
+RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress,
+                        const Stuck& stuck) {
   const RunOptions options = one_part(world, wanted);
   const std::int64_t local_batch = options.train.global_batch / world.all().size();
   progress.line(fmt::format("check: {} in {} against itself, {} sample(s) a rank", backend.description(),
                             word(options.train.precision), local_batch));
   const auto trained_as = [&](const RunOptions& how, const Steps& steps, Program::Options style) {
     Side side(world, backend, how, style);
-    return on_device(
-        backend, [&](const Status& failure) { give_up(world, failure); }, [&] { return trained(side, steps); });
+    return on_device(backend, stuck, [&] { return trained(side, steps); });
   };
   std::vector<Difference> differences;
   const auto compare = [&](const std::string& what, const Trained& found, const Trained& truth) {

@@ -121,10 +121,7 @@ ProbeOutcome probe(const World& world, const RunOptions& wanted, double seconds,
   const OwnedCollectives collectives = make_collectives(world, *backend, options.recipe.model);
   watchdog.phase("probe", std::max(options.watchdog.step_seconds, seconds));
   progress.line(fmt::format("probing {} for at most {:.0f} s", backend->description(), seconds));
-  const auto stuck = [&](const Status& failure) {
-    end_at_once(world, open, context, {failure.code, Ending::failed, failure.message, {}, {}, {}});
-  };
-  const ProbeResult result = on_device(*backend, stuck, [&] {
+  const ProbeResult result = on_device(*backend, ends_where_stuck(world, open, context, watchdog), [&] {
     return measure_ceilings(world, *backend, collectives.get(), options, dataset, seconds, alive);
   });
   return {probe_json(world, *backend, options, seconds, result), probe_text(result)};

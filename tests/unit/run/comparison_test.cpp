@@ -25,11 +25,14 @@ RunOptions small(Precision precision) {
   return options;
 }
 
+/// Nothing hangs here.
+const Stuck rested = [](const Status& failure) { ADD_FAILURE() << failure.message; };
+
 class Comparison : public ::testing::TestWithParam<Precision> {
  protected:
   [[nodiscard]] static RunOutcome outcome(Backend& backend, const RunOptions& options) {
     Progress progress({.speaks = false});
-    return check_backend(test_world(), backend, options, progress);
+    return check_backend(test_world(), backend, options, progress, rested);
   }
 };
 
@@ -42,7 +45,7 @@ TEST_P(Comparison, FindsABackendThatComputesNothing) {
 TEST_P(Comparison, LooksAtTheEvaluationThatARunWouldUse) {
   Progress progress({});
   ::testing::internal::CaptureStderr();
-  (void)check_backend(test_world(), *make_null_backend(), small(GetParam()), progress);
+  (void)check_backend(test_world(), *make_null_backend(), small(GetParam()), progress, rested);
   const std::string said = ::testing::internal::GetCapturedStderr();
   if (test_world().all().rank() != 0) return;
   // Sums that stay zero differ from the truth by all of it.
@@ -58,7 +61,7 @@ TEST_P(Comparison, ShowsALossThatIsNoNumberOnOneRankToAll) {
   };
   Progress progress({});
   ::testing::internal::CaptureStderr();
-  EXPECT_EQ(check_backend(test_world(), backend, small(GetParam()), progress).code, ExitCode::communication);
+  EXPECT_EQ(check_backend(test_world(), backend, small(GetParam()), progress, rested).code, ExitCode::communication);
   const std::string said = ::testing::internal::GetCapturedStderr();
   if (test_world().all().rank() != 0) return;
   EXPECT_TRUE(std::regex_search(said, std::regex("loss of step 1 +inf +inf"))) << said;
@@ -89,7 +92,7 @@ TEST_P(Comparison, LooksAtOnePartOfAStepInParts) {
 std::string said_of_itself(Backend& backend, const RunOptions& options, ExitCode expected) {
   Progress progress({});
   ::testing::internal::CaptureStderr();
-  const ExitCode code = check_itself(test_world(), backend, options, progress).code;
+  const ExitCode code = check_itself(test_world(), backend, options, progress, rested).code;
   const std::string said = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(code, expected) << said;
   return said;
