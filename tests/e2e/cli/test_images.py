@@ -154,6 +154,20 @@ class Images(unittest.TestCase):
         self.assertEqual(told.count("left out: "), now)
         self.assertIn(f"3 corrupt images are left out, {before} of them in files that were there already\n", told)
 
+    def test_files_tell_how_many_of_their_images_hold_stray_bytes(self):
+        tree = self.tree("stray")
+        for victim in (sorted(tree.glob("train/n01/*"))[0], sorted(tree.glob("train/n10/*"))[1]):
+            sound = victim.read_bytes()
+            self.assertEqual(sound[-2:], b"\xff\xd9")
+            victim.write_bytes(sound[:-2] + b"\x12" * 40 + sound[-2:])
+        done = self.imported(tree, "with_stray")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        counts = []
+        for path in sorted((self.folder / "with_stray").glob("*/*.hdf5")):
+            with h5py.File(path) as file:
+                counts.append(int(file.attrs["images_with_stray_bytes"]))
+        self.assertEqual((len(counts), sum(counts)), (6, 2))
+
     def test_trees_whose_folders_do_not_fit_are_refused_before_anything_is_written(self):
         tree = self.tree("folders")
         shutil.rmtree(tree / "val/n10")
