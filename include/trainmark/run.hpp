@@ -271,6 +271,8 @@ struct RunOutcome {
 [[nodiscard]] StepOptions step_options(const RunOptions& options, std::int64_t ranks);
 /// Training steps in an epoch of so many samples, as the workload's rules have their tail.
 [[nodiscard]] std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_samples);
+/// Training steps after which a run on so many samples ends at the latest; nothing where it ends by time.
+[[nodiscard]] std::optional<std::int64_t> most_steps(const RunOptions& options, std::int64_t train_samples);
 
 /// Element type of activations for a train.precision.
 [[nodiscard]] DType compute_type(Precision precision);

@@ -142,16 +142,13 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
 double mib(double bytes) { return bytes / 1048576.0; }
 
 struct Steps {
-  std::int64_t an_epoch = 0;  ///< 0: the config does not say how many samples there are
-  std::int64_t at_most = 0;   ///< 0: a run for some seconds has no bound
+  std::int64_t an_epoch = 0;            ///< 0: the config does not say how many samples there are
+  std::optional<std::int64_t> at_most;  ///< nothing: a run for some seconds has no bound
 };
 Steps steps_of(const RunOptions& options) {
-  const TrainOptions& train = options.train;
-  if (options.data.train_samples == 0) return {};
-  Steps steps{.an_epoch = steps_per_epoch(options, options.data.train_samples)};
-  if (train.until == Until::steps) steps.at_most = train.steps;
-  if (train.until == Until::epochs || train.until == Until::target) steps.at_most = steps.an_epoch * train.epochs;
-  return steps;
+  const std::int64_t samples = options.data.train_samples;
+  if (samples == 0) return {};
+  return {steps_per_epoch(options, samples), most_steps(options, samples)};
 }
 
 std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
@@ -187,7 +184,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                         mib(static_cast<double>(bucket.bytes)));
   if (const auto [epoch, most] = steps_of(options); epoch > 0) {
     text += fmt::format("steps            {} an epoch of {} samples{}\n", epoch, options.data.train_samples,
-                        most > 0 ? fmt::format(", at most {} in all", most) : "");
+                        most ? fmt::format(", at most {} in all", *most) : "");
   }
   for (const std::string& label : labels_of(options))
     text += "note             " + label + "\n";
@@ -284,7 +281,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
                    {"buckets", std::move(buckets)},
                    {"steps_per_epoch", steps.an_epoch > 0 ? Json(steps.an_epoch) : Json()},
-                   {"steps_at_most", steps.at_most > 0 ? Json(steps.at_most) : Json()},
+                   {"steps_at_most", steps.at_most ? Json(*steps.at_most) : Json()},
                    {"notes", labels_of(options)},
                    {"nodes", std::move(nodes)}};
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);

@@ -59,12 +59,9 @@ std::vector<int> nodes_to_look_at(const RunOptions& options, const ScaleQuestion
 
 /// Epochs of training that the config ends with at the latest; 0: a run for some seconds has no such number.
 double most_epochs(const RunOptions& options) {
-  const TrainOptions& train = options.train;
-  if (train.until == Until::seconds) return 0.0;
-  if (train.until == Until::steps)
-    return static_cast<double>(train.steps) /
-           static_cast<double>(std::max<std::int64_t>(1, steps_per_epoch(options, options.data.train_samples)));
-  return static_cast<double>(train.epochs);
+  const std::int64_t samples = options.data.train_samples, an_epoch = steps_per_epoch(options, samples);
+  return static_cast<double>(most_steps(options, samples).value_or(0)) /
+         static_cast<double>(std::max<std::int64_t>(1, an_epoch));
 }
 
 /// Nodes of a group hold the same, and groups are of one size.

@@ -299,6 +299,19 @@ std::int64_t steps_per_epoch(const RunOptions& options, std::int64_t train_sampl
   return sampling.steps_per_epoch() / sampling.batches_together;
 }
 
+std::optional<std::int64_t> most_steps(const RunOptions& options, std::int64_t train_samples) {
+  switch (options.train.until) {
+    case Until::seconds:
+      return std::nullopt;
+    case Until::steps:
+      return options.train.steps;
+    case Until::epochs:
+    case Until::target:
+      break;
+  }
+  return options.train.epochs * steps_per_epoch(options, train_samples);
+}
+
 Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {
   Sampling sampling = batches_of(options, split.name == "train");
   sampling.seed = static_cast<std::uint64_t>(options.seed);
