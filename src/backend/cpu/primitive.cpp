@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "backend/cpu/reorder.hpp"
+
 namespace trainmark::cpu {
 
 dnnl::engine& engine() {
@@ -72,8 +74,7 @@ class PrimitivePlan final : public Plan {
       }
       bound.wanted = dnnl::memory(port.wanted, engine(), DNNL_MEMORY_NONE);
       bound.scratch_offset = take(port.wanted.get_size());
-      bound.reorder =
-          port.is_output ? dnnl::reorder(bound.wanted, bound.given) : dnnl::reorder(bound.given, bound.wanted);
+      bound.reorder = port.is_output ? Reorder(port.wanted, port.given) : Reorder(port.given, port.wanted);
       arguments_.emplace(port.argument, bound.wanted);
     }
     if (scratchpad.get_size() > 0) {
@@ -107,7 +108,7 @@ class PrimitivePlan final : public Plan {
     bool is_output = false;
     dnnl::memory given, wanted;
     std::size_t scratch_offset = 0;
-    std::optional<dnnl::reorder> reorder;
+    std::optional<Reorder> reorder;
   };
   std::size_t take(std::size_t bytes) {
     const std::size_t offset = scratch_bytes_;

@@ -31,18 +31,21 @@ template <class D>
 HWY_INLINE void store(D d, hn::Vec<D> value, float* to) {
   hn::StoreU(value, d, to);
 }
+/// The bf16 in the lower half of each word.
 template <class D>
-HWY_INLINE void store(D d, hn::Vec<D> value, std::uint16_t* to) {
-  const hn::Rebind<std::uint16_t, D> halves;
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> half_bits(D, hn::Vec<D> value) {
   const hn::RebindToUnsigned<D> words;
-  const hn::RebindToSigned<D> integers;
   const auto bits = hn::BitCast(words, value);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));  // round to nearest even
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF))));
   const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(words, 0x40));  // rounding could make a NaN a zero
-  const auto half = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(value)), quiet, rounded);
-  (void)d;
-  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, half)), halves, to);
+  return hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(value)), quiet, rounded);
+}
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> value, std::uint16_t* to) {
+  const hn::Rebind<std::uint16_t, D> halves;
+  const hn::RebindToSigned<D> integers;
+  hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, half_bits(d, value))), halves, to);
 }
 
 /// Where a value takes the place of the maximum so far. A NaN does, so that an overflow is seen behind a pool.
