@@ -146,6 +146,8 @@ class Launches(unittest.TestCase):
     def test_tasks_of_an_array_and_restarts_have_names_of_their_own(self):
         env = {"SLURM_JOB_ID": "4712", "SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "3"}
         self.assertTrue(json.loads(self.smoke("--json", env=env).stdout)["results"].endswith("/4711_3"))
+        first = self.smoke("--json", env={**env, "SLURM_ARRAY_TASK_ID": "0"})
+        self.assertTrue(json.loads(first.stdout)["results"].endswith("/4711_0"), first.stdout)
         for count, name in (("0", "4711_3-2"), ("1", "4711_3-r1")):  # of the name that is taken a second folder
             restarted = self.smoke("--json", env={**env, "SLURM_RESTART_COUNT": count})
             self.assertTrue(json.loads(restarted.stdout)["results"].endswith("/" + name), restarted.stdout)
@@ -267,6 +269,13 @@ class Launches(unittest.TestCase):
         for tasks in ("1", "3"):  # of mpirun's own daemons
             done = self.smoke(launcher=TWO, env={"SLURM_STEP_NUM_TASKS": tasks, "SLURM_PROCID": "0", "PMI_SIZE": "5"})
             self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_step_of_a_heterogeneous_job_counts_its_own_part_only(self):
+        # As srun starts a part of one task: nothing but Slurm says how many there are.
+        launcher = [*TWO, "env", "-u", "OMPI_COMM_WORLD_SIZE", "-u", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS=1", "SLURM_PROCID=0"]
+        self.assertEqual(self.smoke(launcher=launcher).returncode, 4)
+        done = self.smoke(launcher=[*launcher, "SLURM_HET_SIZE=2"])
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_a_deterministic_run_fixes_the_order_of_sums_and_tells_it(self):
         def variables(*options, env=None):
