@@ -93,7 +93,9 @@ class Commands(unittest.TestCase):
                           '"train": {"global_batch": 16}}')
         self.expect(call("validate", path, "--ranks", 4), 0, "valid", "not here")
         self.expect(call("validate", path, "--ranks", 3), 2, "/train/global_batch", "3 ranks")
-        self.expect(call("validate", path, "--ranks", 4, "--nodes", 8), 2, "--nodes: 8 nodes for 4 ranks")
+        for nodes in (5, 8):
+            self.expect(call("validate", path, "--ranks", 4, "--nodes", nodes), 2, f"--nodes: {nodes} nodes for 4 ranks")
+        self.expect(call("validate", path, "--ranks", 4, "--nodes", 4), 0)
 
     def test_plan_bounds_a_device_and_calls_it_a_bound(self):
         floor = {}
