@@ -154,32 +154,66 @@ bool prefers_blocks(const Conv& conv, const Shape& weights, DType type) {
   return type == DType::f32 && conv.groups == 1 && has_gaps(conv) && weights[0] >= one_block && weights[1] >= one_block;
 }
 
-}  // namespace
+/// Windows of one element that leave others out, as many behind each: oneDNN describes no others.
+bool picks_elements(const Conv& conv, const Shape& src, const Shape& dst) {
+  for (std::size_t axis = 0; axis < conv.stride.size(); ++axis) {
+    if (dst[axis + 2] * conv.stride[axis] > src[axis + 2]) return false;
+  }
+  const auto all = [](const std::vector<int>& values, int each) {
+    return std::ranges::all_of(values, [each](int value) { return value == each; });
+  };
+  return all(conv.kernel, 1) && all(conv.pad_lo, 0) && all(conv.pad_hi, 0) && std::ranges::max(conv.stride) > 1;
+}
 
-Planned plan_op(const ConvBackwardWeights& op, const Operands& operands) {
-  const Conv& conv = op.conv;
-  const TensorDesc& src = operands.inputs[0];
+/// Those elements of a channels-last tensor, where they lie.
+memory::desc picked(const Conv& conv, const TensorDesc& src, const Shape& dst) {
+  memory::dims dims{src.shape[0], src.shape[1]}, strides(src.shape.rank(), 1);
+  std::int64_t distance = src.shape[1];  // of neighbours along the last axis
+  for (std::size_t axis = conv.stride.size(); axis-- > 0; distance *= src.shape[axis + 2])
+    strides[axis + 2] = distance * conv.stride[axis];
+  strides[0] = distance;
+  for (std::size_t axis = 0; axis < conv.stride.size(); ++axis)
+    dims.push_back(dst[axis + 2]);
+  return {dims, data_type(src.dtype), strides};
+}
+
+/// `src` may lie apart.
+Planned plan_weight_gradients(const Conv& conv, const Shape& src, const memory::desc& given, const Operands& operands) {
   const TensorDesc& diff_dst = operands.inputs[1];
   const Shape weights = grouped(conv, operands.outputs[0].shape);
   const bool bias = operands.outputs.size() > 1;
   // Tensors that windows span are small: fp32 costs little.
-  const DType type = spans_an_axis(conv, src.shape) ? DType::f32 : type_of_gradients(conv, src.dtype);
+  const DType type = spans_an_axis(conv, src) ? DType::f32 : type_of_gradients(conv, diff_dst.dtype);
   const auto activation = [&](const Shape& shape) {
     return prefers_blocks(conv, weights, type) ? open(shape, type) : described(activation_desc(shape, type));
   };
-  const Descriptors descs{activation(src.shape), open(weights, type),
-                          bias ? described(operands.outputs[1]) : memory::desc(), activation(diff_dst.shape)};
+  const Descriptors descs{activation(src), open(weights, type), bias ? described(operands.outputs[1]) : memory::desc(),
+                          activation(diff_dst.shape)};
   const auto hint = forward(conv, descs, user_scratchpad());
   dnnl::convolution_backward_weights::primitive_desc primitive(
       engine(), algorithm::convolution_direct, descs.src, open(weights, DType::f32), descs.bias, descs.dst,
       dims_of(conv.stride), gaps_of(conv), dims_of(conv.pad_lo), dims_of(conv.pad_hi), hint, user_scratchpad());
-  avoid_wrong_implementations(conv, src.shape, primitive);
+  avoid_wrong_implementations(conv, src, primitive);
   PrimitiveBuilder builder;
-  builder.input(DNNL_ARG_SRC, described(src), primitive.src_desc());
+  builder.input(DNNL_ARG_SRC, given, primitive.src_desc());
   builder.input(DNNL_ARG_DIFF_DST, described(diff_dst), primitive.diff_dst_desc());
   builder.output(DNNL_ARG_DIFF_WEIGHTS, described(weights, DType::f32, logical_layout), primitive.diff_weights_desc());
   if (bias) builder.output(DNNL_ARG_DIFF_BIAS, described(operands.outputs[1]), primitive.diff_bias_desc());
   return builder.finish(dnnl::convolution_backward_weights(primitive), primitive.scratchpad_desc(), operands.outputs);
+}
+
+}  // namespace
+
+Planned plan_op(const ConvBackwardWeights& op, const Operands& operands) {
+  const TensorDesc& src = operands.inputs[0];
+  if (!picks_elements(op.conv, src.shape, operands.inputs[1].shape))
+    return plan_weight_gradients(op.conv, src.shape, described(src), operands);
+  // oneDNN 3.2's kernels for windows of one element are wrong with strides: they get what the windows see, gathered.
+  Conv dense = op.conv;
+  std::ranges::fill(dense.stride, 1);
+  std::vector<std::int64_t> seen = operands.inputs[1].shape.extents();
+  seen[1] = src.shape[1];
+  return plan_weight_gradients(dense, Shape(std::move(seen)), picked(op.conv, src, operands.inputs[1].shape), operands);
 }
 
 }  // namespace trainmark::cpu
