@@ -74,9 +74,10 @@ class ModelState {
   [[nodiscard]] std::uint64_t hash() const;
   [[nodiscard]] std::vector<float> read(const float* from, std::int64_t count) const;  ///< device to host
   void write(float* to, std::span<const float> values);
-  [[nodiscard]] float loss() const;   ///< summed over ranks after a step
+  [[nodiscard]] float loss() const;   ///< summed over ranks after a step; waits for all steps, as all that reads here
   [[nodiscard]] Score score() const;  ///< of this rank, since clear_metrics()
   void clear_metrics();
+  [[nodiscard]] bool scales_loss() const noexcept { return scaling_.has_value(); }
   /// Where the graph scales its loss: what has become of the scale, once the steps so far have ended.
   [[nodiscard]] std::optional<LossScale> loss_scale() const;
 
@@ -134,6 +135,12 @@ struct StepTimes {
   double exposed_seconds = 0.0;  ///< of them: waiting for sums over ranks; at most `seconds`
 };
 
+/// What a step that updates parameters has come to.
+struct StepResult {
+  float loss = 0.0F;                    ///< summed over ranks
+  std::optional<LossScale> scale = {};  ///< behind the step, where the graph scales its loss
+};
+
 /// A compiled graph: plans, memory and one recording per input slot. Making it plans everything; its first upload,
 /// step, read or profile lays the shared memory out and records. After that a step allocates nothing.
 class Program {
@@ -156,6 +163,9 @@ class Program {
   void step(int slot);
   /// Of the last step that was launched in this slot. Empty where the device has not ended it yet. Waits for nothing.
   [[nodiscard]] std::optional<StepTimes> times(int slot) const;
+  /// Of the last step that was launched in this slot: waits for that one, and for none that was launched behind it.
+  /// Contract: the graph updates parameters.
+  [[nodiscard]] StepResult result(int slot) const;
   [[nodiscard]] const Graph& graph() const noexcept;  ///< as compiled (fused)
   [[nodiscard]] const MemoryPlan& memory() const noexcept;
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;  ///< of all lanes

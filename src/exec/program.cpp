@@ -10,6 +10,29 @@
 #include "exec/slots.hpp"
 
 namespace trainmark {
+namespace {
+
+/// What a step has come to, in host memory that the device writes at the step's end: the host reads one step's while
+/// the next one runs.
+struct Told {
+  float loss = 0.0F;
+  LossScale scale;
+};
+/// (loss, scale, loss in host memory, scale in host memory); without the scales where there is none.
+class TellHost final : public Plan {
+ public:
+  explicit TellHost(Backend& backend) : backend_(backend) {}
+  void execute(Stream& stream, std::span<void* const> args) override {
+    const std::size_t values = args.size() / 2;
+    backend_.copy_to_host(stream, args[values], args[0], sizeof(Told::loss));
+    if (values > 1) backend_.copy_to_host(stream, args[values + 1], args[1], sizeof(Told::scale));
+  }
+
+ private:
+  Backend& backend_;
+};
+
+}  // namespace
 
 static_assert(step_state_bytes(3) == static_cast<std::size_t>(step_state_extent(3)),
               "graphs and backends must agree on the size of step_state");
@@ -24,7 +47,9 @@ struct Program::Impl {
         state(model),
         slots(std::move(memory)),
         planned(plan_graph(owner, std::move(source), collectives, options)),
-        overlap(options.overlap) {
+        overlap(options.overlap),
+        tell(owner),
+        told(&owner.pinned_memory()) {
     const Graph& graph = planned.graph;
     for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
       if (graph.tensors[id].role == Role::parameter) require_known(graph.tensors[id], state.entries());
@@ -96,15 +121,33 @@ struct Program::Impl {
     auto waits = waits_of(graph, accesses_of(graph, planned.memory, planned.bytes));
     for (std::size_t at = 1; at < graph.nodes.size() && !overlap; ++at)
       if (graph.nodes[at].lane != graph.nodes[at - 1].lane) waits[at] = {static_cast<int>(at) - 1};
+    const bool trains =
+        std::ranges::any_of(graph.nodes, [](const Node& n) { return std::holds_alternative<Update>(n.op); });
+    if (trains) told.resize(InputSlots::count);
     for (int slot = 0; slot < InputSlots::count; ++slot) {
       std::vector<Launch>& list = launches.at(static_cast<std::size_t>(slot));
       for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
         const Node& node = graph.nodes[at];
         list.push_back({planned.plans[at].plan.get(), arguments(at, slot), node.lane, waits[at], node.name});
       }
-      replays.at(static_cast<std::size_t>(slot)) = backend.record(list);
+      std::vector<Launch> step = list;
+      if (trains) step.push_back(telling(slot));
+      replays.at(static_cast<std::size_t>(slot)) = backend.record(std::move(step));
     }
     recorded = true;
+  }
+
+  /// The last launch of a step in this slot.
+  [[nodiscard]] Launch telling(int slot) {
+    const std::vector<Node>& nodes = planned.graph.nodes;
+    Launch launch{&tell, {state.gradients() + state.parameter_elements()}, Lane::compute, {}, "tell host"};
+    Told& to = told.at(static_cast<std::size_t>(slot));
+    if (state.scales_loss()) launch.args.push_back(state.scaler());
+    launch.args.push_back(&to.loss);
+    if (state.scales_loss()) launch.args.push_back(&to.scale);
+    for (std::size_t at = nodes.size(); at-- > 0 && launch.waits.empty();)
+      if (nodes[at].lane != Lane::compute) launch.waits = {static_cast<int>(at)};
+    return launch;
   }
 
   /// Whether a later node of the step writes where this tensor lies.
@@ -131,6 +174,8 @@ struct Program::Impl {
   std::shared_ptr<InputSlots> slots;
   PlannedGraph planned;
   bool overlap;
+  TellHost tell;
+  std::pmr::vector<Told> told;  ///< by slot, where the graph updates parameters
   std::vector<TensorId> inputs;
   std::array<std::size_t, InputSlots::lanes> scratch{};
   std::array<std::vector<Launch>, InputSlots::count> launches;
@@ -181,6 +226,17 @@ std::optional<StepTimes> Program::times(int slot) const {
   const auto exposed = impl_->replays.at(at)->exposed_seconds();
   if (!exposed) return std::nullopt;
   return StepTimes{*seconds, std::clamp(*exposed, 0.0, *seconds)};
+}
+
+StepResult Program::result(int slot) const {
+  const auto at = static_cast<std::size_t>(slot);
+  TRAINMARK_CHECK(at < impl_->told.size(), "only what updates parameters has results");
+  // By way of the lane that an upload into this slot would wait on; the compute lane has later steps in it.
+  Stream& stream = impl_->backend.stream(Lane::copy);
+  impl_->slots->used.at(at)->make_wait(stream);
+  stream.synchronize();
+  const Told& told = impl_->told[at];
+  return {told.loss, impl_->state.scales_loss() ? std::optional(told.scale) : std::nullopt};
 }
 
 const Graph& Program::graph() const noexcept { return impl_->planned.graph; }

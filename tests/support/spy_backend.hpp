@@ -27,6 +27,8 @@ class SpyBackend : public Backend {
   std::deque<double> times;        // at which the next records are reached
   static constexpr double still_running = 1e9;
   bool clocked = false;  // records beyond those are reached when they are made
+  /// Launches return before they have ended, as a device's do: they end where the host waits for them, which is noted.
+  bool ahead = false;
   /// What a launched plan does, if anything.
   std::function<void(const Op&, std::span<void* const> args)> execute;
   /// What a sum of several ranks does, if anything; asked before execute.
@@ -100,35 +102,49 @@ class SpyBackend : public Backend {
 
  private:
   struct SpyStream final : Stream {
-    void synchronize() override {}
+    explicit SpyStream(SpyBackend& owner) : spy(owner) {}
+    void synchronize() override {
+      if (!spy.ahead) return;
+      spy.ended_ = std::max(spy.ended_, spy.stream_name(*this) == "copy" ? spy.awaited_ : spy.launched_);
+      spy.calls.push_back("host waits for launch " + std::to_string(spy.ended_) + " of " +
+                          std::to_string(spy.launched_));
+    }
+    SpyBackend& spy;
   };
   struct SpyEvent final : StreamEvent {
     SpyEvent(SpyBackend& owner, int index) : spy(owner), number(index) {}
     void record(Stream& stream) override {
       note("record", stream);
+      launched = spy.stream_name(stream) == "copy" ? 0 : spy.launched_;
       reached = spy.clocked ? std::optional(spy.clock.seconds()) : std::nullopt;
       if (spy.times.empty()) return;
       reached = spy.times.front();
       spy.times.pop_front();
     }
     [[nodiscard]] std::optional<double> seconds_since(const StreamEvent& earlier) const override {
+      if (spy.ahead && std::max(launched, static_cast<const SpyEvent&>(earlier).launched) > spy.ended_) return {};
       const auto& before = static_cast<const SpyEvent&>(earlier).reached;
       return reached && before && *reached < still_running && *before < still_running
                  ? std::optional(*reached - *before)
                  : std::nullopt;
     }
-    void make_wait(Stream& stream) override { note("wait", stream); }
+    void make_wait(Stream& stream) override {
+      note("wait", stream);
+      if (spy.stream_name(stream) == "copy") spy.awaited_ = std::max(spy.awaited_, launched);
+    }
     void note(const std::string& verb, const Stream& stream) {
       spy.calls.push_back(spy.stream_name(stream) + " " + verb + "s " + std::to_string(number));
     }
     SpyBackend& spy;
     int number;
+    int launched = 0;  // before it, where it is on the compute lane
     std::optional<double> reached;
   };
   struct SpyReplay final : Replay {
     SpyReplay(SpyBackend& owner, std::size_t index) : spy(owner), number(index) {}
     void launch() override {
       spy.calls.push_back("launch " + std::to_string(number));
+      ++spy.launched_;
       if (!spy.execute) return;
       exposed = 0.0;
       for (const Launch& each : spy.recordings[number]) {
@@ -163,8 +179,10 @@ class SpyBackend : public Backend {
 
   Clock clock;
   std::unique_ptr<Backend> null_ = make_null_backend();
-  std::array<SpyStream, 3> streams_;
+  std::array<SpyStream, 3> streams_{SpyStream(*this), SpyStream(*this), SpyStream(*this)};
   int events_ = 0;
+  int launched_ = 0, ended_ = 0;  // launches
+  int awaited_ = 0;               // by the copy lane
 };
 
 }  // namespace trainmark::testing

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <mutex>
 
 #include "backend/all_reduce.hpp"
 #include "backend/cuda.hpp"
@@ -86,6 +88,42 @@ std::string constants_refusal(const Op& op, const Operands& operands) {
                      constants, most_constants);
 }
 
+/// Page-locked memory that knows what it has given away: a copy to there is enqueued, to all else the host waits.
+class KnownPinnedMemory final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] std::int64_t calls() const noexcept { return memory_.calls(); }
+  [[nodiscard]] bool holds(const void* memory, std::size_t bytes) const {
+    const auto* const begin = static_cast<const std::byte*>(memory);
+    const std::scoped_lock lock(mutex_);
+    auto block = taken_.upper_bound(begin);
+    if (block == taken_.begin()) return false;
+    --block;
+    return begin + bytes <= block->first + block->second;
+  }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    void* memory = memory_.allocate(bytes, alignment);
+    const std::scoped_lock lock(mutex_);
+    taken_[static_cast<const std::byte*>(memory)] = bytes;
+    return memory;
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      taken_.erase(static_cast<const std::byte*>(memory));
+    }
+    memory_.deallocate(memory, bytes, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+
+  PinnedMemory memory_;
+  mutable std::mutex mutex_;  // loaders take theirs on threads of their own
+  std::map<const std::byte*, std::size_t> taken_;
+};
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const BackendOptions& options, std::optional<Device> device, std::optional<Group> ranks,
@@ -132,7 +170,7 @@ class CudaBackend final : public Backend {
   void copy_to_host(Stream& stream, void* to, const void* from, std::size_t bytes) override {
     // To memory that is not page-locked the copy waits inside the driver, where a failed peer is not seen: wait where
     // it is.
-    stream.synchronize();
+    if (!pinned_.holds(to, bytes)) stream.synchronize();
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)), "copy to the host");
   }
   void fill_zero(Stream& stream, void* to, std::size_t bytes) override {
@@ -267,7 +305,7 @@ class CudaBackend final : public Backend {
   Math math_;
   bool accept_known_faults_;
   DeviceMemory memory_;
-  PinnedMemory pinned_;
+  KnownPinnedMemory pinned_;
   std::optional<SensorReader> sensors_;
 };
 

@@ -363,7 +363,7 @@ void poll_watches() {
 }
 
 void Backoff::pause() {
-  constexpr int yields = 64;
+  constexpr int yields = 1000;  // with what is looked at about 2 milliseconds: a sleep of any length costs 50 us more
   constexpr int longest = 50;
   if (++looks_ <= yields) {
     std::this_thread::yield();

@@ -41,42 +41,64 @@ std::vector<double> Turns::take(const Variant& variant, int steps) {
   return ranks.all_gather(seconds);
 }
 
-/// As Trainer::step does it. A batch always waits, so that the first of these steps is like all others; the one that is
-/// left in the end is launched in the untimed steps of the next turn.
+/// As Trainer::step does it: a step is looked at when the next one was launched, or when it had ended at once. A batch
+/// always waits, so that the first of these steps is like all others; the one that is left in the end is launched in
+/// the untimed steps of the next turn.
 void Turns::loaded_steps(const Variant& variant, int steps, bool timed) {
-  for (int step = 0; step < steps; ++step) {
-    const Clock clock;
-    static_cast<void>(feed_.take_times());
+  Program& train = *variant.programs.train;
+  struct InFlight {
+    int slot = 0;
     double input = 0.0, upload = 0.0;
+  };
+  std::optional<InFlight> in_flight;
+  Clock clock;
+  static_cast<void>(feed_.take_times(feed_.last_launched()));
+  const auto settle = [&] {
+    if (!in_flight) return;
+    const InFlight step = *std::exchange(in_flight, {});
+    static_cast<void>(train.result(step.slot));
+    const StepTimes times = feed_.take_times(step.slot);
+    const double seconds = clock.seconds();
+    clock = Clock();
+    if (timed) log_.add(seconds, StepTerms(seconds, step.input, step.upload, times.seconds, times.exposed_seconds));
+    if (log_.is_full()) log_.settle(bench_.world.all());
+  };
+  for (int step = 0; step < steps; ++step) {
+    InFlight own;
     const auto bring = [&] {
-      const Feed::Brought brought = feed_.bring(*variant.programs.train, *variant.loader, {}, 0);
+      const Feed::Brought brought = feed_.bring(train, *variant.loader, {}, 0);
       waiting_ = brought.slot;
-      input += brought.exposed_seconds;
-      upload += brought.upload.exposed_seconds;
+      own.input += brought.exposed_seconds;
+      own.upload += brought.upload.exposed_seconds;
     };
     if (!waiting_) bring();
+    bool ended = false;
     for (std::int64_t left = bench_.batches_a_step - 1; left >= 0; --left) {
-      feed_.launch(left > 0 ? *variant.programs.accumulate : *variant.programs.train, *std::exchange(waiting_, {}));
+      feed_.launch(left > 0 ? *variant.programs.accumulate : train, *std::exchange(waiting_, {}));
+      ended = train.times(feed_.last_launched()).has_value();
+      settle();
       bring();
     }
-    static_cast<void>(bench_.state.loss());
-    const StepTimes times = feed_.take_times();
-    const double seconds = clock.seconds();
-    if (timed) log_.add(seconds, StepTerms(seconds, input, upload, times.seconds, times.exposed_seconds));
-    if (log_.is_full()) log_.settle(bench_.world.all());
+    own.slot = feed_.last_launched();
+    in_flight = own;
+    if (ended) settle();
     bench_.alive();
   }
+  settle();
 }
 
 void Turns::fixed_steps(const Variant& variant, int steps) {
+  Program& train = *variant.programs.train;
   int slot = 0;
+  std::optional<int> in_flight;  // the slot of a step that is to be looked at
   for (int step = 0; step < steps; ++step) {
     for (std::int64_t left = bench_.batches_a_step - 1; left >= 0; --left) {
-      (left > 0 ? variant.programs.accumulate : variant.programs.train)->step(slot);
+      (left > 0 ? *variant.programs.accumulate : train).step(slot);
+      if (in_flight) static_cast<void>(train.result(*std::exchange(in_flight, {})));
+      if (left == 0 && variant.looks) in_flight = slot;
       slot ^= 1;
-      if (variant.feeding == Feeding::uploaded) variant.programs.train->upload(slot, inputs_);
+      if (variant.feeding == Feeding::uploaded) train.upload(slot, inputs_);
     }
-    if (variant.looks) static_cast<void>(bench_.state.loss());
     bench_.alive();
   }
 }

@@ -29,7 +29,7 @@ struct Variant {
   StepPrograms programs;
   Feeding feeding = Feeding::loaded;
   Loader* loader = nullptr;  ///< loaded
-  bool looks = true;         ///< the host waits for each step and reads its loss, as training does
+  bool looks = true;         ///< the host reads each step's loss once the next one was launched, as training does
 };
 
 /// What all variants share: data, model, input slots.

@@ -55,13 +55,16 @@ void Feed::launch(Program& program, int slot) {
   last_launched_ = slot;
 }
 
-/// Seconds between the two points in time for which nothing ran: steps run one after the other, so the last one tells.
-double Feed::idle(double from, double to) const {
+/// Seconds between the two points in time for which nothing ran: launches run one after the other, so the last one
+/// tells.
+double Feed::idle(double from, double to) {
   const Slot& last = slots_.at(static_cast<std::size_t>(last_launched_));
-  if (last.launched == nullptr) return to - from;
-  const std::optional<StepTimes> times = last.launched->times(last_launched_);
-  if (!times) return 0.0;
-  return std::max(0.0, to - std::max(from, last.launched_at + times->seconds));
+  if (last.launched != nullptr) {
+    if (!last.launched->times(last_launched_)) return 0.0;
+    note_times(last_launched_ ^ 1);  // came before it
+    note_times(last_launched_);
+  }
+  return std::max(0.0, to - std::max(from, free_at_));
 }
 
 /// A batch's upload into a slot has waited for the step that used it before: its times are there.
@@ -71,12 +74,13 @@ void Feed::note_times(int slot) {
   if (const std::optional<StepTimes> times = std::exchange(used.launched, nullptr)->times(slot)) {
     times_.seconds += times->seconds;
     times_.exposed_seconds += times->exposed_seconds;
+    free_at_ = std::max(free_at_, used.launched_at) + times->seconds;
   }
 }
 
-StepTimes Feed::take_times() {
-  note_times(0);
-  note_times(1);
+StepTimes Feed::take_times(int slot) {
+  if (slot == last_launched_) note_times(slot ^ 1);
+  note_times(slot);
   return std::exchange(times_, {});
 }
 

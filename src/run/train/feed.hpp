@@ -30,8 +30,9 @@ class Feed {
   [[nodiscard]] Brought bring(Program& program, Loader& from, Rates rates, std::int64_t epoch);
   /// Launches `program` on the batch in `slot`, which is free again from then on.
   void launch(Program& program, int slot);
-  /// Of the launches since the last call. Contract: the device has ended them.
-  [[nodiscard]] StepTimes take_times();
+  [[nodiscard]] int last_launched() const noexcept { return last_launched_; }  ///< the slot
+  /// Of the launches since the last call up to the one in `slot`. Contract: the device has ended them.
+  [[nodiscard]] StepTimes take_times(int slot);
 
  private:
   struct Slot {
@@ -40,13 +41,14 @@ class Feed {
     const Program* launched = nullptr;  ///< whose times have not been taken yet
     double launched_at = 0.0;           ///< by clock_
   };
-  [[nodiscard]] double idle(double from, double to) const;
+  [[nodiscard]] double idle(double from, double to);
   void note_times(int slot);
 
   Clock clock_;
   std::array<Slot, 2> slots_;
   int last_launched_ = 0;
   StepTimes times_;
+  double free_at_ = 0.0;  ///< when the device had done what times were noted of, by clock_
   std::vector<std::span<const std::byte>> inputs_;
   int next_ = 0;
 };

@@ -75,7 +75,7 @@ void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double
 
 void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigures& figures, std::int64_t left,
                           double run_seconds) const {
-  if (!parts_.progress.due()) return;
+  if (figures.steps == 0 || !parts_.progress.due()) return;  // the first step may still be under way
   const double per_step = run_seconds / static_cast<double>(std::max<std::int64_t>(1, step));
   const std::optional<double> of_goal = seconds_left(subject_.goal, step, run_seconds, per_step);
   const std::string eta = of_goal

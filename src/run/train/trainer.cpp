@@ -69,10 +69,13 @@ bool Trainer::train_epoch(EpochFigures& figures) {
   const std::int64_t end = figures.steps + plan_.steps_per_epoch;
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", position_.epoch + 1));
   const Clock clock;
-  while (figures.steps < end && !fixed_work_done()) {
-    step(figures, end);
-    journal_.progress(position_.step, position_.epoch, figures, end - figures.steps, clock_.seconds());
+  static_cast<void>(feed_.take_times(feed_.last_launched()));  // an evaluation's
+  for (std::int64_t left = plan_.steps_per_epoch; left > 0 && !fixed_work_done(); --left) {
+    step(figures, left > 1 && !is_done(goal_, position_.step + 1, 0.0));
+    const std::int64_t ended = position_.step - (in_flight_ ? 1 : 0);
+    journal_.progress(ended, position_.epoch, figures, end - figures.steps, clock_.seconds());
   }
+  settle(figures);
   const double seconds = clock.seconds();
   figures.seconds += seconds;
   journal_.trained(seconds);
@@ -97,34 +100,51 @@ void Trainer::bring_batch(std::int64_t update, Feed::Brought& sums) {
   sums.upload.exposed_seconds += brought.upload.exposed_seconds;
 }
 
-void Trainer::step(EpochFigures& figures, std::int64_t end) {
-  const Clock clock;
-  Feed::Brought brought;
-  static_cast<void>(feed_.take_times());  // an evaluation's
-  if (!waiting_) bring_batch(position_.step, brought);
+void Trainer::step(EpochFigures& figures, bool another_step) {
+  if (is_profiled(position_.step + 1)) settle(figures);  // a bracket opens where the device has nothing to do
+  if (!in_flight_) step_clock_ = Clock();
+  Feed::Brought sums;
+  if (!waiting_) bring_batch(position_.step, sums);
   journal_.before_step(position_.step + 1);
-  const bool another_step = figures.steps + 1 < end && !is_done(goal_, position_.step + 1, 0.0);
+  bool ended = false;  // when its last launch returned: so it is on the CPU
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
-    if (left > 0 || another_step) bring_batch(position_.step + (left > 0 ? 0 : 1), brought);
+    ended = parts_.train.times(feed_.last_launched()).has_value();
+    settle(figures);  // the step before: this one runs meanwhile
+    if (left > 0 || another_step) bring_batch(position_.step + (left > 0 ? 0 : 1), sums);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   journal_.sense();
-  const double loss = without_sign(parts_.state.loss());
-  const StepTimes times = feed_.take_times();
-  const double seconds = clock.seconds();
-  const StepTerms terms(seconds, brought.exposed_seconds, brought.upload.exposed_seconds, times.seconds,
+  in_flight_ = {feed_.last_launched(), sums};
+  ++position_.step;
+  if (ended || is_profiled(position_.step)) settle(figures);
+}
+
+/// Looks at the step in flight, if there is one: waits for its end, and for nothing that was launched behind it.
+void Trainer::settle(EpochFigures& figures) {
+  if (!in_flight_) return;
+  const InFlight step = *std::exchange(in_flight_, {});
+  const StepResult result = parts_.train.result(step.slot);
+  const double loss = without_sign(result.loss);
+  const StepTimes times = feed_.take_times(step.slot);
+  const double seconds = step_clock_.seconds();
+  step_clock_ = Clock();
+  const StepTerms terms(seconds, step.sums.exposed_seconds, step.sums.upload.exposed_seconds, times.seconds,
                         times.exposed_seconds);
   figures.loss_sum += loss;
-  figures.wait_seconds += brought.waited_seconds;
+  figures.wait_seconds += step.sums.waited_seconds;
   ++figures.steps;
-  ++position_.step;
-  journal_.step(position_.step, position_.epoch, loss, seconds, brought.waited_seconds, terms);
+  const std::int64_t number = position_.step;
+  journal_.step(number, position_.epoch, loss, seconds, step.sums.waited_seconds, terms);
   if (journal_.steps().is_full()) journal_.steps().settle(parts_.world.all());
-  divergence_.look_at_loss(position_.step, position_.epoch, loss);
-  if (position_.step % scale_interval == 0) divergence_.look_at_updates(position_.step, parts_.state.loss_scale());
+  divergence_.look_at_loss(number, position_.epoch, loss);
+  if (number % scale_interval == 0) divergence_.look_at_updates(number, result.scale);
+}
+
+bool Trainer::is_profiled(std::int64_t step) const {
+  return plan_.profile_steps && step >= plan_.profile_steps->first && step <= plan_.profile_steps->last;
 }
 
 void Trainer::evaluate_epoch(EpochFigures& figures) {

@@ -55,8 +55,15 @@ class Trainer {
     bool target = false;
     std::int64_t epochs = 0;  ///< completed, evaluation included
   };
+  /// A step that was launched and not looked at yet.
+  struct InFlight {
+    int slot = 0;  ///< of its last batch
+    Feed::Brought sums;
+  };
   [[nodiscard]] bool train_epoch(EpochFigures& figures);
-  void step(EpochFigures& figures, std::int64_t end);
+  void step(EpochFigures& figures, bool another_step);
+  void settle(EpochFigures& figures);
+  [[nodiscard]] bool is_profiled(std::int64_t step) const;
   void bring_batch(std::int64_t update, Feed::Brought& sums);
   void evaluate_epoch(EpochFigures& figures);
   [[nodiscard]] double evaluate(std::int64_t epoch, EpochFigures& row);
@@ -73,6 +80,8 @@ class Trainer {
   Reached reached_;
   Feed feed_;
   std::optional<int> waiting_;  ///< slot of the batch that is launched next, where it was brought ahead
+  std::optional<InFlight> in_flight_;
+  Clock step_clock_;  ///< from where the step before was looked at, or where there was none
   RunJournal journal_;
   Divergence divergence_;
   std::int64_t asked_before_ = 0, from_storage_before_ = 0;  ///< by this rank, when they were last counted

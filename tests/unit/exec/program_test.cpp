@@ -160,7 +160,13 @@ TEST(ScaledPrograms, GiveChecksUpdatesAndTheLossTheScaleLast) {
   }
   EXPECT_GT(checks, 1);
   EXPECT_GT(updates, 1);
-  EXPECT_EQ(spy.recordings[0].back().args, std::vector<void*>{state.scaler()}) << "the scale moves last";
+  const std::vector<Launch>& launches = spy.recordings[0];
+  EXPECT_EQ(launches.at(step.nodes.size() - 1).args, std::vector<void*>{state.scaler()}) << "the scale moves last";
+  ASSERT_EQ(launches.size(), step.nodes.size() + 1) << "and then the host is told";
+  ASSERT_EQ(launches.back().args.size(), 4U);
+  EXPECT_EQ(launches.back().args[0], state.gradients() + state.parameter_elements());
+  EXPECT_EQ(launches.back().args[1], state.scaler());
+  EXPECT_EQ(launches.back().lane, Lane::compute);
 }
 
 TEST_F(Programs, GiveReductionsAndUpdatesTheirRanges) {
@@ -249,6 +255,29 @@ TEST_F(Programs, TellWhatAStepTookOnceItHasEnded) {
   spy.times = {5, SpyBackend::still_running};
   subject.step(1);
   EXPECT_FALSE(subject.times(1)) << "the device is still at it";
+}
+
+TEST_F(Programs, TellAStepsResultBehindTheLaunchOfTheNextOne) {
+  Program subject = program();
+  float loss = 0.0F;
+  spy.execute = [&](const Op& op, std::span<void* const> args) {
+    if (std::holds_alternative<Loss>(op)) *static_cast<float*>(args[3]) = ++loss;
+  };
+  for (const int slot : {0, 1}) {
+    subject.upload(slot, inputs());
+    subject.step(slot);
+  }
+  spy.calls.clear();
+  EXPECT_EQ(subject.result(0).loss, 1.0F) << "though the state has the next one's";
+  EXPECT_EQ(spy.calls, std::vector<std::string>{"copy waits 2"}) << "the end of the first slot's step";
+  EXPECT_EQ(subject.result(1).loss, 2.0F);
+  EXPECT_EQ(state.loss(), 2.0F);
+  EXPECT_FALSE(subject.result(1).scale);
+  const std::vector<Launch>& launches = spy.recordings.at(0);
+  ASSERT_EQ(launches.back().waits.size(), 1U) << "for the sums, of which the loss is a part";
+  EXPECT_EQ(launches.at(static_cast<std::size_t>(launches.back().waits[0])).lane, Lane::communication);
+  Program evaluation(spy, evaluation_graph(small, two_samples), state, *collective, slots, {});
+  EXPECT_THROW(static_cast<void>(evaluation.result(0)), std::logic_error);
 }
 
 TEST_F(Programs, RunLaunchesOneAfterTheOtherWithoutOverlap) {
