@@ -47,7 +47,7 @@ ROOMS = {
     r"kiss.*": ["synth"],
     r"hwloc\.h": ["run", "backend", "cli"],
     r"spdlog/.*": ["run/record"],
-    r"boost/.*": ["report/analyse", "run/ablate"],
+    r"boost/.*": ["report/analyse", "run/ablate", "run/launch"],
 }
 # Private headers that another module may use: raw handles and library types that do not belong in the public ones.
 SHARED = {"comm/native.hpp", "load/dataset_target.hpp", "load/hdf5_writer.hpp", "load/image_shard.hpp", "mllog/utf8.hpp"}

@@ -97,19 +97,36 @@ Steps random_steps(const World& world, const RunOptions& options, std::int64_t l
 
 bool is_floating(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
 
+/// Windows whose winners a node derives, each for one channel of one sample; 0 for all other nodes.
+std::int64_t pooled_elements(const Graph& graph, const Node& node) {
+  const auto* pool = std::get_if<PoolBackward>(&node.op);
+  if (pool == nullptr) return 0;
+  return graph.tensors.at(static_cast<std::size_t>(node.inputs[1])).shape.elements();
+}
+double flips_in(const Graph& graph) {
+  std::vector<std::int64_t> windows;
+  for (const Node& node : graph.nodes)
+    if (const std::int64_t count = pooled_elements(graph, node); count > 0) windows.push_back(count);
+  return norm_of_flips(windows);
+}
+
 /// Every tensor that a node of the truth's graph writes. From the loss on they carry the loss scale.
 std::vector<Difference> compare_tensors(const Side& found, const Side& truth) {
   std::vector<Difference> all;
   bool behind_loss = false;
+  std::vector<std::int64_t> windows;
   for (const Node& node : truth.graph().nodes) {
     behind_loss = behind_loss || std::holds_alternative<Loss>(node.op);
+    if (const std::int64_t count = pooled_elements(truth.graph(), node); count > 0) windows.push_back(count);
     for (std::size_t at = 0; at < node.outputs.size(); ++at) {
       const Tensor& tensor = truth.graph().tensors.at(static_cast<std::size_t>(node.outputs[at]));
       if (!is_floating(tensor.dtype)) continue;
       const bool value = std::holds_alternative<Loss>(node.op) && at == 0;
       const double scale = behind_loss && !value ? found.loss_scale() : 1.0;
       all.push_back(difference(tensor.name, found.read(tensor.name), scale, truth.read(tensor.name)));
-      if (behind_loss && !value) all.back().kind = Kind::backward;
+      if (!behind_loss || value) continue;
+      all.back().kind = Kind::backward;
+      all.back().flips = norm_of_flips(windows);
     }
   }
   return all;
@@ -119,6 +136,7 @@ std::vector<Difference> compare_tensors(const Side& found, const Side& truth) {
 struct Trained {
   Evaluated evaluated;
   std::vector<float> losses, change;
+  double flips = 0.0;  ///< see Difference
 };
 Trained trained(Side& side, const Steps& steps) {
   Trained result;
@@ -131,6 +149,7 @@ Trained trained(Side& side, const Steps& steps) {
   result.change = side.parameters();
   for (std::size_t i = 0; i < before.size(); ++i)
     result.change[i] -= before[i];
+  result.flips = flips_in(side.graph());
   return result;
 }
 
@@ -144,6 +163,7 @@ std::vector<Difference> compare_training(const Trained& found, const Trained& tr
   all.push_back(
       difference(fmt::format("change of the parameters in {} steps", fused_steps), found.change, 1.0, truth.change));
   all.back().kind = Kind::update;
+  all.back().flips = truth.flips;
   // Two sides that skipped every update agree on nothing.
   if (std::ranges::all_of(truth.change, [](float value) { return value == 0.0F; })) all.back().norm = INFINITY;
   return all;

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <regex>
 
+#include "run/launch/differences.hpp"
 #include "support/mpi_main.hpp"
 #include "support/spy_backend.hpp"
 
@@ -137,6 +139,27 @@ TEST_P(Comparison, FindsABackendWhoseLossHangsOnHowManySamplesItTakesAtOnce) {
     const bool agrees = !wrong && moves;  // without any update there is nothing to agree on
     said_of_itself(backend, options, agrees ? ExitCode::success : ExitCode::communication);
   }
+}
+
+TEST(Flips, ExplainAsMuchAsChanceDoesAndNoMore) {
+  EXPECT_EQ(norm_of_flips({}), 0.0);
+  EXPECT_EQ(norm_of_flips({5000}), 0.0) << "less than one in a hundred has any";
+  // 524,288 windows: half a flip is expected, and more than three in less than one of a hundred.
+  EXPECT_NEAR(norm_of_flips({524288}), std::sqrt(2.0 * 3 / 524288), 1e-12);
+  EXPECT_NEAR(norm_of_flips({524288, 65536}), std::sqrt(6.0 / 524288 + 2.0 / 65536), 1e-12);
+  EXPECT_LT(norm_of_flips({std::int64_t{1} << 31}), 2e-3) << "many windows, few of them";
+}
+
+TEST(Flips, ExplainADifferenceInFp32Alone) {
+  Progress progress({.speaks = false});
+  const std::vector<Difference> differences = {
+      {.tensor = "diff:conv1.dst", .norm = 3e-3, .flips = 3.4e-3, .kind = Kind::backward}};
+  EXPECT_EQ(judged(differences, Precision::fp32, "", false, progress).code, ExitCode::success);
+  std::vector<Difference> larger = differences;
+  larger[0].norm = 3.5e-3;
+  EXPECT_EQ(judged(larger, Precision::fp32, "", false, progress).code, ExitCode::communication);
+  larger[0] = {.tensor = "diff:conv1.dst", .norm = 0.3, .flips = 0.4, .kind = Kind::backward};
+  EXPECT_EQ(judged(larger, Precision::bf16, "", false, progress).code, ExitCode::communication);
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, Comparison, ::testing::Values(Precision::fp32, Precision::bf16));
