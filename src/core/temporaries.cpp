@@ -36,8 +36,11 @@ int register_path(const std::string& path) {
 
 std::string temporary_leaf() {
   static std::atomic<unsigned> number{0};
-  std::array<char, 65> host{};
-  if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+  static const std::array<char, 65> host = [] {
+    std::array<char, 65> name{};
+    if (gethostname(name.data(), name.size() - 1) != 0) name[0] = '\0';
+    return name;
+  }();
   return fmt::format("{}{}-{}-{}", temporary_prefix, host.data(), getpid(), number++);
 }
 

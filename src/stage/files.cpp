@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 namespace trainmark {
@@ -38,7 +39,7 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 
 FileFacts facts_from(const struct stat& info) {
   return {info.st_size, std::int64_t{info.st_blocks} * 512,
-          std::int64_t{info.st_mtim.tv_sec} * second_ns + info.st_mtim.tv_nsec, info.st_mode & 0777};
+          std::int64_t{info.st_mtim.tv_sec} * second_ns + info.st_mtim.tv_nsec, info.st_mode & 0777, info.st_dev};
 }
 
 }  // namespace
@@ -75,8 +76,12 @@ void SourceTraits::release(type raw) noexcept { close(raw); }
 FileDescriptor open_source(const std::filesystem::path& path) {
   FileDescriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!descriptor) file_error(path, "cannot be opened", errno);
-  posix_fadvise(descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return descriptor;
+}
+
+void expect_whole_read(int descriptor, std::int64_t bytes) noexcept {
+  constexpr std::int64_t read_at_once = 128 << 10;  // what the kernel reads ahead anyway
+  if (bytes > read_at_once) posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
 std::optional<FileFacts> facts_of(const std::filesystem::path& path) {
@@ -141,6 +146,7 @@ std::string ContentHash::hex() const {
 
 std::string hash_file(const std::filesystem::path& path, const ByteProgress& progress) {
   const FileDescriptor file = open_source(path);
+  expect_whole_read(file.get(), std::numeric_limits<std::int64_t>::max());
   ContentHash hash;
   std::vector<std::byte> buffer(buffer_bytes);
   for (;;) {

@@ -25,12 +25,15 @@ struct SourceTraits {
 };
 using FileDescriptor = Handle<SourceTraits>;
 [[nodiscard]] FileDescriptor open_source(const std::filesystem::path& path);
+/// A file of so many bytes is read from its beginning to its end: worth a call where reading ahead could matter.
+void expect_whole_read(int descriptor, std::int64_t bytes) noexcept;
 
 struct FileFacts {
   std::int64_t bytes = 0;
   std::int64_t stored_bytes = 0;  ///< what the file system gave it
   std::int64_t modified_ns = 0;
-  unsigned mode = 0;  ///< permissions
+  unsigned mode = 0;              ///< permissions
+  std::uint64_t file_system = 0;  ///< tells file systems apart
 };
 /// Nothing where there is no regular file of that name (a symbolic link is none).
 [[nodiscard]] std::optional<FileFacts> facts_of(const std::filesystem::path& path);
@@ -73,6 +76,7 @@ class SourceFile {
 
  private:
   void open();
+  void require_as_scanned(const FileFacts& now) const;
 
   const ManifestEntry& entry_;
   std::filesystem::path path_;
@@ -91,16 +95,17 @@ class Landing {
   void add(std::span<const std::byte> bytes);
   [[nodiscard]] PartialFile& file() noexcept { return file_; }
   [[nodiscard]] const ManifestEntry& entry() const noexcept { return entry_; }
-  [[nodiscard]] bool replaces() const { return facts_of(to_).has_value(); }  ///< a file of that name is there
+  [[nodiscard]] std::uint64_t file_system() const noexcept { return file_system_; }  ///< known once it has finished
   /// After the last byte: all is there and right, and may take its place. Returns its hash, if one was to be made.
   /// Raises Error{data}: bytes missing, content not the manifest's.
   std::string finish();
 
  private:
   const ManifestEntry& entry_;
-  std::filesystem::path from_, to_;
+  std::filesystem::path from_;
   PartialFile file_;
   std::int64_t modified_ns_;
+  std::uint64_t file_system_ = 0;
   bool hashed_;
   ContentHash hash_;
 };
@@ -128,7 +133,8 @@ class Commit {
   /// `published` hears of each file that is in its place to stay; `beat` is called between files.
   /// To be made before the first file below `target` is.
   Commit(std::filesystem::path target, Published published, ByteProgress beat);
-  void add(std::unique_ptr<Landing> finished, std::string xxh3);
+  /// `replaces`: a file of that name is there.
+  void add(std::unique_ptr<Landing> finished, std::string xxh3, bool replaces);
   void flush();  ///< to be called after the last; raises Error{data}
   /// Where the work has failed: what waits is as good as before, and the next run is to find it. What cannot be kept is
   /// given up.
@@ -145,6 +151,7 @@ class Commit {
 
   std::filesystem::path target_;
   FileDescriptor since_;  ///< told of every write that failed since it was opened; none where syncfs does not tell
+  std::uint64_t file_system_ = 0;  ///< that it tells of
   Published published_;
   ByteProgress beat_;
   std::vector<Waiting> waiting_;

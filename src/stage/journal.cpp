@@ -7,8 +7,6 @@
 
 #include <fstream>
 
-#include "stage/manifest.hpp"
-
 namespace trainmark {
 namespace {
 
@@ -30,18 +28,18 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
 Journal::Journal(const std::filesystem::path& folder, int node_rank, std::string_view source)
     : path_(folder / fmt::format("{}{}", prefix, node_rank)),
       file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644)) {
-  write('\n' + header_text(source));  // on a line of its own, whatever an earlier run was in the middle of
+  noted_ = '\n' + header_text(source);  // on a line of its own, whatever an earlier run was in the middle of
+  flush();
 }
 
-void Journal::note(const ManifestEntry& entry) noexcept { write(to_line(entry)); }
-
-void Journal::write(const std::string& text) noexcept {
-  if (!file_) return;
+void Journal::flush() noexcept {
+  if (!file_ || noted_.empty()) return;
   try {
-    write_all(file_.get(), std::as_bytes(std::span(text)), path_);
+    write_all(file_.get(), std::as_bytes(std::span(noted_)), path_);
   } catch (const std::exception&) {
     file_.reset();  // a torn line must stay the last one
   }
+  noted_.clear();
 }
 
 void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which) {

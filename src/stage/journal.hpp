@@ -5,21 +5,26 @@
 #include <filesystem>
 
 #include "stage/files.hpp"
+#include "stage/manifest.hpp"
 
 namespace trainmark {
 
-/// One rank's list, appended to after each published file.
+/// One rank's list, appended to after each commit of published files.
 class Journal {
  public:
   Journal(const std::filesystem::path& folder, int node_rank, std::string_view source);
+  ~Journal() { flush(); }
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  /// Kept until the next flush.
+  void note(const ManifestEntry& entry) { noted_ += to_line(entry); }
   /// Best effort: what is not noted is copied again.
-  void note(const ManifestEntry& entry) noexcept;
+  void flush() noexcept;
 
  private:
-  void write(const std::string& text) noexcept;
-
   std::filesystem::path path_;
   FileDescriptor file_;
+  std::string noted_;
 };
 
 enum class JournalsOf : std::uint8_t { this_source, any_source };

@@ -45,19 +45,12 @@ FileDescriptor opened_folder(const std::filesystem::path& folder) {
   return FileDescriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-bool on_one_file_system(int first, int second) {
-  struct stat of_first {
-  }, of_second{};
-  return fstat(first, &of_first) == 0 && fstat(second, &of_second) == 0 && of_first.st_dev == of_second.st_dev;
-}
-
 }  // namespace
 
 Landing::Landing(const ManifestEntry& entry, std::filesystem::path from, const std::filesystem::path& to,
                  const FileFacts& source, bool hashed)
     : entry_(entry),
       from_(std::move(from)),
-      to_(to),
       file_(to, source.mode | S_IRUSR),  // its owner, who is another one perhaps, must be able to read it
       modified_ns_(source.modified_ns),
       hashed_(hashed) {
@@ -74,7 +67,9 @@ void Landing::add(std::span<const std::byte> bytes) {
 }
 
 std::string Landing::finish() {
-  const std::int64_t copied = facts_of(file_.descriptor(), file_.path()).bytes;
+  const FileFacts facts = facts_of(file_.descriptor(), file_.path());
+  file_system_ = facts.file_system;
+  const std::int64_t copied = facts.bytes;
   if (copied != entry_.bytes) {
     throw Error(ExitCode::data,
                 Complaint{from_.string(), fmt::format("gave {} bytes, its size is {}", copied, entry_.bytes),
@@ -99,21 +94,20 @@ Commit::Commit(std::filesystem::path target, Published published, ByteProgress b
   static const bool kernel_tells = kernel_tells_of_lost_writes();
   if (kernel_tells) since_ = opened_folder(target_);
   if (since_ && !file_system_tells_of_lost_writes(since_.get())) since_ = {};
+  if (since_) file_system_ = facts_of(since_.get(), target_).file_system;
 }
 
-void Commit::add(std::unique_ptr<Landing> finished, std::string xxh3) {
-  const bool at_once = finished->replaces();
+void Commit::add(std::unique_ptr<Landing> finished, std::string xxh3, bool replaces) {
   if (finished->entry().bytes >= large_bytes) finished->file().start_writing_back();
   bytes_ += finished->entry().bytes;
   waiting_.push_back({std::move(finished), std::move(xxh3)});
-  if (at_once || waiting_.size() >= commit_files || bytes_ >= commit_bytes) flush();
+  if (replaces || waiting_.size() >= commit_files || bytes_ >= commit_bytes) flush();
 }
 
 bool Commit::sync_together() {
   if (!since_ || waiting_.size() < files_a_syncfs) return false;
-  if (!std::ranges::all_of(waiting_, [this](const Waiting& each) {
-        return on_one_file_system(since_.get(), each.landing->file().descriptor());
-      }))
+  if (!std::ranges::all_of(waiting_,
+                           [this](const Waiting& each) { return each.landing->file_system() == file_system_; }))
     return false;
   FileDescriptor from_now_on = opened_folder(target_);  // before the call: what fails during it is told to one of both
   beat_(0);

@@ -27,8 +27,9 @@ SourceFile::SourceFile(const ManifestEntry& entry, std::filesystem::path path) :
 
 void SourceFile::open() {
   file_ = open_source(path_);
-  require_unchanged();
   facts_ = facts_of(file_.get(), path_);
+  require_as_scanned(facts_);
+  expect_whole_read(file_.get(), facts_.bytes);
 }
 
 void SourceFile::read(std::span<std::byte> to, std::int64_t offset) {
@@ -58,8 +59,9 @@ void SourceFile::read(std::span<std::byte> to, std::int64_t offset) {
   }
 }
 
-void SourceFile::require_unchanged() const {
-  const FileFacts now = facts_of(file_.get(), path_);
+void SourceFile::require_unchanged() const { require_as_scanned(facts_of(file_.get(), path_)); }
+
+void SourceFile::require_as_scanned(const FileFacts& now) const {
   const bool same_time = entry_.modified_ns == 0 || entry_.modified_ns == now.modified_ns;
   if (entry_.bytes == now.bytes && same_time) return;
   const std::string what =

@@ -158,9 +158,8 @@ void Stager::recall_earlier_runs() {
 
 /// Size and time do not tell two datasets apart: uncompressed files of one kind all have the same size, and copies keep
 /// times. So it takes a content that is known from the source, or a copy that is known to be of this very file.
-bool Stager::reusable(const ManifestEntry& entry) const {
+bool Stager::reusable(const ManifestEntry& entry, const std::optional<FileFacts>& there) const {
   const fs::path path = target_ / entry.name;
-  const std::optional<FileFacts> there = facts_of(path);
   // Readers expect the source's time: a file whose time was lost is as good as replaced, whatever its content.
   if (!options_.reuse || !there || there->bytes != entry.bytes || !same_time(there->modified_ns, entry.modified_ns))
     return false;
@@ -212,8 +211,10 @@ void Stager::find_missing() {
     const Clock clock;  // of this rank's own work: waiting for others is not its
     for (const std::size_t index : share_) {
       ManifestEntry& entry = manifest_.entries[index];
-      if (!reusable(entry)) {
+      const std::optional<FileFacts> there = facts_of(target_ / entry.name);
+      if (!reusable(entry, there)) {
         missing_.push_back(index);
+        if (there) replaced_.push_back({index, there->stored_bytes});
         continue;
       }
       ++mine_.files_reused;
@@ -239,12 +240,16 @@ SpaceNeed Stager::need() const {
     const ManifestEntry& entry = manifest_.entries[index];
     need.bytes += (entry.bytes + block - 1) / block * block;
     ++need.files;
-    if (const std::optional<FileFacts> there = facts_of(target_ / entry.name)) {
-      need.reclaimed += there->stored_bytes;
-      need.overlap = std::max(need.overlap, there->stored_bytes);
-    }
+  }
+  for (const Replaced& there : replaced_) {
+    need.reclaimed += there.stored_bytes;
+    need.overlap = std::max(need.overlap, there.stored_bytes);
   }
   return need;
+}
+
+bool Stager::replaces(std::size_t entry) const {
+  return std::ranges::binary_search(replaced_, entry, {}, &Replaced::entry);
 }
 
 std::int64_t Stager::buffer_bytes() const {
@@ -276,23 +281,24 @@ void Stager::copy_missing() {
         journal->note(entry);
       },
       progress_);
+  const auto land = [&](std::unique_ptr<Landing> finished, std::string xxh3) {
+    const auto index = static_cast<std::size_t>(&finished->entry() - manifest_.entries.data());
+    commit.add(std::move(finished), std::move(xxh3), replaces(index));
+    journal->flush();
+  };
   agree_on(world_.all(), [&] {
     if (!missing_.empty()) journal.emplace(target_, world_.node().rank(), manifest_.source);
+    std::set<fs::path> folders;
     for (const std::size_t index : missing_)
-      make_private_folders((target_ / manifest_.entries[index].name).parent_path(),
-                           fmt::format("node {}", world_.host()));
+      folders.insert((target_ / manifest_.entries[index].name).parent_path());
+    for (const fs::path& folder : folders)
+      make_private_folders(folder, fmt::format("node {}", world_.host()));
   });
   agree_on(world_.all(), [&] {  // begins with a collective: what may fail on one rank alone stands above
     if (exchanged_.empty()) return;
-    const ExchangeJob job = {
-        manifest_,
-        stream,
-        source_,
-        target_,
-        options_.verify,
-        [&](std::size_t entry) { return is_in(missing_, entry); },
-        [&](std::unique_ptr<Landing> finished, std::string xxh3) { commit.add(std::move(finished), std::move(xxh3)); },
-        progress_};
+    const ExchangeJob job = {manifest_, stream,          source_,
+                             target_,   options_.verify, [&](std::size_t entry) { return is_in(missing_, entry); },
+                             land,      progress_};
     exchange.emplace(*lane_, job, std::int64_t{options_.inflight_mib} << 20);
   });
   const auto copy_all = [&] {
@@ -308,7 +314,7 @@ void Stager::copy_missing() {
       Copied copied = copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
       mine_.retries += copied.retries;
       mine_.bytes_read += entry.bytes;
-      commit.add(std::move(copied.landing), std::move(copied.xxh3));
+      land(std::move(copied.landing), std::move(copied.xxh3));
     }
     commit.flush();
   };

@@ -42,13 +42,18 @@ class Stager {
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
 
  private:
+  struct Replaced {
+    std::size_t entry;
+    std::int64_t stored_bytes;  // of the file that is there
+  };
   void adopt_known_hashes();
   void make_ready_to_write() const;
   void recall_earlier_runs();
   void form_lane();
   void find_missing();
   void choose_exchanged();
-  [[nodiscard]] bool reusable(const ManifestEntry& entry) const;
+  [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<FileFacts>& there) const;
+  [[nodiscard]] bool replaces(std::size_t entry) const;
   void copy_missing();
   void published(const ManifestEntry& entry, const std::string& xxh3);
   void share_hashes();
@@ -69,6 +74,7 @@ class Stager {
   std::optional<Group> lane_;           // one rank of each node that holds the same part; all have the same share
   std::vector<std::size_t> share_;      // of the node's entries, this rank's to see to
   std::vector<std::size_t> missing_;    // of those, what has to come
+  std::vector<Replaced> replaced_;      // of those, what takes the place of another file; in the same order
   std::vector<std::size_t> exchanged_;  // what several of the lane miss: of no order but that of the share
   std::vector<std::size_t> hashed_;     // entries whose hash this rank found out
   NodeStaging mine_;                    // this rank's part of the node's figures

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <map>
+#include <thread>
 
 #include "mpi/stage/staging.hpp"
 
@@ -69,6 +71,7 @@ class Exchanging : public ::testing::Test {
                              },
                              [this](std::int64_t bytes) {
                                heard_ += bytes;
+                               std::this_thread::sleep_for(lingers_);
                                if (cancels_) throw Pulse::Cancelled{};
                              }};
     Exchange exchange(test_world().all(), job, memory);
@@ -96,9 +99,27 @@ class Exchanging : public ::testing::Test {
   std::vector<std::size_t> all_;
   std::int64_t bytes_ = 0, heard_ = 0;
   bool cancels_ = false;
+  std::chrono::milliseconds lingers_{0};  ///< with each block that arrives here
   std::function<bool(std::size_t)> wanted_ = [](std::size_t) { return true; };
   std::map<std::size_t, std::string> landed_;
 };
+
+TEST_F(Exchanging, CountsTheWaitForTheSlowestWhereItIsSpent) {
+  if (ranks() == 1) GTEST_SKIP() << "one rank waits for nobody";
+  if (leads()) lingers_ = std::chrono::milliseconds(100);
+  const std::int64_t blocks = BlockStream(manifest_, all_, exchange_block_bytes).blocks();
+  const double lingered = 0.1 * static_cast<double>(blocks);
+  const Clock clock;
+  const ExchangeStats stats = exchange();
+  const double elapsed = clock.seconds();
+  EXPECT_GE(elapsed, lingered) << "none ends before the slowest";
+  EXPECT_LE(stats.wait_seconds, elapsed);
+  if (leads()) {
+    EXPECT_LE(stats.wait_seconds, elapsed - lingered) << "its own work is no waiting";
+  } else {
+    EXPECT_GE(stats.wait_seconds, 0.25 * lingered) << "most of it: writing takes a small part of that";
+  }
+}
 
 TEST_F(Exchanging, BringsEachByteToAllAndReadsItOnce) {
   for (const std::int64_t memory : {std::int64_t{8} << 20U, std::int64_t{64} << 20U}) {

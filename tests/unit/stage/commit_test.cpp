@@ -50,7 +50,7 @@ TEST_F(Commits, HasFilesOnTheDiskBeforeTheyTakeTheirPlacesAndFlushesAFolderOnce)
     std::filesystem::create_directories(folder_.path() / "to");
     Copied copy =
         copy_entry(entry, folder_.path() / "source" / entry.name, folder_.path() / "to" / entry.name, false, {});
-    commit.add(std::move(copy.landing), std::to_string(i));
+    commit.add(std::move(copy.landing), std::to_string(i), false);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "to" / entry.name));
   }
   EXPECT_TRUE(published.empty());
@@ -71,7 +71,7 @@ TEST_F(Commits, IsMadeWhereManyFilesOrBytesWait) {
       folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
   for (int i = 0; i < 300; ++i) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / std::to_string(i), false, {});
-    commit.add(std::move(copy.landing), "");
+    commit.add(std::move(copy.landing), "", false);
     EXPECT_EQ(published, (i + 1) / 128 * 128) << "a kill must not cost more than that";
   }
 }
@@ -97,7 +97,7 @@ class ManyFiles : public Commits {
   void add(Commit& commit, int files) {
     for (int i = 0; i < files; ++i) {
       Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / std::to_string(next_++), false, {});
-      commit.add(std::move(copy.landing), "");
+      commit.add(std::move(copy.landing), "", false);
     }
     system_calls().made.clear();
     commit.flush();
@@ -182,13 +182,13 @@ TEST_F(Commits, LetsAFileThatReplacesAnotherOneDoSoAtOnce) {
   int published = 0;
   Commit commit(
       folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
-  const auto add = [&](const char* name) {
+  const auto add = [&](const char* name, bool replaces) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
-    commit.add(std::move(copy.landing), "");
+    commit.add(std::move(copy.landing), "", replaces);
   };
-  add("new");
+  add("new", false);
   EXPECT_EQ(published, 0);
-  add("old");
+  add("old", true);
   EXPECT_EQ(published, 2);
   EXPECT_EQ(contents_of(folder_.path() / "old"), "text");
 }
@@ -199,12 +199,12 @@ TEST_F(Commits, KeepsWhatIsCompleteWhereTheWorkFails) {
       folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; },
       [](std::int64_t) { throw Pulse::Cancelled{}; });
   Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
-  commit.add(std::move(copy.landing), "");
+  commit.add(std::move(copy.landing), "", false);
   commit.keep();
   EXPECT_EQ(published, 1);
   EXPECT_EQ(contents_of(folder_.path() / "to"), "text");
   copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "other", false, {});
-  commit.add(std::move(copy.landing), "");
+  commit.add(std::move(copy.landing), "", false);
   system_calls().fsync_fails_with = EIO;
   commit.keep();
   system_calls() = {};
@@ -218,7 +218,7 @@ TEST_F(Commits, NeverPublishesAFileWhoseFlushHasFailedOnce) {
       folder_.path(), [&](const ManifestEntry&, const std::string&) { ++published; }, [](std::int64_t) {});
   for (const char* name : {"first", "second"}) {
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / name, false, {});
-    commit.add(std::move(copy.landing), "");
+    commit.add(std::move(copy.landing), "", false);
   }
   system_calls().fsync_fails_with = EIO;
   EXPECT_THROW(commit.flush(), Error);
@@ -234,7 +234,7 @@ TEST_F(Commits, ThatFailsPublishesNothing) {
     Commit commit(
         folder_.path(), [](const ManifestEntry&, const std::string&) { FAIL(); }, [](std::int64_t) {});
     Copied copy = copy_entry(entry_, folder_.path() / "from", folder_.path() / "to", false, {});
-    commit.add(std::move(copy.landing), "");
+    commit.add(std::move(copy.landing), "", false);
     system_calls() = {};
     system_calls().fsync_fails_with = EIO;
     expect_data_error([&] { commit.flush(); }, {"to: cannot be flushed"});
