@@ -124,6 +124,8 @@ std::string command_of(const BatchRequest& request) {
     line += (line.empty() ? "" : " ") + shell_quoted(word);
   if (request.array.empty()) return line;
   const char* task = request.launcher == BatchLauncher::pals ? "PBS_ARRAY_INDEX" : "SLURM_ARRAY_TASK_ID";
+  if (!request.task_configs.empty())
+    return line + fmt::format(" {}/\"${}\".json", shell_quoted(request.task_configs), task);
   return line + fmt::format(" --set \"seed=$(({} + {}))\"", request.seed, task);
 }
 

@@ -30,6 +30,7 @@ struct BatchRequest {
   std::string time;           ///< as the batch system writes it
   std::string partition, account, array;
   std::int64_t seed = 0;        ///< of an array's task 0; each task adds its number
+  std::string task_configs;     ///< of an array: a folder where each task has a config, 0.json ..., and its own seed
   std::string mpi = "pmix";     ///< srun's --mpi
   std::string signal = "USR1";  ///< that ends a run in order before the time is up
   int signal_seconds = 60;      ///< before that; 0: none is asked for

@@ -36,6 +36,7 @@ void add_validate(CLI::App& app, Action& action);
 void add_probe(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_sbatch(CLI::App& app, Action& action);
+void add_sweep(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -20,8 +20,9 @@ OTHERS = {
     "flux": {"--cores-per-task", "--gpus-per-task", "--exclusive", "--cc"},
     "cmake": {"--preset", "--build", "--install", "--prefix", "--target"},
     "ctest": {"--preset", "--repeat"}, "nsys": {"--capture-range"}, "compliance_checker": {"--usage", "--ruleset", "--werror", "--log_output"},
-    "batch system": {"--gpus", "--gpus-per-task"}, "job's memory limit": {"--mem"}, "official checker": {"--werror"},
+    "chromium": {"--headless", "--screenshot", "--window-size"}, "batch system": {"--gpus", "--gpus-per-task"}, "job's memory limit": {"--mem"}, "official checker": {"--werror"},
 }
+SPEC = {"base", "nodes", "repeats", "axes"}  # keys of a sweep
 RULE_FILES = re.compile(r"/(common|closed_|open_)")  # of the official checker
 # First folders of absolute paths, in file systems or HDF5 files: everything else that begins with a slash is a config key.
 FOLDERS = {"proc", "dev", "sys", "tmp", "etc", "usr", "opt", "scratch", "home", "local", "lib", "bin", "mnt", "var", "run", "big", "fast", "nvme", "nothing"}
@@ -94,7 +95,7 @@ def faults(text: str, elsewhere=frozenset()) -> list:
         if option not in every and not others:
             wrong.append(f"no option {option}")
     for pointer in re.findall(r"(?<![\w.~/{}$<>\-\]*\)])/[a-z][a-z_0-9]*(?:/[a-z_0-9]+)*(?![\w./*-])", text):
-        if pointer not in config_keys() and pointer.split("/")[1] not in FOLDERS and not RULE_FILES.match(pointer):
+        if pointer not in config_keys() and pointer.split("/")[1] not in FOLDERS | SPEC and not RULE_FILES.match(pointer):
             wrong.append(f"no key {pointer}")
     sections = {key[1:] for key in config_keys() if key.count("/") == 1 and any(other.startswith(key + "/") for other in config_keys())}
     for section, key in re.findall(rf"(?<![\w./-])({'|'.join(sorted(sections))})\.([a-z_]+)\b(?![(.])", text):

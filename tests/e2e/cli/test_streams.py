@@ -50,6 +50,8 @@ class Streams(unittest.TestCase):
             records.write_universe(cls.folder / "universes" / split / "a.hdf5", counts, parameters)
         (cls.folder / "bad.json").write_text('{"seed": -1, "nmae": 1}')
         (cls.folder / "empty.log").write_text("")
+        spec = cls.folder / "spec.json"
+        spec.write_text(f'{{"base": "{SMOKE}", "axes": {{"train.precision": ["fp32", "bf16"]}}}}')
         data, run = str(cls.folder / "data/train"), ["run", SMOKE, "--set", "train.steps=1", "--set", f"results.folder={cls.folder}/results"]
         probe = ["probe", SMOKE, "--seconds", "1"]
         stage = ["stage", SMOKE, "--set", "stage.strategy=replicate", "--set", f"stage.target={cls.folder}/staged"]
@@ -58,7 +60,7 @@ class Streams(unittest.TestCase):
             (["--help"], 0), (["--version"], 0), *(([*path.split(), "--help"], 0) for path in command_tree() if path),
             (run, 0), ([*run, "--json"], 0), (probe, 0), ([*probe, "--json"], 0), (stage, 0), ([*stage, "--json"], 0), (["sbatch", SMOKE, "--nodes", "2"], 0),
             (["ablate", SMOKE, "--rounds", "2", "--steps", "1"], 0), (["ablate", SMOKE, "--rounds", "2", "--steps", "1", "--json"], 0),
-            (["validate", SMOKE], 0), (["validate", SMOKE, "--print"], 0),
+            (["validate", SMOKE], 0), (["validate", SMOKE, "--print"], 0), (["sweep", str(spec)], 0),
             (["validate", str(cls.folder / "bad.json"), "--json"], 2), (["plan", SMOKE], 0), (["plan", SMOKE, "--json"], 0),
             (["data", "generate", str(cls.folder / "data"), "--train-samples", "16", "--validation-samples", "16",
               "--samples-per-file", "8"], 0),
