@@ -39,6 +39,7 @@ void add_sbatch(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
+void add_package(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
 void add_env(CLI::App& app, Action& action);

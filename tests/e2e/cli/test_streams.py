@@ -71,7 +71,7 @@ class Streams(unittest.TestCase):
             (["data", "inspect", data], 0), (["data", "inspect", data, "--json"], 0), (["data", "verify", data], 0),
             (["data", "verify", str(damaged)], 3), (["data", "verify", str(damaged), "--json"], 3), (["check", GOOD], 0),
             (["check", GOOD, "--json"], 0), (["check", str(cls.folder / "empty.log")], 7), (["check", str(cls.folder / "empty.log"), "--json"], 7),
-            (["report", GOOD], 0), (["report", GOOD, "--json"], 0), (["schema"], 0), (["schema", "--markdown"], 0),
+            (["package", GOOD, "--print-system"], 0), (["report", GOOD], 0), (["report", GOOD, "--json"], 0), (["schema"], 0), (["schema", "--markdown"], 0),
             (["env"], 0), (["env", "--json"], 0), (["completion", "bash"], 0), (["completion", "zsh"], 0),
         ]
 
