@@ -95,7 +95,10 @@ std::string by_the_rules(std::span<const RunReport> runs, std::span<const GroupC
                                    : fmt::format("{} of {} logs pass the official checks (trainmark check tells more)",
                                                  passed.size(), files.size());
   const auto fast = std::ranges::count_if(rows, [](const auto& row) { return row.too_fast; });
-  if (fast > 0) text += fmt::format("; {} configurations converge faster than the official checker accepts", fast);
+  if (fast > 0)
+    text += fmt::format(
+        "; {} faster than the official checker accepts",
+        fast == 1 ? std::string("one configuration converges") : fmt::format("{} configurations converge", fast));
   return text + "; not verified by MLCommons Association";
 }
 

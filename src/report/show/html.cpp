@@ -13,17 +13,19 @@ namespace {
 
 using report::escaped;
 
+// Parts of a bar that touch differ in lightness (--q0 ...): they are told apart without colours.
 constexpr std::string_view style = R"(<style>
 :root { color-scheme: light dark; --ink: #1d2530; --soft: #5d6875; --paper: #fdfdfc; --line: #d9dee4; --warn: #8a4b00;
-  --curve: #1f6fb4; --target: #c2410c; --p0: #7c5cc4; --p1: #1f6fb4; --p2: #d97706; --p3: #2a9d6f; --p4: #9aa5b1; --p5: #d65c5c; }
+  --curve: #1f6fb4; --target: #c2410c; --p0: #7c5cc4; --p1: #1f6fb4; --p2: #d97706; --p3: #2a9d6f; --p4: #9aa5b1; --p5: #d65c5c;
+  --q0: #3b2a78; --q1: #7fb6e6; --q2: #8a4b08; --q3: #9ad9bd; --q4: #5f6b78; --q5: #f0b4b4; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #a0abb7; --paper: #14181d; --line: #333b44;
   --warn: #f5b26b; --curve: #63b3ed; --target: #fb923c; --p0: #a78bfa; --p1: #63b3ed; --p2: #fbbf24; --p3: #5fd3a3;
-  --p4: #6b7683; --p5: #f08a8a; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  --p4: #6b7683; --p5: #f08a8a; --q0: #b8a6f5; --q1: #2f6ea8; --q2: #fbbf24; --q3: #1f7a5a; --q4: #c3ccd6; --q5: #a34747; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem;
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.5rem 0 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1.2rem 0; } dt { font-weight: 600; }
-dd { margin: 0; } th:first-child, td:first-child { min-width: 9rem; } td.t { min-width: 6rem; }
+dd { margin: 0; } th:first-child, td:first-child { min-width: 9rem; } td.t { min-width: 6rem; } td.t:last-child { min-width: 14rem; }
 @media (max-width: 40rem) { dl { display: block; } dd { margin: 0 0 .6rem; } }
 summary { cursor: pointer; } summary h2 { display: inline; } details { margin-top: 2rem; }
 p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }
@@ -31,15 +33,15 @@ p.soft, td.soft { color: var(--soft); } p.soft { margin: .2rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); text-align: left; }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td.n, th.n { text-align: right; } td.n { white-space: nowrap; } th { vertical-align: bottom; }
 tr.slow td { color: var(--warn); }
 svg { display: block; width: 100%; max-width: 40rem; margin: 1.2rem 0; }
 svg .title { font-size: 14px; font-weight: 600; fill: var(--ink); } svg .tick { font-size: 12px; fill: var(--soft); }
 svg .grid { stroke: var(--line); } svg .curve { fill: none; stroke: var(--curve); stroke-width: 2; }
 svg .mark { fill: var(--curve); } svg .target { stroke: var(--target); stroke-dasharray: 6 4; }
-svg .part0 { fill: var(--p0); } svg .part1 { fill: var(--p1); } svg .part2 { fill: var(--p2); }
-svg .part3 { fill: var(--p3); } svg .part4 { fill: var(--p4); }
-svg .part5 { fill: var(--p5); }
+svg rect { stroke: var(--paper); stroke-width: 1; }
+svg .part0 { fill: var(--q0); } svg .part1 { fill: var(--q1); } svg .part2 { fill: var(--q2); }
+svg .part3 { fill: var(--q3); } svg .part4 { fill: var(--q4); } svg .part5 { fill: var(--q5); }
 .scroll > svg { min-width: 34rem; }
 svg .s0 { --its: var(--p1); } svg .s1 { --its: var(--p2); } svg .s2 { --its: var(--p3); } svg .s3 { --its: var(--p0); }
 svg .full { fill: var(--its); } svg .hollow { fill: var(--paper); stroke: var(--its); stroke-width: 2; }

@@ -137,8 +137,11 @@ std::string stacked_bars(std::string_view title, std::span<const Bar> bars, std:
   if (bars.empty() || !(longest > 0.0) || !std::isfinite(longest)) return {};
   const double row = 46, legend = 24;
   std::string svg = opening(title, top + legend + row * static_cast<double>(bars.size()));
+  double place = 0.0;
   for (std::size_t i = 0; i < bars.front().parts.size(); ++i) {
-    const double x = static_cast<double>(i) * 112.0;
+    constexpr double letter = 6.8, gap = 32;
+    const double x = place;
+    place += gap + letter * static_cast<double>(bars.front().parts[i].name.size());
     svg += fmt::format(
         "<rect class=\"part{}\" x=\"{:g}\" y=\"26\" width=\"11\" height=\"11\"/>"
         "<text class=\"tick\" x=\"{:g}\" y=\"36\">{}</text>\n",
