@@ -141,6 +141,12 @@ struct StepResult {
   std::optional<LossScale> scale = {};  ///< behind the step, where the graph scales its loss
 };
 
+/// When a launch of a step ran, in seconds since the step began on the compute lane.
+struct LaunchTimes {
+  double begin = 0.0;
+  double end = 0.0;
+};
+
 /// A compiled graph: plans, memory and one recording per input slot. Making it plans everything; its first upload,
 /// step, read or profile lays the shared memory out and records. After that a step allocates nothing.
 class Program {
@@ -149,6 +155,8 @@ class Program {
     bool fuse = true;
     bool reuse = true;    ///< of activation memory; without it every tensor can be read after a step
     bool overlap = true;  ///< of sums over ranks with computation; without it launches follow one another
+    /// Each launch is timed by itself: for backends that execute plans in each step, not in a capture once for all.
+    bool timed = false;
   };
   /// Raises Error{environment} with everything that `backend` refuses of this graph.
   Program(Backend& backend, Graph graph, ModelState& state, const Collectives& collectives,
@@ -163,6 +171,10 @@ class Program {
   void step(int slot);
   /// Of the last step that was launched in this slot. Empty where the device has not ended it yet. Waits for nothing.
   [[nodiscard]] std::optional<StepTimes> times(int slot) const;
+  /// What a step launches in this slot, in the order of graph()'s nodes. Empty before the first upload.
+  [[nodiscard]] std::span<const Launch> launches(int slot) const noexcept;
+  /// Of launch `at` of the last step in this slot. Empty without Options::timed, or where a device has not ended it.
+  [[nodiscard]] std::optional<LaunchTimes> times(int slot, std::size_t at) const;
   /// Of the last step that was launched in this slot: waits for that one, and for none that was launched behind it.
   /// Contract: the graph updates parameters.
   [[nodiscard]] StepResult result(int slot) const;

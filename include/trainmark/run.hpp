@@ -242,6 +242,7 @@ struct RunContext {
   std::optional<Check> check = {};         ///< compares on random data instead of running
   bool measure_nodes = false;              ///< times each node of a step before the clock starts
   std::optional<StepRange> profile_steps;  ///< for an outer profiler: a device streams them instead of replaying
+  bool traces = false;                     ///< leaves a time line of each rank in trace/
   double probe_seconds = 0.0;              ///< of a probe behind run_stop, which leaves probe.json; 0: none
 };
 

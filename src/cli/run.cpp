@@ -22,7 +22,7 @@ struct Flags {
   LaunchFlags launch;
   std::string check, profile_steps;
   LogLevel log_level = LogLevel::info;
-  bool dry_run = false, measure_nodes = false, probes = false, quiet = false, json = false;
+  bool dry_run = false, measure_nodes = false, probes = false, traces = false, quiet = false, json = false;
 };
 
 /// "3:5" or "3"; nothing where the text is neither.
@@ -99,6 +99,7 @@ int run_all(Process& process, const Flags& flags, const JobFacts& job, const Wor
   context.profile_steps = step_range(flags.profile_steps);
   context.measure_nodes = flags.measure_nodes;
   if (flags.probes) context.probe_seconds = 60.0;
+  context.traces = flags.traces;
   const RunOutcome outcome = run(world, options, context);
   if (world.all().rank() == 0) {
     if (flags.json) {
@@ -141,6 +142,11 @@ void add_run(CLI::App& app, Action& action) {
                  "After the run, off its clock, measure this launch's ceilings for at most 60 s, into probe.json")
       ->excludes("--dry-run")
       ->excludes("--check");
+  command
+      ->add_flag("--trace", flags->traces,
+                 "Leave a time line of each rank for Perfetto or chrome://tracing, in trace/ of the results folder")
+      ->excludes("--dry-run")
+      ->excludes("--check");
   add_launch_options(*command, flags->launch);
   add_words(*command, "--log-level", flags->log_level,
             "Least of what a rank keeps in its diagnostics/rank-NNNN.log; what was decided and why is at debug");
@@ -155,6 +161,7 @@ void add_run(CLI::App& app, Action& action) {
       "  mpirun -n 2 trainmark run configs/cosmoflow/tiny.json --set train.until=steps --set train.steps=20\n"
       "  srun -N 16 --ntasks-per-node 4 trainmark run my.json --dry-run\n"
       "  trainmark run my.json --measure-nodes --probe\n"
+      "  mpirun -n 4 trainmark run my.json --trace --set train.until=steps --set train.steps=50\n"
       "  trainmark run my.json --check cpu --set backend.device=cuda\n"
       "  trainmark run my.json --check self --set train.global_batch=16\n"
       "  nsys profile --capture-range=cudaProfilerApi trainmark run my.json --profile-steps 20:22\n\n"

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "exec/plan.hpp"
 #include "exec/schedule.hpp"
 #include "exec/slots.hpp"
+#include "exec/timed_plan.hpp"
 
 namespace trainmark {
 namespace {
@@ -48,6 +50,7 @@ struct Program::Impl {
         slots(std::move(memory)),
         planned(plan_graph(owner, std::move(source), collectives, options)),
         overlap(options.overlap),
+        timed(options.timed),
         tell(owner),
         told(&owner.pinned_memory()) {
     const Graph& graph = planned.graph;
@@ -128,7 +131,9 @@ struct Program::Impl {
       std::vector<Launch>& list = launches.at(static_cast<std::size_t>(slot));
       for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
         const Node& node = graph.nodes[at];
-        list.push_back({planned.plans[at].plan.get(), arguments(at, slot), node.lane, waits[at], node.name});
+        Plan* plan = planned.plans[at].plan.get();
+        if (timed) plan = &timers.at(static_cast<std::size_t>(slot)).emplace_back(*plan, backend);
+        list.push_back({plan, arguments(at, slot), node.lane, waits[at], node.name});
       }
       std::vector<Launch> step = list;
       if (trains) step.push_back(telling(slot));
@@ -173,7 +178,8 @@ struct Program::Impl {
   ModelState& state;
   std::shared_ptr<InputSlots> slots;
   PlannedGraph planned;
-  bool overlap;
+  bool overlap, timed;
+  std::array<std::deque<TimedPlan>, InputSlots::count> timers;  // by node, where launches are timed
   TellHost tell;
   std::pmr::vector<Told> told;  ///< by slot, where the graph updates parameters
   std::vector<TensorId> inputs;
@@ -237,6 +243,20 @@ StepResult Program::result(int slot) const {
   stream.synchronize();
   const Told& told = impl_->told[at];
   return {told.loss, impl_->state.scales_loss() ? std::optional(told.scale) : std::nullopt};
+}
+
+std::span<const Launch> Program::launches(int slot) const noexcept {
+  return impl_->launches[static_cast<std::size_t>(slot)];
+}
+
+std::optional<LaunchTimes> Program::times(int slot, std::size_t at) const {
+  const auto index = static_cast<std::size_t>(slot);
+  if (at >= impl_->timers.at(index).size()) return std::nullopt;
+  const TimedPlan& timer = impl_->timers[index][at];
+  const StreamEvent& start = *impl_->slots->step_begun.at(index);
+  const std::optional<double> begin = timer.begun().seconds_since(start), end = timer.ended().seconds_since(start);
+  if (!begin || !end) return std::nullopt;
+  return LaunchTimes{*begin, *end};
 }
 
 const Graph& Program::graph() const noexcept { return impl_->planned.graph; }

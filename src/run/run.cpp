@@ -40,10 +40,11 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   open.backend = backend.get();
   if (context.dry_run) return dry_run(world, *backend, options, dataset, progress);
 
+  Trace trace = context.traces ? Trace(world, start_up.clock()) : Trace();
   Results results(world, options, context);
   open.results = &results;
   rank_log->open(results.folder());
-  Timeline timeline(results.log());
+  Timeline timeline(results.log(), &trace);
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
   Recorder recorder(world, options, results, timeline, progress);
@@ -69,7 +70,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       watchdog.phase("initialisation", options.watchdog.init_seconds);
       timeline.hyperparameters(options, facts_of(world, *backend, options, dataset));
       start_up.was(Scope::rest);
-      compiled = compile(world, *backend, options, dataset.channels);
+      compiled = compile(world, *backend, options, dataset.channels, context.traces);
       start_up.was(Scope::planning);
       on_device(*backend, stuck, [&] {
         warm_up(compiled, options.seed, dataset.schema, options.train.batch() / world.all().size(),
@@ -94,10 +95,11 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     plan.job_ends_at = context.job.ends_at;
     Trainer trainer(
         {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
-         *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress},
+         *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress, trace},
         std::move(plan));
     start_up.was(Scope::rest);
     recorder.started(start_up);
+    trace.started(start_up, world);
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
     world.all().barrier();
@@ -106,6 +108,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     RunOutcome result = recorder.completed(outcome, input.train->stats());
+    leave_trace(world, trace, results.folder(), say);
     if (context.probe_seconds > 0.0) {
       input.train.reset();  // its readers would be measured too
       input.validation.reset();
@@ -120,6 +123,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     watchdog.give_way();
     timeline.abort();
     recorder.failed(error);
+    static_cast<void>(status_of([&] { trace.write(trace_file(results.folder(), world.all().rank())); }));
     throw;
   }
 }

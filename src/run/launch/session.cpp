@@ -116,8 +116,9 @@ std::string plan_of(const Compiled& compiled) {
 }  // namespace
 
 Compiled compile(const World& world, Backend& backend, const RunOptions& options,
-                 const std::vector<ChannelRange>& channels) {
+                 const std::vector<ChannelRange>& channels, bool timed) {
   const Clock clock;
+  const bool captures = backend.name() == "cuda" && options.backend.capture;
   StepOptions shape = step_options(options, world.all().size());
   shape.graph.channels = channels;
   StepGraphs graphs = graphs_of(options.recipe, shape);
@@ -129,7 +130,7 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
   std::shared_ptr<InputSlots> slots = make_input_slots(backend);
   const auto program = [&](Graph graph) {
     return std::make_unique<Program>(backend, std::move(graph), *compiled.state, compiled.collectives.get(), slots,
-                                     Program::Options{});
+                                     Program::Options{.timed = timed && !captures});
   };
   compiled.train = program(std::move(graphs.last));
   if (graphs.earlier) compiled.accumulate = program(std::move(*graphs.earlier));

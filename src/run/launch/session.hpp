@@ -51,9 +51,10 @@ struct Compiled {
   double warm_up_seconds = 0.0;
   std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
 };
-/// `channels`: what those of the dataset range over, where the model asks.
+/// `channels`: what those of the dataset range over, where the model asks. `timed`: launches of programs are timed by
+/// themselves, but on a device that captures its steps, where they are none of the host's.
 [[nodiscard]] Compiled compile(const World& world, Backend& backend, const RunOptions& options,
-                               const std::vector<ChannelRange>& channels = {});
+                               const std::vector<ChannelRange>& channels = {}, bool timed = false);
 
 /// Samples that are random but fixed, packed as a program takes them, with a step state that counts all of them.
 class SyntheticBatch {

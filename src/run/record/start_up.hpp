@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "trainmark/core.hpp"
 
@@ -22,18 +23,29 @@ struct Words<Scope> {
 /// A clock whose time goes to one scope after the other, so that scopes add up to the whole.
 class StartUp {
  public:
-  explicit StartUp(double mpi_seconds) { seconds_[static_cast<std::size_t>(Scope::mpi)] = mpi_seconds; }
+  /// By clock().
+  struct Part {
+    Scope scope = Scope::rest;
+    double begin = 0.0, end = 0.0;
+  };
+  explicit StartUp(double mpi_seconds) : parts_{{Scope::mpi, -mpi_seconds, 0.0}} {
+    seconds_[static_cast<std::size_t>(Scope::mpi)] = mpi_seconds;
+  }
   /// The time since the last call, or since it was made, was of this scope.
   void was(Scope scope) {
     const double now = clock_.seconds();
     add(scope, now - last_);
+    parts_.push_back({scope, last_, now});
     last_ = now;
   }
   void add(Scope scope, double seconds) { seconds_.at(static_cast<std::size_t>(scope)) += seconds; }
   [[nodiscard]] double of(Scope scope) const { return seconds_.at(static_cast<std::size_t>(scope)); }
+  [[nodiscard]] const std::vector<Part>& parts() const noexcept { return parts_; }
+  [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
 
  private:
   Clock clock_;
+  std::vector<Part> parts_;
   double last_ = 0.0;
   std::array<double, Words<Scope>::all.size()> seconds_{};
 };

@@ -17,9 +17,14 @@ class NoSink final : public EventSink {
   void write(const Event&) override {}
 };
 
-std::unique_ptr<EventSink> open_sink(const std::filesystem::path& log) {
-  if (log.empty()) return std::make_unique<NoSink>();
-  return std::make_unique<LogFile>(log);
+std::unique_ptr<EventSink> open_sink(const std::filesystem::path& log, Trace* trace) {
+  std::unique_ptr<EventSink> sink;
+  if (log.empty()) {
+    sink = std::make_unique<NoSink>();
+  } else {
+    sink = std::make_unique<LogFile>(log);
+  }
+  return trace == nullptr ? std::move(sink) : trace->watched(std::move(sink));
 }
 
 }  // namespace
@@ -74,7 +79,7 @@ void ClosingSink::abort(const Clock& clock) noexcept {
   }
 }
 
-Timeline::Timeline(const std::filesystem::path& log) : sink_(open_sink(log)) {}
+Timeline::Timeline(const std::filesystem::path& log, Trace* trace) : sink_(open_sink(log, trace)) {}
 Timeline::~Timeline() { abort(); }  // nothing is left to close after run_stop
 
 void Timeline::point(const std::string& key, EventValue value, Metadata metadata, std::source_location where) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "run/record/trace.hpp"
 #include "trainmark/mllog.hpp"
 #include "trainmark/run.hpp"
 
@@ -53,8 +54,8 @@ struct TimelineFacts {
 
 class Timeline {
  public:
-  /// Rank 0 writes to `log`; other ranks pass an empty path and write nothing.
-  explicit Timeline(const std::filesystem::path& log);
+  /// Rank 0 writes to `log`; other ranks pass an empty path and write nothing. All of them tell `trace`, if there is one.
+  explicit Timeline(const std::filesystem::path& log, Trace* trace = nullptr);
   ~Timeline();
   Timeline(const Timeline&) = delete;
   Timeline& operator=(const Timeline&) = delete;

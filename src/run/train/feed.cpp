@@ -14,8 +14,10 @@ std::pmr::vector<std::byte> pinned_state(Backend& backend, std::int64_t local_ba
 
 }  // namespace
 
-Feed::Feed(Backend& backend, std::int64_t local_batch)
-    : slots_{Slot{pinned_state(backend, local_batch)}, Slot{pinned_state(backend, local_batch)}} {}
+Feed::Feed(Backend& backend, std::int64_t local_batch, Trace* trace)
+    : trace_(trace != nullptr && trace->is_on() ? trace : nullptr),
+      clock_(trace_ != nullptr ? trace_->clock() : Clock()),
+      slots_{Slot{pinned_state(backend, local_batch)}, Slot{pinned_state(backend, local_batch)}} {}
 
 Feed::Brought Feed::bring(Program& program, Loader& from, Rates rates, std::int64_t epoch) {
   if (slots_.at(static_cast<std::size_t>(next_)).waits) next_ ^= 1;
@@ -39,6 +41,10 @@ Feed::Brought Feed::bring(Program& program, Loader& from, Rates rates, std::int6
   inputs_.assign(batch.fields.begin(), batch.fields.end());
   inputs_.emplace_back(slot.step_state);
   brought.upload = program.upload(brought.slot, inputs_);
+  if (trace_ != nullptr && trace_->traces_step()) {
+    trace_->waited(begin, end);
+    trace_->uploaded(end, clock_.seconds());
+  }
   slot.waits = true;
   next_ ^= 1;
   return brought;
@@ -71,10 +77,13 @@ double Feed::idle(double from, double to) {
 void Feed::note_times(int slot) {
   Slot& used = slots_.at(static_cast<std::size_t>(slot));
   if (used.launched == nullptr) return;
-  if (const std::optional<StepTimes> times = std::exchange(used.launched, nullptr)->times(slot)) {
+  const Program& program = *std::exchange(used.launched, nullptr);
+  if (const std::optional<StepTimes> times = program.times(slot)) {
     times_.seconds += times->seconds;
     times_.exposed_seconds += times->exposed_seconds;
-    free_at_ = std::max(free_at_, used.launched_at) + times->seconds;
+    const double begin = std::max(free_at_, used.launched_at);
+    free_at_ = begin + times->seconds;
+    if (trace_ != nullptr && trace_->traces_step()) trace_->ran(program, slot, begin, *times);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory_resource>
 #include <vector>
 
+#include "run/record/trace.hpp"
 #include "trainmark/exec.hpp"
 #include "trainmark/load.hpp"
 
@@ -13,7 +14,8 @@ namespace trainmark {
 
 class Feed {
  public:
-  Feed(Backend& backend, std::int64_t local_batch);
+  /// `trace`, if there is one, is told of each batch and launch of a step that it traces, and outlives this.
+  Feed(Backend& backend, std::int64_t local_batch, Trace* trace = nullptr);
 
   struct Brought {
     int slot = 0;
@@ -44,6 +46,7 @@ class Feed {
   [[nodiscard]] double idle(double from, double to);
   void note_times(int slot);
 
+  Trace* trace_;
   Clock clock_;
   std::array<Slot, 2> slots_;
   int last_launched_ = 0;

@@ -24,7 +24,7 @@ Trainer::Trainer(Parts parts, Plan plan)
     : parts_(parts),
       plan_(std::move(plan)),
       goal_(goal_of(plan_.options)),
-      feed_(parts_.backend, plan_.local_batch),
+      feed_(parts_.backend, plan_.local_batch, &parts_.trace),
       journal_({parts_.backend, parts_.timeline, parts_.results, parts_.progress},
                {goal_, plan_.schedule, plan_.target, plan_.options.global_batch, plan_.steps_per_epoch,
                 plan_.profile_steps, plan_.job_ends_at}),
@@ -70,6 +70,7 @@ bool Trainer::train_epoch(EpochFigures& figures) {
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", position_.epoch + 1));
   const Clock clock;
   static_cast<void>(feed_.take_times(feed_.last_launched()));  // an evaluation's
+  parts_.trace.epoch_begins();
   for (std::int64_t left = plan_.steps_per_epoch; left > 0 && !fixed_work_done(); --left) {
     step(figures, left > 1 && !is_done(goal_, position_.step + 1, 0.0));
     const std::int64_t ended = position_.step - (in_flight_ ? 1 : 0);
@@ -102,7 +103,10 @@ void Trainer::bring_batch(std::int64_t update, Feed::Brought& sums) {
 
 void Trainer::step(EpochFigures& figures, bool another_step) {
   if (is_profiled(position_.step + 1)) settle(figures);  // a bracket opens where the device has nothing to do
-  if (!in_flight_) step_clock_ = Clock();
+  if (!in_flight_) {
+    parts_.trace.step_begins();
+    step_clock_ = Clock();
+  }
   Feed::Brought sums;
   if (!waiting_) bring_batch(position_.step, sums);
   journal_.before_step(position_.step + 1);
@@ -112,7 +116,10 @@ void Trainer::step(EpochFigures& figures, bool another_step) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
     parts_.watchdog.beat();
     ended = parts_.train.times(feed_.last_launched()).has_value();
-    settle(figures);  // the step before: this one runs meanwhile
+    if (in_flight_) {  // the step before: this one runs meanwhile
+      settle(figures);
+      parts_.trace.step_begins(true);
+    }
     if (left > 0 || another_step) bring_batch(position_.step + (left > 0 ? 0 : 1), sums);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
@@ -137,6 +144,7 @@ void Trainer::settle(EpochFigures& figures) {
   figures.wait_seconds += step.sums.waited_seconds;
   ++figures.steps;
   const std::int64_t number = position_.step;
+  parts_.trace.step_ended(number, position_.epoch, loss, seconds, terms);
   journal_.step(number, position_.epoch, loss, seconds, step.sums.waited_seconds, terms);
   if (journal_.steps().is_full()) journal_.steps().settle(parts_.world.all());
   divergence_.look_at_loss(number, position_.epoch, loss);

@@ -29,6 +29,7 @@ class Trainer {
     Watchdog& watchdog;
     Results& results;
     Progress& progress;
+    Trace& trace;
   };
   struct Plan {
     TrainOptions options;

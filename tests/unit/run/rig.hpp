@@ -104,6 +104,7 @@ class Rig {
   std::shared_ptr<InputSlots> slots;
   Input input;
   std::unique_ptr<Results> results;
+  Trace trace;  ///< may be set before build()
   std::unique_ptr<Timeline> timeline;
   std::unique_ptr<Watchdog> watchdog;
   std::unique_ptr<Progress> progress;
@@ -141,7 +142,7 @@ class Rig {
     slots = make_input_slots(backend);
     const auto program = [&](Graph graph) {
       return std::make_unique<Program>(backend, std::move(graph), *compiled.state, compiled.collectives.get(), slots,
-                                       Program::Options{});
+                                       Program::Options{.timed = trace.is_on()});
     };
     compiled.train = program(std::move(step));
     if (options.train.gradient_accumulation_steps > 1)
@@ -160,7 +161,7 @@ class Rig {
     input.validation = loader(*input.validation_source, input.validation_sampling);
 
     results = std::make_unique<Results>(world, options, context);
-    timeline = std::make_unique<Timeline>(results->log());
+    timeline = std::make_unique<Timeline>(results->log(), &trace);
     progress =
         std::make_unique<Progress>(Progress::Style{.speaks = aloud && world.all().rank() == 0, .interval_s = 0.0});
     watchdog = std::make_unique<Watchdog>(
@@ -191,9 +192,10 @@ class Rig {
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = profile_steps;
     plan.figures.insert(plan.figures.end(), more_figures.begin(), more_figures.end());
-    Trainer trainer({world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), nullptr,
-                     *compiled.evaluate, *input.train, *input.validation, *timeline, *watchdog, *results, *progress},
-                    std::move(plan));
+    Trainer trainer(
+        {world, backend, *compiled.state, *compiled.train, compiled.accumulate.get(), nullptr, *compiled.evaluate,
+         *input.train, *input.validation, *timeline, *watchdog, *results, *progress, trace},
+        std::move(plan));
     TrainOutcome outcome = trainer.run();
     timeline->run_stop(outcome.target_met);
     return outcome;

@@ -81,7 +81,7 @@ TEST(Trainer, GivesUpRowsThatTheDiskDidNotTakeInsteadOfWritingThemTwice) {
   auto trainer = std::make_unique<Trainer>(
       Trainer::Parts{rig.world, rig.backend, *rig.compiled.state, *rig.compiled.train, nullptr, nullptr,
                      *rig.compiled.evaluate, *rig.input.train, *rig.input.validation, *rig.timeline, *rig.watchdog,
-                     *rig.results, *rig.progress},
+                     *rig.results, *rig.progress, rig.trace},
       trainer_plan(rig.options, rig.world.all().size(), rig.input.train_sampling, rig.input.validation_sampling));
   constexpr rlim_t most = 1000;  // bytes of a file: a part of the rows of 100 steps
   std::signal(SIGXFSZ, SIG_IGN);
