@@ -114,19 +114,6 @@ ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands
   return spec;
 }
 
-/// The block as one graph, or null where no engine takes it so.
-std::shared_ptr<CompiledGraph> pooled_graph(const Compute& compute, const ConvBlock& block, const Operands& operands) {
-  ConvGraph spec = forward_graph(compute, block.conv, operands, operands.outputs[0], &block.activation);
-  spec.pool = block.pool;
-  if (is_full_precision(spec)) return nullptr;  // its engines have no epilogue of this kind
-  try {
-    return compute.graphs.compile(spec);
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::environment) throw;  // that is how a missing engine is told
-    return nullptr;
-  }
-}
-
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
   const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   Scratch scratch;
@@ -148,29 +135,21 @@ Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& 
   if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
   const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
   const bool training = outputs.size() > 1;
+  const TensorDesc volume = volume_under(outputs[0]);
+  // The plain convolution has engines that are compiled already; the pool takes bias and curve along.
+  const Operands plain{.inputs = {operands.inputs[0], operands.inputs[1]}, .outputs = {}};
   Scratch scratch;
-  if (!training) {
-    if (auto graph = pooled_graph(compute, block, operands)) {
-      const Forward forward(std::move(graph), block.conv, operands, outputs[0], scratch);
-      auto body = [=](cudaStream_t stream, std::span<void* const> args) {
-        forward.run(stream, args, args[3], static_cast<std::byte*>(args[4]));
-      };
-      return planned(std::move(body), outputs, {}, scratch.bytes());
-    }
-  }
-  const TensorDesc active = volume_under(outputs[0]);
-  const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, operands, active, &block.activation)),
-                        block.conv, operands, active, scratch);
-  const CubePool pool(block.pool, active, outputs[0].shape);
-  const std::size_t volume = scratch.take(stored_bytes(active));
-  const std::size_t unread = scratch.take(training ? 0 : stored_bytes(activation_desc(outputs[0].shape, DType::u8)));
+  const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, plain, volume, nullptr)), block.conv,
+                        plain, volume, scratch);
+  const CubePool pool(block, volume, outputs[0].shape);
+  const std::size_t convolved = scratch.take(stored_bytes(volume));
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
     auto* memory = static_cast<std::byte*>(args.back());
-    forward.run(stream, args, memory + volume, memory);
-    pool.forward(stream, memory + volume, args[3], training ? args[4] : memory + unread);
+    forward.run(stream, args, memory + convolved, memory);
+    pool.forward(stream, memory + convolved, static_cast<const float*>(args[2]), args[3], training ? args[4] : nullptr);
   };
   Planned result = planned(std::move(body), outputs, {}, scratch.bytes());
-  result.scratch_traffic = 2 * static_cast<std::int64_t>(stored_bytes(active));
+  result.scratch_traffic = 2 * static_cast<std::int64_t>(stored_bytes(volume));
   return result;
 }
 
@@ -219,13 +198,13 @@ Planned plan_op(const Compute& compute, const ConvBlockBackwardWeights& op, cons
   const bool data_gradient = operands.outputs.size() > 2;
   Scratch scratch;
   const BackwardWeights weights(compute, block.conv, operands.inputs[0], operands.outputs[0].shape, diff, scratch);
-  const CubePool pool(block.pool, diff, pooled.shape);
+  const CubePool pool(block, diff, pooled.shape);
   const std::size_t sums = scratch.take(pool.scratch_bytes());
   const std::size_t volume = scratch.take(data_gradient ? 0 : stored_bytes(diff));
-  auto body = [=, slope = block.activation.slope](cudaStream_t stream, std::span<void* const> args) {
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
     std::byte* memory = static_cast<std::byte*>(args.back());
     void* diff_dst = data_gradient ? args[5] : memory + volume;
-    pool.backward(stream, args[1], args[2], slope, diff_dst, static_cast<float*>(args[4]), memory + sums);
+    pool.backward(stream, args[1], args[2], diff_dst, static_cast<float*>(args[4]), memory + sums);
     weights.run(stream, args[0], diff_dst, args[3], memory);
   };
   std::vector<TensorDesc> outputs = operands.outputs;

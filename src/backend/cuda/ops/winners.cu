@@ -12,9 +12,16 @@ namespace {
 constexpr std::uint8_t above_zero = 0x80;  // beside the winner's number
 constexpr int side = 2;
 
+/// What stands between a convolution and its pool; `channels` have a bias, the padding behind them has none.
+struct Epilogue {
+  const float* bias;
+  int channels;
+  float slope;
+};
+
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    pool_to_winners(const T* src, T* dst, std::uint8_t* winner, PoolShape shape, std::int64_t items) {
+    pool_to_winners(const T* src, T* dst, std::uint8_t* winner, PoolShape shape, Epilogue last, std::int64_t items) {
   constexpr int width = vector_width<T>;
   if (item() >= items) return;
   const int channels = static_cast<int>(shape.vectors) * width;
@@ -24,12 +31,14 @@ __global__ void __launch_bounds__(block_threads)
   Pack<T, width> best;
   Pack<std::uint8_t, width> bytes;
   for (int i = 0; i < width; ++i) {
-    best.values[i] = from_float<T>(winners.best[i]);
-    bytes.values[i] =
-        static_cast<std::uint8_t>(winners.tap[i] | (winners.best[i] > 0.0F ? static_cast<int>(above_zero) : 0));
+    const int channel = static_cast<int>(spot.channel) + i;
+    const float value = winners.best[i] + (channel < last.channels ? last.bias[channel] : 0.0F);
+    const bool above = value > 0.0F;
+    best.values[i] = from_float<T>(above ? value : last.slope * value);
+    bytes.values[i] = static_cast<std::uint8_t>(winners.tap[i] | (above ? static_cast<int>(above_zero) : 0));
   }
   store<width>(dst + item() * width, best);
-  store<width>(winner + item() * width, bytes);
+  if (winner != nullptr) store<width>(winner + item() * width, bytes);
 }
 
 /// A row is a window. Every element of the volume is written: what did not win gets zero.
@@ -66,27 +75,33 @@ RowDeal deal_of(std::int64_t windows, std::int64_t channels, int width) { return
 
 }  // namespace
 
-CubePool::CubePool(const Pool& pool, const TensorDesc& src, const Shape& dst)
-    : pool_(pool), src_(src), dst_(dst), windows_(dst.elements() / dst[1]), channels_(dst[1]) {}
+CubePool::CubePool(const ConvBlock& block, const TensorDesc& src, const Shape& dst)
+    : pool_(block.pool),
+      slope_(block.activation.slope),
+      src_(src),
+      dst_(dst),
+      windows_(dst.elements() / dst[1]),
+      channels_(dst[1]) {}
 
-void CubePool::forward(cudaStream_t stream, const void* src, void* dst, void* winner) const {
+void CubePool::forward(cudaStream_t stream, const void* src, const float* bias, void* dst, void* winner) const {
   const PoolShape shape = pool_shape(PoolWindow(pool_, src_, dst_), src_.dtype);
   const std::int64_t items = windows_ * shape.vectors;
   with_type(src_.dtype, [&]<class T>(Type<T>) {
     launch("pool_to_winners", pool_to_winners<T>, one_thread_each(items), stream, static_cast<const T*>(src),
-           static_cast<T*>(dst), static_cast<std::uint8_t*>(winner), shape, items);
+           static_cast<T*>(dst), static_cast<std::uint8_t*>(winner), shape,
+           Epilogue{bias, static_cast<int>(channels_), slope_}, items);
   });
 }
 
-void CubePool::backward(cudaStream_t stream, const void* winner, const void* diff_dst, float slope, void* diff_src,
-                        float* diff_bias, void* scratch) const {
+void CubePool::backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src, float* diff_bias,
+                        void* scratch) const {
   const PoolShape shape = pool_shape(PoolWindow(pool_, src_, dst_), src_.dtype);
   auto* partial = static_cast<float*>(scratch);
   with_type(src_.dtype, [&]<class T>(Type<T>) {
     const RowDeal deal = deal_of(windows_, channels_, vector_width<T>);
     launch("winners_to_volume", winners_to_volume<T>, deal.launch(parts(), vector_width<T>), stream,
            static_cast<const std::uint8_t*>(winner), static_cast<const T*>(diff_dst), static_cast<T*>(diff_src), shape,
-           deal, slope, partial);
+           deal, slope_, partial);
   });
   add_parts(stream, partial, parts(), channels_, padded(channels_), diff_bias);
 }
@@ -115,7 +130,7 @@ bool ends_in_cubes(const ConvBlock& block, const Shape& src, const Shape& dst) {
   for (std::size_t axis = 0; axis < twos.size(); ++axis) {
     if (convolved_extent(block.conv, axis, src[axis + 2]) != side * dst[axis + 2]) return false;
   }
-  return block.activation.curve == Curve::leaky_relu;
+  return block.activation.curve == Curve::leaky_relu && block.activation.slope >= 0.0F;
 }
 
 }  // namespace trainmark::cuda

@@ -1,30 +1,32 @@
-// What a pooled block keeps of its convolution's output: for each window and channel which element won and on which
-// side of zero it lay, a byte; and the way back from there.
+// The end of a pooled block, bias, curve and pool, and what it keeps of its convolution's output: for each window and
+// channel which element won and on which side of zero it came to lie, a byte; and the way back from there.
 #pragma once
 
 #include "backend/cuda/plans.hpp"
 
 namespace trainmark::cuda {
 
-/// Max pooling by cubes of two that cover an activated, channels-last volume.
+/// Bias, leaky ReLU and max pooling by cubes of two that cover a channels-last volume. The first two never fall where
+/// their argument rises, so the largest of a window is as large behind them: they come last, on an eighth of the data.
 class CubePool {
  public:
   /// `src`: the volume; `dst`: the pooled shape, both logical.
-  CubePool(const Pool& pool, const TensorDesc& src, const Shape& dst);
+  CubePool(const ConvBlock& block, const TensorDesc& src, const Shape& dst);
 
-  /// (src) -> (dst, winner u8)
-  void forward(cudaStream_t stream, const void* src, void* dst, void* winner) const;
+  /// (src, bias fp32 in logical order) -> (dst, winner u8); a null `winner` is not written.
+  void forward(cudaStream_t stream, const void* src, const float* bias, void* dst, void* winner) const;
 
   /// The derivative of curve and pool, and its sum over all windows, which is the bias gradient:
   /// (winner, diff_dst) -> (diff_src, diff_bias). `scratch`: scratch_bytes().
-  void backward(cudaStream_t stream, const void* winner, const void* diff_dst, float slope, void* diff_src,
-                float* diff_bias, void* scratch) const;
+  void backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src, float* diff_bias,
+                void* scratch) const;
   [[nodiscard]] std::size_t scratch_bytes() const;
 
  private:
   [[nodiscard]] std::int64_t parts() const;
 
   Pool pool_;
+  float slope_;
   TensorDesc src_;
   Shape dst_;
   std::int64_t windows_, channels_;
