@@ -199,6 +199,15 @@ TEST_P(BackendFusion, AnInnerLayersBlockLeavesItsDataGradientWhatItReads) {
       fused.nodes, [](const Node& node) { return std::holds_alternative<ConvBackwardData>(node.op); });
   ASSERT_NE(data, fused.nodes.end());
   EXPECT_EQ(data->inputs[0], derivatives.front().outputs[2]);
+  const Node& outer = fused.nodes.at(1);
+  const Node& inner = fused.nodes.at(2);
+  EXPECT_EQ(outer.outputs.size(), 2U) << "nobody else reads its weights";
+  ASSERT_EQ(inner.outputs.size(), 3U) << "weights are packed once";
+  EXPECT_EQ(data->inputs[1], inner.outputs[2]);
+  const Tensor& packed = fused.tensors.at(static_cast<std::size_t>(inner.outputs[2]));
+  EXPECT_EQ(packed.role, Role::activation);
+  EXPECT_EQ(packed.dtype, GetParam().dtype);
+  EXPECT_EQ(packed.shape, fused.tensors.at(static_cast<std::size_t>(inner.inputs[1])).shape);
   EXPECT_EQ(count<PoolBackward>(fused) + count<ActivationBackward>(fused), 0);
 }
 

@@ -21,7 +21,8 @@ std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs) {
 }
 Shape stored_shape(const TensorDesc& desc) {
   Shape shape = desc.shape;
-  if (desc.layout == channels_last) shape[1] = padded(shape[1]);
+  if (desc.layout != logical_layout) shape[1] = padded(shape[1]);
+  if (desc.layout == packed_weights) shape[0] = padded(shape[0]);
   return shape;
 }
 std::size_t stored_bytes(const TensorDesc& desc) {
@@ -52,7 +53,7 @@ void write(std::byte* to, DType type, float value) {
 /// Calls `each(logical index, stored index)` for every element that exists.
 template <class Each>
 void for_each_element(const TensorDesc& desc, Each&& each) {
-  if (desc.layout != channels_last) {
+  if (desc.layout == logical_layout) {  // the others have axis 1 last, and padding at the end of axis 0 is no concern
     for (std::int64_t i = 0; i < desc.shape.elements(); ++i)
       each(i, i);
     return;

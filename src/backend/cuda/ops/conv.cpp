@@ -1,6 +1,8 @@
 // Convolutions as cuDNN graphs over channels-last activations. Weights come in logical fp32 order and are packed into
-// the graph's order and type in scratch memory first; their gradients leave in that type and are unpacked to fp32.
+// the graph's order and type by the first pass of a step that reads them; their gradients leave in that type and are
+// unpacked to fp32.
 #include "backend/cuda/cudnn/operands.hpp"
+#include "backend/cuda/layout.hpp"
 #include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
@@ -42,31 +44,65 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
 /// cuDNN 9.19 has no bf16 engine for a convolution in groups with a bias: its bias comes behind it.
 bool takes_bias(const Conv& conv) { return conv.groups == 1; }
 
+/// Whether a pass leaves its packed weights to a later one, as its last output; a block's winners are bytes.
+bool leaves_weights(const Operands& operands) {
+  return operands.outputs.size() > 1 && operands.outputs.back().dtype != DType::u8;
+}
+std::vector<TensorDesc> outputs_of(const Operands& operands) {
+  std::vector<TensorDesc> outputs = as_activations(operands.outputs);
+  if (leaves_weights(operands)) outputs.back().layout = packed_weights;
+  return outputs;
+}
+
+/// Weights as the graph of a pass reads them: as an earlier pass has left them, or packed here, for itself in scratch
+/// memory or also for a later pass.
+class PackedWeights {
+ public:
+  PackedWeights(const Conv& conv, const Operands& operands, Scratch& scratch)
+      : ready_(operands.inputs[1].layout == packed_weights),
+        order_(order_of(conv, operands.inputs[1].shape)),
+        type_(operands.inputs[0].dtype) {
+    if (!ready_ && leaves_weights(operands)) output_ = operands.inputs.size() + operands.outputs.size() - 1;
+    if (!ready_ && !output_) offset_ = scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_));
+  }
+  [[nodiscard]] void* get(cudaStream_t stream, std::span<void* const> args, std::byte* memory) const {
+    if (ready_) return args[1];
+    void* to = output_ ? args[*output_] : memory + offset_;
+    pack_weights(stream, order_, static_cast<const float*>(args[1]), to, type_);
+    return to;
+  }
+
+ private:
+  bool ready_;
+  WeightOrder order_;
+  DType type_;
+  std::optional<std::size_t> output_;  ///< among the arguments
+  std::size_t offset_ = 0;
+};
+
 /// The forward graph with what stands before and behind it.
 class Forward {
  public:
-  Forward(std::shared_ptr<CompiledGraph> graph, const Conv& conv, const Operands& operands, const TensorDesc& dst,
-          Scratch& scratch)
+  Forward(std::shared_ptr<CompiledGraph> graph, const Conv& conv, const Operands& operands, bool has_bias,
+          const TensorDesc& dst, Scratch& scratch)
       : graph_(std::move(graph)),
         dst_(dst),
-        has_bias_(operands.inputs.size() > 2),
+        has_bias_(has_bias),
         in_graph_(takes_bias(conv)),
-        order_(order_of(conv, operands.inputs[1].shape)),
-        bias_order_{.outer = order_.outer, .stored_outer = order_.stored_outer},
-        type_(dst.dtype),
-        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_))),
+        bias_order_{.outer = operands.inputs[1].shape[0], .stored_outer = padded(operands.inputs[1].shape[0])},
+        weights_(conv, operands, scratch),
         bias_(scratch.take(has_bias_ ? static_cast<std::size_t>(bias_order_.stored()) * sizeof(float) : 0)),
         workspace_(scratch.take(graph_->workspace_bytes())) {}
 
   /// `args`: src, weights, bias if there is one; `memory`: the scratch memory.
   void run(cudaStream_t stream, std::span<void* const> args, void* dst, std::byte* memory) const {
-    pack_weights(stream, order_, static_cast<const float*>(args[1]), memory + packed_, type_);
+    void* weights = weights_.get(stream, args, memory);
     if (has_bias_) pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
     if (has_bias_ && in_graph_) {
-      const std::array<void*, 4> graph_operands = {args[0], memory + packed_, memory + bias_, dst};
+      const std::array<void*, 4> graph_operands = {args[0], weights, memory + bias_, dst};
       return graph_->execute(stream, graph_operands, memory + workspace_);
     }
-    const std::array<void*, 3> graph_operands = {args[0], memory + packed_, dst};
+    const std::array<void*, 3> graph_operands = {args[0], weights, dst};
     graph_->execute(stream, graph_operands, memory + workspace_);
     if (has_bias_) add_bias(stream, dst, dst_, reinterpret_cast<const float*>(memory + bias_));
   }
@@ -75,9 +111,9 @@ class Forward {
   std::shared_ptr<CompiledGraph> graph_;
   TensorDesc dst_;
   bool has_bias_, in_graph_;
-  WeightOrder order_, bias_order_;
-  DType type_;
-  std::size_t packed_, bias_, workspace_;
+  WeightOrder bias_order_;
+  PackedWeights weights_;
+  std::size_t bias_, workspace_;
 };
 
 /// The graph of a weight gradient with what stands behind it.
@@ -105,24 +141,23 @@ class BackwardWeights {
   std::size_t packed_, workspace_;
 };
 
-ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst,
-                        const Activation* activation) {
-  ConvGraph spec = graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
-  spec.bias = operands.inputs.size() > 2 && takes_bias(conv);
-  TRAINMARK_CHECK(activation == nullptr || takes_bias(conv), "a curve may not come before its convolution's bias");
-  if (activation != nullptr) spec.slope = activation->slope;
-  return spec;
+ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst) {
+  return graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
 }
 
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
-  const TensorDesc dst = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
+  const std::vector<TensorDesc> outputs = outputs_of(operands);
+  const bool bias = operands.inputs.size() > 2;
+  ConvGraph spec = forward_graph(compute, conv, operands, outputs[0]);
+  spec.bias = bias && takes_bias(conv);
+  TRAINMARK_CHECK(activation == nullptr || takes_bias(conv), "a curve may not come before its convolution's bias");
+  if (activation != nullptr) spec.slope = activation->slope;
   Scratch scratch;
-  const Forward forward(compute.graphs.compile(forward_graph(compute, conv, operands, dst, activation)), conv, operands,
-                        dst, scratch);
+  const Forward forward(compute.graphs.compile(spec), conv, operands, bias, outputs[0], scratch);
   auto body = [=, inputs = operands.inputs.size()](cudaStream_t stream, std::span<void* const> args) {
     forward.run(stream, args, args[inputs], static_cast<std::byte*>(args.back()));
   };
-  return planned(std::move(body), {dst}, {}, scratch.bytes());
+  return planned(std::move(body), outputs, {}, scratch.bytes());
 }
 
 }  // namespace
@@ -133,14 +168,13 @@ Planned plan_op(const Compute& compute, const Conv& op, const Operands& operands
 
 Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& operands) {
   if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
-  const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
-  const bool training = outputs.size() > 1;
+  const std::vector<TensorDesc> outputs = outputs_of(operands);
+  const bool training = outputs.size() > 1 && outputs[1].dtype == DType::u8;
   const TensorDesc volume = volume_under(outputs[0]);
-  // The plain convolution has engines that are compiled already; the pool takes bias and curve along.
-  const Operands plain{.inputs = {operands.inputs[0], operands.inputs[1]}, .outputs = {}};
   Scratch scratch;
-  const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, plain, volume, nullptr)), block.conv,
-                        plain, volume, scratch);
+  // The plain convolution has engines that are compiled already; the pool takes bias and curve along.
+  const Forward forward(compute.graphs.compile(forward_graph(compute, block.conv, operands, volume)), block.conv,
+                        operands, false, volume, scratch);
   const CubePool pool(block, volume, outputs[0].shape);
   const std::size_t convolved = scratch.take(stored_bytes(volume));
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
@@ -157,21 +191,19 @@ Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operan
   const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[0];
   const Shape& weights = operands.inputs[1].shape;
-  const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
+  const std::vector<TensorDesc> outputs = outputs_of(operands);
   std::shared_ptr<CompiledGraph> graph =
-      compute.graphs.compile(graph_of(ConvGraph::Pass::backward_data, compute, conv, diff_src, weights, diff_dst));
+      compute.graphs.compile(graph_of(ConvGraph::Pass::backward_data, compute, conv, outputs[0], weights, diff_dst));
 
-  const WeightOrder order = order_of(conv, weights);
   Scratch scratch;
-  const std::size_t packed = scratch.take(static_cast<std::size_t>(order.stored()) * size_of(diff_src.dtype));
+  const PackedWeights packed(conv, operands, scratch);
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
-  auto body = [=, type = diff_src.dtype](cudaStream_t stream, std::span<void* const> args) {
-    std::byte* memory = static_cast<std::byte*>(args[3]);
-    pack_weights(stream, order, static_cast<const float*>(args[1]), memory + packed, type);
-    const std::array<void*, 3> graph_operands = {args[0], memory + packed, args[2]};
+  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+    auto* memory = static_cast<std::byte*>(args.back());
+    const std::array<void*, 3> graph_operands = {args[0], packed.get(stream, args, memory), args[2]};
     graph->execute(stream, graph_operands, memory + workspace);
   };
-  return planned(std::move(body), {diff_src}, {}, scratch.bytes());
+  return planned(std::move(body), outputs, {}, scratch.bytes());
 }
 
 Planned plan_op(const Compute& compute, const ConvBackwardWeights& op, const Operands& operands) {
