@@ -63,6 +63,7 @@ NO_TWIN = {
     "cpu/reorder": "weights into the blocks of oneDNN's kernels and back; a device has ops/weights",
     "cpu/ops/first_block": "a fused first layer for vector units; a device's pooled blocks are conv and winners",
     "cuda/ops/winners": "the pool of those blocks",
+    "cuda/ops/few_rows": "dense layers that are bandwidth alone on a device; a CPU's library has them",
     "cuda/ops/pool_shape": "extents as kernels take them, for pool and winners",
     "cuda/ops/weights": "between the arena's order of weights and the graphs'; a CPU has reorder",
     "cuda/ops/labelled": "labelled positions as kernels take them, for loss",

@@ -32,6 +32,7 @@ const World& world() {
 }
 
 struct Trained {
+  std::vector<std::string> replayed;  // of the last step, where it was captured
   std::uint64_t hash = 0;
   std::vector<float> losses;
   std::optional<LossScale> scale;
@@ -82,13 +83,22 @@ Trained train(const cuda_double::Options& order, bool capture, DType type, float
       EXPECT_LE(taken.exposed_seconds, taken.seconds);
     };
     bring(0);
+    const auto look = [&](int step) {
+      const StepResult result = program.result(step % 2);
+      trained.losses.push_back(result.loss);
+      trained.scale = result.scale;
+    };
     for (int step = 0; step < steps; ++step) {
       program.step(step % 2);
-      if (step + 1 < steps) bring(step + 1);  // beside the step, as a run does
-      trained.losses.push_back(state.loss());
+      if (step > 0) look(step - 1);           // behind the launch of the next one, as a run does
+      if (step + 1 < steps) bring(step + 1);  // beside the step
     }
+    look(steps - 1);
+    for (const cuda_double::Replayed& node : cuda_double::last_replay())
+      trained.replayed.push_back(node.name);
+    EXPECT_EQ(trained.losses.back(), state.loss());
+    EXPECT_EQ(trained.scale, state.loss_scale());
     trained.hash = state.hash();
-    trained.scale = state.loss_scale();
     trained.parameters = state.read(state.parameters(), state.parameter_elements());
     trained.description = backend->description();
   }
@@ -135,6 +145,21 @@ TEST_P(DeviceTraining, ACapturedStepGivesTheBitsOfAStreamedOne) {
   EXPECT_EQ(captured.losses, streamed.losses);
   EXPECT_NE(captured.losses[0], captured.losses[1]) << "nothing was trained";
   EXPECT_EQ(captured.description.find("not captured"), std::string::npos) << captured.description;
+}
+
+/// What a step of CosmoFlow is made of: five pooled convolutions and three dense layers of few samples.
+TEST(DeviceSteps, LaunchNoMoreThanTheyNeed) {
+  const Trained trained = train({}, true, DType::bf16);
+  const auto count = [&](const std::string& name) { return std::ranges::count(trained.replayed, name); };
+  const auto kernels = [&](const std::string& name) { return count("kernel " + name); };
+  EXPECT_EQ(kernels("pack_tiles"), 5) << "each convolution's weights once, though two passes read them";
+  EXPECT_EQ(kernels("pad_rows") + kernels("convert_range"), 0) << "no bias, and no dense layer's weights";
+  EXPECT_EQ(count("graph"), 5 + 5 + 4) << "forward, weight and data gradients; no product of matrices";
+  EXPECT_EQ(kernels("dense_forward") + kernels("dense_backward_data") + kernels("dense_backward_weights"), 9);
+  EXPECT_EQ(count("copy of 4 bytes"), 1) << "the loss, to the host";
+  EXPECT_EQ(trained.replayed.back(), "copy of 4 bytes");
+  const auto buckets = kernels("update_elements");
+  EXPECT_EQ(static_cast<std::ptrdiff_t>(trained.replayed.size()) - buckets, 61);
 }
 
 TEST(DeviceSteps, ThatCannotBeCapturedAreStreamedAndSayWhy) {

@@ -1,5 +1,7 @@
-// Dense layers as cuDNN matrix products. A channels-last volume flattens to D,H,W,C for free, which is the reference's
-// order; where its channels are padded the weights' columns are padded alike.
+// Dense layers: kernels of our own for few samples, cuDNN's matrix products for more. A channels-last volume flattens
+// to D,H,W,C for free, which is the reference's order; where its channels are padded a product's weights have their
+// columns padded alike.
+#include "backend/cuda/ops/few_rows.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/scratch.hpp"
 
@@ -66,6 +68,14 @@ Planned plan_op(const Compute& compute, const Dense&, const Operands& operands) 
   const TensorDesc& src = operands.inputs[0];
   const TensorDesc& dst = operands.outputs[0];
   const WeightOrder order = order_of(src, operands.inputs[1].shape[0]);
+  if (FewRows::take(src.shape[0])) {
+    auto body = [=, rows = FewRows(src.shape[0], order), type = src.dtype, result = dst.dtype](
+                    cudaStream_t stream, std::span<void* const> args) {
+      rows.forward(stream, args[0], type, static_cast<const float*>(args[1]), static_cast<const float*>(args[2]),
+                   args[3], result);
+    };
+    return planned(std::move(body), operands.outputs);
+  }
   std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = src.shape[0],
                                                                             .n = order.outer,
                                                                             .k = columns_of(order),
@@ -92,6 +102,13 @@ Planned plan_op(const Compute& compute, const DenseBackwardData&, const Operands
   const TensorDesc diff_src = activation_desc(operands.outputs[0].shape, operands.outputs[0].dtype);
   const DType type = diff_src.dtype;
   const WeightOrder order = order_of(diff_src, operands.inputs[1].shape[0]);
+  if (FewRows::take(diff_src.shape[0])) {
+    auto body = [=, rows = FewRows(diff_src.shape[0], order), diff_type = diff_dst.dtype](cudaStream_t stream,
+                                                                                          std::span<void* const> args) {
+      rows.backward_data(stream, args[0], diff_type, static_cast<const float*>(args[1]), args[2], type);
+    };
+    return planned(std::move(body), {diff_src});
+  }
   std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = diff_src.shape[0],
                                                                             .n = columns_of(order),
                                                                             .k = order.outer,
@@ -116,6 +133,14 @@ Planned plan_op(const Compute& compute, const DenseBackwardWeights&, const Opera
   const TensorDesc& diff_dst = operands.inputs[1];
   const WeightOrder order = order_of(src, operands.outputs[0].shape[0]);
   const std::int64_t samples = src.shape[0];
+  if (FewRows::take(samples)) {
+    auto body = [=, rows = FewRows(samples, order), type = src.dtype, diff_type = diff_dst.dtype](
+                    cudaStream_t stream, std::span<void* const> args) {
+      rows.backward_weights(stream, args[0], type, args[1], diff_type, static_cast<float*>(args[2]),
+                            static_cast<float*>(args[3]));
+    };
+    return planned(std::move(body), operands.outputs);
+  }
   std::shared_ptr<CompiledGraph> graph = compute.graphs.compile(MatmulGraph{.m = order.outer,
                                                                             .n = columns_of(order),
                                                                             .k = samples,
