@@ -121,15 +121,25 @@ class Collective {
   virtual void all_reduce(Stream& stream, double* values, std::int64_t count) = 0;
 };
 
-enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };  ///< automatic: a GPU where one is usable
+/// automatic: a GPU where one is usable; emulated: none, whose steps take a stated time.
+enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda, emulated };
 template <>
 struct Words<DeviceChoice> {
-  static constexpr std::array<std::string_view, 3> all = {"auto", "cpu", "cuda"};
+  static constexpr std::array<std::string_view, 4> all = {"auto", "cpu", "cuda", "emulated"};
 };
 enum class Overlap : std::uint8_t { automatic, on, off };  ///< of all-reduce with the backward pass
 template <>
 struct Words<Overlap> {
   static constexpr std::array<std::string_view, 3> all = {"auto", "on", "off"};
+};
+
+/// How long a rank's device that is not there would take, while nothing has to be waited for.
+struct EmulatedDevice {
+  std::string like = {};   ///< device whose floor these times are; empty: they are stated
+  double train_ms = 0.0;   ///< milliseconds a training step, all its parts together
+  double eval_ms = 0.0;    ///< milliseconds an evaluation step
+  std::int64_t parts = 1;  ///< launches that make up a training step; set by run
+  bool operator==(const EmulatedDevice&) const = default;
 };
 
 struct BackendOptions {
@@ -146,7 +156,8 @@ struct BackendOptions {
   bool capture = true;          ///< a step is one launch; false: launch by launch
   /// Takes what a library's version is known to compute wrongly.
   bool accept_known_faults = false;
-  bool nccl_alone = false;  ///< a rank alone sums through NCCL too, with itself
+  bool nccl_alone = false;       ///< a rank alone sums through NCCL too, with itself
+  EmulatedDevice emulated = {};  ///< with DeviceChoice::emulated
 };
 
 /// Named seconds per launch of the last profiled step.
@@ -163,10 +174,12 @@ struct DeviceReading {
 class Backend {
  public:
   virtual ~Backend() = default;
-  [[nodiscard]] virtual std::string name() const = 0;         ///< "cpu", "cuda"
+  [[nodiscard]] virtual std::string name() const = 0;         ///< "cpu", "cuda", "emulated"
   [[nodiscard]] virtual std::string description() const = 0;  ///< libraries, instruction set, device
   [[nodiscard]] virtual bool overlaps() const = 0;            ///< whether the communication lane runs beside compute
   [[nodiscard]] virtual int threads() const = 0;
+  /// Whether steps only take time: there is no loss and no metric then, whatever lies in memory.
+  [[nodiscard]] virtual bool emulates() const { return false; }
   /// After how many launches of a replay one costs what all later ones do: with 2, the first launches it piece by piece
   /// and records, the second brings the recording to the device.
   [[nodiscard]] virtual int warm_up_launches() const { return 1; }

@@ -132,6 +132,7 @@ struct RunReport {
   bool finished = false;                                            ///< has a run_stop
   bool target_met = false;
   bool generated_data = false;
+  bool emulated_device = false;  ///< whose steps took a stated time
   bool lower_is_better = true;
   std::optional<double> target;
   double run_s = 0.0;              ///< run_stop - run_start

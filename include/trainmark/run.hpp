@@ -264,6 +264,9 @@ struct RunOutcome {
 [[nodiscard]] std::string ungroupable(const RunOptions& options, int ranks);
 /// What the run is to reach: the benchmark's target, with the config's value if it has one.
 [[nodiscard]] QualityTarget target_of(const RunOptions& options);
+/// Of every run on a device that is not there: in the log, run.json, the last lines, plan and report.
+inline constexpr std::string_view emulated_label =
+    "emulated device: steps take a stated time and compute nothing; no time to train, no convergence, no MLPerf result";
 /// What its results have to be told of that is not a breach of rules: a target of its own, a batch without reference.
 [[nodiscard]] std::vector<std::string> labels_of(const RunOptions& options);
 /// Rules that its log is judged by.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backend/cuda.hpp"
+#include "backend/emulated.hpp"
 #include "trainmark/process.hpp"
 
 namespace trainmark {
@@ -46,10 +47,26 @@ std::unique_ptr<Backend> cuda_backend(const BackendOptions& options, const World
   return make_cuda_backend(options, world);
 }
 
+/// Sums go on while the host brings the next batch: MPI is called from several threads.
+std::unique_ptr<Backend> emulated_backend(const BackendOptions& options, const World& world) {
+  const bool alone = world.all().size() == 1;
+  if (!alone && !world.thread_multiple()) {
+    throw Error(ExitCode::environment,
+                Complaint{"/backend/device", "\"emulated\" on several ranks needs MPI_THREAD_MULTIPLE",
+                          "sums over ranks run beside the reading of batches, as on a device, and this MPI gives less",
+                          "use an MPI that gives it, or one rank"});
+  }
+  const bool overlap = !alone && options.overlap != Overlap::off;
+  require_threads(world, 1 + (overlap ? 1 : 0) + options.other_threads,
+                  "lower /load/threads, start fewer ranks a node, or raise the limit");
+  return make_emulated_backend(options.emulated, overlap);
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world) {
   if (options.device == DeviceChoice::cuda) return cuda_backend(options, world);
+  if (options.device == DeviceChoice::emulated) return emulated_backend(options, world);
   if (options.device == DeviceChoice::automatic) {
     const bool present = cuda_present();
     require_equal(world.all(), "whether a CUDA device is there", static_cast<std::uint64_t>(present),

@@ -30,9 +30,10 @@ void fit_devices(BatchRequest& request, const RunOptions& options, bool ranks_ar
   if (gpus == 0 && options.backend.device == DeviceChoice::cuda)
     refuse("--gpus-per-node", "is not given, and the config's backend.device is \"cuda\"",
            "a job without GPUs would end with code 5", "say how many GPUs of a node the job gets: --gpus-per-node 4");
-  if (gpus > 0 && options.backend.device == DeviceChoice::cpu)
-    refuse("--gpus-per-node", "is given, and the config's backend.device is \"cpu\"", "GPUs would be paid for and idle",
-           "leave it out, or --set backend.device=cuda");
+  const DeviceChoice device = options.backend.device;
+  if (gpus > 0 && (device == DeviceChoice::cpu || device == DeviceChoice::emulated))
+    refuse("--gpus-per-node", fmt::format("is given, and the config's backend.device is \"{}\"", word(device)),
+           "GPUs would be paid for and idle", "leave it out, or --set backend.device=cuda");
   if (!ranks_are_given) request.ranks_per_node = std::max(1, gpus);
   if (gpus > 0 && request.ranks_per_node > gpus)
     refuse("--ranks-per-node", fmt::format("{} ranks share {} GPUs", request.ranks_per_node, gpus),

@@ -43,6 +43,7 @@ std::string value_of(const LogText& log, std::string_view key) {
 
 /// Why a run cannot be part of any submission; empty: it can.
 std::string why_not(const Candidate& candidate, const Verdict& verdict) {
+  if (candidate.run.emulated_device) return "its device is emulated";
   if (candidate.run.generated_data) return "its data are generated";
   if (candidate.run.attempts > 1) return "its log holds several attempts; package the run that was not interrupted";
   const auto broken = std::ranges::find_if(verdict.official, [](const Finding& each) { return each.rule != "target"; });

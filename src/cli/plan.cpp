@@ -50,6 +50,7 @@ struct StepPlan {
   double reduce_bytes = 0.0;
   std::int64_t state_bytes = 0, input_bytes = 0;
   std::optional<Prediction> prediction;  ///< of a device that was asked for
+  EmulatedDevice emulated;               ///< times of a rank's steps, where the config emulates a device
   [[nodiscard]] std::int64_t memory_bytes() const {
     return state_bytes + input_bytes + static_cast<std::int64_t>(pool_bytes);
   }
@@ -135,6 +136,7 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(schema_of(options.recipe.model).sample_bytes());
+  plan.emulated = emulated_times(options, ranks);
   if (!device.empty()) plan.prediction = predict(device, options, std::move(graphs));
   return plan;
 }
@@ -149,6 +151,27 @@ Steps steps_of(const RunOptions& options) {
   const std::int64_t samples = options.data.train_samples;
   if (samples == 0) return {};
   return {steps_per_epoch(options, samples), most_steps(options, samples)};
+}
+
+/// What has to come to an emulated device of a rank, every second, for it never to wait.
+struct Need {
+  double samples_per_s = 0.0;
+  double bytes_per_s = 0.0;  ///< as uploaded; files may be coded
+};
+Need need_of(const StepPlan& plan, const RunOptions& options) {
+  const auto samples = static_cast<double>(plan.local_batch * options.train.gradient_accumulation_steps) /
+                       (1e-3 * plan.emulated.train_ms);
+  return {samples, samples * static_cast<double>(schema_of(options.recipe.model).sample_bytes())};
+}
+
+std::string emulation_text(const StepPlan& plan, const RunOptions& options, int ranks) {
+  const Need need = need_of(plan, options);
+  const std::string& like = plan.emulated.like;
+  return fmt::format("emulated device  {:.6g} ms a training step, {:.6g} ms an evaluation step ({})\n",
+                     plan.emulated.train_ms, plan.emulated.eval_ms,
+                     like.empty() ? "as stated" : "the floor of " + like + ", a bound and no measurement") +
+         fmt::format("  it needs       {:.1f} samples/s and {:.3f} GB/s a rank, {:.3f} GB/s on all {}, not to wait\n",
+                     need.samples_per_s, 1e-9 * need.bytes_per_s, 1e-9 * need.bytes_per_s * ranks, ranks);
 }
 
 std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
@@ -186,6 +209,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
     text += fmt::format("steps            {} an epoch of {} samples{}\n", epoch, options.data.train_samples,
                         most ? fmt::format(", at most {} in all", *most) : "");
   }
+  if (options.backend.device == DeviceChoice::emulated) text += emulation_text(plan, options, ranks);
   for (const std::string& label : labels_of(options))
     text += "note             " + label + "\n";
   return text;
@@ -284,6 +308,14 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"steps_at_most", steps.at_most ? Json(*steps.at_most) : Json()},
                    {"notes", labels_of(options)},
                    {"nodes", std::move(nodes)}};
+  if (options.backend.device == DeviceChoice::emulated) {
+    const Need need = need_of(plan, options);
+    document["emulated"] = {{"like", plan.emulated.like},
+                            {"train_ms", plan.emulated.train_ms},
+                            {"eval_ms", plan.emulated.eval_ms},
+                            {"samples_per_s_a_rank", need.samples_per_s},
+                            {"bytes_per_s_a_rank", need.bytes_per_s}};
+  }
   if (plan.prediction) document["prediction"] = json_of(*plan.prediction);
   if (flags.asks_for_scale()) document["scale"] = scale_json(plan_scale(options, flags.scale), flags.scale);
   if (plan.prediction && flags.reader_rate > 0.0) {

@@ -1,6 +1,7 @@
 #include "cli/prediction.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -11,7 +12,8 @@
 namespace trainmark::cli {
 namespace {
 
-std::string description_of(const std::string& device) { return device == "h200" ? h200_description : a100_description; }
+/// An H100 has the H200's multiprocessors, which is what plans depend on.
+std::string description_of(const std::string& device) { return device == "a100" ? a100_description : h200_description; }
 
 /// A graph, and what its plans move through scratch memory, by node; nothing where it was not planned.
 struct Part {
@@ -97,6 +99,25 @@ Prediction predict(const std::string& device, const RunOptions& options, StepGra
   }
   add_bounds(prediction, last, earlier, options.train, ceilings);
   return prediction;
+}
+
+EmulatedDevice emulated_times(const RunOptions& options, std::int64_t ranks) {
+  EmulatedDevice device = options.backend.emulated;
+  if (options.backend.device != DeviceChoice::emulated || device.like.empty()) return device;
+  const std::vector<std::string> known = known_devices();
+  if (std::ranges::find(known, device.like) == known.end()) {
+    throw Error(ExitCode::usage,
+                Complaint{"/backend/emulated/like", fmt::format("\"{}\" is no known device", device.like),
+                          "its floor follows from its ceilings",
+                          fmt::format("use one of {}, or state train_ms and eval_ms", fmt::join(known, ", "))});
+  }
+  if (!options.train.divides(ranks)) return device;  // which the launch complains of
+  StepGraphs graphs = graphs_of(options.recipe, step_options(options, ranks));
+  device.train_ms = 1e3 * least_step_seconds(device.like, options, graphs);
+  StepGraphs evaluation;
+  evaluation.last = std::move(graphs.evaluation);
+  device.eval_ms = 1e3 * least_step_seconds(device.like, options, evaluation);
+  return device;
 }
 
 double least_step_seconds(const std::string& device, const RunOptions& options, const StepGraphs& graphs) {

@@ -31,5 +31,8 @@ struct Prediction {
 /// Of the step as it is written, whatever the device's library would fuse.
 [[nodiscard]] double least_step_seconds(const std::string& device, const RunOptions& options, const StepGraphs& graphs);
 [[nodiscard]] std::vector<std::string> known_devices();
+/// Where /backend/emulated/like names a device: the times that its steps take on so many ranks, in its place. Raises
+/// Error{usage} for a device that is not known.
+[[nodiscard]] EmulatedDevice emulated_times(const RunOptions& options, std::int64_t ranks);
 
 }  // namespace trainmark::cli

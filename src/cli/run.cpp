@@ -12,6 +12,7 @@
 #include "cli/environment.hpp"
 #include "cli/job.hpp"
 #include "cli/launch.hpp"
+#include "cli/prediction.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -40,6 +41,7 @@ std::optional<StepRange> step_range(const std::string& text) {
 }
 
 std::string label_of(const RunOptions& options) {
+  if (options.backend.device == DeviceChoice::emulated) return std::string(emulated_label);
   return options.submission.generated_data ? "generated data: this is not an MLPerf result"
                                            : "Result not verified by MLCommons Association";
 }
@@ -51,7 +53,8 @@ std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   document["epochs"] = outcome.epochs;
   document["steps"] = outcome.steps;
   document["samples_per_s"] = outcome.samples_per_s;
-  if (outcome.epochs > 0) document["final_metric"] = outcome.final_metric;
+  const bool emulated = options.backend.device == DeviceChoice::emulated;
+  if (outcome.epochs > 0 && !emulated) document["final_metric"] = outcome.final_metric;
   document["target_met"] = outcome.target_met;
   document["verdict"] = outcome.verdict;
   if (!outcome.divergence.empty()) document["diverged"] = outcome.divergence;
@@ -80,11 +83,13 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
 }
 
 int run_all(Process& process, const Flags& flags, const JobFacts& job, const World& world, Interrupts& interrupts) {
-  const RunOptions options = load_config(world, flags.config);
+  RunOptions options = load_config(world, flags.config);
   RunContext context;
-  if (options.backend.deterministic && options.backend.device != DeviceChoice::cpu)
+  const DeviceChoice device = options.backend.device;
+  if (options.backend.deterministic && device != DeviceChoice::cpu && device != DeviceChoice::emulated)
     context.order_of_sums = fix_order_of_sums();
   context.resolved_config = to_json(options);
+  options.backend.emulated = emulated_times(options, world.all().size());
   context.command_line = process.command_line();
   context.job_id = name_of(job);
   context.job = job;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cli/config_file.hpp"
+#include "cli/prediction.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -55,6 +56,7 @@ int validate(const Flags& flags) {
   RunOptions options;
   try {
     options = load_config(flags.config);
+    (void)emulated_times(options, std::max(1, flags.ranks));
     if (flags.ranks > 0) {
       if (flags.nodes > flags.ranks)
         complaints.push_back(

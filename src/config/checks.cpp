@@ -22,6 +22,7 @@ class Checker {
     buckets();
     rules();
     division();
+    emulation();
     return std::move(found_);
   }
 
@@ -181,6 +182,39 @@ class Checker {
       add("/train/target",
           fmt::format("{} is not what the closed division asks for: {}; set /submission/division to \"open\"",
                       options_.train.target, asked));
+    }
+  }
+
+  /// What is emulated computes nothing, and never leaves a figure that could be taken for training's.
+  void emulation() {
+    const EmulatedDevice& device = options_.backend.emulated;
+    const bool stated = device.train_ms > 0.0 || device.eval_ms > 0.0;
+    if (options_.backend.device != DeviceChoice::emulated) {
+      if (stated || !device.like.empty()) {
+        add("/backend/emulated",
+            fmt::format("has no effect with /backend/device {}; set that to \"emulated\", or leave "
+                        "this section out",
+                        word(options_.backend.device)));
+      }
+      return;
+    }
+    if (device.like.empty() && (device.train_ms <= 0.0 || device.eval_ms <= 0.0)) {
+      add(device.train_ms <= 0.0 ? "/backend/emulated/train_ms" : "/backend/emulated/eval_ms",
+          "is missing, /backend/device emulated needs it; state the milliseconds of a step, or name a device as "
+          "/backend/emulated/like");
+    }
+    if (!device.like.empty() && stated) {
+      add("/backend/emulated/like",
+          fmt::format("{} and stated times exclude each other; leave one of them out", device.like));
+    }
+    if (options_.train.until == Until::target && !doubtful("/train/until")) {
+      add("/train/until",
+          "target cannot be reached with /backend/device emulated (nothing is computed, so there is no time to train); "
+          "use \"epochs\", \"steps\" or \"seconds\"");
+    }
+    if (options_.submission.division == Division::closed && !doubtful("/submission/division")) {
+      add("/submission/division",
+          "closed is not for /backend/device emulated (nothing is computed); set it to \"open\"");
     }
   }
 

@@ -201,7 +201,10 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
 
 void describe_backend(Visitor& visitor, BackendOptions& backend) {
   visitor.open("backend", "What computes.");
-  visitor.words({.name = "device", .doc = "auto takes a GPU where one is usable."}, backend.device);
+  visitor.words({.name = "device",
+                 .doc = "auto takes a GPU where one is usable; emulated: none computes, steps take the time that "
+                        "`emulated` states, around true reading, uploads and sums over ranks."},
+                backend.device);
   visitor.field({.name = "threads",
                  .doc = "Compute threads per rank; 0: the rank's usable cores less the communication thread.",
                  .minimum = 0,
@@ -234,6 +237,20 @@ void describe_backend(Visitor& visitor, BackendOptions& backend) {
                  .doc = "Sum through NCCL even where there is but one rank, to see what its calls cost (GPU; no effect "
                         "on a CPU)."},
                 &backend.nccl_alone);
+  visitor.open("emulated", "How long a device that is not there takes: like a known one, or as stated.");
+  visitor.field(
+      {.name = "like", .doc = "Device of `plan --device` whose floor a step takes, from the graph; empty: as stated."},
+      &backend.emulated.like);
+  visitor.field({.name = "train_ms",
+                 .doc = "Time of a training step of a rank, where nothing has to be waited for.",
+                 .unit = "ms",
+                 .minimum = 0,
+                 .maximum = 3.6e6},
+                &backend.emulated.train_ms);
+  visitor.field(
+      {.name = "eval_ms", .doc = "Time of an evaluation step of a rank.", .unit = "ms", .minimum = 0, .maximum = 3.6e6},
+      &backend.emulated.eval_ms);
+  visitor.close();
   visitor.close();
 }
 

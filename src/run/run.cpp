@@ -25,6 +25,9 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const Stuck stuck = ends_where_stuck(world, open, context, watchdog);
 
   const RunOptions options = options_of_launch(world, wanted);
+  if (context.check) require_computes(options, "run --check");
+  if (context.measure_nodes) require_computes(options, "run --measure-nodes");
+  if (context.probe_seconds > 0.0) require_computes(options, "run --probe");
   if (context.check) {
     const auto checked = make_backend(options.backend, world);
     return *context.check == Check::cpu ? check_backend(world, *checked, options, progress, stuck)

@@ -123,6 +123,28 @@ TEST_F(BackendCollective, RecordedSumsRunBesideControlPlaneCallsAndGiveTheSameEa
   }
 }
 
+TEST_F(BackendCollective, AnEmulatedDeviceSumsForReal) {
+  if (all.size() > 1 && !test_world().thread_multiple()) GTEST_SKIP() << "this MPI gives no MPI_THREAD_MULTIPLE";
+  for (const Overlap overlap : {Overlap::automatic, Overlap::off}) {
+    const auto device = make_backend(
+        {.device = DeviceChoice::emulated, .overlap = overlap, .emulated = {.train_ms = 1.0, .eval_ms = 1.0}},
+        test_world());
+    EXPECT_EQ(device->overlaps(), all.size() > 1 && overlap != Overlap::off);
+    const auto collective = device->make_collective(all);
+    const Planned reduce =
+        device->plan(AllReduce{{0, 1000}}, {.inputs = {}, .outputs = {}, .collectives = *collective});
+    const Planned update = device->plan(Update{.rule = {}, .segments = {{.range = {0, 1000}}}}, {});
+    std::vector<float> values = values_of(all.rank(), 1000);
+    const auto replay = device->record({{update.plan.get(), {}, Lane::compute, {}, "layer"},
+                                        {reduce.plan.get(), {values.data()}, Lane::communication, {0}, "reduce"},
+                                        {update.plan.get(), {}, Lane::compute, {1}, "update"}});
+    replay->launch();
+    device->stream(Lane::compute).synchronize();
+    for (std::int64_t i = 0; i < 1000; ++i)
+      ASSERT_EQ(values[static_cast<std::size_t>(i)], sum_of(all.size(), i)) << i;
+  }
+}
+
 TEST_F(BackendCollective, AllRanksGetTheSameLanesForTheSameOptions) {
   for (const Overlap overlap : {Overlap::automatic, Overlap::on, Overlap::off}) {
     const auto chosen = make_backend({.device = DeviceChoice::cpu, .threads = 1, .overlap = overlap}, test_world());

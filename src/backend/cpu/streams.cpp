@@ -10,15 +10,18 @@
 
 namespace trainmark::cpu {
 
-Worker::Worker() {
+std::thread lane_thread(std::function<void()> body) {
   // The new thread inherits the mask: signals are for the thread that waits for them.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const OnAllCpus anywhere;
-  thread_ = std::thread([this] { loop(); });
+  std::thread thread(std::move(body));
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
 }
+
+Worker::Worker() : thread_(lane_thread([this] { loop(); })) {}
 
 Worker::~Worker() {
   {

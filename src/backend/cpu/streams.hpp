@@ -6,12 +6,16 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 
 #include "backend/inline.hpp"
 
 namespace trainmark::cpu {
+
+/// A thread of a lane: it may run on every CPU that the process may use, and takes no signals.
+[[nodiscard]] std::thread lane_thread(std::function<void()> body);
 
 /// A thread that runs one job at a time.
 class Worker {

@@ -95,8 +95,10 @@ void set_comparability(RunReport& run, const RunFiles& files) {
     if (note == nullptr || record.key != "trainmark_note") continue;
     const bool generated = note->starts_with("generated data");
     run.generated_data = run.generated_data || generated;
+    run.emulated_device = run.emulated_device || note->starts_with("emulated device");
     if (!generated) run.labels.push_back(*note);
   }
+  if (run.emulated_device) run.incomparable.push_back("an emulated device, whose steps took a stated time");
   const auto reference = std::ranges::find(references(), run.benchmark, &Reference::workload);
   if (reference == references().end()) {
     run.incomparable.push_back(

@@ -180,10 +180,12 @@ std::string side_by_side(std::span<const RunReport> runs) {
 
 std::string render_html(std::span<const RunReport> runs, const Questions& questions) {
   const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
+  const bool emulated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.emulated_device; });
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>trainmark report</title>\n";
   html += std::string(style) + "</head><body>\n<h1>trainmark report</h1>\n";
+  if (emulated) html += "<p class=\"label\">emulated device: steps took a stated time, nothing was trained</p>\n";
   if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
   html += headlines(runs);

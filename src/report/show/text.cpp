@@ -56,7 +56,9 @@ std::string block_of(const RunReport& run) {
 
 std::string closing(std::span<const RunReport> runs) {
   const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
-  return std::string(generated ? "** generated data: not an MLPerf result **\n" : "") +
+  const bool emulated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.emulated_device; });
+  return std::string(emulated ? "** emulated device: steps took a stated time, nothing was trained **\n" : "") +
+         (generated ? "** generated data: not an MLPerf result **\n" : "") +
          "** Result not verified by MLCommons Association **\n";
 }
 

@@ -76,6 +76,7 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   const auto alive = [&] { watchdog.beat(); };
 
   const RunOptions options = options_of_launch(world, wanted);
+  require_computes(options, "trainmark ablate");
   const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);

@@ -115,6 +115,7 @@ QualityTarget target_of(const RunOptions& options) {
 
 std::vector<std::string> labels_of(const RunOptions& options) {
   std::vector<std::string> labels;
+  if (options.backend.device == DeviceChoice::emulated) labels.emplace_back(emulated_label);
   const double asked = quality_target(benchmark_of(options.recipe.model)).value().value;
   if (const double own = target_of(options).value; options.train.until == Until::target && own != asked) {
     const Rules rules = rules_of(options);

@@ -34,8 +34,16 @@ RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == Precision::tf32;
+  options.backend.emulated.parts = options.train.gradient_accumulation_steps;
   options.backend.other_threads = 2 * options.load.threads + endings + meters;
   return options;
+}
+
+void require_computes(const RunOptions& options, std::string_view what) {
+  if (options.backend.device != DeviceChoice::emulated) return;
+  throw Error(ExitCode::usage, Complaint{"/backend/device", fmt::format("\"emulated\" is not for {}", what),
+                                         "an emulated device computes nothing that could be timed or compared",
+                                         "set it to \"cpu\", \"cuda\" or \"auto\""});
 }
 
 bool clear_caches(const World& world, bool wanted) {

@@ -16,6 +16,9 @@ namespace trainmark {
 /// room for. Collective.
 [[nodiscard]] RunOptions options_of_launch(const World& world, const RunOptions& wanted);
 
+/// Raises Error{usage} where `what` ("trainmark ablate") would measure a device that is not there.
+void require_computes(const RunOptions& options, std::string_view what);
+
 /// Drops the page cache of every node, if that is asked for. True only if done everywhere. Collective.
 [[nodiscard]] bool clear_caches(const World& world, bool wanted);
 

@@ -254,7 +254,10 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   if (trained.from_storage_bytes) figures["read_from_storage_mib"] = mib(*trained.from_storage_bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
   figures["target_metric"] = target_of(options_).value;
-  if (trained.epochs > 0) {
+  if (emulates()) {
+    figures["emulated_train_step_s"] = 1e-3 * options_.backend.emulated.train_ms;
+    figures["emulated_eval_step_s"] = 1e-3 * options_.backend.emulated.eval_ms;
+  } else if (trained.epochs > 0) {
     figures["final_metric"] = trained.metric;
     figures["best_metric"] = trained.best_metric;
   }
@@ -307,6 +310,7 @@ void Recorder::consumed(const std::optional<NodeEnergy>& node) { energy_ = node;
 
 /// Totals only where every node, or every device, was read: a part of the energy would pass for all of it.
 void Recorder::tell_of_energy(const TrainOutcome& trained) {
+  if (emulates()) return;  // what is not there draws no power
   const bool cray = energy_ && energy_->source == EnergySource::cray;
   std::array<double, 5> sums = {energy_ && !cray ? 1.0 : 0.0, cray ? 1.0 : 0.0, energy_ ? energy_->joules : 0.0,
                                 trained.sensors.empty() ? 0.0 : 1.0,
@@ -351,6 +355,10 @@ void Recorder::tell_of_device(const TrainOutcome& trained) {
 }
 
 void Recorder::judge(RunOutcome& outcome) {
+  if (emulates()) {
+    outcome.verdict = "not judged (emulated device)";
+    return;
+  }
   // Fixed work is not asked to reach the target, so the official rule for it cannot hold.
   if (options_.train.until != Until::target && !outcome.target_met) {
     outcome.verdict = "not judged (fixed work)";

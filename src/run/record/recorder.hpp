@@ -21,6 +21,7 @@ class Recorder {
   void failed(const std::exception& error);
 
  private:
+  [[nodiscard]] bool emulates() const { return options_.backend.device == DeviceChoice::emulated; }
   void judge(RunOutcome& outcome);
   void timed(const std::vector<NodeTime>& nodes);
   void tell_of_threads(const Backend& backend, const Placement& placement);

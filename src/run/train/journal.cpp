@@ -14,6 +14,14 @@ constexpr std::size_t most_step_times = 1 << 16;  // for the median
 constexpr std::size_t flush_bytes = 1 << 13;      // of rows: what a crash may take along
 constexpr double sensor_interval = 5.0;           // seconds between two readings
 
+/// Of a table; empty where nothing was computed.
+std::string cell(std::optional<double> value) { return value ? fmt::format("{:.9g}", *value) : ""; }
+
+std::optional<double> mean_loss(const EpochFigures& figures) {
+  if (!figures.loss_sum) return std::nullopt;
+  return *figures.loss_sum / static_cast<double>(figures.steps);
+}
+
 }  // namespace
 
 RunJournal::RunJournal(Parts parts, Subject subject) : parts_(parts), subject_(std::move(subject)) {
@@ -50,8 +58,8 @@ void RunJournal::brought(const UploadTimes& upload) {
   outcome_.uploads.exposed_seconds += upload.exposed_seconds;
 }
 
-void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds,
-                      const StepTerms& terms) {
+void RunJournal::step(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds,
+                      double waited_seconds, const StepTerms& terms) {
   outcome_.log.add(seconds, terms);
   if (step == 1) outcome_.first_step_seconds = seconds;
   outcome_.wait_seconds += waited_seconds;
@@ -62,14 +70,14 @@ void RunJournal::step(std::int64_t step, std::int64_t epoch, double loss, double
     outcome_.step_seconds[static_cast<std::size_t>(step - 1) % most_step_times] = seconds;
   }
   if (parts_.results.writes()) {
-    fmt::format_to(std::back_inserter(rows_), "{},{},{:.9g},{:.6f},{:.6f},{:.6f}\n", step, epoch + 1, loss, seconds,
+    fmt::format_to(std::back_inserter(rows_), "{},{},{},{:.6f},{:.6f},{:.6f}\n", step, epoch + 1, cell(loss), seconds,
                    waited_seconds, fmt::join(terms.seconds(), ","));
     if (rows_.size() > flush_bytes) flush();
   }
   if (subject_.profile_steps && step == subject_.profile_steps->last) profiling_.reset();
   diagnose(LogLevel::trace, [&] {
-    return fmt::format("step {} of epoch {}: loss {:.9g}, {:.6f} s, {:.6f} s of it waiting for input", step, epoch + 1,
-                       loss, seconds, waited_seconds);
+    return fmt::format("step {} of epoch {}: loss {}, {:.6f} s, {:.6f} s of it waiting for input", step, epoch + 1,
+                       loss ? cell(loss) : "none", seconds, waited_seconds);
   });
 }
 
@@ -86,28 +94,30 @@ void RunJournal::progress(std::int64_t step, std::int64_t epoch, const EpochFigu
     of_job = static_cast<double>(*subject_.job_ends_at) -
              std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const auto least = least_seconds_left(subject_.goal, step, run_seconds, per_step, subject_.steps_per_epoch);
-  parts_.progress.status(fmt::format(
-      "epoch {}: step {} of {}  loss {:.5f}  {:.1f} samples/s  {}{}", epoch + 1, subject_.steps_per_epoch - left,
-      subject_.steps_per_epoch, figures.loss_sum / static_cast<double>(figures.steps),
-      static_cast<double>(subject_.global_batch) / per_step, eta, job_time_text(of_job, least)));
+  const std::optional<double> loss = mean_loss(figures);
+  parts_.progress.status(
+      fmt::format("epoch {}: step {} of {}  {}  {:.1f} samples/s  {}{}", epoch + 1, subject_.steps_per_epoch - left,
+                  subject_.steps_per_epoch, loss ? fmt::format("loss {:.5f}", *loss) : "emulated",
+                  static_cast<double>(subject_.global_batch) / per_step, eta, job_time_text(of_job, least)));
 }
 
-void RunJournal::epoch(const Position& last, const EpochFigures& figures, double metric, double eval_seconds,
-                       std::uint64_t hash) {
+void RunJournal::epoch(const Position& last, const EpochFigures& figures, std::optional<double> metric,
+                       double eval_seconds, std::uint64_t hash) {
   outcome_.eval_seconds += eval_seconds;
   const double samples_per_s = static_cast<double>(figures.steps * subject_.global_batch) / figures.seconds;
-  const double loss = figures.loss_sum / static_cast<double>(figures.steps);
+  const std::optional<double> loss = mean_loss(figures);
   parts_.timeline.throughput(samples_per_s, last.epoch + 1);
   const std::string from_storage =
       figures.from_storage_bytes < 0 ? "" : fmt::format("{:.3f}", mib(figures.from_storage_bytes));
-  parts_.results.epochs().rows(fmt::format("{},{},{:.9g},{:.9g},{:.6f},{:.6f},{:.6f},{:.3f},{:016x},{:.6f},{:.3f},{}\n",
-                                           last.epoch + 1, rate_at(subject_.schedule, last), loss, metric,
+  parts_.results.epochs().rows(fmt::format("{},{},{},{},{:.6f},{:.6f},{:.6f},{:.3f},{:016x},{:.6f},{:.3f},{}\n",
+                                           last.epoch + 1, rate_at(subject_.schedule, last), cell(loss), cell(metric),
                                            figures.seconds, eval_seconds, figures.wait_seconds, samples_per_s, hash,
                                            figures.eval_wait_seconds, mib(figures.asked_bytes), from_storage));
-  parts_.progress.line(
-      fmt::format("epoch {:3}  loss {:.5f}  {} {:.5f} (target {})  {:.1f} samples/s  train {}  eval {}", last.epoch + 1,
-                  loss, subject_.target.key, metric, subject_.target.value, samples_per_s,
-                  duration_text(figures.seconds), duration_text(eval_seconds)));
+  const std::string reached = loss && metric ? fmt::format("loss {:.5f}  {} {:.5f} (target {})", *loss,
+                                                           subject_.target.key, *metric, subject_.target.value)
+                                             : "emulated";
+  parts_.progress.line(fmt::format("epoch {:3}  {}  {:.1f} samples/s  train {}  eval {}", last.epoch + 1, reached,
+                                   samples_per_s, duration_text(figures.seconds), duration_text(eval_seconds)));
 }
 
 void RunJournal::end(std::int64_t steps) {

@@ -43,7 +43,7 @@ struct TrainOutcome {
 
 /// Of the epochs between two evaluations; usually of one.
 struct EpochFigures {
-  double loss_sum = 0.0;
+  std::optional<double> loss_sum;  ///< nothing where none is computed
   std::int64_t steps = 0;
   double seconds = 0.0;
   double wait_seconds = 0.0;
@@ -81,7 +81,7 @@ class RunJournal {
   void sense();
   void brought(const UploadTimes& upload);
   /// Of step `step`, counted from 1.
-  void step(std::int64_t step, std::int64_t epoch, double loss, double seconds, double waited_seconds,
+  void step(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds, double waited_seconds,
             const StepTerms& terms);
   [[nodiscard]] StepLog& steps() noexcept { return outcome_.log; }
   /// The line that a person sees, `left` steps before the end of the epoch.
@@ -89,7 +89,8 @@ class RunJournal {
                 double run_seconds) const;
   void trained(double seconds) { outcome_.train_seconds += seconds; }
   /// Of an epoch that was evaluated: its row, its throughput in the log and its line. `hash` is the parameters'.
-  void epoch(const Position& last, const EpochFigures& figures, double metric, double eval_seconds, std::uint64_t hash);
+  void epoch(const Position& last, const EpochFigures& figures, std::optional<double> metric, double eval_seconds,
+             std::uint64_t hash);
   void end(std::int64_t steps);  ///< closes what is open
   void flush();
   /// The sums so far; what only the loop knows is not among them.

@@ -134,20 +134,21 @@ void Trainer::settle(EpochFigures& figures) {
   if (!in_flight_) return;
   const InFlight step = *std::exchange(in_flight_, {});
   const StepResult result = parts_.train.result(step.slot);
-  const double loss = without_sign(result.loss);
+  std::optional<double> loss;  // nothing where the device computes none
+  if (!parts_.backend.emulates()) loss = without_sign(result.loss);
   const StepTimes times = feed_.take_times(step.slot);
   const double seconds = step_clock_.seconds();
   step_clock_ = Clock();
   const StepTerms terms(seconds, step.sums.exposed_seconds, step.sums.upload.exposed_seconds, times.seconds,
                         times.exposed_seconds);
-  figures.loss_sum += loss;
+  if (loss) figures.loss_sum = figures.loss_sum.value_or(0.0) + *loss;
   figures.wait_seconds += step.sums.waited_seconds;
   ++figures.steps;
   const std::int64_t number = position_.step;
   parts_.trace.step_ended(number, position_.epoch, loss, seconds, terms);
   journal_.step(number, position_.epoch, loss, seconds, step.sums.waited_seconds, terms);
   if (journal_.steps().is_full()) journal_.steps().settle(parts_.world.all());
-  divergence_.look_at_loss(number, position_.epoch, loss);
+  if (loss) divergence_.look_at_loss(number, position_.epoch, *loss);
   if (number % scale_interval == 0) divergence_.look_at_updates(number, result.scale);
 }
 
@@ -159,16 +160,19 @@ void Trainer::evaluate_epoch(EpochFigures& figures) {
   const std::int64_t epoch = position_.epoch - 1;
   const Clock clock;
   std::uint64_t hash = 0;
+  std::optional<double> metric;
   {
     const LogScope scope = parts_.timeline.evaluation(epoch + 1);
     const std::shared_ptr<void> range = parts_.backend.range(fmt::format("evaluation of epoch {}", epoch + 1));
     hash = prove_equal(epoch);
-    reached_.metric = evaluate(epoch, figures);
+    metric = evaluate(epoch, figures);
   }
   count_reads(figures);
   journal_.steps().settle(parts_.world.all());
   reached_.epochs = position_.epoch;
-  journal_.epoch({.epoch = epoch, .step = position_.step - 1}, figures, reached_.metric, clock.seconds(), hash);
+  journal_.epoch({.epoch = epoch, .step = position_.step - 1}, figures, metric, clock.seconds(), hash);
+  if (!metric) return;
+  reached_.metric = *metric;
   divergence_.look_at_metric(epoch, plan_.target.key, reached_.metric);
   const bool better = plan_.target.lower_is_better ? reached_.metric < reached_.best : reached_.metric > reached_.best;
   if (better) reached_.best = reached_.metric;
@@ -176,7 +180,8 @@ void Trainer::evaluate_epoch(EpochFigures& figures) {
   reached_.target |= plan_.target.reached_by(reached_.metric);
 }
 
-double Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
+/// Nothing where the device computes no metric.
+std::optional<double> Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
   if (parts_.average != nullptr) parts_.average->step(0);
   parts_.state.clear_metrics();
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
@@ -190,6 +195,7 @@ double Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
     }
   }
   const Score mine = parts_.state.score();
+  if (parts_.backend.emulates()) return std::nullopt;
   std::array<double, 3> sums = {mine.quality, mine.loss, mine.count};
   parts_.world.all().sum(sums);
   const Score score{sums[0], sums[1], sums[2]};

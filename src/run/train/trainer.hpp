@@ -67,7 +67,7 @@ class Trainer {
   [[nodiscard]] bool is_profiled(std::int64_t step) const;
   void bring_batch(std::int64_t update, Feed::Brought& sums);
   void evaluate_epoch(EpochFigures& figures);
-  [[nodiscard]] double evaluate(std::int64_t epoch, EpochFigures& row);
+  [[nodiscard]] std::optional<double> evaluate(std::int64_t epoch, EpochFigures& row);
   void count_reads(EpochFigures& figures);
   [[nodiscard]] std::uint64_t prove_equal(std::int64_t epoch) const;
   [[nodiscard]] std::int64_t epochs_to_evaluation() const;

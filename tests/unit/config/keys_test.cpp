@@ -24,7 +24,7 @@ Json distinct() {
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "eval_statistics": "local", "buckets": "listed",
               "norms_last": true, "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
-    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "accept_known_faults": true, "nccl_alone": true},
+    "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "accept_known_faults": true, "nccl_alone": true, "emulated": {"like": "", "train_ms": 0.0, "eval_ms": 0.0}},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
     "watchdog": {"init_seconds": 20.5, "stage_seconds": 21.5, "step_seconds": 22.5}})");
@@ -94,6 +94,16 @@ TEST(ConfigKeys, OfLarsAndAPolynomialFillTheirOwnOptions) {
                 .rate = 13.0, .warmup_steps = 540, .decay_steps = 780, .power = 2.2, .end_rate = 0.0325}));
   EXPECT_EQ(parse(to_json(o)).recipe.rule, o.recipe.rule);
   EXPECT_EQ(parse(to_json(o)).recipe.schedule, o.recipe.schedule);
+}
+
+TEST(ConfigKeys, OfAnEmulatedDeviceFillTheirOwnOptions) {
+  const RunOptions o = parse("{" + data_section + R"(, "train": {"until": "steps"},
+    "backend": {"device": "emulated", "emulated": {"train_ms": 3.5, "eval_ms": 1.25}}})");
+  EXPECT_EQ(o.backend.emulated, (EmulatedDevice{.like = "", .train_ms = 3.5, .eval_ms = 1.25}));
+  EXPECT_EQ(parse(to_json(o)).backend.emulated, o.backend.emulated);
+  const RunOptions like = parse("{" + data_section + R"(, "train": {"until": "steps"},
+    "backend": {"device": "emulated", "emulated": {"like": "h100"}}})");
+  EXPECT_EQ(like.backend.emulated, (EmulatedDevice{.like = "h100"}));
 }
 
 TEST(ConfigKeys, AreAllHereAndWrittenBackAsTheyCame) {
@@ -167,7 +177,7 @@ const std::pair<const char*, std::vector<const char*>> words_of_keys[] = {
     {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},
     {"/train/loss_scaling", {"auto", "on"}},
     {"/train/on_divergence", {"stop", "continue"}},
-    {"/backend/device", {"auto", "cpu", "cuda"}},
+    {"/backend/device", {"auto", "cpu", "cuda"}},  // emulated: only with times
     {"/backend/overlap", {"auto", "on", "off"}},
     {"/submission/division", {"open"}},  // closed: only with the reference's model
     {"/submission/status", {"onprem", "cloud", "preview", "research"}},
