@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <variant>
 
 namespace trainmark {
@@ -97,17 +98,19 @@ void Trace::step_begins(bool follows) {
   step_begin_ = follows ? step_end_ : clock_.seconds();
 }
 
-void Trace::step_ended(std::int64_t step, std::int64_t epoch, double loss, double seconds, const StepTerms& terms) {
+void Trace::step_ended(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds,
+                       const StepTerms& terms) {
   if (!on_) return;
+  const double known = loss.value_or(std::numeric_limits<double>::quiet_NaN());  // of which nothing is written
   step_end_ = step_begin_ + seconds;
   if (traces_step_) {
     largest_step_ = std::max(largest_step_, spans_.size() - step_from_);
-    steps_.push_back({step, step, epoch, step_begin_, seconds, loss, terms, true});
+    steps_.push_back({step, step, epoch, step_begin_, seconds, known, terms, true});
   } else if (!steps_.empty() && !steps_.back().traced) {
     steps_.back().last = step;
     steps_.back().seconds = step_begin_ + seconds - steps_.back().begin;
   } else if (steps_.size() < steps_.capacity()) {
-    steps_.push_back({step, step, epoch, step_begin_, seconds, loss, terms, false});
+    steps_.push_back({step, step, epoch, step_begin_, seconds, known, terms, false});
   }
   traces_step_ = false;
 }

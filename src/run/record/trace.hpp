@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,8 @@ class Trace {
   /// `follows`: where the one before ended, which was looked at behind this one's launch; else now.
   void step_begins(bool follows = false);
   /// Of step `step`, counted from 1, in an epoch counted from 0; `seconds` since step_begins().
-  void step_ended(std::int64_t step, std::int64_t epoch, double loss, double seconds, const StepTerms& terms);
+  void step_ended(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds,
+                  const StepTerms& terms);
   /// Whether the step under way is traced. What follows is for such steps alone; times are by clock().
   [[nodiscard]] bool traces_step() const noexcept { return traces_step_; }
   void waited(double begin, double end);
