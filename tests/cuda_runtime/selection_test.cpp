@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backend/cuda.hpp"
+#include "backend/emulated.hpp"
 #include "cuda_runtime/support.hpp"
 #include "support/mpi_main.hpp"
 
@@ -21,6 +22,10 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions&, const World&) 
 }
 std::unique_ptr<Backend> make_cpu_backend(int, bool, bool) {
   made = "cpu";
+  return nullptr;
+}
+std::unique_ptr<Backend> make_emulated_backend(const EmulatedDevice&, bool, emulated::HostClock*) {
+  made = "emulated";
   return nullptr;
 }
 
