@@ -58,10 +58,11 @@ Benchmarks candidates_in(const std::vector<std::string>& paths, std::vector<std:
   Benchmarks all;
   for (const std::string& path : paths) {
     for (const std::filesystem::path& log : find_logs(path)) {
-      for (RunReport& run : report_runs(log)) {
-        Candidate candidate{std::move(run), read_log_file(log, "package")};
-        const Verdict verdict = judge_log(candidate.text);
-        candidate.missed = !verdict.compliant();
+      std::vector<RunReport> runs = report_runs(log);
+      const std::string text = read_log_file(log, "package");
+      const Verdict verdict = judge_log(text);  // of all attempts that the log holds
+      for (RunReport& run : runs) {
+        Candidate candidate{std::move(run), text, !verdict.compliant()};
         if (const std::string why = why_not(candidate, verdict); !why.empty()) {
           refusals.push_back(fmt::format("{}: {}", candidate.run.name(), why));
           continue;
@@ -147,8 +148,7 @@ void write_benchmark(NewFolder& folder, const Flags& flags, const std::string& b
 }
 
 [[noreturn]] void refuse(const std::vector<std::string>& refusals) {
-  throw Error(ExitCode::compliance,
-              fmt::format("no submission can be made of this:\n{}", fmt::join(refusals, "\n")));
+  throw Error(ExitCode::compliance, fmt::format("no submission can be made of this:\n{}", fmt::join(refusals, "\n")));
 }
 
 int check(const Flags& flags) {
