@@ -2,7 +2,7 @@
 """Runs programs of ours and of a peer by turns and compares the medians; writes one JSON under benchmarks/results/.
 
     python3 benchmarks/compare.py step --torch-python VENV/bin/python [--model cosmoflow] [--precision fp32] [--rounds 5]
-    python3 benchmarks/compare.py load --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
+    python3 benchmarks/compare.py load --torch-python VENV/bin/python --data FOLDER/train [--threads 2] [--model deepcam]
     python3 benchmarks/compare.py images --torch-python VENV/bin/python --data FOLDER/train [--threads 2]
 """
 import argparse
@@ -73,10 +73,12 @@ def compare_step(arguments) -> dict:
 
 
 def compare_load(arguments) -> dict:
+    maps = arguments.model == "deepcam"
+    size = ["--rows", str(arguments.rows), "--columns", str(arguments.columns)]
     commands = {"trainmark": [str(pathlib.Path(arguments.build) / "bin/bench_load"), arguments.data, "--threads",
-                              str(arguments.threads), "--extent", str(arguments.extent or 0)],
+                              str(arguments.threads), "--extent", str(arguments.extent or 0), *(size if maps else [])],
                 "h5py + DataLoader": [arguments.torch_python, str(ROOT / "benchmarks/peers/load_torch.py"), arguments.data,
-                                      "--workers", str(arguments.threads)]}
+                                      "--workers", str(arguments.threads), *(["--maps"] if maps else [])]}
     runs = alternate(commands, arguments.rounds, "samples_per_s")
     rates = {name: median(each, "samples_per_s") for name, each in runs.items()}
     return {"what": f"reading {pathlib.Path(arguments.data).name} ({arguments.about}), {arguments.threads} threads or workers", "samples_per_s": rates,

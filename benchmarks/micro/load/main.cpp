@@ -1,5 +1,5 @@
-// Samples per second that the loader delivers from a folder of CosmoFlow files, or with --images of JPEGs that become
-// crops of so many pixels, in the page cache. Prints one JSON line.
+// Samples per second that the loader delivers from a folder of CosmoFlow files, with --images of JPEGs that become crops of
+// so many pixels, or with --rows and --columns of DeepCAM's maps; in the page cache. Prints one JSON line.
 #include <fmt/core.h>
 
 #include <map>
@@ -14,7 +14,8 @@ using namespace trainmark;
 
 int measure(int argc, char** argv) {
   std::map<std::string, int> numbers = {
-      {"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}, {"--images", 0}};
+      {"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}, {"--images", 0}, {"--rows", 0},
+      {"--columns", 0}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];
@@ -25,6 +26,8 @@ int measure(int argc, char** argv) {
       .cut = Cut{.stored_as = "full", .extent = 128}};
   if (images > 0) {
     schema = schema_of(Resnet50Options{.extent = images});
+  } else if (numbers["--rows"] > 0) {
+    schema = schema_of(DeepcamOptions{.rows = numbers["--rows"], .columns = numbers["--columns"]});
   } else if (extent == 0) {  // as the files have it
     schema = inspect_dataset(folder, {}, schema, 0).schema;
   } else {
@@ -62,7 +65,8 @@ int measure(int argc, char** argv) {
 int main(int argc, char** argv) {
   if (argc < 2 || argc % 2 != 0) {
     fmt::print(stderr,
-               "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--images PIXELS]\n");
+               "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--images PIXELS] "
+               "[--rows N --columns N]\n");
     return static_cast<int>(ExitCode::usage);
   }
   try {
