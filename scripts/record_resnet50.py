@@ -27,7 +27,6 @@ IMAGES, LABELS = 1700, 777  # streams
 RAMP, DECAY, MOMENTUM, SMOOTHING = (1.0, 2.0, 3.0, 4.0, 5.0), 1.0, 0.9, 0.1
 SGD_RATE, LARS_RATE = 2e-5, 5e-4  # times RAMP
 ETA, EPSILON = 0.02, 1e-9
-NOISE, DRAWS = 3e-7, 8
 
 
 def channels(reference: int) -> int:
@@ -127,8 +126,7 @@ def network(tensorflow: bool, draw=None) -> Network:
     made = Network(tensorflow)
     made(inputs()[0])  # makes the parameters
     if draw is not None:
-        torch.manual_seed(draw)
-        made.state = {name: (p.detach() * (1.0 + NOISE * torch.randn_like(p))).requires_grad_() for name, p in made.state.items()}
+        made.state = layers.noisy(made.state, draw)
     return made
 
 
@@ -156,28 +154,23 @@ def five_steps(rule, draw=None):
     return torch.stack(losses), torch.stack([v.norm() for v in velocities.values()])
 
 
-def worst(found, truth):
-    """Over draws of noise: the largest relative distance of each element."""
-    return torch.stack([((each - truth) / truth).abs() for each in found]).max(0).values
-
-
 def record(path: pathlib.Path) -> None:
     tensors = {}
     for style, tensorflow in (("torch", False), ("tensorflow", True)):
         loss, gradients = first_step(tensorflow)
-        noisy = [first_step(tensorflow, draw) for draw in range(DRAWS)]
+        noisy = [first_step(tensorflow, draw) for draw in range(layers.DRAWS)]
         tensors[f"loss:{style}"] = loss.reshape(1)
-        tensors[f"noise:loss:{style}"] = worst([each.reshape(1) for each, _ in noisy], loss.reshape(1))
+        tensors[f"noise:loss:{style}"] = layers.worst([each.reshape(1) for each, _ in noisy], loss.reshape(1))
         tensors.update({f"gradient:{style}:{name}": g for name, g in gradients.items()})
         tensors[f"noise:gradient:{style}"] = torch.stack(
             [max((other[name] - g).norm() / g.norm() for _, other in noisy) for name, g in gradients.items()])
         print(style, float(loss), "worst noise", float(tensors[f"noise:gradient:{style}"].max()))
     for rule in (sgd, lars, lars_premultiplied):
         truth = five_steps(rule)
-        noisy = [five_steps(rule, draw) for draw in range(DRAWS)]
+        noisy = [five_steps(rule, draw) for draw in range(layers.DRAWS)]
         for what, at in (("losses", 0), ("velocities", 1)):
             tensors[f"{what}:{rule.__name__}"] = truth[at]
-            tensors[f"noise:{what}:{rule.__name__}"] = worst([each[at] for each in noisy], truth[at])
+            tensors[f"noise:{what}:{rule.__name__}"] = layers.worst([each[at] for each in noisy], truth[at])
             print(rule.__name__, what, "worst noise", float(tensors[f"noise:{what}:{rule.__name__}"].max()))
         print(rule.__name__, [round(float(each), 6) for each in truth[0]])
     layers.store(path, tensors)

@@ -14,6 +14,7 @@ namespace trainmark {
 namespace {
 
 constexpr int rows = 64, columns = 96, batch = 2, channels = 16;
+constexpr int images = 2078, classes = 777;  // streams
 constexpr float learning_rate = 0.001F;
 constexpr float weight_decay = 0.01F;
 
@@ -43,16 +44,18 @@ class DeepcamParity : public testing::TestWithParam<Case> {
                                         make_input_slots(*backend), Program::Options{});
   }
 
-  /// The recorded network's law: by the tensor's place, about 1 or 0.
+  /// The recorded network's law: by the tensor's place, about 1, 0, or where a residual branch ends a quarter.
   void write(const ModelState::Entry& entry, int stream) {
+    const bool damped = entry.name.starts_with("block") && entry.name.ends_with(".sep3.norm.gamma");
     const bool ones = entry.name.ends_with(".gamma") || entry.name == "pool.affine.weights";
+    const double centre = damped ? 0.25 : ones ? 1.0 : 0.0;
     const bool small = entry.name.ends_with(".beta") || entry.name.ends_with(".bias");
     const auto fan = static_cast<double>(fan_in_of(entry.shape));
-    const double spread = ones ? 0.2 : small ? 0.1 : std::sqrt(3.0 / fan);
+    const double spread = damped ? 0.05 : ones ? 0.2 : small ? 0.1 : std::sqrt(3.0 / fan);
     std::vector<float> values(static_cast<std::size_t>(entry.shape.elements()));
     for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>((ones ? 1.0 : 0.0) +
-                                     spread * (2.0 * recorded::hashed(static_cast<std::int64_t>(i), stream) - 1.0));
+      values[i] =
+          static_cast<float>(centre + spread * (2.0 * recorded::hashed(static_cast<std::int64_t>(i), stream) - 1.0));
     state->write(state->parameters() + entry.offset, values);
   }
 
@@ -60,10 +63,10 @@ class DeepcamParity : public testing::TestWithParam<Case> {
     const std::int64_t pixels = std::int64_t{rows} * columns, first = world.all().rank() * local_batch * pixels;
     std::vector<float> data(static_cast<std::size_t>(local_batch * pixels * channels));
     for (std::size_t i = 0; i < data.size(); ++i)
-      data[i] = static_cast<float>(recorded::hashed(first * channels + static_cast<std::int64_t>(i), 0));
+      data[i] = static_cast<float>(recorded::hashed(first * channels + static_cast<std::int64_t>(i), images));
     std::vector<std::uint8_t> labels(static_cast<std::size_t>(local_batch * pixels));
     for (std::size_t i = 0; i < labels.size(); ++i)
-      labels[i] = static_cast<std::uint8_t>(3.0 * recorded::hashed(first + static_cast<std::int64_t>(i), 777));
+      labels[i] = static_cast<std::uint8_t>(3.0 * recorded::hashed(first + static_cast<std::int64_t>(i), classes));
     std::vector<std::byte> step_state(step_state_bytes(local_batch));
     const StepState header{.rate = rate, .valid = local_batch, .epoch = 0};
     std::memcpy(step_state.data(), &header, sizeof(header));
@@ -74,8 +77,9 @@ class DeepcamParity : public testing::TestWithParam<Case> {
     slot ^= 1;
   }
 
+  /// Relative to the tensor's own norm; `least`: what may be lost of any.
   static void expect_close(const std::vector<float>& found, const std::vector<float>& wanted, const std::string& name,
-                           double tolerance) {
+                           double tolerance, double least = 0.0) {
     ASSERT_EQ(found.size(), wanted.size()) << name;
     double squares = 0.0, distance = 0.0;
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -83,7 +87,7 @@ class DeepcamParity : public testing::TestWithParam<Case> {
       squares += static_cast<double>(wanted[i]) * wanted[i];
       distance += error * error;
     }
-    EXPECT_LE(std::sqrt(distance), tolerance * std::sqrt(squares)) << name;
+    EXPECT_LE(std::sqrt(distance), std::max(least, tolerance * std::sqrt(squares))) << name;
   }
 
   const World& world = test_world();
@@ -100,12 +104,18 @@ TEST_P(DeepcamParity, LossStatisticsAndEveryGradientAgreeWithPyTorch) {
   step(0.0F);
   const double wanted = truth.at("losses:" + GetParam().optimizer)[0];
   EXPECT_NEAR(state->loss(), wanted, 1e-5 * wanted);
-  // Through 85 norms single gradients lose more than most: then as much as PyTorch's own fp32 may be lost, twice.
-  const std::vector<float>& rounding = truth.at("rounding");
+  // A few gradients are all but zero beside the others, and what their sums are made of is not: there fp32's rounding of
+  // the whole counts. And as much may be lost as noise of fp32's size does, twice.
+  const std::vector<float>& noise = truth.at("noise:gradient");
+  double squares = 0.0;
+  for (const ModelState::Entry& entry : state->entries())
+    for (const float value : truth.at("gradient:" + entry.name))
+      squares += static_cast<double>(value) * value;
+  const double least = 6e-8 * std::sqrt(squares);
   for (std::size_t at = 0; at < state->entries().size(); ++at) {
     const ModelState::Entry& entry = state->entries()[at];
     expect_close(state->read(state->gradients() + entry.offset, entry.shape.elements()),
-                 truth.at("gradient:" + entry.name), entry.name, std::max(1e-4, 2.0 * rounding[at]));
+                 truth.at("gradient:" + entry.name), entry.name, std::max(1e-4, 2.0 * noise[at]), least);
   }
   for (const auto& entry : state->statistics()) {
     expect_close(state->read(state->statistic_values() + entry.offset, entry.shape.elements()),
