@@ -17,10 +17,8 @@ namespace {
 class Variants {
  public:
   Variants(const World& world, Backend& backend, const RunOptions& options, const std::vector<ChannelRange>& channels)
-      : backend_(backend),
-        sums_(make_collectives(world, backend, options.recipe.model)),
-        nobody_(backend.make_collective(world.all().split(world.all().rank()))),
-        slots_(make_input_slots(backend)) {
+      : sums_(make_collectives(world, backend, options.recipe.model)),
+        nobody_(backend.make_collective(world.all().split(world.all().rank()))) {
     const auto graphs = [&](Precision precision) {
       RunOptions other = options;
       other.train.precision = precision;
@@ -32,13 +30,14 @@ class Variants {
     const StepGraphs whole = graphs(own);
     state = std::make_unique<ModelState>(backend, whole.last, slots_of(options.recipe.rule));
     state->initialise(static_cast<std::uint64_t>(options.seed));
-    programs.whole = add(whole, sums_.get(), {});
+    shelf_.emplace(backend, *state);
+    programs.whole = shelf_->add(whole, sums_.get(), {});
     if (world.all().size() > 1) {
-      programs.unsummed = add(whole, {*nobody_, sums_.norm.get()}, {});
-      if (backend.overlaps()) programs.in_order = add(whole, sums_.get(), {.overlap = false});
+      programs.unsummed = shelf_->add(whole, {*nobody_, sums_.norm.get()}, {});
+      if (backend.overlaps()) programs.in_order = shelf_->add(whole, sums_.get(), {.overlap = false});
     }
     if (own == Precision::bf16 || own == Precision::fp16) {
-      programs.fp32 = add(graphs(Precision::fp32), sums_.get(), {});
+      programs.fp32 = shelf_->add(graphs(Precision::fp32), sums_.get(), {});
       programs.fp32_means = fmt::format("fp32 in place of {}", word(own));
     }
   }
@@ -47,22 +46,9 @@ class Variants {
   std::unique_ptr<ModelState> state;
 
  private:
-  StepPrograms add(const StepGraphs& graphs, const Collectives& collectives, Program::Options how) {
-    const auto made = [&](const Graph& graph) {
-      owned_.push_back(std::make_unique<Program>(backend_, graph, *state, collectives, slots_, how));
-      return owned_.back().get();
-    };
-    StepPrograms step;
-    step.train = made(graphs.last);
-    if (graphs.earlier) step.accumulate = made(*graphs.earlier);
-    return step;
-  }
-
-  Backend& backend_;
   OwnedCollectives sums_;
   std::unique_ptr<Collective> nobody_;
-  std::shared_ptr<InputSlots> slots_;
-  std::vector<std::unique_ptr<Program>> owned_;
+  std::optional<StepShelf> shelf_;
 };
 
 }  // namespace

@@ -6,6 +6,17 @@
 
 namespace trainmark {
 
+StepPrograms StepShelf::add(const StepGraphs& graphs, const Collectives& collectives, Program::Options how) {
+  const auto made = [&](const Graph& graph) {
+    owned_.push_back(std::make_unique<Program>(backend_, graph, state_, collectives, slots_, how));
+    return owned_.back().get();
+  };
+  StepPrograms step;
+  step.train = made(graphs.last);
+  if (graphs.earlier) step.accumulate = made(*graphs.earlier);
+  return step;
+}
+
 Turns::Turns(const Bench& bench, const Batch& first)
     : bench_(bench), before_(bench.state.snapshot()), feed_(bench.backend, bench.local_batch) {
   const auto keep = [this](std::span<const std::byte> bytes) {
@@ -49,31 +60,35 @@ void Turns::loaded_steps(const Variant& variant, int steps, bool timed) {
   struct InFlight {
     int slot = 0;
     double input = 0.0, upload = 0.0;
+    void add(const Feed::Brought& brought) {
+      input += brought.exposed_seconds;
+      upload += brought.upload.exposed_seconds;
+    }
   };
   std::optional<InFlight> in_flight;
-  Clock clock;
-  static_cast<void>(feed_.take_times(feed_.last_launched()));
+  static_cast<void>(feed_.take_ended(feed_.last_launched(), false));
+  brought_ = {};  // before these steps
+  double began = feed_.clock().seconds();
   const auto settle = [&] {
     if (!in_flight) return;
     const InFlight step = *std::exchange(in_flight, {});
+    const bool runs = !train.times(step.slot);
     static_cast<void>(train.result(step.slot));
-    const StepTimes times = feed_.take_times(step.slot);
-    const double seconds = clock.seconds();
-    clock = Clock();
+    const auto [times, ended_at] = feed_.take_ended(step.slot, runs);
+    const double seconds = ended_at - std::exchange(began, ended_at);
     if (timed) log_.add(seconds, StepTerms(seconds, step.input, step.upload, times.seconds, times.exposed_seconds));
     if (log_.is_full()) log_.settle(bench_.world.all());
   };
   for (int step = 0; step < steps; ++step) {
     InFlight own;
     const auto bring = [&] {
-      const Feed::Brought brought = feed_.bring(train, *variant.loader, {}, 0);
-      waiting_ = brought.slot;
-      own.input += brought.exposed_seconds;
-      own.upload += brought.upload.exposed_seconds;
+      brought_ = feed_.bring(train, *variant.loader, {}, 0);
+      waiting_ = brought_.slot;
     };
     if (!waiting_) bring();
     bool ended = false;
     for (std::int64_t left = bench_.batches_a_step - 1; left >= 0; --left) {
+      own.add(std::exchange(brought_, {}));
       feed_.launch(left > 0 ? *variant.programs.accumulate : train, *std::exchange(waiting_, {}));
       ended = train.times(feed_.last_launched()).has_value();
       settle();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <memory_resource>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include "run/record/step_log.hpp"
 #include "run/train/feed.hpp"
+#include "trainmark/models.hpp"
 
 namespace trainmark {
 
@@ -22,6 +24,21 @@ struct StepPrograms {
 
 /// loaded: batches come from the loader; uploaded: one batch of the host's goes up each time; resident: it is there.
 enum class Feeding : std::uint8_t { loaded, uploaded, resident };
+
+/// Programs of steps that share a state and a run's input slots. Backend and state outlive it.
+class StepShelf {
+ public:
+  StepShelf(Backend& backend, ModelState& state)
+      : backend_(backend), state_(state), slots_(make_input_slots(backend)) {}
+  /// Before any of them is used.
+  [[nodiscard]] StepPrograms add(const StepGraphs& graphs, const Collectives& collectives, Program::Options how);
+
+ private:
+  Backend& backend_;
+  ModelState& state_;
+  std::shared_ptr<InputSlots> slots_;
+  std::vector<std::unique_ptr<Program>> owned_;
+};
 
 struct Variant {
   std::string name;     ///< a word, for programs
@@ -64,6 +81,7 @@ class Turns {
   std::vector<std::byte> before_;  // the model
   Feed feed_;
   std::optional<int> waiting_;
+  Feed::Brought brought_;  // what it took to bring the batch that waits
   StepLog log_;
 };
 
