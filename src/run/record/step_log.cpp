@@ -7,14 +7,11 @@ namespace {
 
 constexpr double matters = 0.01;  // of a step
 
-/// The term by which a rank came late to the sums of a step. Input, uploads and the host's work behind the sums of the
-/// step before delay those of this one; what is computed behind them is little.
-std::size_t cause(const StepTerms& own, const StepTerms& mean, const StepTerms& own_before,
-                  const StepTerms& mean_before) {
+/// The term by which a rank came late to the sums of a step: what came before them is in the step.
+std::size_t cause(const StepTerms& own, const StepTerms& mean) {
   StepTerms excess;
-  for (const Term term : {Term::input, Term::upload, Term::host})
-    excess[term] = own[term] - mean[term] + own_before[term] - mean_before[term];
-  excess[Term::compute] = own[Term::compute] - mean[Term::compute];
+  for (const Term term : {Term::input, Term::upload, Term::compute, Term::host})
+    excess[term] = own[term] - mean[term];
   excess[Term::all_reduce] = -1.0;  // who is late does not wait
   return static_cast<std::size_t>(std::ranges::max_element(excess.seconds()) - excess.seconds().begin());
 }
@@ -79,10 +76,8 @@ void StepLog::settle(const Group& ranks) {
     if (waited == -waits_[at] && others - waited > matters * mean.sum()) {
       ++lateness_->steps;
       lateness_->seconds += others - waited;
-      lateness_->by.at(cause(own, mean, before_own_, before_mean_)) += others - waited;
+      lateness_->by.at(cause(own, mean)) += others - waited;
     }
-    before_own_ = own;
-    before_mean_ = mean;
   }
   open_.clear();
 }

@@ -44,8 +44,7 @@ class StepLog {
   StepTerms first_, total_;
   Distribution step_;
   std::array<Distribution, term_count> terms_;
-  std::vector<StepTerms> open_;         // not settled yet
-  StepTerms before_own_, before_mean_;  // of the step before those
+  std::vector<StepTerms> open_;  // not settled yet
   std::optional<Lateness> lateness_;
   std::vector<double> sums_, waits_;
 };

@@ -91,18 +91,17 @@ void Trace::epoch_begins() {
   epoch_room_ = spans_.size() + std::min(left, std::max(left / 2, least_steps * largest_step_));
 }
 
-void Trace::step_begins(bool follows) {
+void Trace::step_begins(double begin) {
   if (!on_) return;
   step_from_ = spans_.size();
   traces_step_ = step_from_ + std::max(largest_step_, std::size_t{1}) <= epoch_room_ && steps_.size() < most_spans / 2;
-  step_begin_ = follows ? step_end_ : clock_.seconds();
+  step_begin_ = begin;
 }
 
 void Trace::step_ended(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds,
                        const StepTerms& terms) {
   if (!on_) return;
   const double known = loss.value_or(std::numeric_limits<double>::quiet_NaN());  // of which nothing is written
-  step_end_ = step_begin_ + seconds;
   if (traces_step_) {
     largest_step_ = std::max(largest_step_, spans_.size() - step_from_);
     steps_.push_back({step, step, epoch, step_begin_, seconds, known, terms, true});

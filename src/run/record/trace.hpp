@@ -40,8 +40,8 @@ class Trace {
   // ---------------------------------------------------------------------------------------
   /// Decides how many of its steps are traced: what takes half of the room that is left.
   void epoch_begins();
-  /// `follows`: where the one before ended, which was looked at behind this one's launch; else now.
-  void step_begins(bool follows = false);
+  /// At `begin`, by clock(): where the one before ended, or the epoch began.
+  void step_begins(double begin);
   /// Of step `step`, counted from 1, in an epoch counted from 0; `seconds` since step_begins().
   void step_ended(std::int64_t step, std::int64_t epoch, std::optional<double> loss, double seconds,
                   const StepTerms& terms);
@@ -107,7 +107,7 @@ class Trace {
   std::vector<Span> spans_;
   std::vector<Step> steps_;
   std::size_t epoch_room_ = 0, largest_step_ = 0, step_from_ = 0, phases_lost_ = 0;
-  double step_begin_ = 0.0, step_end_ = 0.0;
+  double step_begin_ = 0.0;
 };
 
 /// Collective: each rank leaves trace/rank-NNNN.json in a run's folder, and what came of it is said. The run has ended

@@ -87,10 +87,12 @@ void Feed::note_times(int slot) {
   }
 }
 
-StepTimes Feed::take_times(int slot) {
+Feed::Ended Feed::take_ended(int slot, bool just_now) {
   if (slot == last_launched_) note_times(slot ^ 1);
   note_times(slot);
-  return std::exchange(times_, {});
+  const double now = clock_.seconds();
+  free_at_ = just_now ? now : std::min(free_at_, now);
+  return {std::exchange(times_, {}), free_at_};
 }
 
 }  // namespace trainmark

@@ -33,8 +33,15 @@ class Feed {
   /// Launches `program` on the batch in `slot`, which is free again from then on.
   void launch(Program& program, int slot);
   [[nodiscard]] int last_launched() const noexcept { return last_launched_; }  ///< the slot
-  /// Of the launches since the last call up to the one in `slot`. Contract: the device has ended them.
-  [[nodiscard]] StepTimes take_times(int slot);
+  /// What a step was on the device.
+  struct Ended {
+    StepTimes times;  ///< of all of its launches
+    double at = 0.0;  ///< when the last of them was done, by clock()
+  };
+  /// Of the launches since the last call up to the one in `slot`. Contract: the device has ended them. `just_now`: the
+  /// host has waited for that end, which tells more exactly when it was than a sum of times does.
+  [[nodiscard]] Ended take_ended(int slot, bool just_now);
+  [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
 
  private:
   struct Slot {

@@ -69,8 +69,9 @@ bool Trainer::train_epoch(EpochFigures& figures) {
   const std::int64_t end = figures.steps + plan_.steps_per_epoch;
   const std::shared_ptr<void> range = parts_.backend.range(fmt::format("training epoch {}", position_.epoch + 1));
   const Clock clock;
-  static_cast<void>(feed_.take_times(feed_.last_launched()));  // an evaluation's
+  static_cast<void>(feed_.take_ended(feed_.last_launched(), false));  // an evaluation's
   parts_.trace.epoch_begins();
+  step_began_ = feed_.clock().seconds();
   for (std::int64_t left = plan_.steps_per_epoch; left > 0 && !fixed_work_done(); --left) {
     step(figures, left > 1 && !is_done(goal_, position_.step + 1, 0.0));
     const std::int64_t ended = position_.step - (in_flight_ ? 1 : 0);
@@ -103,11 +104,8 @@ void Trainer::bring_batch(std::int64_t update, Feed::Brought& sums) {
 
 void Trainer::step(EpochFigures& figures, bool another_step) {
   if (is_profiled(position_.step + 1)) settle(figures);  // a bracket opens where the device has nothing to do
-  if (!in_flight_) {
-    parts_.trace.step_begins();
-    step_clock_ = Clock();
-  }
-  Feed::Brought sums;
+  if (!in_flight_) parts_.trace.step_begins(step_began_);
+  Feed::Brought sums = std::exchange(brought_, {});
   if (!waiting_) bring_batch(position_.step, sums);
   journal_.before_step(position_.step + 1);
   bool ended = false;  // when its last launch returned: so it is on the CPU
@@ -118,9 +116,10 @@ void Trainer::step(EpochFigures& figures, bool another_step) {
     ended = parts_.train.times(feed_.last_launched()).has_value();
     if (in_flight_) {  // the step before: this one runs meanwhile
       settle(figures);
-      parts_.trace.step_begins(true);
+      parts_.trace.step_begins(step_began_);
     }
-    if (left > 0 || another_step) bring_batch(position_.step + (left > 0 ? 0 : 1), sums);
+    if (left > 0) bring_batch(position_.step, sums);
+    if (left == 0 && another_step) bring_batch(position_.step + 1, brought_);
   }
   // --- everything below is diagnostics -------------------------------------------------------------------------------
   journal_.sense();
@@ -129,16 +128,17 @@ void Trainer::step(EpochFigures& figures, bool another_step) {
   if (ended || is_profiled(position_.step)) settle(figures);
 }
 
-/// Looks at the step in flight, if there is one: waits for its end, and for nothing that was launched behind it.
+/// Looks at the step in flight, if there is one: waits for its end, and for nothing that was launched behind it. A step
+/// is from the end of the one before to its own, however late the host looks.
 void Trainer::settle(EpochFigures& figures) {
   if (!in_flight_) return;
   const InFlight step = *std::exchange(in_flight_, {});
+  const bool runs = !parts_.train.times(step.slot);
   const StepResult result = parts_.train.result(step.slot);
   std::optional<double> loss;  // nothing where the device computes none
   if (!parts_.backend.emulates()) loss = without_sign(result.loss);
-  const StepTimes times = feed_.take_times(step.slot);
-  const double seconds = step_clock_.seconds();
-  step_clock_ = Clock();
+  const auto [times, ended_at] = feed_.take_ended(step.slot, runs);
+  const double seconds = ended_at - std::exchange(step_began_, ended_at);
   const StepTerms terms(seconds, step.sums.exposed_seconds, step.sums.upload.exposed_seconds, times.seconds,
                         times.exposed_seconds);
   if (loss) figures.loss_sum = figures.loss_sum.value_or(0.0) + *loss;

@@ -81,8 +81,9 @@ class Trainer {
   Reached reached_;
   Feed feed_;
   std::optional<int> waiting_;  ///< slot of the batch that is launched next, where it was brought ahead
+  Feed::Brought brought_;       ///< what it took to bring that batch
   std::optional<InFlight> in_flight_;
-  Clock step_clock_;  ///< from where the step before was looked at, or where there was none
+  double step_began_ = 0.0;  ///< by feed_'s clock: where the step before ended, or the epoch began
   RunJournal journal_;
   Divergence divergence_;
   std::int64_t asked_before_ = 0, from_storage_before_ = 0;  ///< by this rank, when they were last counted

@@ -58,6 +58,22 @@ TEST_F(Feeding, AnEvaluationInTheMiddleOfAnEpochLeavesTheWaitingBatchAlone) {
   train(bring(), 1);
 }
 
+TEST_F(Feeding, KnowsWhenAStepEndedHoweverLateItIsAsked) {
+  const int slot = bring(), next = bring();
+  feed->launch(*rig.compiled.train, slot);
+  const double launched = feed->clock().seconds();  // and done: this device is the host
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const Feed::Ended ended = feed->take_ended(slot, false);
+  EXPECT_LE(ended.at, launched);
+  EXPECT_GT(ended.at, 0.0);
+  feed->launch(*rig.compiled.train, next);
+  const double launched_next = feed->clock().seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const Feed::Ended waited_for = feed->take_ended(next, true);
+  EXPECT_GE(waited_for.at, launched_next + 0.020) << "whoever has waited knows better";
+  EXPECT_LT(waited_for.times.seconds, 0.020 + launched_next - launched) << "which changes nothing of what it took";
+}
+
 TEST_F(Feeding, RefusesAThirdBatchAndALaunchOfNone) {
   static_cast<void>(bring());
   const int second = bring();

@@ -11,10 +11,14 @@ namespace {
 
 using nlohmann::json;
 
+constexpr double rounding = 1e-3;  // of begin + length, at microseconds of some hours
+
 struct Event {
   std::string name, category;
   double begin = 0.0, end = 0.0;  // microseconds
-  [[nodiscard]] bool holds(const Event& other) const { return begin <= other.begin && other.end <= end; }
+  [[nodiscard]] bool holds(const Event& other) const {
+    return begin <= other.begin + rounding && other.end <= end + rounding;
+  }
 };
 
 class Traces : public ::testing::Test {
@@ -49,7 +53,6 @@ class Traces : public ::testing::Test {
   }
   /// Of two events of a track one holds the other, or they do not touch.
   static void expect_nested(std::vector<Event> events) {
-    constexpr double rounding = 1e-3;  // of begin + length, at microseconds of some hours
     std::ranges::stable_sort(events, [](const Event& a, const Event& b) {
       return a.begin < b.begin || (a.begin == b.begin && a.end > b.end);
     });
