@@ -323,6 +323,22 @@ struct Ablation {
 [[nodiscard]] Ablation ablate(const World& world, const RunOptions& options, const AblateOptions& how,
                               const RunContext& context);
 
+/// How long a screening takes.
+struct ScreenOptions {
+  int rounds = 10;
+  int steps = 20;  ///< of each kind in a round
+};
+struct ScreenOutcome {
+  std::string text;  ///< for people; on rank 0, as `json`
+  std::string json;
+  bool all_alike = true;  ///< nobody is out of line; the same on all ranks
+};
+/// Collective: the training step of these options on random samples, on every node by itself and at the same time, and
+/// which nodes and ranks are slower than the others. Reads no data set, keeps nothing. Raises Error as run() does until
+/// its data set is looked for.
+[[nodiscard]] ScreenOutcome screen(const World& world, const RunOptions& options, const ScreenOptions& how,
+                                   const RunContext& context);
+
 /// The ceilings of this machine in the shapes of a workload.
 struct ProbeOutcome {
   std::string json;  ///< as probe.json of a run (docs/cli.md)

@@ -34,6 +34,7 @@ void add_stage(CLI::App& app, Action& action);
 void add_ablate(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_probe(CLI::App& app, Action& action);
+void add_screen(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_sbatch(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);

@@ -70,8 +70,8 @@ int main_of(int argc, char** argv) {
   app.footer(footer);
   app.set_version_flag(
       "--version", [] { return version_text(); }, "Show version, build features and libraries");
-  for (const auto add : {add_run, add_stage, add_validate, add_plan, add_ablate, add_probe, add_sbatch, add_sweep,
-                         add_data, add_check, add_package, add_report, add_schema, add_env, add_completion})
+  for (const auto add : {add_run, add_stage, add_validate, add_plan, add_ablate, add_probe, add_screen, add_sbatch,
+                         add_sweep, add_data, add_check, add_package, add_report, add_schema, add_env, add_completion})
     add(app, action);
   // Before --help is seen: asked of a command that is not there, it must not pass for success.
   const std::string first = argc > 1 ? argv[1] : "";

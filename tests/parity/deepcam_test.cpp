@@ -104,8 +104,8 @@ TEST_P(DeepcamParity, LossStatisticsAndEveryGradientAgreeWithPyTorch) {
   step(0.0F);
   const double wanted = truth.at("losses:" + GetParam().optimizer)[0];
   EXPECT_NEAR(state->loss(), wanted, 1e-5 * wanted);
-  // A few gradients are all but zero beside the others, and what their sums are made of is not: there fp32's rounding of
-  // the whole counts. And as much may be lost as noise of fp32's size does, twice.
+  // A few gradients are all but zero beside the others, and what their sums are made of is not: there fp32's rounding
+  // of the whole counts. And as much may be lost as noise of fp32's size does, twice.
   const std::vector<float>& noise = truth.at("noise:gradient");
   double squares = 0.0;
   for (const ModelState::Entry& entry : state->entries())

@@ -1,5 +1,5 @@
-// Samples per second that the loader delivers from a folder of CosmoFlow files, with --images of JPEGs that become crops of
-// so many pixels, or with --rows and --columns of DeepCAM's maps; in the page cache. Prints one JSON line.
+// Samples per second that the loader delivers from a folder of CosmoFlow files, with --images of JPEGs that become
+// crops of so many pixels, or with --rows and --columns of DeepCAM's maps; in the page cache. Prints one JSON line.
 #include <fmt/core.h>
 
 #include <map>
@@ -13,9 +13,8 @@ namespace {
 using namespace trainmark;
 
 int measure(int argc, char** argv) {
-  std::map<std::string, int> numbers = {
-      {"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3}, {"--images", 0}, {"--rows", 0},
-      {"--columns", 0}};
+  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3},
+                                        {"--images", 0},  {"--rows", 0},  {"--columns", 0}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];

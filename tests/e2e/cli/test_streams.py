@@ -60,6 +60,7 @@ class Streams(unittest.TestCase):
             (["--help"], 0), (["--version"], 0), *(([*path.split(), "--help"], 0) for path in command_tree() if path),
             (run, 0), ([*run, "--json"], 0), (probe, 0), ([*probe, "--json"], 0), (stage, 0), ([*stage, "--json"], 0), (["sbatch", SMOKE, "--nodes", "2"], 0),
             (["ablate", SMOKE, "--rounds", "2", "--steps", "1"], 0), (["ablate", SMOKE, "--rounds", "2", "--steps", "1", "--json"], 0),
+            (["screen", SMOKE, "--rounds", "1", "--steps", "1"], 0), (["screen", SMOKE, "--rounds", "1", "--steps", "1", "--json"], 0),
             (["validate", SMOKE], 0), (["validate", SMOKE, "--print"], 0), (["sweep", str(spec)], 0),
             (["validate", str(cls.folder / "bad.json"), "--json"], 2), (["plan", SMOKE], 0), (["plan", SMOKE, "--json"], 0),
             (["data", "generate", str(cls.folder / "data"), "--train-samples", "16", "--validation-samples", "16",

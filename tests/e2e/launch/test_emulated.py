@@ -109,6 +109,7 @@ class Emulated(EndToEnd):
         for option in (("--check", "cpu"), ("--measure-nodes",), ("--probe",)):
             refused(*option, backend=emulated(2), expected="is not for run --")
         refused(backend=emulated(2), command="ablate", expected="is not for trainmark ablate")
+        refused(backend=emulated(2), command="screen", expected="is not for trainmark screen")
         refused(backend=emulated(2), command="probe", expected="is not for trainmark probe")
         refused("--nodes", "1", "--gpus-per-node", "4", backend=emulated(2), command="sbatch", expected="GPUs would be paid for and idle")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Two nodes, played on one machine: each daemon of mpirun gets a host name, shared memory and a disk of its own. Shows what
 staging does where there is more than one node, and that every sample is trained on once an epoch all the same."""
+import json
 import os
 import pathlib
 import shutil
@@ -91,6 +92,31 @@ class TwoNodes(EndToEnd):
                         self.assertAlmostEqual(float(epoch[figure]) / float(expected[figure]), 1.0, delta=1e-6, msg=figure)
                 losses = [row["loss"] for row in run.table("steps.csv")]
                 self.assertNotEqual(losses[:8], losses[8:], "each epoch has an order of its own")
+
+    def screen(self, slow_host: str, *options, expect: int) -> dict:
+        config = self.write_config(train={"global_batch": 12}, backend={"threads": 2})
+        done = self.trainmark("screen", str(config), "--json", "--quiet", "--rounds", "3", "--steps", "2", *options, ranks=6,
+                              launch=["-mca", "plm_rsh_agent", str(AGENT), "-host", "node-a:2,node-b:2,node-c:2"],
+                              env={"NODE_DISKS": str(self.disks), "OMP_NUM_THREADS": "2", "SLOW_HOST": slow_host,
+                                   "LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"]})
+        self.assertEqual(done.code, expect, done.output)
+        return json.loads(done.output[done.output.index("{"):done.output.rindex("}") + 1])
+
+    def test_a_slow_node_is_found_at_the_work_that_all_do(self):
+        found = self.screen("node-b", "--strict", expect=6)
+        self.assertFalse(found["all_alike"])
+        self.assertEqual((found["kind"], found["local_batch_samples"], found["nodes_are_judged"]), ("trainmark screen", 2, True))
+        slowest, *others = found["nodes"]
+        self.assertEqual((slowest["host"], slowest["slow"]), ("node-b", True), found)
+        self.assertEqual({node["host"] for node in others}, {"node-a", "node-c"})
+        self.assertEqual(sorted(rank["rank"] for node in found["nodes"] for rank in node["ranks"]), [0, 1, 2, 3, 4, 5])
+        for rank in slowest["ranks"]:
+            self.assertGreater(rank["step_s"], max(each["step_s"] for node in others for each in node["ranks"]), "each by itself")
+        self.assertGreater(slowest["excess"], 0.0)
+        even = self.screen("", expect=0)
+        self.assertEqual(len(even["nodes"]), 3)
+        self.assertEqual(even["node_median_step_s"], sorted(node["step_s"] for node in even["nodes"])[1])
+        self.assertFalse((self.folder / "results").exists(), "nothing is kept")
 
     def test_replicas_are_staged_whole_on_each_node(self):
         self.run_on_nodes("node-a:1,node-b:1", stage={"strategy": "replicate", "target": str(self.disks / "local/data")})
