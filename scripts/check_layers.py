@@ -47,7 +47,7 @@ ROOMS = {
     r"kiss.*": ["synth"],
     r"hwloc\.h": ["run", "backend", "cli"],
     r"spdlog/.*": ["run/record"],
-    r"boost/.*": ["report/analyse", "run/ablate", "run/launch"],
+    r"boost/.*": ["report/analyse", "run/ablate"],
 }
 # Private headers that another module may use: raw handles, library types and tables of the rules that do not belong in
 # the public ones.

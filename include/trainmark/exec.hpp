@@ -183,6 +183,11 @@ class Program {
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;  ///< of all lanes
   /// f32 in logical order; waits for the step. Contract: f32, bf16 or f16, and not overwritten by the end of the step.
   [[nodiscard]] std::vector<float> read(std::string_view tensor) const;
+  /// In logical order, into what the step in slot 0 has of it. Contract: as for read().
+  void write(std::string_view tensor, std::span<const float> values);
+  /// Node `at` of graph() once more by itself, on what lies in its operands in slot 0; waits for it. Contract: not
+  /// before a step.
+  void execute(std::size_t at);
   [[nodiscard]] Profile profile(int slot);  ///< of the batch in `slot`; takes a real step
 
  private:

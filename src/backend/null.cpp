@@ -50,8 +50,16 @@ void NullBackend::to_logical(const TensorDesc& desc, const void* from, float* to
 }
 
 void NullBackend::from_logical(const TensorDesc& desc, const float* from, void* to) {
-  TRAINMARK_CHECK(desc.dtype == DType::f32, name_of(desc.dtype));
-  std::memcpy(to, from, static_cast<std::size_t>(desc.shape.elements()) * sizeof(float));
+  const auto count = static_cast<std::size_t>(desc.shape.elements());
+  if (desc.dtype == DType::f32) {
+    std::memcpy(to, from, count * sizeof(float));
+    return;
+  }
+  TRAINMARK_CHECK(desc.dtype == DType::bf16 || desc.dtype == DType::f16, name_of(desc.dtype));
+  for (std::size_t at = 0; at < count; ++at) {
+    const std::uint16_t half = desc.dtype == DType::bf16 ? to_bf16(from[at]) : to_f16(from[at]);
+    std::memcpy(static_cast<std::byte*>(to) + at * sizeof(half), &half, sizeof(half));
+  }
 }
 
 Planned NullBackend::plan(const Op& op, const Operands& operands) {

@@ -174,6 +174,19 @@ struct Program::Impl {
     return false;
   }
 
+  /// A tensor of slot 0 that a step has left, once the step has ended.
+  [[nodiscard]] std::pair<TensorDesc, void*> at_rest(std::string_view tensor) {
+    record();
+    const TensorId id = planned.graph.find(tensor);
+    const TensorDesc& desc = planned.tensors[static_cast<std::size_t>(id)];
+    TRAINMARK_CHECK(desc.dtype == DType::f32 || desc.dtype == DType::bf16 || desc.dtype == DType::f16, tensor);
+    if (planned.graph.tensors[static_cast<std::size_t>(id)].role == Role::activation) {
+      TRAINMARK_CHECK(!overwritten(id), fmt::format("{} is gone by the end of a step", tensor));
+    }
+    backend.stream(Lane::compute).synchronize();
+    return {desc, address(id, 0)};
+  }
+
   Backend& backend;
   ModelState& state;
   std::shared_ptr<InputSlots> slots;
@@ -269,17 +282,23 @@ std::size_t Program::scratch_bytes() const noexcept {
 }
 
 std::vector<float> Program::read(std::string_view tensor) const {
-  impl_->record();
-  const TensorId id = impl_->planned.graph.find(tensor);
-  const TensorDesc& desc = impl_->planned.tensors[static_cast<std::size_t>(id)];
-  TRAINMARK_CHECK(desc.dtype == DType::f32 || desc.dtype == DType::bf16 || desc.dtype == DType::f16, tensor);
-  if (impl_->planned.graph.tensors[static_cast<std::size_t>(id)].role == Role::activation) {
-    TRAINMARK_CHECK(!impl_->overwritten(id), fmt::format("{} is gone by the end of a step", tensor));
-  }
-  impl_->backend.stream(Lane::compute).synchronize();
+  const auto [desc, address] = impl_->at_rest(tensor);
   std::vector<float> values(static_cast<std::size_t>(desc.shape.elements()));
-  impl_->backend.to_logical(desc, impl_->address(id, 0), values.data());
+  impl_->backend.to_logical(desc, address, values.data());
   return values;
+}
+
+void Program::write(std::string_view tensor, std::span<const float> values) {
+  const auto [desc, address] = impl_->at_rest(tensor);
+  TRAINMARK_CHECK(std::ssize(values) == desc.shape.elements(), tensor);
+  impl_->backend.from_logical(desc, values.data(), address);
+}
+
+void Program::execute(std::size_t at) {
+  const Launch& launch = impl_->launches.front().at(at);
+  Stream& stream = impl_->backend.stream(launch.lane);
+  launch.plan->execute(stream, launch.args);
+  stream.synchronize();
 }
 
 Profile Program::profile(int slot) {

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 
 #include "run/launch/differences.hpp"
@@ -12,6 +14,17 @@ namespace trainmark {
 namespace {
 
 constexpr int fused_steps = 3;
+/// On initial parameters, relative: it does to a step what another order of sums, or operands of fewer bits, do, and a
+/// little more of it, so that few draws stand for positions that come to the other side of a corner, and windows that
+/// another one wins, now here and now there.
+struct Noise {
+  double size = 0.0;
+  std::uint64_t draw = 0;
+};
+std::array<Noise, 3> noises_of(Precision precision) {
+  const double size = precision == Precision::fp32 ? 2e-6 : 1e-3;
+  return {Noise{size, 1}, Noise{size, 2}, Noise{size, 3}};
+}
 /// Small enough for fp16 gradients of a first step, large enough to matter.
 constexpr LossScaling scaling{.initial = 1024.0F};
 
@@ -29,7 +42,7 @@ struct Evaluated {
 /// One backend with a state, a step and an evaluation of its own.
 class Side {
  public:
-  Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style)
+  Side(const World& world, Backend& backend, const RunOptions& options, Program::Options style, Noise noise = {})
       : graphs_(graphs_of(options.recipe, checked_step(world, options))),
         collectives_(make_collectives(world, backend, options.recipe.model)),
         state_(backend, graphs_.last, slots_of(options.recipe.rule)),
@@ -38,6 +51,7 @@ class Side {
         evaluation_(backend, graphs_.evaluation, state_, collectives_.get(), slots_, style) {
     if (graphs_.earlier) earlier_.emplace(backend, *graphs_.earlier, state_, collectives_.get(), slots_, style);
     state_.initialise(static_cast<std::uint64_t>(options.seed));
+    if (noise.size > 0.0) disturb(noise);
   }
   /// Of so many parts as the options say.
   void step(std::span<const SyntheticBatch> parts, int slot) {
@@ -61,6 +75,9 @@ class Side {
     return 1.0;
   }
   [[nodiscard]] std::vector<float> read(const std::string& tensor) const { return program_.read(tensor); }
+  void write(const std::string& tensor, std::span<const float> values) { program_.write(tensor, values); }
+  void write_parameters(std::span<const float> values) { state_.write(state_.parameters(), values); }
+  void execute(std::size_t node) { program_.execute(node); }  ///< by itself, on what lies in its operands
   [[nodiscard]] std::vector<float> parameters() const {
     return state_.read(state_.parameters(), state_.parameter_elements());
   }
@@ -69,6 +86,13 @@ class Side {
   static void launch(Program& program, const SyntheticBatch& batch, int slot) {
     program.upload(slot, batch.inputs());
     program.step(slot);
+  }
+  void disturb(Noise noise) {
+    std::vector<float> values = parameters();
+    Rng random(noise.draw, Purpose::warm_up);  // the same on every rank
+    for (float& value : values)
+      value *= 1.0F + static_cast<float>(noise.size * (2.0 * random.uniform() - 1.0));
+    write_parameters(values);
   }
 
   StepGraphs graphs_;
@@ -97,46 +121,154 @@ Steps random_steps(const World& world, const RunOptions& options, std::int64_t l
 
 bool is_floating(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
 
-/// Windows whose winners a node derives, each for one channel of one sample; 0 for all other nodes.
-std::int64_t pooled_elements(const Graph& graph, const Node& node) {
-  const auto* pool = std::get_if<PoolBackward>(&node.op);
-  if (pool == nullptr) return 0;
-  return graph.tensors.at(static_cast<std::size_t>(node.inputs[1])).shape.elements();
-}
-double flips_in(const Graph& graph) {
-  std::vector<std::int64_t> windows;
-  for (const Node& node : graph.nodes)
-    if (const std::int64_t count = pooled_elements(graph, node); count > 0) windows.push_back(count);
-  return norm_of_flips(windows);
+/// By tensor id: whether it carries the loss scale, as all do from the loss on but the loss itself.
+std::vector<bool> scaled_tensors(const Graph& graph) {
+  std::vector<bool> scaled(graph.tensors.size());
+  bool behind_loss = false;
+  for (const Node& node : graph.nodes) {
+    const bool loss = std::holds_alternative<Loss>(node.op);
+    behind_loss = behind_loss || loss;
+    for (std::size_t at = 0; at < node.outputs.size(); ++at)
+      scaled[static_cast<std::size_t>(node.outputs[at])] = behind_loss && !(loss && at == 0);
+  }
+  return scaled;
 }
 
-/// Every tensor that a node of the truth's graph writes. From the loss on they carry the loss scale.
+/// Every tensor that a node of the truth's graph writes.
 std::vector<Difference> compare_tensors(const Side& found, const Side& truth) {
   std::vector<Difference> all;
+  const std::vector<bool> scaled = scaled_tensors(truth.graph());
   bool behind_loss = false;
-  std::vector<std::int64_t> windows;
   for (const Node& node : truth.graph().nodes) {
     behind_loss = behind_loss || std::holds_alternative<Loss>(node.op);
-    if (const std::int64_t count = pooled_elements(truth.graph(), node); count > 0) windows.push_back(count);
-    for (std::size_t at = 0; at < node.outputs.size(); ++at) {
-      const Tensor& tensor = truth.graph().tensors.at(static_cast<std::size_t>(node.outputs[at]));
+    for (const TensorId id : node.outputs) {
+      const Tensor& tensor = truth.graph().tensors.at(static_cast<std::size_t>(id));
       if (!is_floating(tensor.dtype)) continue;
-      const bool value = std::holds_alternative<Loss>(node.op) && at == 0;
-      const double scale = behind_loss && !value ? found.loss_scale() : 1.0;
+      const double scale = scaled[static_cast<std::size_t>(id)] ? found.loss_scale() : 1.0;
       all.push_back(difference(tensor.name, found.read(tensor.name), scale, truth.read(tensor.name)));
-      if (!behind_loss || value) continue;
-      all.back().kind = Kind::backward;
-      all.back().flips = norm_of_flips(windows);
+      if (behind_loss) all.back().kind = Kind::backward;
     }
   }
   return all;
 }
 
+/// What is computed from operands alone and leaves them as they were, sums within groups of norms among it: no sums of
+/// gradients, no updates, no counts.
+bool can_be_repeated(const Graph& graph, const Node& node) {
+  if (node.lane != Lane::compute || !arena_uses(node.op).empty()) return false;
+  return std::ranges::all_of(node.outputs, [&](TensorId id) {
+    const Role role = graph.tensors.at(static_cast<std::size_t>(id)).role;
+    return role == Role::activation || role == Role::gradient;
+  });
+}
+
+/// To the nearest of what a precision multiplies with, ties to even: TF32 looks at as many bits as fp16 has.
+float representable(float value, Precision precision) {
+  if (precision == Precision::fp32) return value;
+  const std::uint32_t dropped = precision == Precision::bf16 ? 16 : 13;
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t half = std::uint32_t{1} << (dropped - 1), odd = bits >> dropped & 1U;
+  return std::bit_cast<float>((bits + half - 1 + odd) >> dropped << dropped);
+}
+
+/// Each operation once more by itself, behind a step of both sides. Its operands are the truth's, as the other side's
+/// precision has them, so that they are equal to the bit on both; those that are no numbers (winners, moments) follow
+/// from such operands.
+class Operations {
+ public:
+  Operations(Side& found, Side& truth, Precision precision)
+      : found_(found), truth_(truth), graph_(truth.graph()), scaled_(scaled_tensors(graph_)), precision_(precision) {
+    std::vector<float> parameters = truth_.parameters();
+    for (float& value : parameters)
+      value = representable(value, precision_);
+    truth_.write_parameters(parameters);
+    found_.write_parameters(parameters);
+  }
+
+  std::vector<Difference> compared() {
+    std::vector<Difference> all;
+    for (std::size_t at = 0; at < graph_.nodes.size(); ++at) {
+      const Node& node = graph_.nodes[at];
+      if (!can_be_repeated(graph_, node)) continue;
+      for (const TensorId id : numbers_of(node.inputs))
+        give(id);
+      truth_.execute(at);
+      found_.execute(at);
+      std::vector<Difference> differences;
+      for (const TensorId id : numbers_of(node.outputs)) {
+        differences.push_back(difference(name(id), found_.read(name(id)), scale_of(id), truth_.read(name(id))));
+        differences.back().kind = Kind::alone;
+      }
+      if (std::ranges::any_of(differences, [](const Difference& each) { return each.norm > worth_asking; }))
+        note_conditioning(at, differences);
+      all.insert(all.end(), differences.begin(), differences.end());
+    }
+    return all;
+  }
+
+ private:
+  static constexpr double worth_asking = 1e-4;
+
+  [[nodiscard]] const std::string& name(TensorId id) const { return tensor(id).name; }
+  [[nodiscard]] const Tensor& tensor(TensorId id) const { return graph_.tensors.at(static_cast<std::size_t>(id)); }
+  [[nodiscard]] float scale_of(TensorId id) const {
+    return scaled_[static_cast<std::size_t>(id)] ? static_cast<float>(found_.loss_scale()) : 1.0F;
+  }
+  [[nodiscard]] std::vector<TensorId> numbers_of(const std::vector<TensorId>& operands) const {
+    std::vector<TensorId> numbers;
+    for (const TensorId id : operands) {
+      const Role role = tensor(id).role;
+      if (is_floating(tensor(id).dtype) && (role == Role::activation || role == Role::gradient)) numbers.push_back(id);
+    }
+    return numbers;
+  }
+
+  void give(TensorId id) {
+    const float scale = scale_of(id);  // a power of two
+    std::vector<float> values = truth_.read(name(id));
+    for (float& value : values)
+      value = representable(value, precision_) * scale;
+    found_.write(name(id), values);
+    values = found_.read(name(id));  // fp16 has a range
+    for (float& value : values)
+      value /= scale;
+    truth_.write(name(id), values);
+  }
+
+  /// Where sums cancel, the last bits of operands decide about a result's first: what those make of it is rounding.
+  void note_conditioning(std::size_t at, std::vector<Difference>& differences) {
+    constexpr double last_bit = 6e-8;
+    const Node& node = graph_.nodes[at];
+    const std::vector<TensorId> inputs = numbers_of(node.inputs), outputs = numbers_of(node.outputs);
+    std::vector<std::vector<float>> operands, results;
+    Rng random(2, Purpose::warm_up);
+    for (const TensorId id : inputs) {
+      std::vector<float> values = operands.emplace_back(truth_.read(name(id)));
+      for (float& value : values)
+        value *= 1.0F + static_cast<float>(last_bit * (4.0 * random.uniform() - 2.0));
+      truth_.write(name(id), values);
+    }
+    for (const TensorId id : outputs)
+      results.push_back(truth_.read(name(id)));
+    truth_.execute(at);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      differences[i].rounding = difference({}, truth_.read(name(outputs[i])), 1.0, results[i]).norm;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      truth_.write(name(inputs[i]), operands[i]);
+    truth_.execute(at);
+  }
+
+  Side& found_;
+  Side& truth_;
+  const Graph& graph_;
+  std::vector<bool> scaled_;
+  Precision precision_;
+};
+
 /// What an evaluation finds before any update, then losses and the change of the parameters in a few steps of a side.
 struct Trained {
   Evaluated evaluated;
   std::vector<float> losses, change;
-  double flips = 0.0;  ///< see Difference
 };
 Trained trained(Side& side, const Steps& steps) {
   Trained result;
@@ -149,7 +281,6 @@ Trained trained(Side& side, const Steps& steps) {
   result.change = side.parameters();
   for (std::size_t i = 0; i < before.size(); ++i)
     result.change[i] -= before[i];
-  result.flips = flips_in(side.graph());
   return result;
 }
 
@@ -163,10 +294,19 @@ std::vector<Difference> compare_training(const Trained& found, const Trained& tr
   all.push_back(
       difference(fmt::format("change of the parameters in {} steps", fused_steps), found.change, 1.0, truth.change));
   all.back().kind = Kind::update;
-  all.back().flips = truth.flips;
   // Two sides that skipped every update agree on nothing.
   if (std::ranges::all_of(truth.change, [](float value) { return value == 0.0F; })) all.back().norm = INFINITY;
   return all;
+}
+
+/// A loss is one number, which a draw may hit by chance: all have the rounding of the one that is hit worst.
+void share_among_losses(std::vector<Difference>& training) {
+  const auto is_loss = [](const Difference& each) { return each.tensor.starts_with("loss "); };
+  double most = 0.0;
+  for (const Difference& each : training)
+    if (is_loss(each)) most = std::max(most, each.rounding);
+  for (Difference& each : training)
+    if (is_loss(each)) each.rounding = most;
 }
 
 /// A step of one part with as many samples as one of the config's, which the ranks have to share evenly.
@@ -202,9 +342,9 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
   RunOptions plain = options;
   plain.train.precision = Precision::fp32;
   plain.train.loss_scaling = ScaleLoss::automatic;
-  RunOptions rounding = plain;
-  rounding.train.precision = options.train.precision;
-  const bool rounds = options.train.precision == Precision::bf16;  // of the others the CPU has none
+  RunOptions rounding = plain;  // bf16 the CPU has; of the others noise stands for it
+  if (options.train.precision == Precision::bf16) rounding.train.precision = Precision::bf16;
+  const auto noises = noises_of(options.train.precision);
   const std::int64_t local_batch = options.train.global_batch / world.all().size();
   const Steps steps = random_steps(world, options, local_batch, 1);
 
@@ -212,38 +352,48 @@ RunOutcome check_backend(const World& world, Backend& backend, const RunOptions&
                             word(options.train.precision), local_batch,
                             wanted.train.gradient_accumulation_steps > 1 ? ", one part of a step" : ""));
   const Program::Options readable{.fuse = false, .reuse = false};
-  std::vector<Difference> differences;
+  std::vector<Difference> differences, alone;
   {
     Side truth(world, *cpu, plain, readable);
     truth.step(steps.front(), 0);
-    const auto differing = [&](Backend& other, const RunOptions& how) {
-      Side side(world, other, how, readable);
-      return on_device(other, stuck, [&] {
-        side.step(steps.front(), 0);
-        return compare_tensors(side, truth);
-      });
-    };
-    differences = differing(backend, options);
-    if (rounds) note_rounding(differences, differing(*cpu, rounding));
+    Side side(world, backend, options, readable);
+    on_device(backend, stuck, [&] {
+      side.step(steps.front(), 0);
+      differences = compare_tensors(side, truth);
+      for (const Noise& noise : noises) {
+        Side rounded(world, *cpu, rounding, readable, noise);
+        rounded.step(steps.front(), 0);
+        note_rounding(differences, compare_tensors(rounded, truth));
+      }
+      alone = Operations(side, truth, options.train.precision).compared();
+      return 0;
+    });
   }
+  agree_on_worst(world, alone);
+  progress.line(
+      fmt::format("check: each operation by itself, on equal operands: the largest of {} differences", alone.size()));
+  print(progress, alone);
   agree_on_worst(world, differences);
   progress.line(fmt::format("check: one step, unfused: the largest of {} differences", differences.size()));
   print(progress, differences);
+  differences.insert(differences.end(), alone.begin(), alone.end());
   {
-    const auto steps_of = [&](Backend& one, const RunOptions& how, Program::Options style) {
-      Side side(world, one, how, style);
+    const auto steps_of = [&](Backend& one, const RunOptions& how, Program::Options style, Noise noise = {}) {
+      Side side(world, one, how, style, noise);
       return on_device(one, stuck, [&] { return trained(side, steps); });
     };
     const Trained truth = steps_of(*cpu, plain, readable);
     std::vector<Difference> training = compare_training(steps_of(backend, options, {}), truth);
-    if (rounds) note_rounding(training, compare_training(steps_of(*cpu, rounding, readable), truth));
+    for (const Noise& noise : noises)
+      note_rounding(training, compare_training(steps_of(*cpu, rounding, readable, noise), truth));
+    share_among_losses(training);
     agree_on_worst(world, training);
     progress.line(fmt::format("check: an evaluation and {} steps as a run takes them", fused_steps));
     print(progress, training);
     differences.insert(differences.end(), training.begin(), training.end());
   }
 
-  return judged(differences, options.train.precision, "backends agree", rounds, progress);
+  return judged(differences, options.train.precision, "backends agree", progress);
 }
 
 RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& wanted, Progress& progress,
@@ -252,20 +402,26 @@ RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& 
   const std::int64_t local_batch = options.train.global_batch / world.all().size();
   progress.line(fmt::format("check: {} in {} against itself, {} sample(s) a rank", backend.description(),
                             word(options.train.precision), local_batch));
-  const auto trained_as = [&](const RunOptions& how, const Steps& steps, Program::Options style) {
-    Side side(world, backend, how, style);
+  const auto trained_as = [&](const RunOptions& how, const Steps& steps, Program::Options style, Noise noise = {}) {
+    Side side(world, backend, how, style, noise);
     return on_device(backend, stuck, [&] { return trained(side, steps); });
   };
   std::vector<Difference> differences;
+  const Steps together = random_steps(world, options, local_batch, 1);
+  const Trained fused = trained_as(options, together, {});
+  std::vector<std::vector<Difference>> rounding;
+  for (const Noise& noise : noises_of(options.train.precision))
+    rounding.push_back(compare_training(trained_as(options, together, {}, noise), fused));
   const auto compare = [&](const std::string& what, const Trained& found, const Trained& truth) {
     std::vector<Difference> these = compare_training(found, truth);
+    for (const std::vector<Difference>& draw : rounding)
+      note_rounding(these, draw);
+    share_among_losses(these);
     agree_on_worst(world, these);
     progress.line(fmt::format("check: an evaluation and {} steps, {}", fused_steps, what));
     print(progress, these);
     differences.insert(differences.end(), these.begin(), these.end());
   };
-  const Steps together = random_steps(world, options, local_batch, 1);
-  const Trained fused = trained_as(options, together, {});
   compare("fused against one operation after the other", fused,
           trained_as(options, together, {.fuse = false, .reuse = false}));
   if (evaluation_has_norms(options)) {
@@ -276,7 +432,7 @@ RunOutcome check_itself(const World& world, Backend& backend, const RunOptions& 
     compare("all samples at once against one by one", fused,
             trained_as(one_by_one, random_steps(world, options, 1, local_batch), {}));
   }
-  return judged(differences, options.train.precision, "the backend agrees with itself", false, progress);
+  return judged(differences, options.train.precision, "the backend agrees with itself", progress);
 }
 
 }  // namespace trainmark
