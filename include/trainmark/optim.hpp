@@ -256,10 +256,21 @@ struct PolynomialSchedule {
   double end_rate = 0.0;
   bool operator==(const PolynomialSchedule&) const = default;
 };
-using Schedule = std::variant<PiecewiseSchedule, StepSchedule, PolynomialSchedule>;
+/// By the step, after the same warm-up: hyperbolic-tangent decay, HTD(L, U) of Hsueh, Li and Wu (arXiv 1806.01593).
+/// Over D steps the rate falls as (rate - end) / 2 (1 - tanh(L + (U - L) t / D)) + end, and stays where step D left it:
+/// at U = 3 a 400th of the way above the end.
+struct TanhSchedule {
+  double rate = 0.001;
+  std::int64_t warmup_steps = 0;
+  std::int64_t decay_steps = 1000;
+  double lower = -6.0, upper = 3.0;  ///< L and U: what goes through the tangent; L below U
+  double end_rate = 0.0;
+  bool operator==(const TanhSchedule&) const = default;
+};
+using Schedule = std::variant<PiecewiseSchedule, StepSchedule, PolynomialSchedule, TanhSchedule>;
 
 [[nodiscard]] constexpr std::string_view name_of(const Schedule& schedule) {
-  constexpr std::string_view names[] = {"epoch", "step", "polynomial"};
+  constexpr std::string_view names[] = {"epoch", "step", "polynomial", "tanh"};
   return names[schedule.index()];
 }
 

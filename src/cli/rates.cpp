@@ -51,7 +51,8 @@ Points points_of(const StepSchedule& schedule, std::int64_t) {
   return points;
 }
 
-Points points_of(const PolynomialSchedule& schedule, std::int64_t) {
+template <class Falling>
+Points points_of(const Falling& schedule, std::int64_t) {
   Points points{"step", {}};
   const std::int64_t end = schedule.warmup_steps + schedule.decay_steps;
   add_evenly(points, end);

@@ -86,15 +86,25 @@ class Checker {
                       what.one, value(elements[i - 1]), what.several));
     }
   }
+  template <class Falling>
+  void falling(const Falling& schedule) {
+    if (schedule.end_rate <= schedule.rate) return;
+    add("/schedule/end_rate",
+        fmt::format("{} is above /schedule/rate {} (the rate falls after the warm-up); lower it, or raise the rate",
+                    schedule.end_rate, schedule.rate));
+  }
   void schedule() {
     if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule))
       ascending(by_epoch->decay, {"/schedule/decay", "epoch", "boundary", "boundaries"},
                 [](const auto& decay) { return decay.epoch; });
-    if (const auto* polynomial = std::get_if<PolynomialSchedule>(&options_.recipe.schedule);
-        polynomial != nullptr && polynomial->end_rate > polynomial->rate) {
-      add("/schedule/end_rate",
-          fmt::format("{} is above /schedule/rate {} (the rate falls after the warm-up); lower it, or raise the rate",
-                      polynomial->end_rate, polynomial->rate));
+    if (const auto* polynomial = std::get_if<PolynomialSchedule>(&options_.recipe.schedule)) falling(*polynomial);
+    if (const auto* tanh = std::get_if<TanhSchedule>(&options_.recipe.schedule)) {
+      falling(*tanh);
+      if (tanh->lower >= tanh->upper) {
+        add("/schedule/lower", fmt::format("{} is not below /schedule/upper {} (the rate would not fall); -6 and 3 are "
+                                           "HTD's own",
+                                           tanh->lower, tanh->upper));
+      }
     }
     const auto* by_step = std::get_if<StepSchedule>(&options_.recipe.schedule);
     if (by_step == nullptr) return;

@@ -121,21 +121,33 @@ void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
   visitor.list("decay", "Boundaries in ascending order; the last one that is reached gives the factor.", decay);
 }
 
-void describe_schedule(Visitor& visitor, PolynomialSchedule& schedule) {
+/// Of a linear warm-up and a fall that ends; `doc` is of the steps in which it does.
+template <class Falling>
+void describe_warm_up_and_fall(Visitor& visitor, Falling& schedule, std::string_view doc) {
   visitor.field({.name = "rate", .doc = "Rate at the end of the warm-up.", .above = 0}, &schedule.rate);
   visitor.field({.name = "warmup_steps",
                  .doc = "Steps in which the rate rises in equal steps from 0, which is the first step's; 0: none.",
                  .unit = "steps",
                  .minimum = 0},
                 &schedule.warmup_steps);
-  visitor.field({.name = "decay_steps",
-                 .doc = "Steps from the end of the warm-up until the rate has fallen to its end, where it stays. The "
-                        "TF2 reference: steps in all, less those of the warm-up, plus 1.",
-                 .unit = "steps",
-                 .minimum = 1},
-                &schedule.decay_steps);
+  visitor.field({.name = "decay_steps", .doc = doc, .unit = "steps", .minimum = 1}, &schedule.decay_steps);
+}
+void describe_schedule(Visitor& visitor, PolynomialSchedule& schedule) {
+  describe_warm_up_and_fall(visitor, schedule,
+                            "Steps from the end of the warm-up until the rate has fallen to its end, where it stays. "
+                            "The TF2 reference: steps in all, less those of the warm-up, plus 1.");
   visitor.field({.name = "power", .doc = "Of the share of those steps that is left.", .above = 0}, &schedule.power);
   visitor.field({.name = "end_rate", .doc = "Rate at the end; at most the rate above.", .minimum = 0},
+                &schedule.end_rate);
+}
+void describe_schedule(Visitor& visitor, TanhSchedule& schedule) {
+  describe_warm_up_and_fall(visitor, schedule,
+                            "Steps from the end of the warm-up in which the rate falls; it stays where the last left "
+                            "it.");
+  visitor.field({.name = "lower", .doc = "L of HTD(L, U): of what the tangent is taken when the fall begins."},
+                &schedule.lower);
+  visitor.field({.name = "upper", .doc = "U: of what it is taken when the fall ends; above L."}, &schedule.upper);
+  visitor.field({.name = "end_rate", .doc = "Rate that it falls towards; at most the rate above.", .minimum = 0},
                 &schedule.end_rate);
 }
 
@@ -162,8 +174,9 @@ void describe_schedules(Visitor& visitor, Schedule& schedule) {
       schedule,
       {.name = "by",
        .doc = "epoch: constant within an epoch (cosmoflow); step: another rate for each update (deepcam); "
-              "polynomial: linear warm-up, then a power of the steps that are left, by the step (ResNet-50).",
-       .words = {"epoch", "step", "polynomial"}},
+              "polynomial: linear warm-up, then a power of the steps that are left, by the step (ResNet-50); tanh: the "
+              "same warm-up, then half a hyperbolic tangent, rate / 2 (1 - tanh(L + (U - L) t / decay_steps)).",
+       .words = {"epoch", "step", "polynomial", "tanh"}},
       [](Visitor& to, auto& chosen) { describe_schedule(to, chosen); });
   visitor.select(choice);
   visitor.alternatives(choice);

@@ -182,11 +182,8 @@ void log_schedule(Metadata& log, const PiecewiseSchedule& schedule) {
   log.emplace_back("opt_learning_rate_decay_boundary_epochs", std::move(boundaries));
   log.emplace_back("opt_learning_rate_decay_factor", std::move(factors));
 }
-void log_schedule(Metadata& log, const StepSchedule& schedule) {
-  log.emplace_back("opt_base_learning_rate", schedule.rate);
-  log.emplace_back("opt_learning_rate_warmup_steps", schedule.warmup_steps);
-}
-void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
+template <class BySteps>
+void log_schedule(Metadata& log, const BySteps& schedule) {
   log.emplace_back("opt_base_learning_rate", schedule.rate);
   log.emplace_back("opt_learning_rate_warmup_steps", schedule.warmup_steps);
 }

@@ -300,9 +300,10 @@ void log_schedule(Metadata& log, const StepSchedule& schedule) {
   log.emplace_back("scheduler_decay_rate", schedule.decay.empty() ? 1.0 : schedule.decay.front().factor);
 }
 
-void log_schedule(Metadata& log, const PolynomialSchedule& schedule) {
+template <class Falling>
+void log_schedule(Metadata& log, const Falling& schedule) {
   log.emplace_back("opt_lr", schedule.rate);
-  log.emplace_back("scheduler_type", std::string("polynomial"));
+  log.emplace_back("scheduler_type", std::string(name_of(schedule)));
   log.emplace_back("scheduler_lr_warmup_steps", schedule.warmup_steps);
 }
 

@@ -269,14 +269,22 @@ void log_rule(Metadata& log, const Recipe& recipe, const StepFacts& step) {
     log.emplace_back("trainmark_lars_form", std::string(word(lars->form)));
   }
   add("base_learning_rate", peak_rate_of(recipe.schedule));
-  const auto* falling = std::get_if<PolynomialSchedule>(&recipe.schedule);
-  if (falling == nullptr) return;
-  add("end_learning_rate", falling->end_rate);
-  add("learning_rate_decay_poly_power", falling->power);
-  add("learning_rate_decay_steps", falling->decay_steps);
-  const double epochs = static_cast<double>(falling->warmup_steps) / static_cast<double>(step.steps_per_epoch);
-  const bool in_lars = std::holds_alternative<Lars>(recipe.rule);
-  log.emplace_back(in_lars ? "lars_opt_learning_rate_warmup_epochs" : "opt_learning_rate_warmup_epochs", epochs);
+  log.emplace_back("trainmark_schedule", std::string(name_of(recipe.schedule)));
+  const auto add_fall = [&](const auto& schedule) {
+    add("end_learning_rate", schedule.end_rate);
+    add("learning_rate_decay_steps", schedule.decay_steps);
+    const double epochs = static_cast<double>(schedule.warmup_steps) / static_cast<double>(step.steps_per_epoch);
+    const bool in_lars = std::holds_alternative<Lars>(recipe.rule);
+    log.emplace_back(in_lars ? "lars_opt_learning_rate_warmup_epochs" : "opt_learning_rate_warmup_epochs", epochs);
+  };
+  if (const auto* polynomial = std::get_if<PolynomialSchedule>(&recipe.schedule)) {
+    add_fall(*polynomial);
+    add("learning_rate_decay_poly_power", polynomial->power);
+  }
+  if (const auto* tanh = std::get_if<TanhSchedule>(&recipe.schedule)) {
+    add_fall(*tanh);
+    log.emplace_back("trainmark_tanh_interval", std::vector<double>{tanh->lower, tanh->upper});
+  }
 }
 
 }  // namespace

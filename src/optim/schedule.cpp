@@ -51,20 +51,31 @@ double rate_of(const StepSchedule& schedule, const Position& position) {
   return warmed_up(schedule, plateau) * decayed(schedule, position.step);
 }
 
-double rate_of(const PolynomialSchedule& schedule, const Position& position) {
+/// Of the way from the rate to the end what is left, when `done` of the decay's steps is done: both are shares.
+double share_left(const PolynomialSchedule& schedule, double done) { return std::pow(1.0 - done, schedule.power); }
+double share_left(const TanhSchedule& schedule, double done) {
+  return 0.5 * (1.0 - std::tanh(schedule.lower + (schedule.upper - schedule.lower) * done));
+}
+
+/// A linear warm-up from 0, and then a fall to the end.
+template <class Falling>
+double rate_of(const Falling& schedule, const Position& position) {
   if (position.step < schedule.warmup_steps) {
     return schedule.rate * static_cast<double>(position.step) / static_cast<double>(schedule.warmup_steps);
   }
-  const std::int64_t done = std::min(position.step - schedule.warmup_steps, schedule.decay_steps);
-  const double left = 1.0 - static_cast<double>(done) / static_cast<double>(schedule.decay_steps);
-  return (schedule.rate - schedule.end_rate) * std::pow(left, schedule.power) + schedule.end_rate;
+  const std::int64_t steps = std::min(position.step - schedule.warmup_steps, schedule.decay_steps);
+  const double done = static_cast<double>(steps) / static_cast<double>(schedule.decay_steps);
+  return (schedule.rate - schedule.end_rate) * share_left(schedule, done) + schedule.end_rate;
 }
 
 double peak_of(const PiecewiseSchedule& schedule) { return schedule.peak_rate; }
 double peak_of(const StepSchedule& schedule) {
   return warmed_up(schedule, std::max<std::int64_t>(schedule.warmup_steps - 1, 0));
 }
-double peak_of(const PolynomialSchedule& schedule) { return schedule.rate; }
+template <class Falling>
+double peak_of(const Falling& schedule) {
+  return schedule.rate;
+}
 
 }  // namespace
 

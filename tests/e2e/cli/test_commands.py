@@ -160,6 +160,14 @@ class Commands(unittest.TestCase):
         self.assertAlmostEqual(rates[1320], 0.0325)
         self.assertRegex(call("plan", path, "--schedule").stdout, "\n +540  13 +#{50}\n")
 
+    def test_plan_draws_a_tangent(self):
+        path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "tanh", "rate": 2, "warmup_steps": 100, '
+                          '"decay_steps": 750}}')
+        rates = {point["step"]: point["rate"] for point in json.loads(call("plan", path, "--schedule", "--json").stdout)}
+        self.assertEqual((rates[0], max(rates)), (0, 850))
+        self.assertAlmostEqual(rates[100], 1 - math.tanh(-6))
+        self.assertAlmostEqual(rates[850], 1 - math.tanh(3))
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)

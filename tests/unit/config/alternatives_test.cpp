@@ -81,6 +81,7 @@ TEST(ConfigAlternatives, HaveTheirLimits) {
   const char* const lars = R"({"optimizer": {"name": "lars"}})";
   const char* const step = R"({"schedule": {"by": "step"}})";
   const char* const polynomial = R"({"schedule": {"by": "polynomial"}})";
+  const char* const tanh = R"({"schedule": {"by": "tanh"}})";
   const Limits cases[] = {
       {deepcam, "/model/rows", {"16", "16384"}, {"0", "8", "24", "16400"}},
       {deepcam, "/model/columns", {"16", "16384"}, {"0", "8", "24", "16400"}},
@@ -114,6 +115,8 @@ TEST(ConfigAlternatives, HaveTheirLimits) {
       {polynomial, "/schedule/decay_steps", {"1"}, {"0"}},
       {polynomial, "/schedule/power", {"1e-30"}, {"0"}},
       {polynomial, "/schedule/end_rate", {"0"}, {"-1e-9"}},
+      {tanh, "/schedule/decay_steps", {"1"}, {"0"}},
+      {tanh, "/schedule/lower", {"-6", "2.9"}, {"3", "\"low\""}},
   };
   for (const Limits& limits : cases) {
     Json document = Json::parse("{" + data_section + "}");

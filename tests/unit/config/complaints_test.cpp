@@ -307,6 +307,15 @@ TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
   expect_part(of(R"("power": 0)"), "/schedule/power: 0 is out of range");
 }
 
+TEST(ConfigComplaints, WantATangentToFall) {
+  const auto of = [](const std::string& keys) {
+    return complaints(with(R"("schedule": {"by": "tanh", "rate": 2, )" + keys + "}"));
+  };
+  EXPECT_EQ(of(R"("lower": -1, "upper": 1, "end_rate": 2)"), "no error");
+  expect_part(of(R"("end_rate": 2.5)"), "/schedule/end_rate: 2.5 is above /schedule/rate 2 (the rate falls");
+  expect_part(of(R"("lower": 4)"), "/schedule/lower: 4 is not below /schedule/upper 3 (the rate would not fall)");
+}
+
 TEST(ConfigComplaints, WantLarsToHaveAForm) {
   const auto of = [](const std::string& keys) {
     return complaints(with(R"("optimizer": {"name": "lars", )" + keys + "}"));

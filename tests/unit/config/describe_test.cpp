@@ -46,9 +46,10 @@ Json schema_for(const std::string& text) {
 
 TEST(ConfigSchema, HoldsExactlyTheKeysOfAConfig) {
   const Json schema = schema_for("{" + data_section + "}");
-  for (const char* choice : {"", R"(, "workload": "deepcam")", R"(, "optimizer": {"name": "lamb"})",
-                             R"(, "optimizer": {"name": "lars"}, "schedule": {"by": "polynomial"})",
-                             R"(, "optimizer": {"name": "adam"}, "schedule": {"by": "step"})"}) {
+  for (const char* choice :
+       {"", R"(, "workload": "deepcam")", R"(, "optimizer": {"name": "lamb"})",
+        R"(, "optimizer": {"name": "lars"}, "schedule": {"by": "polynomial"})", R"(, "schedule": {"by": "tanh"})",
+        R"(, "optimizer": {"name": "adam"}, "schedule": {"by": "step"})"}) {
     const std::string text = "{" + data_section + choice + "}";
     expect_same_keys(schema_for(text), Json::parse(to_json(parse(text))), "");
   }

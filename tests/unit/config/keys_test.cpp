@@ -96,6 +96,17 @@ TEST(ConfigKeys, OfLarsAndAPolynomialFillTheirOwnOptions) {
   EXPECT_EQ(parse(to_json(o)).recipe.schedule, o.recipe.schedule);
 }
 
+TEST(ConfigKeys, OfATangentFillTheirOwnOptions) {
+  const RunOptions o = parse("{" + data_section + R"(,
+    "schedule": {"by": "tanh", "rate": 13, "warmup_steps": 540, "decay_steps": 780, "lower": -4, "upper": 2.5,
+                 "end_rate": 0.0325}})");
+  EXPECT_EQ(
+      o.recipe.schedule,
+      Schedule(TanhSchedule{
+          .rate = 13.0, .warmup_steps = 540, .decay_steps = 780, .lower = -4.0, .upper = 2.5, .end_rate = 0.0325}));
+  EXPECT_EQ(parse(to_json(o)).recipe.schedule, o.recipe.schedule);
+}
+
 TEST(ConfigKeys, OfAnEmulatedDeviceFillTheirOwnOptions) {
   const RunOptions o = parse("{" + data_section + R"(, "train": {"until": "steps"},
     "backend": {"device": "emulated", "emulated": {"train_ms": 3.5, "eval_ms": 1.25}}})");

@@ -220,8 +220,10 @@ TEST(Resnet50, ClosedRulesFixTheSchedulesPowerAndEnd) {
   recipe.schedule = PolynomialSchedule{.rate = 13.0, .power = 2.2, .end_rate = 0.0325};
   EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)),
             (std::vector<std::string>{"/schedule/power", "/schedule/end_rate"}));
-  recipe.schedule = StepSchedule{};
-  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/by"});
+  for (const Schedule& other : {Schedule(StepSchedule{}), Schedule(TanhSchedule{})}) {
+    recipe.schedule = other;
+    EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/by"});
+  }
   recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
   std::get<PolynomialSchedule>(recipe.schedule).rate = 0.0015;
   EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/rate"});
@@ -257,6 +259,13 @@ TEST(Resnet50, LogsEachOptimizerUnderTheKeysOfTheRules) {
   EXPECT_EQ(value(recipe, "sgd_opt_momentum"), EventValue(0.9));
   EXPECT_EQ(value(recipe, "sgd_opt_weight_decay"), EventValue(1e-4));
   EXPECT_EQ(value(recipe, "model_bn_span"), EventValue(std::int64_t{256}));
+  recipe.schedule = TanhSchedule{.rate = 2.0, .warmup_steps = 200, .decay_steps = 3400, .end_rate = 0.0001};
+  EXPECT_EQ(value(recipe, "trainmark_schedule"), EventValue(std::string("tanh")));
+  EXPECT_EQ(value(recipe, "sgd_opt_base_learning_rate"), EventValue(2.0));
+  EXPECT_EQ(value(recipe, "sgd_opt_learning_rate_decay_steps"), EventValue(std::int64_t{3400}));
+  EXPECT_EQ(value(recipe, "opt_learning_rate_warmup_epochs"), EventValue(5.0));
+  EXPECT_EQ(value(recipe, "trainmark_tanh_interval"), EventValue(std::vector<double>{-6.0, 3.0}));
+  EXPECT_EQ(value(recipe, "sgd_opt_learning_rate_decay_poly_power"), EventValue{}) << "it has none";
 }
 
 TEST(Resnet50, GradientsTravelInFujitsusGroups) {

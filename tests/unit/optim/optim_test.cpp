@@ -293,6 +293,32 @@ TEST(PolynomialSchedule, BeginsAtItsRateWithoutWarmUp) {
   EXPECT_EQ(rate(PolynomialSchedule{.rate = 2.0, .decay_steps = 4, .power = 1.0}, 1), 1.5);
 }
 
+double rate(const TanhSchedule& schedule, std::int64_t step) { return rate_at(schedule, {.epoch = 0, .step = step}); }
+
+TEST(TanhSchedule, FallsAsHtdBehindAWarmUp) {
+  const TanhSchedule schedule{.rate = 2.0, .warmup_steps = 100, .decay_steps = 750};  // HTD(-6, 3)
+  const std::pair<std::int64_t, double> expected[] = {{0, 0.0},
+                                                      {50, 1.0},
+                                                      {100, 2.0 * 0.9999938558253978},    // (1 - tanh(-6)) / 2
+                                                      {350, 2.0 * 0.9975273768433652},    // a third: tanh(-3)
+                                                      {600, 1.0},                         // two thirds: tanh(0)
+                                                      {850, 2.0 * 0.002472623156634768},  // tanh(3)
+                                                      {851, 2.0 * 0.002472623156634768},
+                                                      {9999, 2.0 * 0.002472623156634768}};
+  for (const auto& [step, value] : expected)
+    EXPECT_NEAR(rate(schedule, step), value, 1e-12) << "step " << step;
+  EXPECT_EQ(peak_rate_of(schedule), 2.0);
+}
+
+TEST(TanhSchedule, FallsTowardsAnEndBetweenItsOwnBounds) {
+  const TanhSchedule schedule{.rate = 1.25, .decay_steps = 8, .lower = -2.0, .upper = 2.0, .end_rate = 0.25};
+  EXPECT_NEAR(rate(schedule, 0), 0.25 + 0.98201379003790845, 1e-12);
+  EXPECT_DOUBLE_EQ(rate(schedule, 4), 0.75);
+  EXPECT_NEAR(rate(schedule, 8), 0.25 + 0.017986209962091558, 1e-12);
+  for (std::int64_t step = 1; step <= 8; ++step)
+    EXPECT_LT(rate(schedule, step), rate(schedule, step - 1)) << step;
+}
+
 TEST(Adam, MovesByTheRateInItsFirstStepWhateverTheGradient) {
   for (const float gradient : {1e-3F, -40.0F}) {
     float m = 0.0F, v = 0.0F, w = 2.0F;
