@@ -91,9 +91,12 @@ struct Words<Workload> {
 struct Recipe {
   ModelOptions model;
   Rule rule;
-  Schedule schedule;
+  Schedule schedule;          ///< as written; at a batch it is what schedule_of says
+  BatchScaling scaling = {};  ///< of the schedule's rates
   bool operator==(const Recipe&) const = default;
 };
+/// The schedule that an update at this global batch follows.
+[[nodiscard]] Schedule schedule_of(const Recipe& recipe, std::int64_t global_batch);
 
 // --- Graphs ----------------------------------------------------------------------------------------------------------
 
@@ -171,8 +174,9 @@ struct DatasetFacts {
 
 /// Under which the log says in how many parts a step is computed.
 [[nodiscard]] std::string_view accumulation_key_of(const ModelOptions& model);
-/// Of a launch, what some hyper-parameters are counted in.
+/// Of a launch, what some hyper-parameters are counted in or follow.
 struct StepFacts {
+  std::int64_t global_batch = 1;
   std::int64_t local_batch = 1;
   std::int64_t steps_per_epoch = 1;
 };

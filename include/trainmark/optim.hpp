@@ -274,6 +274,22 @@ using Schedule = std::variant<PiecewiseSchedule, StepSchedule, PolynomialSchedul
   return names[schedule.index()];
 }
 
+/// How a rate follows the global batch: in proportion (Goyal et al., arXiv 1706.02677; the references of ResNet-50 and
+/// CosmoFlow), or as its root, which keeps the variance of a step (Krizhevsky, arXiv 1404.5997; CosmoFlow's `sqrt`).
+enum class BatchLaw : std::uint8_t { linear, root };
+template <>
+struct Words<BatchLaw> {
+  static constexpr std::array<std::string_view, 2> all = {"linear", "root"};
+};
+struct BatchScaling {
+  BatchLaw law = BatchLaw::linear;
+  std::int64_t base_batch = 0;  ///< samples, at which rates are as they are written; 0: they are so at any
+  bool operator==(const BatchScaling&) const = default;
+};
+/// The schedule at a global batch: the rate that its warm-up reaches is scaled, and with it what falls from there.
+/// Where a warm-up begins (`base_rate`) and where a fall ends (`end_rate`) stay.
+[[nodiscard]] Schedule at_batch(const Schedule& schedule, const BatchScaling& scaling, std::int64_t global_batch);
+
 /// Of an update: all that its rate may depend on.
 struct Position {
   std::int64_t epoch = 0;

@@ -66,8 +66,18 @@ Points points_of(const RunOptions& options) {
                     options.recipe.schedule);
 }
 double rate_of(const RunOptions& options, const Points& points, std::int64_t at) {
-  return rate_at(options.recipe.schedule,
+  return rate_at(schedule_of(options.recipe, options.train.global_batch),
                  points.unit == "epoch" ? Position{.epoch = at, .step = 0} : Position{.epoch = 0, .step = at});
+}
+
+/// A line where rates are not as the config writes them.
+std::string scaling_text(const RunOptions& options) {
+  const BatchScaling& scaling = options.recipe.scaling;
+  if (scaling.base_batch == 0) return {};
+  return fmt::format("the peak, {:.6g} as written for a batch of {}, is {:.6g} at {} ({})\n",
+                     peak_rate_of(options.recipe.schedule), scaling.base_batch,
+                     peak_rate_of(schedule_of(options.recipe, options.train.global_batch)), options.train.global_batch,
+                     word(scaling.law));
 }
 
 }  // namespace
@@ -83,7 +93,7 @@ std::string rates_text(const RunOptions& options) {
     const auto length = static_cast<std::size_t>(bar_width * rate / largest + 0.5);
     text += fmt::format("{:>10}  {:<12.6g}{}\n", at, rate, std::string(length, '#'));
   }
-  return text + fmt::format("{}s are counted from 0\n", points.unit);
+  return text + fmt::format("{}s are counted from 0\n", points.unit) + scaling_text(options);
 }
 
 nlohmann::ordered_json rates_json(const RunOptions& options) {

@@ -90,15 +90,23 @@ class Checker {
   void falling(const Falling& schedule) {
     if (schedule.end_rate <= schedule.rate) return;
     add("/schedule/end_rate",
-        fmt::format("{} is above /schedule/rate {} (the rate falls after the warm-up); lower it, or raise the rate",
-                    schedule.end_rate, schedule.rate));
+        fmt::format("{} is above /schedule/rate {}{} (the rate falls after the warm-up); lower it, or raise the rate",
+                    schedule.end_rate, schedule.rate,
+                    options_.recipe.scaling.base_batch > 0 ? ", as it is at this batch" : ""));
   }
   void schedule() {
-    if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&options_.recipe.schedule))
+    const BatchScaling& scaling = options_.recipe.scaling;
+    if (scaling.law != BatchLaw::linear && scaling.base_batch == 0) {
+      add("/schedule/batch_scaling", fmt::format("{} has no effect without /schedule/base_batch (there is nothing to "
+                                                 "scale from); name the batch that the rates are for",
+                                                 word(scaling.law)));
+    }
+    const Schedule scheduled = schedule_of(options_.recipe, options_.train.global_batch);
+    if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&scheduled))
       ascending(by_epoch->decay, {"/schedule/decay", "epoch", "boundary", "boundaries"},
                 [](const auto& decay) { return decay.epoch; });
-    if (const auto* polynomial = std::get_if<PolynomialSchedule>(&options_.recipe.schedule)) falling(*polynomial);
-    if (const auto* tanh = std::get_if<TanhSchedule>(&options_.recipe.schedule)) {
+    if (const auto* polynomial = std::get_if<PolynomialSchedule>(&scheduled)) falling(*polynomial);
+    if (const auto* tanh = std::get_if<TanhSchedule>(&scheduled)) {
       falling(*tanh);
       if (tanh->lower >= tanh->upper) {
         add("/schedule/lower", fmt::format("{} is not below /schedule/upper {} (the rate would not fall); -6 and 3 are "
@@ -106,7 +114,7 @@ class Checker {
                                            tanh->lower, tanh->upper));
       }
     }
-    const auto* by_step = std::get_if<StepSchedule>(&options_.recipe.schedule);
+    const auto* by_step = std::get_if<StepSchedule>(&scheduled);
     if (by_step == nullptr) return;
     ascending(by_step->decay, {"/schedule/decay", "step", "boundary", "boundaries"},
               [](const auto& decay) { return decay.step; });

@@ -323,7 +323,7 @@ void describe(Visitor& visitor, RunOptions& options) {
   describe_staging(visitor, options.stage, options.load);
   visitor.alternatives(workload);
   describe_optimizer(visitor, options.recipe.rule);
-  describe_schedules(visitor, options.recipe.schedule);
+  describe_schedules(visitor, options.recipe.schedule, options.recipe.scaling);
   describe_train(visitor, options.train);
   describe_backend(visitor, options.backend);
   describe_submission(visitor, options.submission);

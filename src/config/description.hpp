@@ -138,7 +138,7 @@ void describe_model(Visitor& visitor, DeepcamOptions& model);
 void describe_model(Visitor& visitor, Resnet50Options& model);
 /// Sections `optimizer` and `schedule`.
 void describe_optimizer(Visitor& visitor, Rule& rule);
-void describe_schedules(Visitor& visitor, Schedule& schedule);
+void describe_schedules(Visitor& visitor, Schedule& schedule, BatchScaling& scaling);
 
 /// Shows every key of `options` to `visitor`, in the order in which a config is written.
 void describe(Visitor& visitor, RunOptions& options);

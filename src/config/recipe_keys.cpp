@@ -168,7 +168,7 @@ void describe_optimizer(Visitor& visitor, Rule& rule) {
   visitor.close();
 }
 
-void describe_schedules(Visitor& visitor, Schedule& schedule) {
+void describe_schedules(Visitor& visitor, Schedule& schedule, BatchScaling& scaling) {
   visitor.open("schedule", "The learning rate.");
   VariantChoice choice(
       schedule,
@@ -179,6 +179,15 @@ void describe_schedules(Visitor& visitor, Schedule& schedule) {
        .words = {"epoch", "step", "polynomial", "tanh"}},
       [](Visitor& to, auto& chosen) { describe_schedule(to, chosen); });
   visitor.select(choice);
+  visitor.field({.name = "base_batch",
+                 .doc = "Global batch for which the rate that the warm-up reaches is written; at another it is scaled "
+                        "(where a warm-up begins and where a fall ends are not). 0: rates are as written at any batch.",
+                 .unit = "samples",
+                 .minimum = 0},
+                &scaling.base_batch);
+  visitor.words({.name = "batch_scaling",
+                 .doc = "With base_batch. linear: in proportion to the global batch; root: by its square root."},
+                scaling.law);
   visitor.alternatives(choice);
   visitor.close();
 }

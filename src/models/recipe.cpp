@@ -23,13 +23,25 @@ std::optional<Graph> average_of(const Graph& network, int ranks) {
 }
 
 /// The rule with what it must know of the schedule.
-Rule rule_of(const Recipe& recipe) {
+Rule rule_of(const Recipe& recipe, std::int64_t global_batch) {
   Rule rule = recipe.rule;
-  if (auto* lars = std::get_if<Lars>(&rule)) lars->peak_rate = static_cast<float>(peak_rate_of(recipe.schedule));
+  if (auto* lars = std::get_if<Lars>(&rule))
+    lars->peak_rate = static_cast<float>(peak_rate_of(schedule_of(recipe, global_batch)));
   return rule;
 }
 
+/// The recipe with the rates that it comes to at this batch, for who looks at them.
+Recipe at_batch(const Recipe& recipe, std::int64_t global_batch) {
+  Recipe scaled = recipe;
+  scaled.schedule = schedule_of(recipe, global_batch);
+  return scaled;
+}
+
 }  // namespace
+
+Schedule schedule_of(const Recipe& recipe, std::int64_t global_batch) {
+  return at_batch(recipe.schedule, recipe.scaling, global_batch);
+}
 
 StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
   return std::visit(
@@ -47,8 +59,8 @@ StepGraphs graphs_of(const Recipe& recipe, const StepOptions& options) {
         StepGraphs graphs;
         if (in_parts) graphs.earlier = accumulate(gradients);
         const std::vector<Treatment> treated = treatments(model, recipe.rule, gradients);
-        graphs.last =
-            reduce_and_update(std::move(gradients), options.grouping, rule_of(recipe), treated, scaling, in_parts);
+        graphs.last = reduce_and_update(std::move(gradients), options.grouping,
+                                        rule_of(recipe, options.graph.global_batch), treated, scaling, in_parts);
         if (models::norm_group_of(model) > 1) sum_in_turn(graphs.last);
         graphs.evaluation = arranged(evaluation_graph(model, options.graph));
         if (options.averages_statistics) graphs.average = average_of(graphs.evaluation, options.ranks);
@@ -111,7 +123,8 @@ std::vector<EvaluationFigure> figures_of(const ModelOptions& model) {
 }
 
 std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data, std::int64_t global_batch) {
-  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, recipe, data, global_batch); },
+  const Recipe scaled = global_batch > 0 ? at_batch(recipe, global_batch) : recipe;
+  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, scaled, data, global_batch); },
                     recipe.model);
 }
 
@@ -120,7 +133,13 @@ std::int64_t largest_reference_batch(const ModelOptions& model) {
 }
 
 Metadata logged(const Recipe& recipe, const StepFacts& step) {
-  return std::visit([&](const auto& chosen) { return models::logged(chosen, recipe, step); }, recipe.model);
+  const Recipe scaled = at_batch(recipe, step.global_batch);
+  Metadata log = std::visit([&](const auto& chosen) { return models::logged(chosen, scaled, step); }, recipe.model);
+  if (recipe.scaling.base_batch > 0) {
+    log.emplace_back("trainmark_batch_scaling", std::string(word(recipe.scaling.law)));
+    log.emplace_back("trainmark_base_batch", recipe.scaling.base_batch);
+  }
+  return log;
 }
 
 }  // namespace trainmark

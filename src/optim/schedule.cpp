@@ -77,7 +77,22 @@ double peak_of(const Falling& schedule) {
   return schedule.rate;
 }
 
+double& written_peak(PiecewiseSchedule& schedule) { return schedule.peak_rate; }
+template <class BySteps>
+double& written_peak(BySteps& schedule) {
+  return schedule.rate;
+}
+
 }  // namespace
+
+Schedule at_batch(const Schedule& schedule, const BatchScaling& scaling, std::int64_t global_batch) {
+  if (scaling.base_batch == 0) return schedule;
+  const auto batch = static_cast<double>(global_batch), base = static_cast<double>(scaling.base_batch);
+  Schedule scaled = schedule;
+  double& rate = std::visit([](auto& chosen) -> double& { return written_peak(chosen); }, scaled);
+  rate = scaling.law == BatchLaw::linear ? rate * batch / base : rate * std::sqrt(batch / base);
+  return scaled;
+}
 
 double rate_at(const Schedule& schedule, const Position& position) {
   return std::visit([&](const auto& chosen) { return rate_of(chosen, position); }, schedule);

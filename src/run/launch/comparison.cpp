@@ -107,7 +107,7 @@ class Side {
 /// however a step is divided.
 using Steps = std::vector<std::vector<SyntheticBatch>>;
 Steps random_steps(const World& world, const RunOptions& options, std::int64_t local_batch, std::int64_t parts) {
-  const auto rate = static_cast<float>(peak_rate_of(options.recipe.schedule));
+  const auto rate = static_cast<float>(peak_rate_of(schedule_of(options.recipe, options.train.global_batch)));
   Steps steps(fused_steps);
   for (std::size_t step = 0; step < steps.size(); ++step) {
     const std::int64_t first =

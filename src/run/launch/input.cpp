@@ -69,6 +69,7 @@ TimelineFacts facts_of(const World& world, const Backend& backend, const RunOpti
   facts.nodes = world.nodes();
   facts.accelerators_per_node = backend.name() == "cpu" ? 0 : world.node().size();
   facts.seed = options.seed;
+  facts.step.global_batch = options.train.global_batch;
   facts.step.local_batch = options.train.batch() / world.all().size();
   facts.step.steps_per_epoch =
       sampling_of(world, options, dataset.train).steps_per_epoch() / options.train.gradient_accumulation_steps;

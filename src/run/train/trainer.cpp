@@ -253,7 +253,7 @@ TrainOutcome Trainer::outcome() const {
 Trainer::Plan trainer_plan(const RunOptions& options, int ranks, const Sampling& training, const Sampling& validation) {
   Trainer::Plan plan;
   plan.options = options.train;
-  plan.schedule = options.recipe.schedule;
+  plan.schedule = schedule_of(options.recipe, options.train.global_batch);
   plan.target = target_of(options);
   plan.figures = figures_of(options.recipe.model);
   plan.steps_per_epoch = training.steps_per_epoch() / options.train.gradient_accumulation_steps;

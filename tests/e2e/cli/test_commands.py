@@ -168,6 +168,15 @@ class Commands(unittest.TestCase):
         self.assertAlmostEqual(rates[100], 1 - math.tanh(-6))
         self.assertAlmostEqual(rates[850], 1 - math.tanh(3))
 
+    def test_plan_scales_rates_with_the_batch(self):
+        path = self.write('{"data": {"train": "t", "validation": "v"}, "schedule": {"by": "polynomial", "rate": 0.128, "decay_steps": 90, '
+                          '"base_batch": 256}}')
+        for batch, law, peak in ((256, "linear", 0.128), (4096, "linear", 2.048), (4096, "root", 0.512)):
+            settings = ("--set", f"train.global_batch={batch}", "--set", f"schedule.batch_scaling={law}")
+            rates = json.loads(call("plan", path, "--schedule", "--json", *settings).stdout)
+            self.assertAlmostEqual(rates[0]["rate"], peak)
+            self.assertIn(f"0.128 as written for a batch of 256, is {peak} at {batch} ({law})", call("plan", path, "--schedule", *settings).stdout)
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)

@@ -307,6 +307,19 @@ TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
   expect_part(of(R"("power": 0)"), "/schedule/power: 0 is out of range");
 }
 
+TEST(ConfigComplaints, WantABatchToScaleRatesFrom) {
+  const auto of = [](const std::string& keys) {
+    return complaints(with(R"("schedule": {"by": "polynomial", "rate": 2, )" + keys + "}"));
+  };
+  EXPECT_EQ(of(R"("batch_scaling": "root", "base_batch": 256)"), "no error");
+  expect_part(of(R"("batch_scaling": "root")"),
+              "/schedule/batch_scaling: root has no effect without /schedule/base_batch");
+  // The global batch is 64: a quarter of the base leaves a rate of 0.5.
+  EXPECT_EQ(of(R"("base_batch": 256, "end_rate": 0.5)"), "no error");
+  expect_part(of(R"("base_batch": 256, "end_rate": 1)"),
+              "/schedule/end_rate: 1 is above /schedule/rate 0.5, as it is at this batch");
+}
+
 TEST(ConfigComplaints, WantATangentToFall) {
   const auto of = [](const std::string& keys) {
     return complaints(with(R"("schedule": {"by": "tanh", "rate": 2, )" + keys + "}"));

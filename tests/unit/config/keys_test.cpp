@@ -20,7 +20,7 @@ Json distinct() {
     "load": {"threads": 3, "prefetch": 9},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
-    "schedule": {"by": "epoch", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
+    "schedule": {"by": "epoch", "base_batch": 7, "batch_scaling": "root", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "eval_statistics": "local", "buckets": "listed",
               "norms_last": true, "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
@@ -51,6 +51,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   const auto& schedule = std::get<PiecewiseSchedule>(o.recipe.schedule);
   EXPECT_EQ(std::tie(schedule.base_rate, schedule.peak_rate, schedule.warmup_epochs), std::make_tuple(0.011, 0.012, 5));
   EXPECT_EQ(schedule.decay, (std::vector<PiecewiseSchedule::Decay>{{6, 0.6}, {8, 0.3}}));
+  EXPECT_EQ(o.recipe.scaling, (BatchScaling{BatchLaw::root, 7}));
   EXPECT_EQ(
       std::tie(o.train.global_batch, o.train.gradient_accumulation_steps, o.train.until, o.train.epochs, o.train.steps),
       std::make_tuple(21, 7, Until::steps, 13, 14));
@@ -143,6 +144,7 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/model/l2", {"0", "5"}, {"-0.01"}},
       {"/optimizer/momentum", {"0", "0.999"}, {"-0.01", "1"}},
       {"/optimizer/weight_decay", {"0", "1e-4"}, {"-1e-4"}},
+      {"/schedule/base_batch", {"1", "4096"}, {"-1", "0.5"}},
       {"/schedule/base_rate", {"0", "1"}, {"-0.01"}},
       {"/schedule/peak_rate", {"1e-30", "1"}, {"0", "-1"}},
       {"/schedule/warmup_epochs", {"0", "2147483647"}, {"-1", "2147483648"}},
@@ -184,6 +186,7 @@ const std::pair<const char*, std::vector<const char*>> words_of_keys[] = {
     {"/data/format/layout", {"auto", "universe", "block", "packed"}},
     {"/stage/strategy", {"none", "replicate", "shard", "group"}},
     {"/optimizer/name", {"sgd"}},
+    {"/schedule/batch_scaling", {"linear", "root"}},
     {"/train/until", {"target", "epochs", "steps", "seconds"}},
     {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},
     {"/train/loss_scaling", {"auto", "on"}},

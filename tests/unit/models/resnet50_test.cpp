@@ -268,6 +268,31 @@ TEST(Resnet50, LogsEachOptimizerUnderTheKeysOfTheRules) {
   EXPECT_EQ(value(recipe, "sgd_opt_learning_rate_decay_poly_power"), EventValue{}) << "it has none";
 }
 
+TEST(Resnet50, IsJudgedLoggedAndTrainedByTheRateAtItsBatch) {
+  Recipe recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
+  std::get<PolynomialSchedule>(recipe.schedule).rate = 0.128;
+  recipe.scaling = {.base_batch = 256};
+  EXPECT_TRUE(closed_breaches(recipe, imagenet, 1664).empty()) << "0.832";
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 257)), std::vector<std::string>{"/schedule/rate"})
+      << "0.1285 is no multiple of 0.001";
+  const Metadata log = logged(recipe, {.global_batch = 4096, .local_batch = 64, .steps_per_epoch = 40});
+  const auto holds = [&](const char* key, const EventValue& value) {
+    return std::ranges::find(log, std::pair<std::string, EventValue>(key, value)) != log.end();
+  };
+  EXPECT_TRUE(holds("sgd_opt_base_learning_rate", 2.048));
+  EXPECT_TRUE(holds("sgd_opt_end_learning_rate", 0.0001));
+  EXPECT_TRUE(holds("trainmark_base_batch", std::int64_t{256}));
+  EXPECT_TRUE(holds("trainmark_batch_scaling", std::string("linear")));
+  recipe.rule = Lars{};
+  const StepGraphs graphs = graphs_of(recipe, {.graph = {.global_batch = 4096}});
+  for (const Node& node : graphs.last.nodes) {
+    const auto* update = std::get_if<Update>(&node.op);
+    if (update != nullptr) {
+      EXPECT_EQ(std::get<Lars>(update->rule).peak_rate, 2.048F);
+    }
+  }
+}
+
 TEST(Resnet50, GradientsTravelInFujitsusGroups) {
   const Recipe recipe{.model = Resnet50Options{}, .rule = Lars{}, .schedule = PolynomialSchedule{}};
   const Graph step = graphs_of(recipe, {.graph = {}, .grouping = {.ends = cubic_ends(), .norms_last = true}}).last;

@@ -319,6 +319,35 @@ TEST(TanhSchedule, FallsTowardsAnEndBetweenItsOwnBounds) {
     EXPECT_LT(rate(schedule, step), rate(schedule, step - 1)) << step;
 }
 
+double peak_at(const Schedule& schedule, const BatchScaling& scaling, std::int64_t batch) {
+  return peak_rate_of(at_batch(schedule, scaling, batch));
+}
+
+TEST(BatchScaling, MakesTheReferencesRates) {
+  // ResNet-50 with sgd: 0.128 at a batch of 256. CosmoFlow: 0.001 at 64, linear or by the root.
+  const PolynomialSchedule resnet{.rate = 0.128};
+  const PiecewiseSchedule cosmoflow{.base_rate = 0.001, .peak_rate = 0.001};
+  EXPECT_DOUBLE_EQ(peak_at(resnet, {.base_batch = 256}, 256), 0.128);
+  EXPECT_DOUBLE_EQ(peak_at(resnet, {.base_batch = 256}, 1664), 0.832);
+  EXPECT_DOUBLE_EQ(peak_at(resnet, {.base_batch = 256}, 81920), 40.96);
+  EXPECT_DOUBLE_EQ(peak_at(resnet, {.base_batch = 256}, 64), 0.032) << "downwards, too";
+  EXPECT_DOUBLE_EQ(peak_at(cosmoflow, {.base_batch = 64}, 512), 0.008);
+  EXPECT_DOUBLE_EQ(peak_at(cosmoflow, {BatchLaw::root, 64}, 1024), 0.004);
+  EXPECT_DOUBLE_EQ(peak_at(TanhSchedule{.rate = 2.0}, {BatchLaw::root, 256}, 4096), 8.0);
+  EXPECT_DOUBLE_EQ(peak_at(StepSchedule{.rate = 0.001, .warmup_factor = 1.0}, {.base_batch = 128}, 1024), 0.008);
+}
+
+TEST(BatchScaling, LeavesBeginsAndEndsAndWhatHasNoBaseAlone) {
+  const PiecewiseSchedule warm{.base_rate = 0.001, .peak_rate = 0.001, .warmup_epochs = 4, .decay = {}};
+  const Schedule scaled = at_batch(warm, {.base_batch = 64}, 512);
+  EXPECT_DOUBLE_EQ(rate_at(scaled, at_epoch(0)), 0.001) << "as the reference, from the rate of the base batch";
+  EXPECT_DOUBLE_EQ(rate_at(scaled, at_epoch(4)), 0.008);
+  const Schedule falling = at_batch(PolynomialSchedule{.rate = 0.5, .end_rate = 1e-4}, {.base_batch = 256}, 1024);
+  EXPECT_EQ(falling, Schedule(PolynomialSchedule{.rate = 2.0, .end_rate = 1e-4}));
+  for (const BatchLaw law : {BatchLaw::linear, BatchLaw::root})
+    EXPECT_EQ(at_batch(warm, {law, 0}, 512), Schedule(warm));
+}
+
 TEST(Adam, MovesByTheRateInItsFirstStepWhateverTheGradient) {
   for (const float gradient : {1e-3F, -40.0F}) {
     float m = 0.0F, v = 0.0F, w = 2.0F;

@@ -343,6 +343,9 @@ TEST(Plan, OfTheLoopFollowsFromOptionsAndSamplings) {
   EXPECT_EQ(plan.target.value, 0.375);
   EXPECT_EQ(plan.target.key, "eval_error");
   EXPECT_EQ(plan.schedule, options.recipe.schedule);
+  options.recipe.scaling = {BatchLaw::linear, 2};
+  EXPECT_EQ(peak_rate_of(trainer_plan(options, 1, input.train_sampling, input.validation_sampling).schedule), 2.5)
+      << "four times what is written, at four times the batch";
   ASSERT_EQ(plan.figures.size(), 1U);
   EXPECT_EQ(plan.figures[0].key, plan.target.key) << "the first is what the target judges";
   EXPECT_EQ(plan.options, options.train);
