@@ -166,9 +166,13 @@ struct DatasetFacts {
   std::int64_t validation_samples = 0;
   bool generated = false;
 };
-/// `global_batch` 0: not known, and what depends on it is not looked at.
+/// How a run trains, as far as rules look at it. 0: not known, and what depends on it is not looked at.
+struct TrainFacts {
+  std::int64_t global_batch = 0;
+  std::int64_t eval_every = 0;  ///< epochs from one evaluation to the next
+};
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data,
-                                                      std::int64_t global_batch = 0);
+                                                      const TrainFacts& train = {});
 /// Of the reference convergence points of the benchmark's latest rules the largest batch.
 [[nodiscard]] std::int64_t largest_reference_batch(const ModelOptions& model);
 

@@ -269,6 +269,10 @@ inline constexpr std::string_view emulated_label =
     "emulated device: steps take a stated time and compute nothing; no time to train, no convergence, no MLPerf result";
 /// What its results have to be told of that is not a breach of rules: a target of its own, a batch without reference.
 [[nodiscard]] std::vector<std::string> labels_of(const RunOptions& options);
+/// What the closed division's rules look at beside recipe and data.
+[[nodiscard]] constexpr TrainFacts train_facts(const RunOptions& options) {
+  return {.global_batch = options.train.global_batch, .eval_every = options.train.eval_every};
+}
 /// Rules that its log is judged by.
 [[nodiscard]] Rules rules_of(const RunOptions& options);
 /// The step that a rank of so many launches.

@@ -188,7 +188,7 @@ class Checker {
     if (options_.submission.division != Division::closed || doubtful("/submission/division")) return;
     const DatasetFacts facts{options_.data.train_samples, options_.data.validation_samples,
                              options_.submission.generated_data};
-    for (const RuleBreach& breach : closed_breaches(options_.recipe, facts, options_.train.global_batch)) {
+    for (const RuleBreach& breach : closed_breaches(options_.recipe, facts, train_facts(options_))) {
       // 0 means all that are there: only the dataset can tell.
       if (breach.found == "0" && breach.subject.starts_with("/data/")) continue;
       add(breach.subject,

@@ -157,8 +157,8 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
       train.on_divergence);
   visitor.field(
       {.name = "eval_every",
-       .doc = "Epochs from one evaluation to the next (resnet50; the others' rules ask for one an epoch). There "
-              "is always one behind the last epoch.",
+       .doc = "Epochs from one evaluation to the next (resnet50, closed: 4; the others' rules ask for one an epoch). "
+              "There is always one behind the last epoch.",
        .unit = "epochs",
        .minimum = 1},
       &train.eval_every);

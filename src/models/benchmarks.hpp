@@ -12,7 +12,7 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const CosmoflowOptions& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe,
-                                                      const DatasetFacts& data, std::int64_t global_batch);
+                                                      const DatasetFacts& data, const TrainFacts& train);
 [[nodiscard]] Metadata logged(const CosmoflowOptions& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const CosmoflowOptions&) { return "cosmoflow"; }
 [[nodiscard]] constexpr int norm_group_of(const CosmoflowOptions&) { return 1; }
@@ -27,7 +27,7 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const DeepcamOptions& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe,
-                                                      const DatasetFacts& data, std::int64_t global_batch);
+                                                      const DatasetFacts& data, const TrainFacts& train);
 [[nodiscard]] Metadata logged(const DeepcamOptions& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const DeepcamOptions&) { return "deepcam"; }
 [[nodiscard]] constexpr int norm_group_of(const DeepcamOptions& model) { return model.norm_group; }
@@ -45,7 +45,7 @@ namespace trainmark::models {
 
 [[nodiscard]] std::vector<EvaluationFigure> figures_of(const Resnet50Options& model);
 [[nodiscard]] std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe,
-                                                      const DatasetFacts& data, std::int64_t global_batch);
+                                                      const DatasetFacts& data, const TrainFacts& train);
 [[nodiscard]] Metadata logged(const Resnet50Options& model, const Recipe& recipe, const StepFacts& step);
 [[nodiscard]] constexpr std::string_view benchmark_of(const Resnet50Options&) { return "resnet"; }
 [[nodiscard]] constexpr int norm_group_of(const Resnet50Options& model) { return model.norm_group; }

@@ -144,7 +144,7 @@ namespace models {
 std::vector<EvaluationFigure> figures_of(const CosmoflowOptions&) { return {{"eval_error", &Score::quality}}; }
 
 std::vector<RuleBreach> closed_breaches(const CosmoflowOptions& model, const Recipe& recipe, const DatasetFacts& data,
-                                        std::int64_t) {
+                                        const TrainFacts&) {
   Breaches breaches;
   breaches.require(model.extent == 128, "/model/extent", model.extent, 128);
   breaches.require(model.width == 1.0, "/model/width", model.width, 1);

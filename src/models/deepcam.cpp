@@ -224,7 +224,7 @@ std::vector<EvaluationFigure> figures_of(const DeepcamOptions&) {
 }
 
 std::vector<RuleBreach> closed_breaches(const DeepcamOptions& model, const Recipe& recipe, const DatasetFacts& data,
-                                        std::int64_t) {
+                                        const TrainFacts&) {
   Breaches breaches;
   breaches.require(model.rows == 768, "/model/rows", model.rows, 768);
   breaches.require(model.columns == 1152, "/model/columns", model.columns, 1152);

@@ -122,9 +122,9 @@ std::vector<EvaluationFigure> figures_of(const ModelOptions& model) {
   return std::visit([](const auto& chosen) { return models::figures_of(chosen); }, model);
 }
 
-std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data, std::int64_t global_batch) {
-  const Recipe scaled = global_batch > 0 ? at_batch(recipe, global_batch) : recipe;
-  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, scaled, data, global_batch); },
+std::vector<RuleBreach> closed_breaches(const Recipe& recipe, const DatasetFacts& data, const TrainFacts& train) {
+  const Recipe scaled = train.global_batch > 0 ? at_batch(recipe, train.global_batch) : recipe;
+  return std::visit([&](const auto& chosen) { return models::closed_breaches(chosen, scaled, data, train); },
                     recipe.model);
 }
 

@@ -184,6 +184,7 @@ namespace {
 
 constexpr double least_decay = 1e-4;      // of the reference; the rules let it be doubled or halved any number of times
 constexpr double closed_end_rate = 1e-4;  // of the schedule
+constexpr std::int64_t closed_eval_every = 4;  // epochs
 constexpr std::int64_t free_momentum = 32768;  // batch from which on the momentum may be chosen
 
 bool is_power_of_two(double ratio) {
@@ -220,7 +221,7 @@ void require_closed(Breaches& breaches, const Momentum& rule, const Schedule& sc
 }  // namespace
 
 std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Recipe& recipe, const DatasetFacts& data,
-                                        std::int64_t global_batch) {
+                                        const TrainFacts& train) {
   Breaches breaches;
   breaches.require(model.extent == 224, "/model/extent", model.extent, 224);
   breaches.require(model.width == 1.0, "/model/width", model.width, 1);
@@ -240,11 +241,14 @@ std::vector<RuleBreach> closed_breaches(const Resnet50Options& model, const Reci
   breaches.require(data.train_samples == 1281167, "/data/train_samples", data.train_samples, 1281167);
   breaches.require(data.validation_samples == 50000, "/data/validation_samples", data.validation_samples, 50000);
   breaches.require(!data.generated, "/submission/generated_data", "generated samples", "the reference's dataset");
+  // The first may stand behind any of epochs 1 to 4: the rules' offset. /train/eval_first is never beyond eval_every.
+  breaches.require(train.eval_every == 0 || train.eval_every == closed_eval_every, "/train/eval_every",
+                   train.eval_every, fmt::format("{} epochs from one evaluation to the next", closed_eval_every));
   const auto* sgd = std::get_if<SgdMomentum>(&recipe.rule);
   const auto* lars = std::get_if<Lars>(&recipe.rule);
   breaches.require(sgd != nullptr || lars != nullptr, "/optimizer/name", name_of(recipe.rule), "sgd or lars");
-  if (sgd != nullptr) require_closed(breaches, *sgd, recipe.schedule, global_batch);
-  if (lars != nullptr) require_closed(breaches, *lars, recipe.schedule, global_batch);
+  if (sgd != nullptr) require_closed(breaches, *sgd, recipe.schedule, train.global_batch);
+  if (lars != nullptr) require_closed(breaches, *lars, recipe.schedule, train.global_batch);
   return std::move(breaches.found);
 }
 

@@ -79,7 +79,7 @@ void check_parts(const RunOptions& options, int ranks, int nodes, Complaints& co
 
 void check_closed(const RunOptions& options, const DatasetFacts& facts, Complaints& complaints) {
   if (options.submission.division != Division::closed) return;
-  for (const RuleBreach& breach : closed_breaches(options.recipe, facts, options.train.global_batch)) {
+  for (const RuleBreach& breach : closed_breaches(options.recipe, facts, train_facts(options))) {
     complaints.push_back(
         fmt::format("{}: {} is not what the closed division asks for: {} (a log that says closed would claim a "
                     "comparison that does not hold); set /submission/division to \"open\" or use the reference's",

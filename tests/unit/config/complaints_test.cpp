@@ -352,6 +352,22 @@ TEST(ConfigComplaints, RefuseTheClosedDivisionToOtherRulesOfUpdateAndTargets) {
   EXPECT_EQ(complaints(with(R"("optimizer": {"momentum": 0.8})")), "no error");
 }
 
+TEST(ConfigComplaints, RefuseTheClosedDivisionToOtherEpochsOfEvaluation) {
+  const auto of =
+      [](const std::string& train) {
+        return complaints(with(R"("workload": "resnet50", "optimizer": {"weight_decay": 0.0001},
+      "schedule": {"by": "polynomial", "rate": 0.5, "end_rate": 0.0001}, "submission": {"division": "closed"},
+      "train": {)" + train + "}"));
+      };
+  for (const char* first : {"0", "1", "2", "3", "4"})
+    EXPECT_EQ(of(R"("eval_every": 4, "eval_first": )" + std::string(first)), "no error") << "any offset";
+  expect_part(
+      of(R"("eval_every": 2)"),
+      "/train/eval_every: 2 is not what the closed division asks for: 4 epochs from one evaluation to the next; "
+      "set /submission/division to \"open\"");
+  expect_part(of(R"("epochs": 8)"), "/train/eval_every: 1 is not what the closed division asks for");
+}
+
 TEST(ConfigComplaints, NamePartsThatDoNotDivideABatch) {
   expect_part(complaints(with(R"("train": {"global_batch": 64, "gradient_accumulation_steps": 3})")),
               "/train/gradient_accumulation_steps: 3 parts do not divide /train/global_batch 64");

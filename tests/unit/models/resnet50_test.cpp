@@ -185,7 +185,7 @@ std::vector<std::string> subjects_of(const std::vector<RuleBreach>& breaches) {
 
 TEST(Resnet50, IsClosedOnlyAsTheReferenceIs) {
   const Recipe recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
-  EXPECT_TRUE(closed_breaches(recipe, imagenet, 4096).empty());
+  EXPECT_TRUE(closed_breaches(recipe, imagenet, {.global_batch = 4096}).empty());
   Recipe other = recipe;
   other.model = Resnet50Options{.extent = 192, .width = 0.5, .classes = 10, .label_smoothing = 0.2};
   auto& crops = std::get<Resnet50Options>(other.model);
@@ -202,31 +202,45 @@ TEST(Resnet50, IsClosedOnlyAsTheReferenceIs) {
 
 TEST(Resnet50, ClosedRulesLimitTheOptimizersValues) {
   const Lars good{.weight_decay = 2.5e-5F, .epsilon = 0.0F};
-  EXPECT_TRUE(closed_breaches(closed_recipe(good), imagenet, 4096).empty());
+  EXPECT_TRUE(closed_breaches(closed_recipe(good), imagenet, {.global_batch = 4096}).empty());
   const Lars bad{
       .momentum = 0.94F, .weight_decay = 1e-5F, .eta = 0.0025F, .epsilon = 1e-9F, .form = LarsForm::premultiplied};
-  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(bad), imagenet, 32767)),
+  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(bad), imagenet, {.global_batch = 32767})),
             (std::vector<std::string>{"/optimizer/eta", "/optimizer/epsilon", "/optimizer/form",
                                       "/optimizer/weight_decay", "/optimizer/momentum"}));
   const Lars free{.momentum = 0.94F, .weight_decay = 2e-4F, .epsilon = 0.0F};
-  EXPECT_TRUE(closed_breaches(closed_recipe(free), imagenet, 32768).empty()) << "the momentum is free from there on";
-  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(SgdMomentum{}), imagenet, 4096)),
+  EXPECT_TRUE(closed_breaches(closed_recipe(free), imagenet, {.global_batch = 32768}).empty())
+      << "the momentum is free from there on";
+  EXPECT_EQ(subjects_of(closed_breaches(closed_recipe(SgdMomentum{}), imagenet, {.global_batch = 4096})),
             std::vector<std::string>{"/optimizer/weight_decay"})
       << "none at all is no power of two either";
+}
+
+TEST(Resnet50, ClosedRulesWantAnEvaluationEveryFourEpochs) {
+  const Recipe recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
+  EXPECT_TRUE(closed_breaches(recipe, imagenet, {.eval_every = 4}).empty());
+  for (const std::int64_t other : {1, 2, 3, 5, 8}) {
+    const std::vector<RuleBreach> breaches = closed_breaches(recipe, imagenet, {.eval_every = other});
+    ASSERT_EQ(subjects_of(breaches), std::vector<std::string>{"/train/eval_every"}) << other;
+    EXPECT_EQ(breaches[0].found, std::to_string(other));
+    EXPECT_EQ(breaches[0].required, "4 epochs from one evaluation to the next");
+  }
 }
 
 TEST(Resnet50, ClosedRulesFixTheSchedulesPowerAndEnd) {
   Recipe recipe = closed_recipe(Lars{.epsilon = 0.0F});
   recipe.schedule = PolynomialSchedule{.rate = 13.0, .power = 2.2, .end_rate = 0.0325};
-  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)),
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, {.global_batch = 4096})),
             (std::vector<std::string>{"/schedule/power", "/schedule/end_rate"}));
   for (const Schedule& other : {Schedule(StepSchedule{}), Schedule(TanhSchedule{})}) {
     recipe.schedule = other;
-    EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/by"});
+    EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, {.global_batch = 4096})),
+              std::vector<std::string>{"/schedule/by"});
   }
   recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
   std::get<PolynomialSchedule>(recipe.schedule).rate = 0.0015;
-  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 4096)), std::vector<std::string>{"/schedule/rate"});
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, {.global_batch = 4096})),
+            std::vector<std::string>{"/schedule/rate"});
 }
 
 TEST(Resnet50, LogsEachOptimizerUnderTheKeysOfTheRules) {
@@ -272,8 +286,9 @@ TEST(Resnet50, IsJudgedLoggedAndTrainedByTheRateAtItsBatch) {
   Recipe recipe = closed_recipe(SgdMomentum{.weight_decay = 1e-4F});
   std::get<PolynomialSchedule>(recipe.schedule).rate = 0.128;
   recipe.scaling = {.base_batch = 256};
-  EXPECT_TRUE(closed_breaches(recipe, imagenet, 1664).empty()) << "0.832";
-  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, 257)), std::vector<std::string>{"/schedule/rate"})
+  EXPECT_TRUE(closed_breaches(recipe, imagenet, {.global_batch = 1664}).empty()) << "0.832";
+  EXPECT_EQ(subjects_of(closed_breaches(recipe, imagenet, {.global_batch = 257})),
+            std::vector<std::string>{"/schedule/rate"})
       << "0.1285 is no multiple of 0.001";
   const Metadata log = logged(recipe, {.global_batch = 4096, .local_batch = 64, .steps_per_epoch = 40});
   const auto holds = [&](const char* key, const EventValue& value) {
