@@ -80,6 +80,12 @@ struct Visit {
   std::int64_t sample = 0;
   std::int64_t epoch = 0;
 };
+/// What a source keeps of decoded images, and what came of it.
+struct ImageCacheStats {
+  std::int64_t bytes = 0;  ///< taken of what it may take
+  std::int64_t images = 0;
+  std::int64_t hits = 0, misses = 0;  ///< samples shown from memory, and decoded
+};
 /// Random access to samples, safe to call from several threads.
 class SampleSource {
  public:
@@ -87,6 +93,7 @@ class SampleSource {
   [[nodiscard]] virtual std::int64_t size() const = 0;
   /// Reads a sample into `to` (the schema's fields, channels-last, native endianness).
   virtual void read(const Visit& visit, const SampleView& to) = 0;
+  [[nodiscard]] virtual ImageCacheStats image_cache() const { return {}; }
 };
 /// Whether a sample that holds values which its schema does not allow is an error.
 enum class Values : std::uint8_t { legal, any };
@@ -98,7 +105,12 @@ enum class Crop : std::uint8_t { random, centre, whole };
 struct Cropping {
   Crop crop = Crop::centre;
   std::uint64_t seed = 0;
+  /// Memory in which decoded images may be kept: samples as they are shown (centre), or images as wholes, at the
+  /// reduction at which a crop was decoded (random). 0: none are, nor of whole ones. A sample's bytes are the same.
+  std::int64_t cache_bytes = 0;
 };
+/// Memory in which so many samples of a centre crop are kept, all of them.
+[[nodiscard]] std::int64_t cache_bytes_of(const DataSchema& schema, std::int64_t samples);
 /// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read. read()
 /// raises Error{data}: cut short, damaged, changed since the scan, illegal values.
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
@@ -152,8 +164,9 @@ class Sampler {
 };
 
 struct LoadOptions {
-  int threads = 1;   ///< reader threads per rank
-  int prefetch = 4;  ///< batches read ahead, at most
+  int threads = 1;                   ///< reader threads per rank
+  int prefetch = 4;                  ///< batches read ahead, at most
+  std::int64_t image_cache_mib = 0;  ///< per rank, for decoded images of both splits; 0: none are kept
   bool operator==(const LoadOptions&) const = default;
 };
 
@@ -171,6 +184,7 @@ struct LoaderStats {
   double read_seconds = 0.0;  ///< summed over reader threads
   std::int64_t bytes = 0;
   std::int64_t samples = 0;
+  ImageCacheStats images = {};  ///< of the source
 };
 
 /// The block that a Loader takes of its memory for its ring of batches.

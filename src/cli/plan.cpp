@@ -48,11 +48,11 @@ struct StepPlan {
   std::int64_t forward_macs_per_sample = 0, training_macs_per_sample = 0;
   std::size_t pool_bytes = 0, unshared_bytes = 0;  ///< activations of the unfused graph
   double reduce_bytes = 0.0;
-  std::int64_t state_bytes = 0, input_bytes = 0;
+  std::int64_t state_bytes = 0, input_bytes = 0, image_cache_bytes = 0;
   std::optional<Prediction> prediction;  ///< of a device that was asked for
   EmulatedDevice emulated;               ///< times of a rank's steps, where the config emulates a device
   [[nodiscard]] std::int64_t memory_bytes() const {
-    return state_bytes + input_bytes + static_cast<std::int64_t>(pool_bytes);
+    return state_bytes + input_bytes + image_cache_bytes + static_cast<std::int64_t>(pool_bytes);
   }
 };
 
@@ -136,6 +136,7 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(schema_of(options.recipe.model).sample_bytes());
+  plan.image_cache_bytes = options.load.image_cache_mib << 20U;
   plan.emulated = emulated_times(options, ranks);
   if (!device.empty()) plan.prediction = predict(device, options, std::move(graphs));
   return plan;
@@ -198,6 +199,9 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                       options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
   text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
                       mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
+  if (plan.image_cache_bytes > 0)
+    text += fmt::format("image cache      {:.1f} MiB at most (decoded images, on the host)\n",
+                        mib(static_cast<double>(plan.image_cache_bytes)));
   text += fmt::format("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
                       mib(static_cast<double>(plan.memory_bytes())));
   text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
@@ -301,6 +305,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"activation_unshared_bytes", plan.unshared_bytes},
                    {"state_bytes", plan.state_bytes},
                    {"input_bytes", plan.input_bytes},
+                   {"image_cache_bytes", plan.image_cache_bytes},
                    {"memory_bytes_per_rank", plan.memory_bytes()},
                    {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
                    {"buckets", std::move(buckets)},

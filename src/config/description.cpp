@@ -106,6 +106,14 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.field(
       {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},
       &load.prefetch);
+  visitor.field({.name = "image_cache_mib",
+                 .doc = "Memory of a rank for decoded images, which later epochs and evaluations take from there "
+                        "(resnet50): first evaluation's samples, then training's images as wholes until it is full. 0: "
+                        "each is decoded anew.",
+                 .unit = "MiB",
+                 .minimum = 0,
+                 .maximum = 16777216},
+                &load.image_cache_mib);
   visitor.close();
 }
 

@@ -5,12 +5,11 @@
 #include <filesystem>
 #include <span>
 
+#include "load/image_cache.hpp"
 #include "load/layout.hpp"
 #include "load/region_reader.hpp"
 
 namespace trainmark {
-
-class JpegDecoder;
 
 /// Completes a layout whose fields are described: reads the offsets and says how many samples there are. Raises
 /// Error{data}: bytes that are none, offsets that do not rise or lie beyond the bytes, labels of another number.
@@ -19,9 +18,9 @@ void place_images(FileLayout& found, const Stored& offsets, const std::filesyste
 /// Where image `index` (field 0), or its label (field 1), lies.
 [[nodiscard]] Box image_box(const FileLayout& layout, std::size_t field, std::int64_t index);
 
-/// Reads and decodes image `open.sample` of a file into [S][S][3]. Raises Error{data} naming file and sample: it cannot
-/// be read or decoded.
+/// Reads and decodes image `open.sample` of a file into [S][S][3], or takes it from `cache` (which may be null) and
+/// leaves it there. Raises Error{data} naming file and sample: it cannot be read or decoded.
 void read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
-                const Visit& visit, std::span<std::byte> to);
+                const Visit& visit, ImageCache* cache, std::span<std::byte> to);
 
 }  // namespace trainmark

@@ -27,6 +27,9 @@ class Hdf5Source final : public SampleSource {
         schema_(std::move(schema)),
         values_(values),
         cropping_(cropping),
+        cache_(schema_.images && cropping.crop != Crop::whole && cropping.cache_bytes > 0
+                   ? std::make_unique<ImageCache>(cropping.cache_bytes)
+                   : nullptr),
         descriptors_(most_open_files()) {
     for (const ManifestEntry& entry : manifest.entries) {
       files_.push_back(std::make_unique<File>());
@@ -41,6 +44,7 @@ class Hdf5Source final : public SampleSource {
   }
 
   [[nodiscard]] std::int64_t size() const override { return size_; }
+  [[nodiscard]] ImageCacheStats image_cache() const override { return cache_ ? cache_->stats() : ImageCacheStats{}; }
 
   void read(const Visit& visit, const SampleView& to) override {
     const std::int64_t index = visit.sample;
@@ -57,7 +61,7 @@ class Hdf5Source final : public SampleSource {
     const OpenFile open{file.path, descriptor->get(), within};
     for (std::size_t at = 0; at < to.size(); ++at) {
       if (at == 0 && layout.layout == DatasetLayout::jpeg) {
-        read_image(open, layout, schema_, cropping_, visit, to[at]);
+        read_image(open, layout, schema_, cropping_, visit, cache_.get(), to[at]);
       } else {
         read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
       }
@@ -144,6 +148,7 @@ class Hdf5Source final : public SampleSource {
   std::vector<std::int64_t> begins_;  // id of each file's first sample
   std::int64_t size_ = 0;
   std::vector<std::atomic<bool>> found_legal_;  // by sample
+  std::unique_ptr<ImageCache> cache_;           // null: images are decoded each time
   DescriptorCache descriptors_;
 };
 

@@ -170,11 +170,30 @@ int reduction_for(const CropBox& box, int extent) noexcept {
   return 1;
 }
 
+DecodedPart whole_part(const std::byte* rgb, ImageExtent image, int reduction) noexcept {
+  DecodedPart part{.rgb = {},
+                   .width = (image.width + reduction - 1) / reduction,
+                   .height = (image.height + reduction - 1) / reduction,
+                   .reduction = reduction};
+  if (rgb != nullptr) part.rgb = {rgb, part.bytes()};
+  return part;
+}
+
 DecodedPart JpegDecoder::decode(const CropBox& box, int extent, bool to_the_end) {
+  return decode_reduced(box, reduction_for(box, extent), to_the_end);
+}
+
+DecodedPart JpegDecoder::decode_whole(int reduction) {
+  const ImageExtent image = impl_->image;
+  const CropBox all{0.0, 0.0, static_cast<double>(image.width), static_cast<double>(image.height)};
+  return decode_reduced(all, reduction, false);
+}
+
+DecodedPart JpegDecoder::decode_reduced(const CropBox& box, int reduction, bool to_the_end) {
   Impl& of = *impl_;
   jpeg_decompress_struct& state = of.state;
   DecodedPart part;
-  part.reduction = reduction_for(box, extent);
+  part.reduction = reduction;
   const bool inks = state.jpeg_color_space == JCS_CMYK || state.jpeg_color_space == JCS_YCCK;
   of.attempt([&] {
     state.out_color_space = inks ? JCS_CMYK : JCS_RGB;

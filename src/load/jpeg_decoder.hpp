@@ -25,7 +25,12 @@ struct DecodedPart {
   int width = 0, height = 0;
   int left = 0, top = 0;
   int reduction = 1;  ///< 1, 2, 4 or 8: pixels of the image that one of these stands for, along each axis
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3;
+  }
 };
+/// All of an image at a reduction, whose pixels lie at `rgb` (null: as large as they would be).
+[[nodiscard]] DecodedPart whole_part(const std::byte* rgb, ImageExtent image, int reduction) noexcept;
 
 /// Not thread-safe; costs some kilobytes and keeps its memory from image to image.
 class JpegDecoder {
@@ -43,12 +48,16 @@ class JpegDecoder {
   /// profile. With `to_the_end` the data behind the box are decoded as well, for their errors. Raises ImageError:
   /// damaged, cut short.
   [[nodiscard]] DecodedPart decode(const CropBox& box, int extent, bool to_the_end = false);
+  /// All pixels of the image at a reduction: where a part has them, too, they are the same.
+  [[nodiscard]] DecodedPart decode_whole(int reduction);
 
   /// Of the image opened last, as far as it was decoded: bytes before a marker that belong to nothing, which readers
   /// pass over.
   [[nodiscard]] std::int64_t stray_bytes() const noexcept;
 
  private:
+  DecodedPart decode_reduced(const CropBox& box, int reduction, bool to_the_end);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

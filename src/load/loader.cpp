@@ -264,7 +264,9 @@ const Batch& Loader::next() {
 
 LoaderStats Loader::stats() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->stats;
+  LoaderStats stats = impl_->stats;
+  stats.images = impl_->source.image_cache();
+  return stats;
 }
 
 }  // namespace trainmark

@@ -110,7 +110,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     recorder.consumed(energy.stop());
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
-    RunOutcome result = recorder.completed(outcome, input.train->stats());
+    RunOutcome result = recorder.completed(outcome, stats_of(input));
     leave_trace(world, trace, results.folder(), say);
     if (context.probe_seconds > 0.0) {
       input.train.reset();  // its readers would be measured too

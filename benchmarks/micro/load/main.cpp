@@ -13,8 +13,9 @@ namespace {
 using namespace trainmark;
 
 int measure(int argc, char** argv) {
-  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4}, {"--extent", 0}, {"--epochs", 3},
-                                        {"--images", 0},  {"--rows", 0},  {"--columns", 0}};
+  std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4},  {"--extent", 0},
+                                        {"--epochs", 3},  {"--images", 0}, {"--rows", 0},
+                                        {"--columns", 0}, {"--cache", 0},  {"--centre", 0}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];
@@ -34,7 +35,9 @@ int measure(int argc, char** argv) {
     schema.fields[1].shape = Shape{4};
   }
   const Manifest manifest = scan_dataset(folder, {}, schema);
-  const auto source = open_hdf5(folder, manifest, {}, schema, Values::legal, {Crop::random, 1});
+  const auto source =
+      open_hdf5(folder, manifest, {}, schema, Values::legal,
+                {numbers["--centre"] != 0 ? Crop::centre : Crop::random, 1, std::int64_t{numbers["--cache"]} << 20U});
   Sampling sampling;
   sampling.seed = 1;
   sampling.shards = {{{0, manifest.samples()}}};
@@ -49,7 +52,7 @@ int measure(int argc, char** argv) {
       samples += loader.next().valid;
     return samples;
   };
-  (void)epoch();  // fills the page cache
+  (void)epoch();  // fills the page cache, and with --cache that of decoded images
   const Clock clock;
   std::int64_t samples = 0;
   for (int i = 0; i < numbers["--epochs"]; ++i)
@@ -63,9 +66,10 @@ int measure(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc < 2 || argc % 2 != 0) {
-    fmt::print(stderr,
-               "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--images PIXELS] "
-               "[--rows N --columns N]\n");
+    fmt::print(
+        stderr,
+        "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--rows N --columns N] [--images "
+        "PIXELS [--cache MIB] [--centre 1]]\n");
     return static_cast<int>(ExitCode::usage);
   }
   try {

@@ -1,5 +1,7 @@
 #include "run/launch/input.hpp"
 
+#include <algorithm>
+
 namespace trainmark {
 
 InputMemory::InputMemory(std::pmr::memory_resource& upstream, int loaders, const LoaderBlock& each)
@@ -49,18 +51,33 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
   input.train_sampling = sampling_of(world, options, dataset.train);
   input.validation_sampling = sampling_of(world, options, dataset.validation);
   agree_on(world.all(), [&] {
-    const auto open = [&](const Split& split, const Staged& there, Crop crop) {
+    const auto open = [&](const Split& split, const Staged& there, Crop crop, std::int64_t cache_bytes) {
       return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema, Values::legal,
-                       {crop, static_cast<std::uint64_t>(options.seed)});
+                       {crop, static_cast<std::uint64_t>(options.seed), cache_bytes});
     };
-    input.train_source = open(dataset.train, staged.train, Crop::random);
-    input.validation_source = open(dataset.validation, staged.validation, Crop::centre);
+    // An evaluation shows a rank the same samples each time, and they are small as they are shown: they come first.
+    const Sampling& evaluated = input.validation_sampling;
+    const std::int64_t cache = options.load.image_cache_mib << 20U;
+    const std::int64_t of_validation =
+        std::min(cache, cache_bytes_of(dataset.schema, evaluated.steps_per_epoch() * evaluated.local_batch()));
+    input.train_source = open(dataset.train, staged.train, Crop::random, cache - of_validation);
+    input.validation_source = open(dataset.validation, staged.validation, Crop::centre, of_validation);
     input.train =
         std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling, memory, options.load);
     input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,
                                                 memory, options.load);
   });
   return input;
+}
+
+LoaderStats stats_of(const Input& input) {
+  LoaderStats stats = input.train->stats();
+  const ImageCacheStats evaluated = input.validation->stats().images;
+  stats.images.bytes += evaluated.bytes;
+  stats.images.images += evaluated.images;
+  stats.images.hits += evaluated.hits;
+  stats.images.misses += evaluated.misses;
+  return stats;
 }
 
 TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options, const Dataset& dataset) {

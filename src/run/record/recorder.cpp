@@ -251,6 +251,12 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   if (input.read_seconds > 0.0)
     figures["samples_per_s_a_reader"] = static_cast<double>(input.samples) / input.read_seconds;
   figures["read_mib"] = mib(input.bytes);
+  if (options_.load.image_cache_mib > 0) {
+    figures["image_cache_mib"] = mib(input.images.bytes);
+    figures["image_cache_images"] = input.images.images;
+    figures["image_cache_hits"] = input.images.hits;
+    figures["image_cache_misses"] = input.images.misses;
+  }
   if (trained.from_storage_bytes) figures["read_from_storage_mib"] = mib(*trained.from_storage_bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
   figures["target_metric"] = target_of(options_).value;

@@ -177,6 +177,15 @@ class Commands(unittest.TestCase):
             self.assertAlmostEqual(rates[0]["rate"], peak)
             self.assertIn(f"0.128 as written for a batch of 256, is {peak} at {batch} ({law})", call("plan", path, "--schedule", *settings).stdout)
 
+    def test_plan_counts_the_memory_of_kept_images(self):
+        config = ROOT / "configs/resnet50/tiny.json"
+        without, kept = (json.loads(call("plan", config, "--json", "--set", f"load.image_cache_mib={mib}", env={"TRAINMARK_DATA": "/some"}).stdout)
+                         for mib in (0, 512))
+        self.assertEqual((without["image_cache_bytes"], kept["image_cache_bytes"]), (0, 512 << 20))
+        self.assertEqual(kept["memory_bytes_per_rank"] - without["memory_bytes_per_rank"], 512 << 20)
+        self.assertIn("image cache      512.0 MiB at most", call("plan", config, "--set", "load.image_cache_mib=512",
+                                                                 env={"TRAINMARK_DATA": "/some"}).stdout)
+
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)
         self.expect(done, 0)

@@ -61,6 +61,20 @@ class Resnet50(EndToEnd):
             for step, (a, b) in enumerate(zip(alone[:2], together)):
                 self.assertLess(abs(a - b), (1e-5 if step == 0 else 5e-3) * a, (ranks, alone, together))
 
+    def test_images_that_are_kept_change_no_loss(self):
+        def run(name: str, *settings: str, ranks: int):
+            done = self.tiny(name, "train.until=epochs", "train.epochs=3", "train.eval_every=1", *settings, ranks=ranks)
+            rows = [(row["loss"], row["metric"]) for row in done.table("epochs.csv")]
+            return rows, done.json()["figures"]
+
+        for ranks in (1, 2):
+            decoded, figures = run(f"decoded{ranks}", ranks=ranks)
+            self.assertNotIn("image_cache_hits", figures)
+            kept, figures = run(f"kept{ranks}", "load.image_cache_mib=64", "load.threads=2", ranks=ranks)
+            self.assertEqual(kept, decoded)
+            self.assertGreater(figures["image_cache_hits"], figures["image_cache_images"])
+            self.assertLessEqual(figures["image_cache_mib"], 64)
+
     def test_lars_trains_in_both_of_its_forms_and_differs_between_them(self):
         forms = {form: self.losses(form, "optimizer.name=lars", "optimizer.eta=0.02", "optimizer.weight_decay=0.01", f"optimizer.form={form}",
                                    "schedule.rate=0.5", ranks=2) for form in ("reference", "premultiplied")}
@@ -70,6 +84,7 @@ class Resnet50(EndToEnd):
     def test_what_does_not_fit_is_refused_by_name(self):
         self.assertIn("label", self.tiny("classes", "model.classes=5", expect=3).output)
         self.assertIn("/submission/ruleset: 3.0.0 are no rules of resnet", self.tiny("rules", "submission.ruleset=3.0.0", expect=2).output)
+        self.assertIn("/load/image_cache_mib", self.tiny("cache", "load.image_cache_mib=-1", expect=2).output)
         self.assertIn("/model/extent", self.tiny("extent", "model.extent=31", expect=2).output)
 
 

@@ -320,6 +320,11 @@ TEST(ConfigComplaints, WantABatchToScaleRatesFrom) {
               "/schedule/end_rate: 1 is above /schedule/rate 0.5, as it is at this batch");
 }
 
+TEST(ConfigComplaints, KeepNoImagesWhereThereAreNone) {
+  expect_part(complaints(with(R"("load": {"image_cache_mib": 64})")),
+              "/load/image_cache_mib: 64 MiB would stay empty (samples of cosmoflow are no coded images)");
+}
+
 TEST(ConfigComplaints, WantATangentToFall) {
   const auto of = [](const std::string& keys) {
     return complaints(with(R"("schedule": {"by": "tanh", "rate": 2, )" + keys + "}"));

@@ -17,7 +17,7 @@ Json distinct() {
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
     "stage": {"strategy": "shard", "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
-    "load": {"threads": 3, "prefetch": 9},
+    "load": {"threads": 3, "prefetch": 9, "image_cache_mib": 0},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
     "schedule": {"by": "epoch", "base_batch": 7, "batch_scaling": "root", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},

@@ -102,23 +102,29 @@ TEST(OpenedInput, DrawsCropsForTrainingAndShowsAnEvaluationTheCentre) {
   StagedDataset staged;
   staged.train.root = root / "train";
   staged.validation.root = root / "validation";
-  Counting counting;
-  {
-    const auto memory = take_input_memory(world, counting, options, dataset.schema);
-    EXPECT_EQ(counting.taken, 2) << "before there is anything to read from";
-    const Input input = open_input(world, *memory, options, dataset, staged);
-    EXPECT_EQ(counting.taken, 2);
-    const auto with = [&](Crop crop) {
-      return open_hdf5(root / "train", dataset.train.manifest, {}, dataset.schema, Values::legal, {crop, 3});
-    };
-    const auto centre = with(Crop::centre), random = with(Crop::random);
-    for (const std::int64_t epoch : {0, 1}) {
-      EXPECT_EQ(seen(*input.validation_source, epoch), seen(*centre, 0));
-      EXPECT_EQ(seen(*input.train_source, epoch), seen(*random, epoch));
+  for (const std::int64_t cache_mib : {0, 1}) {
+    options.load.image_cache_mib = cache_mib;
+    Counting counting;
+    {
+      const auto memory = take_input_memory(world, counting, options, dataset.schema);
+      EXPECT_EQ(counting.taken, 2) << "before there is anything to read from";
+      const Input input = open_input(world, *memory, options, dataset, staged);
+      EXPECT_EQ(counting.taken, 2);
+      const auto with = [&](Crop crop) {
+        return open_hdf5(root / "train", dataset.train.manifest, {}, dataset.schema, Values::legal, {crop, 3});
+      };
+      const auto centre = with(Crop::centre), random = with(Crop::random);
+      for (const std::int64_t epoch : {0, 1}) {
+        EXPECT_EQ(seen(*input.validation_source, epoch), seen(*centre, 0));
+        EXPECT_EQ(seen(*input.train_source, epoch), seen(*random, epoch));
+      }
+      EXPECT_NE(seen(*input.train_source, 0), seen(*input.train_source, 1));
+      const ImageCacheStats images = stats_of(input).images;
+      EXPECT_EQ(images.hits + images.misses, cache_mib > 0 ? 6 : 0);
+      EXPECT_EQ(images.hits >= 3, cache_mib > 0) << "of what both splits showed again nothing was decoded";
     }
-    EXPECT_NE(seen(*input.train_source, 0), seen(*input.train_source, 1));
+    EXPECT_EQ(counting.given_back, 2);
   }
-  EXPECT_EQ(counting.given_back, 2);
   world.all().barrier();
 }
 

@@ -103,6 +103,26 @@ TEST(ResultsOfARun, TellHowFastAReaderReads) {
   }
 }
 
+TEST(ResultsOfARun, TellWhatWasKeptOfImagesWhereThatWasAskedFor) {
+  for (const std::int64_t asked : {0, 8}) {
+    Rig rig;
+    rig.options.load.image_cache_mib = asked;
+    rig.build();
+    rig.timeline->run_start();
+    rig.timeline->run_stop(false);
+    const LoaderStats stats{.images = {.bytes = 3 << 20, .images = 17, .hits = 40, .misses = 20}};
+    static_cast<void>(rig.recorder->completed(TrainOutcome{}, stats));
+    if (!rig.results->writes()) continue;
+    const nlohmann::json figures = rig.json("run.json")["figures"];
+    EXPECT_EQ(figures.contains("image_cache_hits"), asked > 0);
+    if (asked == 0) continue;
+    EXPECT_EQ(figures["image_cache_mib"], 3.0);
+    EXPECT_EQ(figures["image_cache_images"], 17);
+    EXPECT_EQ(figures["image_cache_hits"], 40);
+    EXPECT_EQ(figures["image_cache_misses"], 20);
+  }
+}
+
 TEST(ResultsOfARun, TellWhereEachRankRan) {
   Placement placement;
   placement.host = "node7";
