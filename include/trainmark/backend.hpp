@@ -119,6 +119,11 @@ class Collective {
   /// In place, sum.
   virtual void all_reduce(Stream& stream, float* values, std::int64_t count) = 0;
   virtual void all_reduce(Stream& stream, double* values, std::int64_t count) = 0;
+  /// In place, sum of what travels as `wire` (bf16 or f16; f32 is as above): each rank's values are rounded to it, and
+  /// so is the sum, the same bits on all ranks; beyond its range they are infinite. A rank alone sends nothing, and
+  /// nothing is rounded. `scratch` has wire_scratch_bytes().
+  virtual void all_reduce(Stream& stream, float* values, std::int64_t count, DType wire, void* scratch) = 0;
+  [[nodiscard]] virtual std::size_t wire_scratch_bytes(std::int64_t count, DType wire) const = 0;
 };
 
 /// automatic: a GPU where one is usable; emulated: none, whose steps take a stated time.

@@ -202,6 +202,7 @@ struct Accumulate {  // (gradients...) -> (): adds the elements [begin, end) of 
 };
 struct AllReduce {  // (gradients...) -> (): sums the elements [begin, end) of the gradient arena over all ranks
   Range range;
+  DType wire = DType::f32;  ///< that ranks send, bf16 and f16 too: their values are rounded to it, and so is the sum
   static constexpr std::string_view name = "AllReduce";
   bool operator==(const AllReduce&) const = default;
 };
@@ -455,6 +456,9 @@ struct Grouping {
   std::vector<std::int64_t> ends = {};
   /// Norms' scales and shifts wait for a bucket of their own at the end; of a graph that norms_in_front() has arranged.
   bool norms_last = false;
+  /// In which gradients travel. The loss value, and norms that wait for a bucket of their own, stay in fp32 (as
+  /// Fujitsu's: there is little of them).
+  DType wire = DType::f32;
 };
 /// Ends behind 3 n^3 tensors: few at first, which leave early, then more and more (Fujitsu's of round 0.6; of
 /// ResNet-50's 161 tensors the buckets take 3, 21, 57 and 80).

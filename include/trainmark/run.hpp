@@ -64,6 +64,13 @@ struct Words<Buckets> {
   static constexpr std::array<std::string_view, 3> all = {"sized", "cubic", "listed"};
 };
 
+/// In which gradients travel between ranks.
+enum class Wire : std::uint8_t { fp32, bf16, fp16 };
+template <>
+struct Words<Wire> {
+  static constexpr std::array<std::string_view, 3> all = {"fp32", "bf16", "fp16"};
+};
+
 /// With which running statistics of norms a rank evaluates.
 enum class EvaluationStatistics : std::uint8_t {
   averaged,  ///< their means over ranks
@@ -82,7 +89,7 @@ struct TrainOptions {
   double seconds = 60.0;      ///< until=seconds
   double target = 0.0;        ///< figure to reach; 0: the benchmark's
   Precision precision = Precision::fp32;
-  ScaleLoss loss_scaling = ScaleLoss::automatic;    ///< automatic: with fp16
+  ScaleLoss loss_scaling = ScaleLoss::automatic;    ///< automatic: with fp16, as precision or on the wire
   OnDivergence on_divergence = OnDivergence::stop;  ///< once a loss or metric is not finite
   Buckets buckets = Buckets::sized;                 ///< which gradients travel together
   double bucket_mib = 4.0;                          ///< sized: least size of an all-reduce bucket
@@ -92,6 +99,7 @@ struct TrainOptions {
   };
   std::vector<BucketEnd> bucket_ends = {};  ///< listed: ascending
   bool norms_last = false;                  ///< norms' gradients travel together behind all others
+  Wire wire = Wire::fp32;
   std::int64_t eval_every = 1;  ///< epochs from one evaluation to the next; there is one behind the last epoch, too
   std::int64_t eval_first = 0;  ///< epochs before the first evaluation; 0: as many as between others
   EvaluationStatistics eval_statistics = EvaluationStatistics::averaged;

@@ -121,8 +121,8 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
     const auto* reduce = std::get_if<AllReduce>(&node.op);
     if (reduce == nullptr) continue;
     const std::int64_t loss = reduce->range.end > plan.parameters ? 1 : 0;  // travels with the first, and is no tensor
-    plan.buckets.push_back(
-        {node.name, std::ssize(node.inputs) - loss, reduce->range.size() * static_cast<std::int64_t>(sizeof(float))});
+    plan.buckets.push_back({node.name, std::ssize(node.inputs) - loss,
+                            reduce->range.size() * static_cast<std::int64_t>(size_of(reduce->wire))});
     // A ring sends and receives 2 (n - 1) / n of a bucket.
     plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
   }
@@ -204,8 +204,8 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                         mib(static_cast<double>(plan.image_cache_bytes)));
   text += fmt::format("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
                       mib(static_cast<double>(plan.memory_bytes())));
-  text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
-                      plan.buckets.size(), mib(plan.reduce_bytes));
+  text += fmt::format("all-reduce       {} bucket(s) in {}, {:.2f} MiB sent by each rank a step (modelled, ring)\n",
+                      plan.buckets.size(), word(options.train.wire), mib(plan.reduce_bytes));
   for (const Bucket& bucket : plan.buckets)
     text += fmt::format("  {:<12} {:>5} tensors {:>10.2f} MiB\n", bucket.name, bucket.tensors,
                         mib(static_cast<double>(bucket.bytes)));
@@ -308,6 +308,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"image_cache_bytes", plan.image_cache_bytes},
                    {"memory_bytes_per_rank", plan.memory_bytes()},
                    {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
+                   {"wire", word(options.train.wire)},
                    {"buckets", std::move(buckets)},
                    {"steps_per_epoch", steps.an_epoch > 0 ? Json(steps.an_epoch) : Json()},
                    {"steps_at_most", steps.at_most ? Json(*steps.at_most) : Json()},

@@ -155,8 +155,8 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
                 train.precision);
   visitor.words(
       {.name = "loss_scaling",
-       .doc = "A dynamic loss scale: steps whose gradients overflow are skipped and halve it. auto: with fp16; "
-              "on: with every precision."},
+       .doc = "A dynamic loss scale: steps whose gradients overflow are skipped and halve it. auto: with fp16 "
+              "(precision or wire); on: with every precision."},
       train.loss_scaling);
   visitor.words(
       {.name = "on_divergence",
@@ -189,6 +189,12 @@ void describe_train(Visitor& visitor, TrainOptions& train) {
       {.name = "norms_last",
        .doc = "Norms' gradients, which are small and many, wait for a bucket of their own behind all others."},
       &train.norms_last);
+  visitor.words({.name = "wire",
+                 .doc = "In which gradients travel between ranks: each rank's are rounded to it, and so is their sum "
+                        "(which is fp32 on a CPU, and rounded at each hop by NCCL). fp16 needs a loss scale, which "
+                        "comes with it. The loss, and norms that wait for a bucket of their own, stay in fp32; a rank "
+                        "alone sends nothing."},
+                train.wire);
   visitor.field({.name = "bucket_mib",
                  .doc = "Least size of a sized bucket; smaller ones leave earlier, larger ones cost less.",
                  .unit = "MiB",

@@ -90,6 +90,8 @@ class NoCollective final : public Collective {
  public:
   void all_reduce(Stream&, float*, std::int64_t) override {}
   void all_reduce(Stream&, double*, std::int64_t) override {}
+  void all_reduce(Stream&, float*, std::int64_t, DType, void*) override {}
+  [[nodiscard]] std::size_t wire_scratch_bytes(std::int64_t, DType) const override { return 0; }
 };
 
 }  // namespace

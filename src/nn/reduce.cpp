@@ -98,6 +98,23 @@ std::size_t ready_after(const Graph& graph, const Bucket& bucket) {
   return last;
 }
 
+/// A bucket's sum over ranks. Where gradients travel in fewer bits than fp32, the loss value, which is none and which
+/// no scale has touched, has a sum of its own in front, on the same lane: who waits for the bucket has it.
+std::vector<Node> sums_of(const Graph& graph, const Bucket& bucket, DType wire, std::size_t index) {
+  Node sum{fmt::format("reduce{}", index),
+           AllReduce{bucket.range, bucket.waits ? DType::f32 : wire},
+           bucket.gradients,
+           {},
+           Lane::communication};
+  auto& reduce = std::get<AllReduce>(sum.op);
+  const std::int64_t loss = graph.parameter_elements();
+  if (reduce.wire == DType::f32 || reduce.range.end <= loss) return {std::move(sum)};
+  Node first{"reduce_loss", AllReduce{{loss, reduce.range.end}}, {sum.inputs.back()}, {}, Lane::communication};
+  reduce.range.end = loss;
+  sum.inputs.pop_back();
+  return {std::move(first), std::move(sum)};
+}
+
 /// What every step hands to those who reduce and update: what the host says, and the loss scale if there is one.
 struct Controls {
   TensorId step_state = 0;
@@ -240,7 +257,7 @@ Graph reduce_and_update(Graph graph, const Grouping& grouping, const Rule& rule,
       const Accumulate sum{.range = bucket.range, .last = true};
       ready.push_back({fmt::format("accumulate{}", at), sum, bucket.gradients, {}, Lane::compute});
     }
-    ready.push_back({fmt::format("reduce{}", at), AllReduce{bucket.range}, bucket.gradients, {}, Lane::communication});
+    std::ranges::move(sums_of(graph, bucket, grouping.wire, at), std::back_inserter(ready));
     if (controls.loss_scale) tail.checks.push_back(check_of(graph, bucket, *controls.loss_scale, at));
     if (takes_norms(rule)) {
       tail.norms.push_back(norm_of(graph, bucket, at));

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
+#include <functional>
 
+#include "backend/math.hpp"
 #include "support/mpi_main.hpp"
 #include "trainmark/backend.hpp"
 
@@ -83,6 +86,62 @@ TEST_F(BackendCollective, APlanSumsAsManyElementsAsItsRangeHas) {
       ASSERT_EQ(values[static_cast<std::size_t>(i)], summed ? sum_of(all.size(), i) : value_of(all.rank(), i)) << i;
     }
   }
+}
+
+/// Sums of all ranks' values as they travel, in the order of the ranks: a rank alone sends nothing.
+float sum_on_the_wire(int ranks, DType wire, const std::function<float(int rank)>& value) {
+  if (ranks == 1) return value(0);
+  const auto rounded = [&](float x) { return wire == DType::bf16 ? from_bf16(to_bf16(x)) : from_f16(to_f16(x)); };
+  float sum = rounded(value(0));
+  for (int rank = 1; rank < ranks; ++rank)
+    sum += rounded(value(rank));
+  return rounded(sum);
+}
+
+TEST_F(BackendCollective, OnTheWireRoundsEachRanksValuesAndTheirSumAlikeOnAllRanks) {
+  const auto collective = backend->make_collective(all);
+  for (const DType wire : {DType::bf16, DType::f16}) {
+    for (const std::int64_t count : {0, 1, 2, 3, 17, 1000, 30001}) {
+      const auto value = [&](int rank, std::int64_t index) {
+        Rng rng(9, Purpose::test, static_cast<std::uint64_t>(rank), static_cast<std::uint32_t>(index));
+        return static_cast<float>(rng.normal()) * std::ldexp(1.0F, static_cast<int>(index % 40) - 30);
+      };
+      std::vector<float> values;
+      for (std::int64_t i = 0; i < count; ++i)
+        values.push_back(value(all.rank(), i));
+      values.push_back(-1.1F);  // behind the range: stays as it is
+      const Planned plan =
+          backend->plan(AllReduce{{7, 7 + count}, wire}, {.inputs = {}, .outputs = {}, .collectives = *collective});
+      EXPECT_EQ(plan.scratch_bytes > 0, all.size() > 1 && count > 0);
+      std::vector<std::byte> scratch(plan.scratch_bytes);
+      const std::array<void*, 2> args = {values.data(), scratch.data()};
+      plan.plan->execute(backend->stream(Lane::communication), args);
+      backend->stream(Lane::communication).synchronize();
+      for (std::int64_t i = 0; i < count; ++i) {
+        const float expected = sum_on_the_wire(all.size(), wire, [&](int rank) { return value(rank, i); });
+        ASSERT_EQ(values[static_cast<std::size_t>(i)], expected) << i << " of " << count;
+      }
+      EXPECT_EQ(values.back(), -1.1F);
+      for (const std::uint64_t other : all.all_gather(fingerprint({values.begin(), values.begin() + count})))
+        EXPECT_EQ(other, fingerprint({values.begin(), values.begin() + count}));
+    }
+  }
+}
+
+TEST_F(BackendCollective, OnTheWireWhatLeavesTheRangeOrIsNoNumberStaysToBeSeen) {
+  if (all.size() == 1) GTEST_SKIP() << "a rank alone sends nothing";
+  const auto collective = backend->make_collective(all);
+  // Each rank's fits into fp16, but not their sum; one rank's does not; opposite infinities; a NaN.
+  const float last = all.rank() == all.size() - 1 ? 1.0F : 0.0F;
+  std::vector<float> values = {60000.0F, last * 1e6F, last > 0.0F ? -1e6F : 1e6F, last * NAN, 1e-9F};
+  std::vector<std::byte> scratch(collective->wire_scratch_bytes(5, DType::f16));
+  collective->all_reduce(backend->stream(Lane::communication), values.data(), 5, DType::f16, scratch.data());
+  backend->stream(Lane::communication).synchronize();
+  EXPECT_EQ(values[0], INFINITY);
+  EXPECT_EQ(values[1], INFINITY);
+  EXPECT_FALSE(is_finite(values[2]));
+  EXPECT_FALSE(is_finite(values[3]));
+  EXPECT_EQ(values[4], 0.0F) << "below its range: what a loss scale is for";
 }
 
 class FillPlan final : public Plan {

@@ -88,6 +88,42 @@ TEST_F(CudaCollective, SumsAnyCountAndNothingBehindIt) {
   }
 }
 
+TEST_F(CudaCollective, SumsWhatTravelsInSixteenBits) {
+  const auto collective = make_collective(all, stream());
+  for (const DType wire : {DType::bf16, DType::f16}) {
+    for (const std::int64_t count : {1, 17, 3001}) {
+      // Sums of small whole numbers are exact; what is added to them is rounded away before it travels.
+      std::vector<float> mine;
+      for (std::int64_t i = 0; i <= count; ++i)
+        mine.push_back(static_cast<float>((rank + 1) * (i % 8 + 1)) * (1.0F + 0x1p-13F));
+      float* values = upload(mine);
+      const Planned plan = reduce_plan({{3, 3 + count}, wire}, *collective);
+      EXPECT_EQ(plan.scratch_bytes, ranks > 1 ? 2 * static_cast<std::size_t>(count) : 0U);
+      void* scratch = memory.allocate(std::max<std::size_t>(plan.scratch_bytes, 1), 256);
+      const std::array<void*, 2> args = {values, scratch};
+      plan.plan->execute(stream(), args);
+      stream().synchronize();
+      const std::vector<float> sums = download(values, count + 1);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const auto exact = static_cast<float>(ranks * (ranks + 1) / 2 * (i % 8 + 1));
+        ASSERT_EQ(sums[at], ranks == 1 ? mine[at] : exact) << i << " of " << count;
+      }
+      EXPECT_EQ(sums.back(), mine.back()) << "behind the range";
+    }
+  }
+}
+
+TEST_F(CudaCollective, LeavesWhatIsBeyondHalfPrecisionInfinite) {
+  if (ranks == 1) GTEST_SKIP() << "a rank alone sends nothing";
+  const auto collective = make_collective(all, stream());
+  float* values = upload(std::vector<float>{60000.0F, 1e6F, 2.0F});
+  void* scratch = memory.allocate(collective->wire_scratch_bytes(3, DType::f16), 256);
+  collective->all_reduce(stream(), values, 3, DType::f16, scratch);
+  stream().synchronize();
+  EXPECT_EQ(download(values, 3), (std::vector<float>{INFINITY, INFINITY, 2.0F * static_cast<float>(ranks)}));
+}
+
 TEST_F(CudaCollective, GivesEveryRankTheSameBits) {
   std::vector<float> mine;
   Rng rng(5, Purpose::test, static_cast<std::uint64_t>(rank));

@@ -45,6 +45,20 @@ class Runs(OnDevice):
         self.assertEqual(len(set(losses)), STEPS, losses)
         self.assertRegex(texts["backend"], r"^cuda \(.*compute capability 9\.0.*NCCL 2\.\d+\.\d+\)$")
 
+    def test_gradients_that_travel_in_16_bits_train_as_those_in_32_do(self):
+        runs = {}
+        for wire, precision in (("fp32", "fp32"), ("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")):
+            folder = self.folder / f"{wire}_{precision}"
+            run = self.run_device(ranks=2, train={"precision": precision, "wire": wire}, results={"folder": str(folder)})
+            run.results = folder
+            runs[wire, precision] = [float(row["loss"]) for row in run.table("steps.csv")]
+            self.assertEqual("loss_scale" in run.json()["figures"], wire == "fp16")
+        truth = runs["fp32", "fp32"]
+        for case, losses in runs.items():
+            self.assertEqual(losses == truth, case == ("fp32", "fp32"), case)
+            for loss, expected in zip(losses, truth):
+                self.assertAlmostEqual(loss / expected, 1, delta=2e-2, msg=case)
+
     def test_precisions_and_ranks_agree_about_the_first_loss(self):
         first = {}
         for precision, ranks in (("fp32", 0), ("fp32", 2), ("bf16", 0), ("fp16", 2)):

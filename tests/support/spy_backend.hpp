@@ -162,6 +162,8 @@ class SpyBackend : public Backend {
     SpyCollective(SpyBackend& owner, const Group& of) : spy(owner), group(of) {}
     void all_reduce(Stream&, float*, std::int64_t) override { spy.sum(group); }
     void all_reduce(Stream&, double*, std::int64_t) override { spy.sum(group); }
+    void all_reduce(Stream&, float*, std::int64_t, DType, void*) override { spy.sum(group); }
+    [[nodiscard]] std::size_t wire_scratch_bytes(std::int64_t, DType) const override { return 0; }
     SpyBackend& spy;
     Group group;
   };

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "backend/all_reduce.hpp"
 #include "backend/cuda/communicator.hpp"
 #include "backend/cuda/plans.hpp"
+#include "backend/cuda/wire.hpp"
+#include "backend/math.hpp"
 
 namespace trainmark::cuda {
 namespace {
@@ -39,20 +42,38 @@ class SumBuffer {
   ~SumBuffer() { cudaFree(memory_); }
   SumBuffer(const SumBuffer&) = delete;
   SumBuffer& operator=(const SumBuffer&) = delete;
-  template <class T>
-  [[nodiscard]] T* values() const noexcept {
-    return static_cast<T*>(memory_);
-  }
+  [[nodiscard]] void* values() const noexcept { return memory_; }
 
  private:
   void* memory_ = nullptr;
 };
 
+/// A one as each type has it, in as many bytes as the type's element has.
+std::uint64_t one_of(DType type) {
+  switch (type) {
+    case DType::f64:
+      return 0x3FF0000000000000U;
+    case DType::bf16:
+      return 0x3F80U;
+    case DType::f16:
+      return 0x3C00U;
+    default:
+      TRAINMARK_CHECK(type == DType::f32, "sums are of f64, f32, bf16 or f16");
+      return 0x3F800000U;
+  }
+}
+double value_of(std::uint64_t bits, DType type) {
+  if (type == DType::f64) return std::bit_cast<double>(bits);
+  if (type == DType::bf16) return from_bf16(static_cast<std::uint16_t>(bits));
+  if (type == DType::f16) return from_f16(static_cast<std::uint16_t>(bits));
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+}
+
 class NcclCollective final : public Collective {
  public:
   NcclCollective(const Group& group, Stream& stream, const CollectiveOptions& options)
       : group_(group), options_(options), communicator_(joined(group, options)), stream_(native(stream)) {
-    prepare<float>(1);
+    prepare(DType::f32, 1);
     collectives().push_back(this);
   }
   ~NcclCollective() override { std::erase(collectives(), this); }
@@ -65,33 +86,52 @@ class NcclCollective final : public Collective {
     return all;
   }
 
-  void all_reduce(Stream& stream, float* values, std::int64_t count) override { sum(stream, values, count); }
-  void all_reduce(Stream& stream, double* values, std::int64_t count) override { sum(stream, values, count); }
+  void all_reduce(Stream& stream, float* values, std::int64_t count) override {
+    sum(stream, values, count, DType::f32);
+  }
+  void all_reduce(Stream& stream, double* values, std::int64_t count) override {
+    sum(stream, values, count, DType::f64);
+  }
+  void all_reduce(Stream& stream, float* values, std::int64_t count, DType wire, void* scratch) override {
+    if (count == 0 || sent_as(wire) == DType::f32) return all_reduce(stream, values, count);
+    to_wire(native(stream), values, count, wire, scratch);
+    sum(stream, scratch, count, wire);
+    from_wire(native(stream), scratch, count, wire, values);
+  }
+  [[nodiscard]] std::size_t wire_scratch_bytes(std::int64_t count, DType wire) const override {
+    return sent_as(wire) == DType::f32 ? 0 : static_cast<std::size_t>(count) * size_of(wire);
+  }
 
   /// Sums `count` elements once, to no end: NCCL makes connections at the first call that needs them (which depends on
   /// the size and the type), and that must not happen while a step is captured. Collective.
-  template <class T>
-  void prepare(std::int64_t count) {
-    if (count == 0 || !prepared_.insert({sizeof(T), count}).second) return;
+  void prepare(DType type, std::int64_t count) {
+    if (count == 0 || !prepared_.insert({type, count}).second) return;
     // Ranks plan at their own pace, minutes apart where one has a plan cache and another has none: the limit is for
     // NCCL.
     group_.barrier();
-    const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
-    const SumBuffer scratch(bytes);
-    T* values = scratch.values<T>();
-    T value = 1;
-    check(cudaMemsetAsync(values, 0, bytes, stream_), "clearing device memory");
-    check(cudaMemcpyAsync(values, &value, sizeof value, cudaMemcpyHostToDevice, stream_), "copy to the device");
-    communicator_->sum(stream_, values, count);
+    const SumBuffer scratch(static_cast<std::size_t>(count) * size_of(type));
+    void* values = scratch.values();
+    // Sixteen bits do not count thousands of ranks: of theirs one rank alone has a one.
+    const bool counts = size_of(type) > 2;
+    std::uint64_t value = counts || group_.rank() == 0 ? one_of(type) : 0;
+    check(cudaMemsetAsync(values, 0, static_cast<std::size_t>(count) * size_of(type), stream_),
+          "clearing device memory");
+    check(cudaMemcpyAsync(values, &value, size_of(type), cudaMemcpyHostToDevice, stream_), "copy to the device");
+    communicator_->sum(stream_, values, count, type);
     communicator_->wait_for(stream_, "the first NCCL sum");  // before the copy, which would block without a limit
-    check(cudaMemcpyAsync(&value, values, sizeof value, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+    value = 0;
+    check(cudaMemcpyAsync(&value, values, size_of(type), cudaMemcpyDeviceToHost, stream_), "copy to the host");
     communicator_->wait_for(stream_, "the copy of the first NCCL sum");
-    if (value == static_cast<T>(group_.size())) return;
+    const double sum = value_of(value, type), expected = counts ? group_.size() : 1;
+    if (sum == expected) return;
     throw Error(ExitCode::communication,
-                Complaint{"NCCL", fmt::format("the ranks' ones sum to {} instead of {}", value, group_.size()),
+                Complaint{"NCCL", fmt::format("the ranks' ones sum to {} instead of {}", sum, expected),
                           "sums over ranks are wrong on this machine",
                           "try NCCL_P2P_DISABLE=1 (wrong PCIe peer access is the usual cause) and tell the site"});
   }
+
+  /// A rank alone sends nothing: there is nothing to round.
+  [[nodiscard]] DType sent_as(DType wire) const { return group_.size() == 1 ? DType::f32 : wire; }
 
   void renew_if_spoilt() {
     std::array<double, 1> anywhere = {communicator_->spoilt() ? 1.0 : 0.0};
@@ -100,28 +140,26 @@ class NcclCollective final : public Collective {
     communicator_->spoil("a capture failed on another rank");
     // Joining is collective: the old one is let go where all ranks have seen the end of its sums.
     communicator_ = joined(group_, options_);
-    for (const auto& [bytes_each, count] : std::exchange(prepared_, {}))
-      bytes_each == sizeof(double) ? prepare<double>(count) : prepare<float>(count);
+    for (const auto& [type, count] : std::exchange(prepared_, {}))
+      prepare(type, count);
   }
 
  private:
-  template <class T>
-  void sum(Stream& stream, T* values, std::int64_t count) {
+  void sum(Stream& stream, void* values, std::int64_t count, DType type) {
     if (count == 0) return;
     keep_with_capture(communicator_);
-    communicator_->sum(native(stream), values, count);
+    communicator_->sum(native(stream), values, count, type);
   }
 
   Group group_;
   CollectiveOptions options_;
   std::shared_ptr<Communicator> communicator_;  // shared with captured graphs, which end first
   cudaStream_t stream_;
-  std::set<std::pair<std::size_t, std::int64_t>> prepared_;  // bytes of an element, and how many
+  std::set<std::pair<DType, std::int64_t>> prepared_;
 };
 
-template <class T>
-void prepare(Collective& collective, std::int64_t count) {
-  if (auto* nccl = dynamic_cast<NcclCollective*>(&collective); nccl != nullptr) nccl->prepare<T>(count);
+void prepare(Collective& collective, DType type, std::int64_t count) {
+  if (auto* nccl = dynamic_cast<NcclCollective*>(&collective); nccl != nullptr) nccl->prepare(type, count);
 }
 
 /// A group's sums lie beside the rank's own, or in their place.
@@ -155,19 +193,20 @@ std::unique_ptr<Collective> make_collective(const Group& group, Stream& stream) 
 
 Planned plan_op(const AllReduce& reduce, const Operands& operands) {
   Collective& collective = *operands.collectives.all;
-  prepare_sums(collective, reduce.range.size());
-  return {std::make_unique<AllReducePlan>(collective, reduce.range.size()), {}, 0, {}};
+  const auto* nccl = dynamic_cast<const NcclCollective*>(&collective);
+  prepare(collective, nccl != nullptr ? nccl->sent_as(reduce.wire) : reduce.wire, reduce.range.size());
+  return planned_sum(collective, reduce);
 }
 
 Planned plan_op(const SumOverGroup&, const Operands& operands) {
   TRAINMARK_CHECK(operands.collectives.norm != nullptr, "norms of groups have a collective");
   Collective& collective = *operands.collectives.norm;
   const std::int64_t count = operands.inputs[0].shape.elements();
-  prepare<double>(collective, count);
+  prepare(collective, DType::f64, count);
   return {std::make_unique<GroupSumPlan>(collective, count), operands.outputs, 0, {{0, 0}}};
 }
 
-void prepare_sums(Collective& collective, std::int64_t count) { prepare<float>(collective, count); }
+void prepare_sums(Collective& collective, std::int64_t count) { prepare(collective, DType::f32, count); }
 
 std::string nccl_version() {
   int code = 0;

@@ -38,6 +38,20 @@ void leave_out_switches(Config& config) {
   if constexpr (requires { config.collnetEnable; }) config.collnetEnable = 0;
 }
 
+ncclDataType_t nccl_type(DType type) {
+  switch (type) {
+    case DType::f64:
+      return ncclDouble;
+    case DType::bf16:
+      return ncclBfloat16;
+    case DType::f16:
+      return ncclHalf;
+    default:
+      TRAINMARK_CHECK(type == DType::f32, "sums are of f64, f32, bf16 or f16");
+      return ncclFloat;
+  }
+}
+
 std::string why(ncclResult_t result) {
   switch (result) {
     case ncclRemoteError:
@@ -93,9 +107,10 @@ void Communicator::await_abort() const {
   if (aborted_.valid()) static_cast<void>(aborted_.wait_for(abort_limit));
 }
 
-void Communicator::sum(cudaStream_t stream, void* values, std::int64_t count, ncclDataType_t type) {
+void Communicator::sum(cudaStream_t stream, void* values, std::int64_t count, DType type) {
+  const ncclDataType_t of = nccl_type(type);
   call("ncclAllReduce",
-       [&] { return ncclAllReduce(values, values, static_cast<std::size_t>(count), type, ncclSum, comm_, stream); });
+       [&] { return ncclAllReduce(values, values, static_cast<std::size_t>(count), of, ncclSum, comm_, stream); });
 }
 
 void Communicator::wait_for(cudaStream_t stream, const char* what) {

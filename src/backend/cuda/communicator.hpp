@@ -24,8 +24,8 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  void sum(cudaStream_t stream, float* values, std::int64_t count) { sum(stream, values, count, ncclFloat); }
-  void sum(cudaStream_t stream, double* values, std::int64_t count) { sum(stream, values, count, ncclDouble); }
+  /// `type`: f32, f64, bf16 or f16.
+  void sum(cudaStream_t stream, void* values, std::int64_t count, DType type);
   /// Waits for a stream with this communicator's limit, for sums at which all ranks arrive together.
   void wait_for(cudaStream_t stream, const char* what);
   /// Raises where NCCL has met an error since.
@@ -40,7 +40,6 @@ class Communicator {
   [[nodiscard]] bool spoilt() const;
 
  private:
-  void sum(cudaStream_t stream, void* values, std::int64_t count, ncclDataType_t type);
   template <class Call>
   void call(const char* what, Call&& make);
   void watch(bool on);

@@ -315,6 +315,7 @@ RunOptions one_part(const World& world, const RunOptions& wanted) {
   RunOptions options = wanted;
   options.train.global_batch = wanted.train.batch();  // of a step's batches one is looked at
   options.train.gradient_accumulation_steps = 1;
+  options.train.wire = Wire::fp32;  // backends round sums of 16 bits at other places
   if (!wanted.train.divides(ranks)) {
     throw AgreedError(ExitCode::usage, to_string(Complaint{"/train/global_batch", indivisible(wanted.train, ranks),
                                                            "every rank takes the same share",

@@ -73,9 +73,16 @@ DType compute_type(Precision precision) {
   return precision == Precision::fp16 ? DType::f16 : DType::f32;
 }
 
+DType wire_type(Wire wire) {
+  if (wire == Wire::bf16) return DType::bf16;
+  return wire == Wire::fp16 ? DType::f16 : DType::f32;
+}
+
 Grouping grouping_of(const TrainOptions& train) {
-  Grouping grouping{
-      .bytes = static_cast<std::int64_t>(train.bucket_mib * 1024 * 1024), .ends = {}, .norms_last = train.norms_last};
+  Grouping grouping{.bytes = static_cast<std::int64_t>(train.bucket_mib * 1024 * 1024),
+                    .ends = {},
+                    .norms_last = train.norms_last,
+                    .wire = wire_type(train.wire)};
   if (train.buckets == Buckets::cubic) grouping.ends = cubic_ends();
   if (train.buckets == Buckets::listed)
     for (const TrainOptions::BucketEnd& end : train.bucket_ends)
@@ -88,7 +95,7 @@ StepOptions step_options(const RunOptions& options, std::int64_t ranks) {
                     .global_batch = options.train.global_batch,
                     .compute = compute_type(options.train.precision),
                     .seed = static_cast<std::uint64_t>(options.seed),
-                    .scale_loss = options.train.loss_scaling == ScaleLoss::always,
+                    .scale_loss = options.train.loss_scaling == ScaleLoss::always || options.train.wire == Wire::fp16,
                     .channels = {}},
           .grouping = grouping_of(options.train),
           .accumulation_steps = options.train.gradient_accumulation_steps,

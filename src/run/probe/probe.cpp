@@ -56,7 +56,8 @@ StepWork step_work(const World& world, const Backend& backend, const RunOptions&
       const Cost each = cost(graph, node);
       work.flops += times * each.flops;
       if (const auto* sum = std::get_if<AllReduce>(&node.op)) {
-        work.network_bytes += bus_factor(world.all().size()) * static_cast<double>(sum->range.size()) * sizeof(float);
+        work.network_bytes += bus_factor(world.all().size()) * static_cast<double>(sum->range.size()) *
+                              static_cast<double>(size_of(sum->wire));
       } else if (std::holds_alternative<SumOverGroup>(node.op)) {
         const Tensor& values = graph.tensors.at(static_cast<std::size_t>(node.inputs.front()));
         work.network_bytes += static_cast<double>(times * values.shape.elements()) * sizeof(double) *

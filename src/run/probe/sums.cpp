@@ -9,24 +9,27 @@
 namespace trainmark {
 namespace {
 
-/// A sum as a step's graph has it: of gradients over all ranks (f32), or of a norm's moments over a group (f64).
+/// A sum as a step's graph has it: of gradients over all ranks, or of a norm's moments over a group (f64).
 struct Sum {
   std::string name;
-  bool of_all = true;
+  DType wire;  // f64: over a group
   std::int64_t elements = 0;
-  [[nodiscard]] std::int64_t bytes() const {
-    return elements * static_cast<std::int64_t>(of_all ? sizeof(float) : sizeof(double));
+  [[nodiscard]] bool of_all() const { return wire != DType::f64; }
+  [[nodiscard]] std::int64_t bytes() const { return elements * static_cast<std::int64_t>(size_of(wire)); }
+  [[nodiscard]] std::size_t value_bytes() const {
+    return static_cast<std::size_t>(elements) * size_of(of_all() ? DType::f32 : DType::f64);
   }
-  [[nodiscard]] std::pair<bool, std::int64_t> kind() const { return {of_all, elements}; }
+  [[nodiscard]] std::pair<DType, std::int64_t> kind() const { return {wire, elements}; }
 };
 
 std::vector<Sum> sums_of(const Graph& step) {
   std::vector<Sum> sums;
   for (const Node& node : step.nodes) {
-    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) sums.push_back({node.name, true, reduce->range.size()});
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op))
+      sums.push_back({node.name, reduce->wire, reduce->range.size()});
     if (std::holds_alternative<SumOverGroup>(node.op)) {
       const Tensor& values = step.tensors.at(static_cast<std::size_t>(node.inputs.front()));
-      sums.push_back({node.name, false, values.shape.elements()});
+      sums.push_back({node.name, DType::f64, values.shape.elements()});
     }
   }
   return sums;
@@ -34,18 +37,21 @@ std::vector<Sum> sums_of(const Graph& step) {
 
 std::optional<Rates> timed(Probing& probing, const Sum& sum, double limit) {
   Backend& backend = probing.backend;
-  Collective& collective = sum.of_all ? *probing.collectives.all : *probing.collectives.norm;
-  Stream& stream = backend.stream(sum.of_all ? Lane::communication : Lane::compute);
-  std::unique_ptr<Arena> values;
+  Collective& collective = sum.of_all() ? *probing.collectives.all : *probing.collectives.norm;
+  Stream& stream = backend.stream(sum.of_all() ? Lane::communication : Lane::compute);
+  std::unique_ptr<Arena> values, scratch;
   agree_on(probing.world.all(), [&] {
-    values = std::make_unique<Arena>(backend, static_cast<std::size_t>(sum.bytes()));
+    values = std::make_unique<Arena>(backend, sum.value_bytes());
+    const std::size_t wanted = sum.of_all() ? collective.wire_scratch_bytes(sum.elements, sum.wire) : 0;
+    scratch = std::make_unique<Arena>(backend, wanted);
     backend.fill_zero(stream, values->data(), values->bytes());  // sums of sums would leave the range of floats
     stream.synchronize();
   });
   const auto work = [&](int times) {
     for (int time = 0; time < times; ++time) {
-      if (sum.of_all) {
-        collective.all_reduce(stream, reinterpret_cast<float*>(values->data()), sum.elements);
+      if (sum.of_all()) {
+        collective.all_reduce(stream, reinterpret_cast<float*>(values->data()), sum.elements, sum.wire,
+                              scratch->data());
       } else {
         collective.all_reduce(stream, reinterpret_cast<double*>(values->data()), sum.elements);
       }
@@ -64,14 +70,14 @@ void probe_sums(Probing& probing) {
   const double limit = probing.share();
   if (probing.world.all().size() == 1) return probing.leave_out("sums over ranks", "a rank alone sums with nobody");
   const std::vector<Sum> sums = sums_of(probing.graphs.last);
-  std::map<std::pair<bool, std::int64_t>, std::optional<Rates>> measured;  // equal ones once
+  std::map<std::pair<DType, std::int64_t>, std::optional<Rates>> measured;  // equal ones once
   for (const Sum& sum : sums)
     measured[sum.kind()];
   const double each = limit / static_cast<double>(std::max<std::size_t>(1, measured.size()));
   for (const Sum& sum : sums) {
     std::optional<Rates>& rates = measured[sum.kind()];
     const std::string what = fmt::format("sum {} of {} bytes", sum.name, sum.bytes());
-    const int ranks = sum.of_all ? probing.world.all().size() : norm_group_of(probing.options.recipe.model);
+    const int ranks = sum.of_all() ? probing.world.all().size() : norm_group_of(probing.options.recipe.model);
     if (!rates && !probing.attempt(what, [&] { rates = timed(probing, sum, each); })) continue;
     if (!rates) {
       probing.leave_out(what, too_short(each));

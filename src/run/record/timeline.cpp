@@ -113,6 +113,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
   point("train_samples", facts.data.train_samples);
   point("eval_samples", facts.data.validation_samples);
   point("precision", std::string(word(options.train.precision)));
+  point("trainmark_wire", std::string(word(options.train.wire)));
 }
 
 void Timeline::metric(const std::string& key, double value, std::int64_t epoch) {

@@ -22,6 +22,26 @@ class Precision(EndToEnd):
             self.assertEqual((figures["skipped_steps"], figures["loss_scale"]), (0, 65536))
             self.assertNotIn("loss_scale", plain.json()["figures"])
 
+    def test_gradients_on_the_wire_are_rounded_alike_on_all_ranks_and_not_where_there_is_one(self):
+        columns = ("parameter_hash", "eval_metric", "train_loss")
+        for ranks in (0, 2, 4):
+            exact, *rounded = (self.run_into(f"{wire}{ranks}", ranks=ranks, train={"epochs": 2, "wire": wire}) for wire in ("fp32", "bf16", "fp16"))
+            truth = exact.table("epochs.csv")
+            for run, wire in zip(rounded, ("bf16", "fp16")):
+                rows = run.table("epochs.csv")
+                if ranks == 0:
+                    self.assertEqual([[row[column] for column in columns] for row in rows], [[row[column] for column in columns] for row in truth])
+                else:  # a run itself compares its ranks' hashes
+                    self.assertNotEqual(rows[0]["parameter_hash"], truth[0]["parameter_hash"])
+                    for row, expected in zip(rows, truth):
+                        loss = float(expected["train_loss"])
+                        self.assertLess(abs(float(row["train_loss"]) - loss), 0.02 * loss, (ranks, wire))
+                record = run.json()
+                self.assertIn(f"gradients travel between ranks in {wire}, and are rounded to it", record["labels"])
+                self.assertEqual("loss_scale" in record["figures"], wire == "fp16")
+                self.assertEqual({event["value"] for event in run.events() if event["key"] == "trainmark_wire"}, {wire})
+            self.assertFalse([label for label in exact.json()["labels"] if "travel" in label])
+
     def test_a_run_that_diverges_under_a_loss_scale_ends_and_says_why(self):
         for ranks in (0, 2):
             folder = self.folder / f"lost{ranks}"

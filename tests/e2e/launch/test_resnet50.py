@@ -64,7 +64,7 @@ class Resnet50(EndToEnd):
     def test_images_that_are_kept_change_no_loss(self):
         def run(name: str, *settings: str, ranks: int):
             done = self.tiny(name, "train.until=epochs", "train.epochs=3", "train.eval_every=1", *settings, ranks=ranks)
-            rows = [(row["loss"], row["metric"]) for row in done.table("epochs.csv")]
+            rows = [(row["train_loss"], row["eval_metric"], row["parameter_hash"]) for row in done.table("epochs.csv")]
             return rows, done.json()["figures"]
 
         for ranks in (1, 2):

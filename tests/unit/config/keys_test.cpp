@@ -23,7 +23,7 @@ Json distinct() {
     "schedule": {"by": "epoch", "base_batch": 7, "batch_scaling": "root", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
     "train": {"global_batch": 21, "gradient_accumulation_steps": 7, "until": "steps", "epochs": 13, "steps": 14, "seconds": 15.5,
               "target": 0.16, "precision": "bf16", "loss_scaling": "on", "on_divergence": "continue", "eval_every": 1, "eval_first": 1, "eval_statistics": "local", "buckets": "listed",
-              "norms_last": true, "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
+              "norms_last": true, "wire": "bf16", "bucket_mib": 17.5, "bucket_ends": [{"tensors": 24}]},
     "backend": {"device": "cpu", "threads": 18, "overlap": "off", "deterministic": true, "autotune": true, "plan_cache": "f", "capture": false, "accept_known_faults": true, "nccl_alone": true, "emulated": {"like": "", "train_ms": 0.0, "eval_ms": 0.0}},
     "submission": {"division": "open", "org": "g", "platform": "h", "status": "cloud", "ruleset": "2.0.0", "generated_data": true},
     "results": {"folder": "i", "progress_seconds": 19},
@@ -74,6 +74,7 @@ TEST(ConfigKeys, OfBucketsFillTheirOwnOptions) {
   const TrainOptions train = parse(distinct().dump()).train;
   EXPECT_EQ(train.buckets, Buckets::listed);
   EXPECT_TRUE(train.norms_last);
+  EXPECT_EQ(train.wire, Wire::bf16);
   EXPECT_EQ(train.eval_statistics, EvaluationStatistics::local);
   EXPECT_EQ(train.bucket_ends, (std::vector<TrainOptions::BucketEnd>{{24}}));
 }
@@ -191,6 +192,7 @@ const std::pair<const char*, std::vector<const char*>> words_of_keys[] = {
     {"/train/precision", {"fp32", "tf32", "bf16", "fp16"}},
     {"/train/loss_scaling", {"auto", "on"}},
     {"/train/on_divergence", {"stop", "continue"}},
+    {"/train/wire", {"fp32", "bf16", "fp16"}},
     {"/backend/device", {"auto", "cpu", "cuda"}},  // emulated: only with times
     {"/backend/overlap", {"auto", "on", "off"}},
     {"/submission/division", {"open"}},  // closed: only with the reference's model

@@ -323,5 +323,20 @@ TEST(Resnet50, GradientsTravelInFujitsusGroups) {
   EXPECT_EQ(elements[4], 53'120);
 }
 
+TEST(Resnet50, GradientsTravelInHalfThoseOfNormsAndTheLossInWholeFloats) {
+  const Recipe recipe{.model = Resnet50Options{}, .rule = Lars{}, .schedule = PolynomialSchedule{}};
+  const Graph step =
+      graphs_of(recipe, {.graph = {}, .grouping = {.ends = cubic_ends(), .norms_last = true, .wire = DType::f16}}).last;
+  std::vector<std::pair<DType, std::int64_t>> sums;
+  for (const Node& node : step.nodes)
+    if (const auto* reduce = std::get_if<AllReduce>(&node.op)) sums.emplace_back(reduce->wire, reduce->range.size());
+  ASSERT_EQ(sums.size(), 6U);
+  EXPECT_EQ(sums[0], std::pair(DType::f32, std::int64_t{1})) << "the loss value";
+  EXPECT_EQ(sums[1], std::pair(DType::f16, std::int64_t{2'049'000}));
+  for (std::size_t at = 2; at < 5; ++at)
+    EXPECT_EQ(sums[at].first, DType::f16);
+  EXPECT_EQ(sums[5], std::pair(DType::f32, std::int64_t{53'120}));
+}
+
 }  // namespace
 }  // namespace trainmark

@@ -331,5 +331,29 @@ TEST(Grouping, OfWaitingNormsKeepsEachParameterWithItsGradientAndItsTreatment) {
   }
 }
 
+TEST(Wire, IsOfGradientsAndNotOfTheLossValueWhichGoesInFront) {
+  for (const DType wire : {DType::bf16, DType::f16}) {
+    const Graph graph =
+        reduce_and_update(differentiate(small_network()), {.bytes = 256, .wire = wire}, SgdMomentum{}, {});
+    const Parts parts = parts_of(graph);
+    EXPECT_TRUE(tiles(parts.reduced, graph.gradient_elements()));
+    EXPECT_TRUE(tiles(parts.updated, graph.parameter_elements()));
+    std::vector<const Node*> sums;
+    for (const Node& node : graph.nodes)
+      if (std::holds_alternative<AllReduce>(node.op)) sums.push_back(&node);
+    const Range loss{graph.parameter_elements(), graph.gradient_elements()};
+    EXPECT_EQ(sums[0]->name, "reduce_loss");
+    EXPECT_EQ(std::get<AllReduce>(sums[0]->op), (AllReduce{loss, DType::f32}));
+    EXPECT_EQ(sums[1]->name, "reduce0");
+    for (std::size_t at = 1; at < sums.size(); ++at) {
+      EXPECT_EQ(std::get<AllReduce>(sums[at]->op).wire, wire);
+      std::int64_t elements = 0;
+      for (const TensorId id : sums[at]->inputs)
+        elements += graph.tensors[static_cast<std::size_t>(id)].shape.elements();
+      EXPECT_EQ(elements, std::get<AllReduce>(sums[at]->op).range.size()) << "inputs are what the range holds";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trainmark

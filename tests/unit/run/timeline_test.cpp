@@ -199,6 +199,7 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
   options.train.global_batch = 32;
   options.train.gradient_accumulation_steps = 2;
   options.train.precision = Precision::bf16;
+  options.train.wire = Wire::fp16;
   options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.001,
                                               .peak_rate = 0.004,
                                               .warmup_epochs = 5,
@@ -222,7 +223,8 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
       {"opt_weight_decay", 0.01},
       {"train_samples", std::int64_t{640}},
       {"eval_samples", std::int64_t{64}},
-      {"precision", std::string("bf16")}};
+      {"precision", std::string("bf16")},
+      {"trainmark_wire", std::string("fp16")}};
   for (const auto& [key, wanted] : expected)
     EXPECT_EQ(value(key), wanted) << key;
   EXPECT_EQ(log().size(), expected.size());
