@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -51,44 +50,12 @@ Axes axes_of(const std::vector<int>& values, std::int64_t missing) {
   return axes;
 }
 
-/// The convolution's output, before a pool.
-Shape convolved(const ConvGraph& spec) {
-  if (!spec.pool) return spec.dst;
-  Shape shape = spec.dst;
-  for (std::size_t axis = 0; axis < spec.conv.kernel.size(); ++axis) {
-    shape[axis + 2] = convolved_extent(spec.conv, axis, spec.src[axis + 2]);
-  }
-  return shape;
-}
-
-std::vector<double> max_pooled(const ConvGraph& spec, const std::vector<double>& src) {
-  const Extents from = extents_of(convolved(spec)), to = extents_of(spec.dst);
-  const Axes kernel = axes_of(spec.pool->kernel, 1), stride = axes_of(spec.pool->stride, 1);
-  std::vector<double> dst(static_cast<std::size_t>(spec.dst.elements()), -std::numeric_limits<double>::infinity());
-  const auto at = [](const Extents& extents, const Axes& place, std::int64_t n, std::int64_t c) {
-    return static_cast<std::size_t>(
-        (((n * extents.d + place[0]) * extents.h + place[1]) * extents.w + place[2]) * extents.c + c);
-  };
-  for (std::int64_t i = 0; i < spec.dst.elements() * kernel[0] * kernel[1] * kernel[2]; ++i) {
-    std::int64_t rest = i;
-    const auto next = [&](std::int64_t extent) { return std::exchange(rest, rest / extent) % extent; };
-    const Axes tap = {next(kernel[0]), next(kernel[1]), next(kernel[2])};
-    const std::int64_t c = next(to.c);
-    const Axes place = {next(to.d), next(to.h), next(to.w)};
-    const Axes source = {place[0] * stride[0] + tap[0], place[1] * stride[1] + tap[1], place[2] * stride[2] + tap[2]};
-    double& best = dst[at(to, place, rest, c)];
-    const double value = src[at(from, source, rest, c)];
-    if (value > best || std::isnan(value)) best = value;
-  }
-  return dst;
-}
-
 /// Every (output point, tap) of a convolution with the source point that they read.
 class Taps {
  public:
   explicit Taps(const ConvGraph& spec)
       : src_(extents_of(spec.src)),
-        dst_(extents_of(convolved(spec))),
+        dst_(extents_of(spec.dst)),
         kernel_(axes_of(spec.conv.kernel, 1)),
         stride_(axes_of(spec.conv.stride, 1)),
         dilation_(axes_of(spec.conv.dilation, 1)),
@@ -135,7 +102,7 @@ void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
   if (spec.pass == ConvGraph::Pass::forward) {
     const auto src = load(operands[0], spec.io, spec.src.elements());
     const auto weights = load(operands[1], spec.io, spec.weights.elements());
-    std::vector<double> dst(static_cast<std::size_t>(convolved(spec).elements()));
+    std::vector<double> dst(static_cast<std::size_t>(spec.dst.elements()));
     points.for_each([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
       for (std::int64_t o = 0; o < outer; ++o) {
         const double* from = src.data() + source_at(in, o);
@@ -152,7 +119,7 @@ void run_conv(const ConvGraph& spec, std::span<void* const> operands) {
       dst[i] += bias[i % bias.size()];
       if (spec.slope && dst[i] < 0.0) dst[i] *= *spec.slope;
     }
-    store(spec.pool ? max_pooled(spec, dst) : dst, operands[spec.bias ? 3 : 2], spec.io);
+    store(dst, operands[spec.bias ? 3 : 2], spec.io);
   } else if (spec.pass == ConvGraph::Pass::backward_data) {
     const auto diff_dst = load(operands[0], spec.io, spec.dst.elements());
     const auto weights = load(operands[1], spec.io, spec.weights.elements());

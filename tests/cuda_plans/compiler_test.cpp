@@ -22,8 +22,7 @@ ConvGraph volume(DType io = DType::bf16, Math math = Math::full) {
           .dst = {2, 32, 8, 8, 8},
           .io = io,
           .math = math,
-          .slope = {},
-          .pool = {}};
+          .slope = {}};
 }
 ConvGraph image() {
   return {.conv = {{3, 3}, {2, 2}, {0, 0}, {1, 1}},
@@ -31,8 +30,7 @@ ConvGraph image() {
           .weights = {24, 16, 3, 3},
           .dst = {2, 24, 16, 12},
           .io = DType::f16,
-          .slope = {},
-          .pool = {}};
+          .slope = {}};
 }
 
 TEST(GraphCompilerTest, SharesThePlanOfEqualGraphs) {

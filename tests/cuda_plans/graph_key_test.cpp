@@ -15,8 +15,7 @@ ConvGraph conv() {
           .dst = {1, 32, 16, 16, 16},
           .io = DType::bf16,
           .bias = true,
-          .slope = 0.3F,
-          .pool = {}};
+          .slope = 0.3F};
 }
 
 TEST(GraphKeyTest, ReadsAsOneLine) {
@@ -28,7 +27,7 @@ TEST(GraphKeyTest, ReadsAsOneLine) {
 }
 
 TEST(GraphKeyTest, TellsConvolutionsApart) {
-  std::vector<ConvGraph> graphs(15, conv());
+  std::vector<ConvGraph> graphs(14, conv());
   graphs[1].pass = ConvGraph::Pass::backward_data;
   graphs[2].pass = ConvGraph::Pass::backward_weights;
   graphs[3].conv.stride = {2, 2, 2};
@@ -41,9 +40,8 @@ TEST(GraphKeyTest, TellsConvolutionsApart) {
   graphs[9].math = Math::tf32;
   graphs[10].bias = false;
   graphs[11].slope.reset();
-  graphs[12].pool = Pool{{2, 2, 2}, {2, 2, 2}};
-  graphs[13].conv.dilation = {2, 2, 2};
-  graphs[14].conv.groups = 2;
+  graphs[12].conv.dilation = {2, 2, 2};
+  graphs[13].conv.groups = 2;
   std::set<std::string> keys;
   for (const ConvGraph& graph : graphs)
     EXPECT_TRUE(keys.insert(key_of(graph)).second) << key_of(graph);

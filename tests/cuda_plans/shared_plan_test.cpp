@@ -104,8 +104,7 @@ ConvGraph graph() {
           .dst = {2, 32, 8, 8, 8},
           .io = DType::f32,
           .math = Math::tf32,
-          .slope = {},
-          .pool = {}};
+          .slope = {}};
 }
 
 /// An H200, but for rank 0 one with so little memory that the heuristics' first choice is passed over.

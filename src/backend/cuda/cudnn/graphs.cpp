@@ -35,8 +35,6 @@ std::string key_text(const ConvGraph& graph) {
   if (graph.conv.groups != 1) text += fmt::format(" groups={}", graph.conv.groups);
   if (graph.bias) text += " bias";
   if (graph.slope) text += fmt::format(" slope={}", *graph.slope);
-  if (graph.pool)
-    text += fmt::format(" pool={}/{}", fmt::join(graph.pool->kernel, "x"), fmt::join(graph.pool->stride, "x"));
   return text;
 }
 

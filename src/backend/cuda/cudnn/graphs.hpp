@@ -35,7 +35,6 @@ struct ConvGraph {
   Math math = Math::full;
   bool bias = false;           ///< forward only
   std::optional<float> slope;  ///< forward only: leaky ReLU behind the bias
-  std::optional<Pool> pool;    ///< forward only: max pool last; dst is what it makes
   bool operator==(const ConvGraph&) const = default;
 };
 

@@ -72,18 +72,6 @@ TensorRef leaky_relu(fe::graph::Graph& graph, const TensorRef& src, float slope)
       src, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(slope));
 }
 
-TensorRef max_pool(fe::graph::Graph& graph, const TensorRef& src, const Pool& pool) {
-  const std::vector<std::int64_t> none(pool.kernel.size(), 0);
-  return graph.resample(src, fe::graph::Resample_attributes()
-                                 .set_resampling_mode(fe::ResampleMode_t::MAXPOOL)
-                                 .set_padding_mode(fe::PaddingMode_t::NEG_INF_PAD)
-                                 .set_window(widened(pool.kernel))
-                                 .set_stride(widened(pool.stride))
-                                 .set_pre_padding(none)
-                                 .set_post_padding(none)
-                                 .set_generate_index(false))[0];
-}
-
 void build(fe::graph::Graph& graph, Builder& builder, const ConvGraph& spec) {
   const TensorRef first = builder.input();
   const TensorRef second = builder.input();
@@ -100,7 +88,6 @@ void build(fe::graph::Graph& graph, Builder& builder, const ConvGraph& spec) {
   TensorRef dst = graph.conv_fprop(first, second, attributes_of<fe::graph::Conv_fprop_attributes>(spec.conv));
   if (spec.bias) dst = builder.pointwise(fe::PointwiseMode_t::ADD, dst, builder.input());
   if (spec.slope) dst = leaky_relu(graph, dst, *spec.slope);
-  if (spec.pool) dst = max_pool(graph, dst, *spec.pool);
   builder.output(dst);
 }
 

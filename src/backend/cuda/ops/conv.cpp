@@ -37,8 +37,7 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
           .dst = stored_shape(activation_desc(dst.shape, dst.dtype)),
           .io = src.dtype,
           .math = src.dtype == DType::f32 ? compute.math : Math::full,
-          .slope = {},
-          .pool = {}};
+          .slope = {}};
 }
 
 /// cuDNN 9.19 has no bf16 engine for a convolution in groups with a bias: its bias comes behind it.
