@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "backend/cuda.hpp"
@@ -37,17 +38,44 @@ const World& world_of_one() {
   return mpi.world();
 }
 
+namespace {
+
+/// Plans that take seconds to compile are there for all later tests: a device has one backend for the whole program, and
+/// another whose engines repeat their results. Ended before the program is, while the runtime still answers.
+class DeviceBackends final : public testing::Environment {
+ public:
+  std::shared_ptr<Backend> get(bool deterministic) {
+    std::shared_ptr<Backend>& backend = backends_[deterministic];
+    if (!backend) backend = make_cuda_backend({.deterministic = deterministic}, world_of_one());
+    return backend;
+  }
+  void TearDown() override { backends_.clear(); }
+
+ private:
+  std::map<bool, std::shared_ptr<Backend>> backends_;
+};
+/// Contract: called before tests run, as parameters of tests are made.
+DeviceBackends* device_backends() {
+  static auto* const only = new DeviceBackends;  // gtest owns it
+  static const testing::Environment* const added = testing::AddGlobalTestEnvironment(only);
+  static_cast<void>(added);
+  return only;
+}
+
+}  // namespace
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int threads : {1, 2}) {
       all.push_back({fmt::format("Cpu{}Thread{}", threads, threads == 1 ? "" : "s"),
-                     [threads] { return make_cpu_backend(threads, false); }, dtype});
+                     [threads](bool) { return make_cpu_backend(threads, false); }, dtype});
     }
   }
   if (!cuda_present()) return all;
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
-    all.push_back({"Cuda", [] { return make_cuda_backend({}, world_of_one()); }, dtype});
+    all.push_back(
+        {"Cuda", [all = device_backends()](bool deterministic) { return all->get(deterministic); }, dtype});
   return all;
 }
 

@@ -198,6 +198,7 @@ INSTANTIATE_TEST_SUITE_P(Lanes, BackendReplay,
 class BackendRecording : public BackendTest {};
 
 TEST_P(BackendRecording, LaunchedTwiceGivesTheSameBits) {
+  leave_out_engines_that_vary();
   const Conv conv{{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}};
   const auto inputs = list(activation(random({2, 16, 8, 7, 6})), activation(random({2, 17, 8, 7, 6})));
   const std::vector<TensorDesc> outputs = {gradient({17, 16, 3, 3, 3}), gradient({17})};

@@ -78,6 +78,8 @@ struct Access {
   std::size_t bytes = 0;
   bool write = false;
 };
+/// One line for each plan that a compiler of this program has made: what cuDNN would have planned.
+[[nodiscard]] const std::vector<std::string>& plans_made();
 /// Puts a host computation on a stream as if it were a kernel: ordered, captured and replayed like one.
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::function<void()> body, std::vector<Access> accesses);
 
