@@ -66,6 +66,7 @@ NO_TWIN = {
     "cuda/ops/few_rows": "dense layers that are bandwidth alone on a device; a CPU's library has them",
     "cuda/ops/pool_shape": "extents as kernels take them, for pool and winners",
     "cuda/ops/weights": "between the arena's order of weights and the graphs'; a CPU has reorder",
+    "cuda/ops/packing": "the same for many tensors in one launch",
     "cuda/ops/labelled": "labelled positions as kernels take them, for loss",
     "cuda/ops/row_sums": "sums over rows in parts, for weights, winners, norms and spatial sums",
     "cuda/ops/segments": "how an update's launches find their tensors; the CPU's loops have backend/chunks.hpp",

@@ -162,6 +162,7 @@ struct ConvBackwardData {  // (diff_dst, weights) -> (diff_src); as a forward op
 };
 struct ConvBackwardWeights {  // (src, diff_dst) -> (diff_weights [, diff_bias])
   Conv conv;
+  bool packed = false;  // both are left to an UnpackGradients, as it takes them
   static constexpr std::string_view name = "ConvBackwardWeights";
   bool operator==(const ConvBackwardWeights&) const = default;
 };
@@ -273,8 +274,21 @@ struct PoolActivationBackward {  // (src = activated conv output, diff_dst) -> (
 struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -> (diff_weights, diff_bias [, diff of
                                    // the convolution's output, for a data gradient])
   ConvBlock block;
+  bool packed = false;  // the first two are left to an UnpackGradients
   static constexpr std::string_view name = "ConvBlockBackwardWeights";
   bool operator==(const ConvBlockBackwardWeights&) const = default;
+};
+
+// What brings all weights and gradients of a step into a backend's order and back, where single passes need not.
+struct PackWeights {  // (weights...) -> (packed...): in the order and type in which convolutions without groups read
+                      // them
+  static constexpr std::string_view name = "PackWeights";
+  bool operator==(const PackWeights&) const = default;
+};
+struct UnpackGradients {  // (packed or partial...) -> (gradients...): of weights, in that order and type; of biases,
+                          // sums f32[parts of the batch, channels with their padding] that are to be added up
+  static constexpr std::string_view name = "UnpackGradients";
+  bool operator==(const UnpackGradients&) const = default;
 };
 
 using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Normalise, SpatialSum, Tile,
@@ -282,7 +296,7 @@ using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Pre
                         PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward,
                         Slice, NormGradients, NormBackward, Accumulate, AllReduce, SumOverGroup, AverageStatistics,
                         GradientCheck, SquaredNorm, CountUpdate, Update, AdjustLossScale, ConvBlock,
-                        PoolActivationBackward, ConvBlockBackwardWeights>;
+                        PoolActivationBackward, ConvBlockBackwardWeights, PackWeights, UnpackGradients>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
 /// Elements of a spatial axis from the first tap of a window to its last.

@@ -31,6 +31,8 @@ class Infer {
   Tensors operator()(const ConvBackwardWeights& backward) const;
   Tensors operator()(const ConvBlock& block) const;
   Tensors operator()(const ConvBlockBackwardWeights& backward) const;
+  Tensors operator()(const PackWeights&) const;
+  Tensors operator()(const UnpackGradients&) const;
   Tensors operator()(const Pool& pool) const;
   Tensors operator()(const PoolBackward& backward) const;
   Tensors operator()(const PoolActivationBackward& backward) const;
@@ -97,6 +99,8 @@ class CostOf {
   Cost operator()(const ConvBackwardWeights& backward) const;
   Cost operator()(const ConvBlock& block) const;
   Cost operator()(const ConvBlockBackwardWeights& backward) const;
+  Cost operator()(const PackWeights&) const;
+  Cost operator()(const UnpackGradients&) const;
   Cost operator()(const Pool& pool) const;
   Cost operator()(const PoolBackward& backward) const;
   Cost operator()(const PoolActivationBackward&) const;
@@ -159,6 +163,8 @@ class Differentiate {
   void operator()(const ConvBackwardWeights&);
   void operator()(const ConvBlock&);
   void operator()(const ConvBlockBackwardWeights&);
+  void operator()(const PackWeights&);
+  void operator()(const UnpackGradients&);
   void operator()(const Pool& pool);
   void operator()(const PoolBackward&);
   void operator()(const PoolActivationBackward&);

@@ -40,8 +40,8 @@ const World& world_of_one() {
 
 namespace {
 
-/// Plans that take seconds to compile are there for all later tests: a device has one backend for the whole program, and
-/// another whose engines repeat their results. Ended before the program is, while the runtime still answers.
+/// Plans that take seconds to compile are there for all later tests: a device has one backend for the whole program,
+/// and another whose engines repeat their results. Ended before the program is, while the runtime still answers.
 class DeviceBackends final : public testing::Environment {
  public:
   std::shared_ptr<Backend> get(bool deterministic) {
@@ -74,8 +74,7 @@ std::vector<Case> cases() {
   }
   if (!cuda_present()) return all;
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
-    all.push_back(
-        {"Cuda", [all = device_backends()](bool deterministic) { return all->get(deterministic); }, dtype});
+    all.push_back({"Cuda", [all = device_backends()](bool deterministic) { return all->get(deterministic); }, dtype});
   return all;
 }
 

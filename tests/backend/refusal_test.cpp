@@ -199,16 +199,52 @@ TEST_P(BackendFusion, AnInnerLayersBlockLeavesItsDataGradientWhatItReads) {
       fused.nodes, [](const Node& node) { return std::holds_alternative<ConvBackwardData>(node.op); });
   ASSERT_NE(data, fused.nodes.end());
   EXPECT_EQ(data->inputs[0], derivatives.front().outputs[2]);
-  const Node& outer = fused.nodes.at(1);
-  const Node& inner = fused.nodes.at(2);
-  EXPECT_EQ(outer.outputs.size(), 2U) << "nobody else reads its weights";
-  ASSERT_EQ(inner.outputs.size(), 3U) << "weights are packed once";
-  EXPECT_EQ(data->inputs[1], inner.outputs[2]);
-  const Tensor& packed = fused.tensors.at(static_cast<std::size_t>(inner.outputs[2]));
-  EXPECT_EQ(packed.role, Role::activation);
-  EXPECT_EQ(packed.dtype, GetParam().dtype);
-  EXPECT_EQ(packed.shape, fused.tensors.at(static_cast<std::size_t>(inner.inputs[1])).shape);
   EXPECT_EQ(count<PoolBackward>(fused) + count<ActivationBackward>(fused), 0);
+
+  const auto tensor = [&](TensorId id) -> const Tensor& { return fused.tensors.at(static_cast<std::size_t>(id)); };
+  ASSERT_TRUE(std::holds_alternative<PackWeights>(fused.nodes.front().op)) << "weights are packed once, all together";
+  EXPECT_EQ(count<PackWeights>(fused), 1);
+  const Node& pack = fused.nodes.front();
+  ASSERT_EQ(pack.outputs.size(), 2U);
+  EXPECT_EQ(data->inputs[1], pack.outputs[1]);
+  for (std::size_t at = 0; at < 2; ++at) {
+    EXPECT_EQ(fused.nodes.at(2 + at).inputs[1], pack.outputs[at]);
+    EXPECT_EQ(tensor(pack.outputs[at]).role, Role::activation);
+    EXPECT_EQ(tensor(pack.outputs[at]).dtype, GetParam().dtype);
+    EXPECT_EQ(tensor(pack.outputs[at]).shape, tensor(pack.inputs[at]).shape);
+  }
+  const Node& unpack = fused.nodes.back();
+  ASSERT_TRUE(std::holds_alternative<UnpackGradients>(unpack.op)) << "nobody reads gradients before";
+  ASSERT_EQ(unpack.inputs.size(), 4U);
+  for (std::size_t at = 0; at < 4; ++at) {
+    EXPECT_EQ(unpack.inputs[at], derivatives.at(at / 2).outputs.at(at % 2));
+    EXPECT_EQ(tensor(unpack.outputs[at]).role, Role::gradient);
+  }
+}
+
+/// A bucket's gradients are ready when its sum begins, and no earlier bucket waits for them.
+TEST_P(BackendFusion, GradientsAreUnpackedABucketAtATime) {
+  GraphBuilder builder(GetParam().dtype);
+  const TensorId raw = builder.input("raw", Shape{2, 4, 8, 8, 8}, DType::i16);
+  const TensorId target = builder.input("target", Shape{2, 3}, DType::f32);
+  const TensorId state = builder.input("step_state", Shape{step_state_extent(2)}, DType::u8);
+  TensorId src = builder.apply("preprocess", Preprocess{}, {raw}, GetParam().dtype);
+  for (const char* layer : {"a", "b", "c"})
+    src = builder.conv(layer, src, 8, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}});
+  const TensorId prediction = builder.dense("dense", src, 3, DType::f32);
+  (void)builder.apply("loss", Loss{.global_batch = 2}, {prediction, target, state});
+  const Graph step =
+      reduce_and_update(differentiate(builder.take()), {.ends = {2, 4}}, SgdMomentum{}, {});  // dense; c; b and a
+  const Graph fused = backend->fuse(step);
+  const auto unpacks = count<UnpackGradients>(fused);
+  ASSERT_EQ(unpacks, pools_any_layer() ? 2 : 0);
+  for (std::size_t at = 0; at < fused.nodes.size(); ++at) {
+    if (!std::holds_alternative<UnpackGradients>(fused.nodes[at].op)) continue;
+    const Node& next = fused.nodes.at(at + 1);
+    EXPECT_TRUE(std::holds_alternative<AllReduce>(next.op)) << next.name;
+    for (const TensorId gradient : fused.nodes[at].outputs)
+      EXPECT_EQ(std::ranges::count(next.inputs, gradient), 1) << next.name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendRefusal, testing::ValuesIn(cases()), name_of_case);

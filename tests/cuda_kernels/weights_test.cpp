@@ -1,4 +1,5 @@
 // Weights between logical order and the graphs', conversions, and the sums over rows that bias gradients are.
+#include "backend/cuda/layout.hpp"
 #include "cuda_kernels/kernel_test.hpp"
 
 namespace trainmark::cuda {
@@ -145,6 +146,95 @@ TEST_F(WeightKernels, SumsOfRowsDoNotDependOnTheOrderOfThreads) {
     sums.push_back(to.values());
   }
   EXPECT_EQ(sums[0], sums[1]);
+}
+
+class PackingPlans : public PlanTest {
+ protected:
+  /// Convolutions of one tap and of many, of channels that fill tiles or not; more than one launch takes.
+  static std::vector<Shape> shapes() {
+    std::vector<Shape> all = {{16, 4, 3, 3, 3}, {5, 70, 3, 3}, {2, 130, 3, 3, 3},
+                              {3, 1, 3, 3},     {40, 3, 1, 1}, {8, 200, 1, 1}};
+    while (all.size() < 90)
+      all.push_back(
+          {static_cast<std::int64_t>(all.size()) % 11 + 1, static_cast<std::int64_t>(all.size()) % 7 + 1, 2, 2});
+    return all;
+  }
+  static std::vector<TensorDesc> descs(const std::vector<Shape>& shapes, DType type, Layout layout) {
+    std::vector<TensorDesc> all;
+    for (const Shape& shape : shapes)
+      all.push_back({shape, type, layout});
+    return all;
+  }
+};
+
+TEST_F(PackingPlans, ManyTensorsArePackedAsOneByOneInFewLaunches) {
+  for (const DType type : types) {
+    const std::vector<Shape> all = shapes();
+    const Planned planned = plan_op(
+        PackWeights{}, {.inputs = descs(all, DType::f32, logical_layout), .outputs = descs(all, type, logical_layout)});
+    std::vector<Elements> from, to, expected;
+    for (const Shape& shape : all) {
+      const WeightOrder order = order_of_packed(shape);
+      from.emplace_back(random(shape.elements()), 1);
+      to.emplace_back(type, order.stored());
+      expected.emplace_back(type, order.stored());
+      pack_weights(stream, order, from.back().floats(), expected.back().data(), type);
+    }
+    finish();
+    std::vector<void*> args;
+    for (const auto* list : {&from, &to})
+      for (const Elements& each : *list)
+        args.push_back(each.data());
+    const std::int64_t before = cuda_double::launches();
+    run(planned, args);
+    EXPECT_EQ(cuda_double::launches() - before, 2) << "a table holds 80 tensors";
+    for (std::size_t at = 0; at < all.size(); ++at) {
+      EXPECT_EQ(planned.outputs[at].layout, packed_weights);
+      ASSERT_EQ(to[at].values(), expected[at].values()) << to_string(all[at]);
+    }
+  }
+}
+
+TEST_F(PackingPlans, ABucketsGradientsAreUnpackedAsOneByOneInOneLaunch) {
+  const std::vector<std::int64_t> parts = {1, 7, 31, 32, 33, 700, 1024}, channels = {1, 5, 33, 64, 8, 24, 2};
+  for (const DType type : types) {
+    std::vector<Shape> all = shapes();
+    all.resize(20);
+    std::vector<TensorDesc> inputs = descs(all, type, packed_weights), outputs = descs(all, DType::f32, logical_layout);
+    std::vector<Elements> from, to, expected;
+    for (const Shape& shape : all) {
+      const WeightOrder order = order_of_packed(shape);
+      const Elements start(random(order.stored()), 0);
+      from.emplace_back(type, order.stored());
+      convert(stream, start.data(), DType::f32, from.back().data(), type, order.stored());
+      to.emplace_back(DType::f32, shape.elements(), 1);
+      expected.emplace_back(DType::f32, shape.elements(), 1);
+      unpack_weights(stream, order, from.back().data(), type, expected.back().floats());
+    }
+    Rng rng(3, Purpose::test);
+    for (std::size_t at = 0; at < parts.size(); ++at) {
+      const PartialSums sums{parts[at], channels[at], padded(channels[at])};
+      std::vector<float> values(static_cast<std::size_t>(sums.parts * sums.stored));
+      for (float& value : values)
+        value = static_cast<float>(rng.normal());  // whose sums depend on their order
+      inputs.push_back({Shape{sums.parts, sums.stored}, DType::f32, logical_layout});
+      outputs.push_back({Shape{sums.channels}, DType::f32, logical_layout});
+      from.emplace_back(values, 0);
+      to.emplace_back(DType::f32, sums.channels, 3);
+      expected.emplace_back(DType::f32, sums.channels, 3);
+      add_parts(stream, from.back().floats(), sums, expected.back().floats());
+    }
+    finish();
+    std::vector<void*> args;
+    for (const auto* list : {&from, &to})
+      for (const Elements& each : *list)
+        args.push_back(each.data());
+    const std::int64_t before = cuda_double::launches();
+    run(plan_op(UnpackGradients{}, {.inputs = inputs, .outputs = outputs}), args);
+    EXPECT_EQ(cuda_double::launches() - before, 1);
+    for (std::size_t at = 0; at < to.size(); ++at)
+      ASSERT_EQ(to[at].values(), expected[at].values()) << to_string(outputs[at].shape);
+  }
 }
 
 }  // namespace

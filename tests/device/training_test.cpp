@@ -152,14 +152,17 @@ TEST(DeviceSteps, LaunchNoMoreThanTheyNeed) {
   const Trained trained = train({}, true, DType::bf16);
   const auto count = [&](const std::string& name) { return std::ranges::count(trained.replayed, name); };
   const auto kernels = [&](const std::string& name) { return count("kernel " + name); };
-  EXPECT_EQ(kernels("pack_tiles"), 5) << "each convolution's weights once, though two passes read them";
+  EXPECT_EQ(kernels("pack_regions"), 1) << "all convolutions' weights together, once, though two passes read them";
   EXPECT_EQ(kernels("pad_rows") + kernels("convert_range"), 0) << "no bias, and no dense layer's weights";
   EXPECT_EQ(count("graph"), 5 + 5 + 4) << "forward, weight and data gradients; no product of matrices";
   EXPECT_EQ(kernels("dense_forward") + kernels("dense_backward_data") + kernels("dense_backward_weights"), 9);
   EXPECT_EQ(count("copy of 4 bytes"), 1) << "the loss, to the host";
   EXPECT_EQ(trained.replayed.back(), "copy of 4 bytes");
-  const auto buckets = kernels("update_elements");
-  EXPECT_EQ(static_cast<std::ptrdiff_t>(trained.replayed.size()) - buckets, 61);
+  const auto buckets = kernels("update_elements"), unpacks = kernels("unpack_regions");
+  EXPECT_GT(unpacks, 0);
+  EXPECT_LE(unpacks, buckets) << "one for all weights and biases of a bucket";
+  EXPECT_EQ(kernels("drop_padding") + kernels("sum_parts"), 0);
+  EXPECT_EQ(static_cast<std::ptrdiff_t>(trained.replayed.size()) - buckets - unpacks, 47);
 }
 
 TEST(DeviceSteps, ThatCannotBeCapturedAreStreamedAndSayWhy) {

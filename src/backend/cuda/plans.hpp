@@ -1,7 +1,7 @@
 // The operations of the CUDA backend, each made ready by a function of its own; ops/ holds them, a family a file.
 // Activations are channels-last from rank 3 on, with channels padded by zeros to a multiple of eight so that every
 // vector access is aligned; parameters and their gradients are fp32 in logical order, and are brought into the graphs'
-// order and type by pack_weights and back by unpack_weights.
+// order and type by PackWeights and back by UnpackGradients, many at once, or by each pass for itself.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -73,6 +73,8 @@ struct Compute {
 [[nodiscard]] Planned plan_op(const AverageStatistics& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const SquaredNorm& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const CountUpdate& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const PackWeights& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const UnpackGradients& op, const Operands& operands);
 
 [[nodiscard]] Graph fuse(Graph graph);
 
@@ -92,7 +94,23 @@ struct WeightOrder {
 void pack_weights(cudaStream_t stream, const WeightOrder& order, const float* from, void* to, DType type);
 /// `type` in memory order back to fp32 in logical order, padding dropped.
 void unpack_weights(cudaStream_t stream, const WeightOrder& order, const void* from, DType type, float* to);
-/// diff_bias[c] = sum over rows of diff_dst[row][c], in a fixed order. `scratch`: bias_scratch_bytes(rows, stored).
+/// The same for orders that differ by more than padding.
+void pack_tiles(cudaStream_t stream, const WeightOrder& order, const float* from, void* to, DType type);
+void unpack_tiles(cudaStream_t stream, const WeightOrder& order, const void* from, DType type, float* to);
+/// That of packed_weights: a convolution's without groups, both numbers of channels padded.
+[[nodiscard]] WeightOrder order_of_packed(const Shape& weights);
+
+/// Sums of parts of a batch, f32[parts, stored], of which `channels` columns count.
+struct PartialSums {
+  std::int64_t parts = 1, channels = 1, stored = 1;
+};
+/// to[c] = sum over parts of partial[part][c], in a fixed order.
+void add_parts(cudaStream_t stream, const float* partial, const PartialSums& sums, float* to);
+/// partial[part][c] = sum over the part's rows of from[row][c], in bias_parts(rows) parts.
+[[nodiscard]] std::int64_t bias_parts(std::int64_t rows);
+void sum_row_parts(cudaStream_t stream, const void* from, DType type, std::int64_t rows, std::int64_t stored_channels,
+                   float* partial);
+/// Both: diff_bias[c] = sum over rows of diff_dst[row][c]. `scratch`: bias_scratch_bytes(rows, stored).
 [[nodiscard]] std::size_t bias_scratch_bytes(std::int64_t rows, std::int64_t stored_channels);
 void sum_rows(cudaStream_t stream, const void* from, DType type, std::int64_t rows, std::int64_t channels,
               std::int64_t stored_channels, float* to, void* scratch);

@@ -80,4 +80,20 @@ Cost CostOf::operator()(const ConvBlockBackwardWeights& backward) const {
 }
 void Differentiate::operator()(const ConvBlockBackwardWeights&) { not_forward(); }
 
+Tensors Infer::operator()(const PackWeights&) const {
+  Tensors packed;
+  for (const Tensor& weights : inputs_)
+    packed.push_back(activation(weights.shape, weights.dtype));
+  return packed;
+}
+Cost CostOf::operator()(const PackWeights&) const { return elementwise(0); }
+void Differentiate::operator()(const PackWeights&) { not_forward(); }
+
+Tensors Infer::operator()(const UnpackGradients&) const {
+  TRAINMARK_CHECK(false, fmt::format("{}: sums do not tell of how many channels a gradient is", node_));
+  return {};
+}
+Cost CostOf::operator()(const UnpackGradients&) const { return elementwise(0); }
+void Differentiate::operator()(const UnpackGradients&) { not_forward(); }
+
 }  // namespace trainmark::nn

@@ -216,4 +216,13 @@ Planned plan_op(const ConvBackwardWeights& op, const Operands& operands) {
   return plan_weight_gradients(dense, Shape(std::move(seen)), picked(op.conv, src, operands.inputs[1].shape), operands);
 }
 
+Planned plan_op(const PackWeights&, const Operands&) {
+  TRAINMARK_CHECK(false, "refused: see the backend");
+  return {};
+}
+Planned plan_op(const UnpackGradients&, const Operands&) {
+  TRAINMARK_CHECK(false, "refused: see the backend");
+  return {};
+}
+
 }  // namespace trainmark::cpu

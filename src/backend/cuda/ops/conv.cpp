@@ -1,6 +1,5 @@
-// Convolutions as cuDNN graphs over channels-last activations. Weights come in logical fp32 order and are packed into
-// the graph's order and type by the first pass of a step that reads them; their gradients leave in that type and are
-// unpacked to fp32.
+// Convolutions as cuDNN graphs over channels-last activations. A graph reads weights, and makes their gradient, in its
+// own order and type: a step packs and unpacks those of all layers together, and a pass that stands alone its own.
 #include "backend/cuda/cudnn/operands.hpp"
 #include "backend/cuda/layout.hpp"
 #include "backend/cuda/ops/winners.hpp"
@@ -19,12 +18,9 @@ Shape stored_weights(const Conv& conv, const Shape& weights) {
 }
 
 WeightOrder order_of(const Conv& conv, const Shape& weights) {
-  const Shape stored = stored_weights(conv, weights);
-  return {.outer = weights[0],
-          .inner = weights[1],
-          .spatial = weights.elements() / (weights[0] * weights[1]),
-          .stored_outer = stored[0],
-          .stored_inner = stored[1]};
+  WeightOrder order = order_of_packed(weights);
+  order.stored_inner = stored_weights(conv, weights)[1];
+  return order;
 }
 
 /// The graph of one pass; `src` and `dst` are the convolution's, whichever of them the pass reads or writes.
@@ -43,39 +39,25 @@ ConvGraph graph_of(ConvGraph::Pass pass, const Compute& compute, const Conv& con
 /// cuDNN 9.19 has no bf16 engine for a convolution in groups with a bias: its bias comes behind it.
 bool takes_bias(const Conv& conv) { return conv.groups == 1; }
 
-/// Whether a pass leaves its packed weights to a later one, as its last output; a block's winners are bytes.
-bool leaves_weights(const Operands& operands) {
-  return operands.outputs.size() > 1 && operands.outputs.back().dtype != DType::u8;
-}
-std::vector<TensorDesc> outputs_of(const Operands& operands) {
-  std::vector<TensorDesc> outputs = as_activations(operands.outputs);
-  if (leaves_weights(operands)) outputs.back().layout = packed_weights;
-  return outputs;
-}
-
-/// Weights as the graph of a pass reads them: as an earlier pass has left them, or packed here, for itself in scratch
-/// memory or also for a later pass.
+/// Weights as the graph of a pass reads them: packed with all others of the step, or here, in scratch memory.
 class PackedWeights {
  public:
   PackedWeights(const Conv& conv, const Operands& operands, Scratch& scratch)
       : ready_(operands.inputs[1].layout == packed_weights),
         order_(order_of(conv, operands.inputs[1].shape)),
         type_(operands.inputs[0].dtype) {
-    if (!ready_ && leaves_weights(operands)) output_ = operands.inputs.size() + operands.outputs.size() - 1;
-    if (!ready_ && !output_) offset_ = scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_));
+    if (!ready_) offset_ = scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_));
   }
-  [[nodiscard]] void* get(cudaStream_t stream, std::span<void* const> args, std::byte* memory) const {
-    if (ready_) return args[1];
-    void* to = output_ ? args[*output_] : memory + offset_;
-    pack_weights(stream, order_, static_cast<const float*>(args[1]), to, type_);
-    return to;
+  [[nodiscard]] void* get(cudaStream_t stream, void* weights, std::byte* memory) const {
+    if (ready_) return weights;
+    pack_weights(stream, order_, static_cast<const float*>(weights), memory + offset_, type_);
+    return memory + offset_;
   }
 
  private:
   bool ready_;
   WeightOrder order_;
   DType type_;
-  std::optional<std::size_t> output_;  ///< among the arguments
   std::size_t offset_ = 0;
 };
 
@@ -95,7 +77,7 @@ class Forward {
 
   /// `args`: src, weights, bias if there is one; `memory`: the scratch memory.
   void run(cudaStream_t stream, std::span<void* const> args, void* dst, std::byte* memory) const {
-    void* weights = weights_.get(stream, args, memory);
+    void* weights = weights_.get(stream, args[1], memory);
     if (has_bias_) pack_weights(stream, bias_order_, static_cast<const float*>(args[2]), memory + bias_, DType::f32);
     if (has_bias_ && in_graph_) {
       const std::array<void*, 4> graph_operands = {args[0], weights, memory + bias_, dst};
@@ -115,37 +97,47 @@ class Forward {
   std::size_t bias_, workspace_;
 };
 
-/// The graph of a weight gradient with what stands behind it.
+/// The graph of a weight gradient with what stands behind it: nothing where it stays `packed`.
 class BackwardWeights {
  public:
   BackwardWeights(const Compute& compute, const Conv& conv, const TensorDesc& src, const Shape& weights,
-                  const TensorDesc& diff_dst, Scratch& scratch)
+                  const TensorDesc& diff_dst, bool packed, Scratch& scratch)
       : graph_(
             compute.graphs.compile(graph_of(ConvGraph::Pass::backward_weights, compute, conv, src, weights, diff_dst))),
         order_(order_of(conv, weights)),
         type_(src.dtype),
-        packed_(scratch.take(static_cast<std::size_t>(order_.stored()) * size_of(type_))),
+        packed_(packed),
+        product_(scratch.take(packed ? 0 : static_cast<std::size_t>(order_.stored()) * size_of(type_))),
         workspace_(scratch.take(graph_->workspace_bytes())) {}
 
   void run(cudaStream_t stream, void* src, void* diff_dst, void* diff_weights, std::byte* memory) const {
-    const std::array<void*, 3> graph_operands = {src, diff_dst, memory + packed_};
+    void* product = packed_ ? diff_weights : memory + product_;
+    const std::array<void*, 3> graph_operands = {src, diff_dst, product};
     graph_->execute(stream, graph_operands, memory + workspace_);
-    unpack_weights(stream, order_, memory + packed_, type_, static_cast<float*>(diff_weights));
+    if (!packed_) unpack_weights(stream, order_, product, type_, static_cast<float*>(diff_weights));
   }
 
  private:
   std::shared_ptr<CompiledGraph> graph_;
   WeightOrder order_;
   DType type_;
-  std::size_t packed_, workspace_;
+  bool packed_;
+  std::size_t product_, workspace_;
 };
+
+/// A pass's outputs, of which the first is a weight gradient.
+std::vector<TensorDesc> gradients_of(const Operands& operands, bool packed) {
+  std::vector<TensorDesc> outputs = operands.outputs;
+  if (packed) outputs[0].layout = packed_weights;
+  return outputs;
+}
 
 ConvGraph forward_graph(const Compute& compute, const Conv& conv, const Operands& operands, const TensorDesc& dst) {
   return graph_of(ConvGraph::Pass::forward, compute, conv, operands.inputs[0], operands.inputs[1].shape, dst);
 }
 
 Planned plan_conv(const Compute& compute, const Conv& conv, const Operands& operands, const Activation* activation) {
-  const std::vector<TensorDesc> outputs = outputs_of(operands);
+  const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
   const bool bias = operands.inputs.size() > 2;
   ConvGraph spec = forward_graph(compute, conv, operands, outputs[0]);
   spec.bias = bias && takes_bias(conv);
@@ -167,8 +159,8 @@ Planned plan_op(const Compute& compute, const Conv& op, const Operands& operands
 
 Planned plan_op(const Compute& compute, const ConvBlock& block, const Operands& operands) {
   if (!block.has_pool) return plan_conv(compute, block.conv, operands, &block.activation);
-  const std::vector<TensorDesc> outputs = outputs_of(operands);
-  const bool training = outputs.size() > 1 && outputs[1].dtype == DType::u8;
+  const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
+  const bool training = outputs.size() > 1;
   const TensorDesc volume = volume_under(outputs[0]);
   Scratch scratch;
   // The plain convolution has engines that are compiled already; the pool takes bias and curve along.
@@ -190,7 +182,7 @@ Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operan
   const Conv& conv = op.conv;
   const TensorDesc& diff_dst = operands.inputs[0];
   const Shape& weights = operands.inputs[1].shape;
-  const std::vector<TensorDesc> outputs = outputs_of(operands);
+  const std::vector<TensorDesc> outputs = as_activations(operands.outputs);
   std::shared_ptr<CompiledGraph> graph =
       compute.graphs.compile(graph_of(ConvGraph::Pass::backward_data, compute, conv, outputs[0], weights, diff_dst));
 
@@ -199,7 +191,7 @@ Planned plan_op(const Compute& compute, const ConvBackwardData& op, const Operan
   const std::size_t workspace = scratch.take(graph->workspace_bytes());
   auto body = [=](cudaStream_t stream, std::span<void* const> args) {
     auto* memory = static_cast<std::byte*>(args.back());
-    const std::array<void*, 3> graph_operands = {args[0], packed.get(stream, args, memory), args[2]};
+    const std::array<void*, 3> graph_operands = {args[0], packed.get(stream, args[1], memory), args[2]};
     graph->execute(stream, graph_operands, memory + workspace);
   };
   return planned(std::move(body), outputs, {}, scratch.bytes());
@@ -209,17 +201,21 @@ Planned plan_op(const Compute& compute, const ConvBackwardWeights& op, const Ope
   const TensorDesc& diff_dst = operands.inputs[1];
   const std::int64_t channels = diff_dst.shape[1];
   const std::int64_t rows = diff_dst.shape.elements() / channels;
+  const PartialSums bias_sums{bias_parts(rows), channels, padded(channels)};
   const bool bias = operands.outputs.size() > 1;
   Scratch scratch;
-  const BackwardWeights weights(compute, op.conv, operands.inputs[0], operands.outputs[0].shape, diff_dst, scratch);
-  const std::size_t sums = scratch.take(bias ? bias_scratch_bytes(rows, padded(channels)) : 0);
-  auto body = [=, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
+  const BackwardWeights weights(compute, op.conv, operands.inputs[0], operands.outputs[0].shape, diff_dst, op.packed,
+                                scratch);
+  const std::size_t sums = scratch.take(bias && !op.packed ? bias_scratch_bytes(rows, bias_sums.stored) : 0);
+  auto body = [=, packed = op.packed, type = diff_dst.dtype](cudaStream_t stream, std::span<void* const> args) {
     std::byte* memory = static_cast<std::byte*>(args.back());
     weights.run(stream, args[0], args[1], args[2], memory);
     if (!bias) return;
-    sum_rows(stream, args[1], type, rows, channels, padded(channels), static_cast<float*>(args[3]), memory + sums);
+    auto* partial = static_cast<float*>(packed ? args[3] : memory + sums);
+    sum_row_parts(stream, args[1], type, rows, bias_sums.stored, partial);
+    if (!packed) add_parts(stream, partial, bias_sums, static_cast<float*>(args[3]));
   };
-  return planned(std::move(body), operands.outputs, {}, scratch.bytes());
+  return planned(std::move(body), gradients_of(operands, op.packed), {}, scratch.bytes());
 }
 
 Planned plan_op(const Compute& compute, const ConvBlockBackwardWeights& op, const Operands& operands) {
@@ -228,17 +224,22 @@ Planned plan_op(const Compute& compute, const ConvBlockBackwardWeights& op, cons
   const TensorDesc diff = volume_under(pooled);
   const bool data_gradient = operands.outputs.size() > 2;
   Scratch scratch;
-  const BackwardWeights weights(compute, block.conv, operands.inputs[0], operands.outputs[0].shape, diff, scratch);
+  const BackwardWeights weights(compute, block.conv, operands.inputs[0], operands.outputs[0].shape, diff, op.packed,
+                                scratch);
   const CubePool pool(block, diff, pooled.shape);
-  const std::size_t sums = scratch.take(pool.scratch_bytes());
+  const PartialSums bias_sums = pool.bias_sums();
+  const std::size_t sums =
+      scratch.take(op.packed ? 0 : static_cast<std::size_t>(bias_sums.parts * bias_sums.stored) * sizeof(float));
   const std::size_t volume = scratch.take(data_gradient ? 0 : stored_bytes(diff));
-  auto body = [=](cudaStream_t stream, std::span<void* const> args) {
+  auto body = [=, packed = op.packed](cudaStream_t stream, std::span<void* const> args) {
     std::byte* memory = static_cast<std::byte*>(args.back());
     void* diff_dst = data_gradient ? args[5] : memory + volume;
-    pool.backward(stream, args[1], args[2], diff_dst, static_cast<float*>(args[4]), memory + sums);
+    auto* partial = static_cast<float*>(packed ? args[4] : memory + sums);
+    pool.backward(stream, args[1], args[2], diff_dst, partial);
+    if (!packed) add_parts(stream, partial, bias_sums, static_cast<float*>(args[4]));
     weights.run(stream, args[0], diff_dst, args[3], memory);
   };
-  std::vector<TensorDesc> outputs = operands.outputs;
+  std::vector<TensorDesc> outputs = gradients_of(operands, op.packed);
   if (data_gradient) outputs[2] = diff;
   Planned result = planned(std::move(body), std::move(outputs), {}, scratch.bytes());
   // Written by one kernel, read by the next; as an output it has been counted once.

@@ -96,8 +96,4 @@ __device__ inline double column_sum(const float* partial, std::int64_t parts, st
   return sum;
 }
 
-/// to[c] = sum over parts of partial[part][c].
-void add_parts(cudaStream_t stream, const float* partial, std::int64_t parts, std::int64_t channels,
-               std::int64_t stored_channels, float* to);
-
 }  // namespace trainmark::cuda

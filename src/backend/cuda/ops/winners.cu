@@ -93,28 +93,22 @@ void CubePool::forward(cudaStream_t stream, const void* src, const float* bias, 
   });
 }
 
-void CubePool::backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src, float* diff_bias,
-                        void* scratch) const {
+void CubePool::backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src,
+                        float* partial) const {
   const PoolShape shape = pool_shape(PoolWindow(pool_, src_, dst_), src_.dtype);
-  auto* partial = static_cast<float*>(scratch);
   with_type(src_.dtype, [&]<class T>(Type<T>) {
     const RowDeal deal = deal_of(windows_, channels_, vector_width<T>);
-    launch("winners_to_volume", winners_to_volume<T>, deal.launch(parts(), vector_width<T>), stream,
+    launch("winners_to_volume", winners_to_volume<T>, deal.launch(bias_sums().parts, vector_width<T>), stream,
            static_cast<const std::uint8_t*>(winner), static_cast<const T*>(diff_dst), static_cast<T*>(diff_src), shape,
            deal, slope_, partial);
   });
-  add_parts(stream, partial, parts(), channels_, padded(channels_), diff_bias);
 }
 
-/// As many as keep every lane busy.
-std::int64_t CubePool::parts() const {
+/// As many parts as keep every lane busy.
+PartialSums CubePool::bias_sums() const {
   const auto width = static_cast<int>(access_bytes / static_cast<std::int64_t>(size_of(src_.dtype)));
   const RowDeal deal = deal_of(windows_, channels_, width);
-  return std::clamp<std::int64_t>(windows_ / deal.lanes, 1, most_row_parts);
-}
-
-std::size_t CubePool::scratch_bytes() const {
-  return static_cast<std::size_t>(parts() * padded(channels_)) * sizeof(float);
+  return {std::clamp<std::int64_t>(windows_ / deal.lanes, 1, most_row_parts), channels_, padded(channels_)};
 }
 
 TensorDesc volume_under(const TensorDesc& pooled) {

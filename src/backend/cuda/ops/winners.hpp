@@ -16,15 +16,12 @@ class CubePool {
   /// (src, bias fp32 in logical order) -> (dst, winner u8); a null `winner` is not written.
   void forward(cudaStream_t stream, const void* src, const float* bias, void* dst, void* winner) const;
 
-  /// The derivative of curve and pool, and its sum over all windows, which is the bias gradient:
-  /// (winner, diff_dst) -> (diff_src, diff_bias). `scratch`: scratch_bytes().
-  void backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src, float* diff_bias,
-                void* scratch) const;
-  [[nodiscard]] std::size_t scratch_bytes() const;
+  /// The derivative of curve and pool, and its sums over parts of the windows, which add up to the bias gradient:
+  /// (winner, diff_dst) -> (diff_src, partial f32[bias_sums()]).
+  void backward(cudaStream_t stream, const void* winner, const void* diff_dst, void* diff_src, float* partial) const;
+  [[nodiscard]] PartialSums bias_sums() const;
 
  private:
-  [[nodiscard]] std::int64_t parts() const;
-
   Pool pool_;
   float slope_;
   TensorDesc src_;
