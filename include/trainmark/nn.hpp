@@ -279,24 +279,30 @@ struct ConvBlockBackwardWeights {  // (src, winner, diff of the pooled tensor) -
   bool operator==(const ConvBlockBackwardWeights&) const = default;
 };
 
-// What brings all weights and gradients of a step into a backend's order and back, where single passes need not.
-struct PackWeights {  // (weights...) -> (packed...): in the order and type in which convolutions without groups read
-                      // them
-  static constexpr std::string_view name = "PackWeights";
-  bool operator==(const PackWeights&) const = default;
+struct DenseBlock {  // (src, weights, bias [, step_state]) -> (active [, dst]): dense, activation and perhaps dropout
+  Activation activation;
+  std::optional<Dropout> dropout;  // makes dst
+  static constexpr std::string_view name = "DenseBlock";
+  bool operator==(const DenseBlock&) const = default;
 };
-struct UnpackGradients {  // (packed or partial...) -> (gradients...): of weights, in that order and type; of biases,
-                          // sums f32[parts of the batch, channels with their padding] that are to be added up
+struct DenseBlockBackwardData {  // (diff_dst, weights, active [, step_state]) -> (diff of the dense result below): also
+  DenseBlock below;              // back through activation and dropout of the layer that made the source
+  static constexpr std::string_view name = "DenseBlockBackwardData";
+};
+struct PackWeights {  // (weights...) -> (packed...): as a backend's convolutions without groups read them
+  static constexpr std::string_view name = "PackWeights";
+};
+struct UnpackGradients {  // (packed or sums...) -> (gradients...): from there; a bias's of f32[parts, padded channels]
   static constexpr std::string_view name = "UnpackGradients";
-  bool operator==(const UnpackGradients&) const = default;
 };
 
-using Op = std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Normalise, SpatialSum, Tile,
-                        NormMoments, NormApply, NormInference, Loss, Metric, ConvBackwardData, ConvBackwardWeights,
-                        PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward,
-                        Slice, NormGradients, NormBackward, Accumulate, AllReduce, SumOverGroup, AverageStatistics,
-                        GradientCheck, SquaredNorm, CountUpdate, Update, AdjustLossScale, ConvBlock,
-                        PoolActivationBackward, ConvBlockBackwardWeights, PackWeights, UnpackGradients>;
+using Op =
+    std::variant<Conv, Pool, Dense, Activation, Dropout, Add, Concat, Preprocess, Normalise, SpatialSum, Tile,
+                 NormMoments, NormApply, NormInference, Loss, Metric, ConvBackwardData, ConvBackwardWeights,
+                 PoolBackward, DenseBackwardData, DenseBackwardWeights, ActivationBackward, DropoutBackward, Slice,
+                 NormGradients, NormBackward, Accumulate, AllReduce, SumOverGroup, AverageStatistics, GradientCheck,
+                 SquaredNorm, CountUpdate, Update, AdjustLossScale, ConvBlock, PoolActivationBackward,
+                 ConvBlockBackwardWeights, DenseBlock, DenseBlockBackwardData, PackWeights, UnpackGradients>;
 [[nodiscard]] std::string_view name_of(const Op& op);
 
 /// Elements of a spatial axis from the first tap of a window to its last.

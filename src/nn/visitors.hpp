@@ -31,6 +31,8 @@ class Infer {
   Tensors operator()(const ConvBackwardWeights& backward) const;
   Tensors operator()(const ConvBlock& block) const;
   Tensors operator()(const ConvBlockBackwardWeights& backward) const;
+  Tensors operator()(const DenseBlock& block) const;
+  Tensors operator()(const DenseBlockBackwardData& backward) const;
   Tensors operator()(const PackWeights&) const;
   Tensors operator()(const UnpackGradients&) const;
   Tensors operator()(const Pool& pool) const;
@@ -75,6 +77,7 @@ class Infer {
   void scaler(std::size_t index) const;
   void compared(const Criterion& criterion) const;
   void channelled(std::size_t index) const;
+  [[nodiscard]] Tensor dense_result() const;
   [[nodiscard]] bool with_bias() const { return inputs_.size() > 2; }
   [[nodiscard]] static Shape weights_of(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels);
   void spatial(const Shape& src, const Conv& conv) const;
@@ -99,6 +102,8 @@ class CostOf {
   Cost operator()(const ConvBackwardWeights& backward) const;
   Cost operator()(const ConvBlock& block) const;
   Cost operator()(const ConvBlockBackwardWeights& backward) const;
+  Cost operator()(const DenseBlock& block) const;
+  Cost operator()(const DenseBlockBackwardData& backward) const;
   Cost operator()(const PackWeights&) const;
   Cost operator()(const UnpackGradients&) const;
   Cost operator()(const Pool& pool) const;
@@ -163,6 +168,8 @@ class Differentiate {
   void operator()(const ConvBackwardWeights&);
   void operator()(const ConvBlock&);
   void operator()(const ConvBlockBackwardWeights&);
+  void operator()(const DenseBlock&);
+  void operator()(const DenseBlockBackwardData&);
   void operator()(const PackWeights&);
   void operator()(const UnpackGradients&);
   void operator()(const Pool& pool);

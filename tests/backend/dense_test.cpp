@@ -48,6 +48,37 @@ class BackendDense : public BackendTest {
     expect_close(logical(results[0]), expected.weights, magnitudes.weights, DType::f32);
     expect_close(logical(results[1]), expected.bias, magnitudes.bias, DType::f32);
   }
+  /// The block forward, and the data gradient of the same layer into a block of this kind below it.
+  void both_ways(const DenseBlock& block, const Problem& problem) {
+    const std::int64_t samples = problem.src[0], columns = problem.src.elements() / samples;
+    const std::vector<std::int64_t> ids = {7, 11, 2, 5};
+    const StepState now{.valid = static_cast<std::int32_t>(samples), .epoch = 3};
+    const auto state = [&] { return step_state(now, {ids.begin(), ids.begin() + samples}, samples); };
+    const auto only = [&](std::vector<Operand> results) { return std::move(results.front()); };
+
+    const Array src = random(problem.src), weights = random(weights_shape(problem)), bias = random({problem.units});
+    const TensorDesc dst = output({samples, problem.units});
+    Operand active = only(execute(
+        block.activation,
+        list(only(execute(Dense{}, list(activation(src), parameter(weights), parameter(bias)), {dst}))), {dst}));
+    auto inputs = list(activation(src), parameter(weights), parameter(bias));
+    if (block.dropout) inputs.push_back(state());
+    const auto results = execute(block, inputs, block.dropout ? std::vector{dst, dst} : std::vector{dst});
+    expect_equal(logical(results[0]), logical(active));
+    if (block.dropout) expect_equal(logical(results[1]), result(*block.dropout, list(std::move(active), state()), dst));
+
+    const Array diff_dst = random({samples, problem.units}), below = random({samples, columns});
+    const TensorDesc diff = output(below.shape);
+    Operand back = only(execute(DenseBackwardData{}, list(activation(diff_dst), parameter(weights)), {diff}));
+    const auto undropped = [&] {
+      if (!block.dropout) return std::move(back);
+      return only(execute(DropoutBackward{*block.dropout}, list(std::move(back), state()), {diff}));
+    };
+    const Array expected = result(ActivationBackward{block.activation}, list(activation(below), undropped()), diff);
+    auto given = list(activation(diff_dst), parameter(weights), activation(below));
+    if (block.dropout) given.push_back(state());
+    expect_equal(result(DenseBlockBackwardData{block}, given, diff), expected);
+  }
 };
 
 TEST_P(BackendDense, ForwardAgreesWithNaiveLoops) {
@@ -72,6 +103,27 @@ TEST_P(BackendDense, BackwardWeightsAgreesWithNaiveLoops) {
     backward_weights(problem, GetParam().dtype);
     backward_weights(problem, DType::f32);
   }
+}
+
+/// A device rounds between dense layer, curve and dropout as it would between three operations.
+TEST_P(BackendDense, WithWhatFollowsItGivesTheBitsOfOneAfterTheOther) {
+  const Activation leaky{.curve = Curve::leaky_relu, .slope = 0.3F}, tanh{.curve = Curve::tanh, .scale = 1.2F};
+  const Dropout dropout{.rate = 0.4F, .seed = 3, .layer = 2};
+  const DenseBlock blocks[] = {{leaky, {}}, {tanh, {}}, {leaky, dropout}, {tanh, dropout}};
+  if (backend->name() != "cuda") {
+    const TensorDesc any{{2, 4}, GetParam().dtype, logical_layout};
+    EXPECT_NE(backend->refusal(blocks[0], {{any, any, any}, {any}}), "");
+    EXPECT_NE(backend->refusal(DenseBlockBackwardData{blocks[0]}, {{any, any, any}, {any}}), "");
+    return;
+  }
+  for (const DenseBlock& block : blocks) {
+    for (const Problem& problem : problems()) {
+      SCOPED_TRACE(text(problem));
+      both_ways(block, problem);
+    }
+  }
+  const TensorDesc many{{33, 4}, GetParam().dtype, logical_layout};
+  EXPECT_NE(backend->refusal(blocks[0], {{many, many, many}, {many}}), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackendDense, testing::ValuesIn(cases()), name_of_case);

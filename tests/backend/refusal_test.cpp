@@ -222,6 +222,32 @@ TEST_P(BackendFusion, AnInnerLayersBlockLeavesItsDataGradientWhatItReads) {
   }
 }
 
+TEST_P(BackendFusion, DenseLayersOfFewSamplesTakeWhatFollowsThemAlong) {
+  for (const std::int64_t samples : {2, 33}) {
+    GraphBuilder builder(GetParam().dtype);
+    const TensorId raw = builder.input("raw", Shape{samples, 5, 4}, DType::f32);
+    const TensorId target = builder.input("target", Shape{samples, 3}, DType::f32);
+    const TensorId state = builder.input("step_state", Shape{step_state_extent(samples)}, DType::u8);
+    TensorId src = builder.apply("preprocess", Preprocess{}, {raw}, GetParam().dtype);
+    for (std::uint32_t layer = 0; layer < 2; ++layer) {
+      const std::string name = "dense" + std::to_string(layer);
+      src = builder.dense(name, src, 6);
+      src = builder.apply(name + ".curve", Activation{.curve = Curve::leaky_relu, .slope = 0.3F}, {src});
+      if (layer == 0) src = builder.apply(name + ".dropout", Dropout{.rate = 0.5F, .layer = layer}, {src, state});
+    }
+    src = builder.dense("last", src, 3, DType::f32);
+    src = builder.apply("last.curve", Activation{.curve = Curve::tanh}, {src});
+    (void)builder.apply("loss", Loss{.global_batch = samples}, {src, target, state});
+    const Graph fused = backend->fuse(differentiate(builder.take()));
+    const bool takes = pools_any_layer() && samples == 2;
+    EXPECT_EQ(count<DenseBlock>(fused), takes ? 3 : 0);
+    EXPECT_EQ(count<DenseBlockBackwardData>(fused), takes ? 2 : 0);
+    EXPECT_EQ(count<Activation>(fused), takes ? 0 : 3);
+    EXPECT_EQ(count<Dropout>(fused) + count<DropoutBackward>(fused), takes ? 0 : 2);
+    EXPECT_EQ(count<ActivationBackward>(fused), takes ? 1 : 3) << "that of the loss has no layer above";
+  }
+}
+
 /// A bucket's gradients are ready when its sum begins, and no earlier bucket waits for them.
 TEST_P(BackendFusion, GradientsAreUnpackedABucketAtATime) {
   GraphBuilder builder(GetParam().dtype);

@@ -122,6 +122,8 @@ class CpuBackend final : public Backend {
         if (desc.dtype == DType::f16) return "fp16 is for devices; use fp32 or bf16 on a CPU";
       }
     }
+    if (std::holds_alternative<DenseBlock>(op) || std::holds_alternative<DenseBlockBackwardData>(op))
+      return "what follows a dense layer is an operation of its own here; run the graph unfused";
     if (std::holds_alternative<PackWeights>(op) || std::holds_alternative<UnpackGradients>(op))
       return "each pass brings its weights into blocks and its gradients back here";
     const auto* block = std::get_if<ConvBlock>(&op);

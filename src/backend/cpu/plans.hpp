@@ -52,6 +52,8 @@ namespace trainmark::cpu {
 [[nodiscard]] Planned plan_op(const AverageStatistics& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const SquaredNorm& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const CountUpdate& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DenseBlock& op, const Operands& operands);
+[[nodiscard]] Planned plan_op(const DenseBlockBackwardData& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const PackWeights& op, const Operands& operands);
 [[nodiscard]] Planned plan_op(const UnpackGradients& op, const Operands& operands);
 

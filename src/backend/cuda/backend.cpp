@@ -13,6 +13,7 @@
 #include "backend/cuda/cudnn/graph_notes.hpp"
 #include "backend/cuda/cudnn/tuning.hpp"
 #include "backend/cuda/layout.hpp"
+#include "backend/cuda/ops/few_rows.hpp"
 #include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/cuda/profiler.hpp"
@@ -201,6 +202,9 @@ class CudaBackend final : public Backend {
     if (reason.empty()) reason = constants_refusal(op, operands);
     if (std::holds_alternative<PoolActivationBackward>(op))
       return "pool and curve are derived in the block of their convolution here";
+    if ((std::holds_alternative<DenseBlock>(op) && !FewRows::take(operands.inputs[0].shape[0])) ||
+        (std::holds_alternative<DenseBlockBackwardData>(op) && !FewRows::take(operands.inputs[2].shape[0])))
+      return "dense layers of many samples are matrix products here; run the graph unfused";
     const auto* block = std::get_if<ConvBlock>(&op);
     if (block != nullptr && block->conv.groups != 1)
       return "a convolution in groups has its curve behind it here; run the graph unfused";

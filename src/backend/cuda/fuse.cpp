@@ -2,6 +2,7 @@
 #include <map>
 #include <optional>
 
+#include "backend/cuda/ops/few_rows.hpp"
 #include "backend/cuda/ops/winners.hpp"
 #include "backend/cuda/plans.hpp"
 #include "backend/rewrites.hpp"
@@ -12,6 +13,62 @@ namespace {
 
 /// cuDNN 9.19 has no engine for a convolution in groups with a curve behind it, in 16 bits.
 bool ungrouped(const Conv& conv, const Activation&) { return conv.groups == 1; }
+
+void erase(Graph& graph, std::size_t at) { graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(at)); }
+
+/// Whether the kernels of dense layers take this source, or a gradient of it.
+bool has_few_rows(const Tensor& src) { return src.shape.rank() == 2 && FewRows::take(src.shape[0]); }
+
+/// A dense layer of few samples takes its activation along, and the dropout of that.
+void end_dense_layers(Graph& graph) {
+  for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
+    if (!std::holds_alternative<Dense>(graph.nodes[at].op)) continue;
+    const TensorId result = graph.nodes[at].outputs[0];
+    const auto curve = only_consumer<Activation>(graph, result);
+    if (!has_few_rows(tensor_of(graph, result)) || !curve) continue;
+    DenseBlock block{.activation = std::get<Activation>(graph.nodes[*curve].op), .dropout = {}};
+    const TensorId active = graph.nodes[*curve].outputs[0];
+    graph.nodes[at].outputs = {active};
+    erase(graph, *curve);
+    for (const std::size_t reader : consumers_of(graph, active)) {
+      const auto* dropout = std::get_if<Dropout>(&graph.nodes[reader].op);
+      if (dropout == nullptr) continue;
+      block.dropout = *dropout;
+      graph.nodes[at].inputs.push_back(graph.nodes[reader].inputs[1]);
+      graph.nodes[at].outputs.push_back(graph.nodes[reader].outputs[0]);
+      erase(graph, reader);
+      break;
+    }
+    graph.nodes[at].op = block;
+  }
+}
+
+/// And its data gradient goes back through the ending of the layer below at once.
+void return_through_dense_layers(Graph& graph) {
+  for (std::size_t at = 0; at < graph.nodes.size(); ++at) {
+    if (!std::holds_alternative<DenseBackwardData>(graph.nodes[at].op)) continue;
+    TensorId diff = graph.nodes[at].outputs[0];
+    if (!has_few_rows(tensor_of(graph, diff))) continue;
+    const auto dropout = only_consumer<DropoutBackward>(graph, diff);
+    if (dropout) diff = graph.nodes[*dropout].outputs[0];
+    const auto curve = only_consumer<ActivationBackward>(graph, diff);
+    if (!curve || graph.nodes[*curve].inputs[1] != diff) continue;
+    const TensorId active = graph.nodes[*curve].inputs[0];
+    if (tensor_of(graph, active).dtype != tensor_of(graph, diff).dtype) continue;
+    DenseBlockBackwardData op{
+        {.activation = std::get<ActivationBackward>(graph.nodes[*curve].op).activation, .dropout = {}}};
+    Node& node = graph.nodes[at];
+    node.inputs.push_back(active);
+    if (dropout) {
+      op.below.dropout = std::get<DropoutBackward>(graph.nodes[*dropout].op).dropout;
+      node.inputs.push_back(graph.nodes[*dropout].inputs[1]);
+    }
+    node.op = op;
+    node.outputs = graph.nodes[*curve].outputs;
+    erase(graph, *curve);
+    if (dropout) erase(graph, *dropout);
+  }
+}
 
 /// The convolution of a pass that reads weights, or nothing.
 struct ReadsWeights {
@@ -113,6 +170,8 @@ void unpack_gradients_together(Graph& graph) {
 Graph fuse(Graph graph) {
   while (fuse_pooled_block(graph, ends_in_cubes, DataGradient::with) || fuse_conv_activation(graph, ungrouped)) {
   }
+  end_dense_layers(graph);
+  return_through_dense_layers(graph);
   pack_weights_together(graph);
   unpack_gradients_together(graph);
   return graph;

@@ -7,6 +7,9 @@ namespace trainmark::nn {
 
 Tensors Infer::operator()(const Dense&) const {
   arity(3);
+  return {dense_result()};
+}
+Tensor Infer::dense_result() const {
   const Shape& src = inputs_[0].shape;
   const Shape& weights = inputs_[1].shape;
   require(src.rank() >= 2 && weights.rank() == 2, "takes a batch of vectors or volumes and a matrix of weights",
@@ -15,7 +18,7 @@ Tensors Infer::operator()(const Dense&) const {
           fmt::format("has {} weights a unit for {} inputs", weights[1], src.elements() / src[0]),
           "make the weights for this input, or change the input's extent");
   bias(2, weights[0]);
-  return {activation({src[0], weights[0]}, inputs_[0].dtype)};
+  return activation({src[0], weights[0]}, inputs_[0].dtype);
 }
 Cost CostOf::operator()(const Dense&) const { return matrix(input(0).elements(), input(1)[0]); }
 void Differentiate::operator()(const Dense&) { parametrised(DenseBackwardWeights{}, DenseBackwardData{}); }
@@ -38,5 +41,29 @@ Tensors Infer::operator()(const DenseBackwardWeights&) const {
 }
 Cost CostOf::operator()(const DenseBackwardWeights&) const { return matrix(input(0).elements(), input(1)[1]); }
 void Differentiate::operator()(const DenseBackwardWeights&) { not_forward(); }
+
+Tensors Infer::operator()(const DenseBlock& block) const {
+  arity(block.dropout ? 4 : 3);
+  if (block.dropout) return {dense_result(), dense_result()};
+  return {dense_result()};
+}
+Cost CostOf::operator()(const DenseBlock& block) const {
+  Cost cost = matrix(input(0).elements(), input(1)[0]);
+  cost.flops += output(0).elements() * (block.dropout ? 2 : 1);
+  return cost;
+}
+void Differentiate::operator()(const DenseBlock&) { not_forward(); }
+
+Tensors Infer::operator()(const DenseBlockBackwardData& backward) const {
+  arity(backward.below.dropout ? 4 : 3);
+  same({inputs_[0].shape[0], inputs_[1].shape[1]}, 2);
+  return {activation(inputs_[2].shape, inputs_[2].dtype)};
+}
+Cost CostOf::operator()(const DenseBlockBackwardData& backward) const {
+  Cost cost = matrix(output(0).elements(), input(1)[0]);
+  cost.flops += output(0).elements() * (backward.below.dropout ? 2 : 1);
+  return cost;
+}
+void Differentiate::operator()(const DenseBlockBackwardData&) { not_forward(); }
 
 }  // namespace trainmark::nn

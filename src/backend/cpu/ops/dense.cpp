@@ -71,4 +71,13 @@ Planned plan_op(const DenseBackwardWeights&, const Operands& operands) {
   return builder.finish(dnnl::inner_product_backward_weights(primitive), primitive.scratchpad_desc(), operands.outputs);
 }
 
+Planned plan_op(const DenseBlock&, const Operands&) {
+  TRAINMARK_CHECK(false, "refused: see the backend");
+  return {};
+}
+Planned plan_op(const DenseBlockBackwardData&, const Operands&) {
+  TRAINMARK_CHECK(false, "refused: see the backend");
+  return {};
+}
+
 }  // namespace trainmark::cpu

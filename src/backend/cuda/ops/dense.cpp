@@ -163,4 +163,33 @@ Planned plan_op(const Compute& compute, const DenseBackwardWeights&, const Opera
   return planned(std::move(body), operands.outputs, {}, scratch.bytes());
 }
 
+Planned plan_op(const DenseBlock& op, const Operands& operands) {
+  const TensorDesc& src = operands.inputs[0];
+  TRAINMARK_CHECK(FewRows::take(src.shape[0]), "more samples are refused: see the backend");
+  auto body = [rows = FewRows(src.shape[0], order_of(src, operands.inputs[1].shape[0])), type = src.dtype,
+               result = operands.outputs[0].dtype,
+               ending = DenseEnding(op)](cudaStream_t stream, std::span<void* const> args) {
+    const auto* weights = static_cast<const float*>(args[1]);
+    const auto* bias = static_cast<const float*>(args[2]);
+    if (!ending.drops) return rows.forward(stream, args[0], type, weights, bias, args[3], result, ending);
+    rows.forward(stream, args[0], type, weights, bias, args[4], result, ending, static_cast<const StepState*>(args[3]),
+                 args[5]);
+  };
+  return planned(std::move(body), operands.outputs);
+}
+
+Planned plan_op(const DenseBlockBackwardData& op, const Operands& operands) {
+  const TensorDesc& diff_dst = operands.inputs[0];
+  const TensorDesc& active = operands.inputs[2];
+  TRAINMARK_CHECK(FewRows::take(active.shape[0]), "more samples are refused: see the backend");
+  auto body = [rows = FewRows(active.shape[0], order_of(active, operands.inputs[1].shape[0])), type = active.dtype,
+               diff_type = diff_dst.dtype,
+               below = DenseEnding(op.below)](cudaStream_t stream, std::span<void* const> args) {
+    const auto* state = below.drops ? static_cast<const StepState*>(args[3]) : nullptr;
+    rows.backward_data(stream, args[0], diff_type, static_cast<const float*>(args[1]), args[below.drops ? 4 : 3], type,
+                       below, args[2], state);
+  };
+  return planned(std::move(body), operands.outputs);
+}
+
 }  // namespace trainmark::cuda

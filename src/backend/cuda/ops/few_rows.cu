@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "backend/cuda/element.cuh"
+#include "backend/math.hpp"
 
 namespace trainmark::cuda {
 namespace {
@@ -23,10 +24,27 @@ __device__ inline unsigned stored_column(const DenseShape& shape, unsigned colum
   return shape.inner == shape.stored ? column : column / shape.inner * shape.stored + column % shape.inner;
 }
 
+__device__ inline float curve_of(const Activation& activation, float src) {
+  return activation.curve == Curve::tanh ? scaled_tanh(src, activation.scale) : leaky_relu(src, activation.slope);
+}
+__device__ inline float curve_back(const Activation& activation, float dst, float diff) {
+  return activation.curve == Curve::tanh ? scaled_tanh_backward(dst, diff, activation.scale)
+                                         : leaky_relu_backward(dst, diff, activation.slope);
+}
+/// What dropout makes of a sample's unit, forward and backward.
+template <class T>
+__device__ T masked(const Dropout& dropout, const StepState* state, std::int64_t sample, std::int64_t unit, T value) {
+  const bool counts = sample < state->valid;
+  const std::int64_t id = counts ? reinterpret_cast<const std::int64_t*>(state + 1)[sample] : 0;
+  const bool keep = counts && dropout_keeps(dropout, state->epoch, id, unit);
+  return from_float<T>(keep ? to_float(value) * (1.0F / (1.0F - dropout.rate)) : 0.0F);
+}
+
 /// A block is a unit; its threads share the columns.
 template <class T, class To>
 __global__ void __launch_bounds__(forward_threads)
-    dense_forward(const T* src, const float* weights, const float* bias, To* dst, DenseShape shape) {
+    dense_forward(const T* src, const float* weights, const float* bias, To* dst, DenseShape shape, DenseEnding ending,
+                  const StepState* state, To* dropped) {
   __shared__ float slots[forward_threads];
   const float* own = weights + static_cast<std::int64_t>(blockIdx.x) * shape.columns;
   for (int first = 0; first < shape.samples; first += rows_at_once) {
@@ -40,8 +58,12 @@ __global__ void __launch_bounds__(forward_threads)
     for (int i = 0; i < rows_at_once; ++i) {
       if (first + i >= shape.samples) continue;
       const float sum = block_sum(sums[i], slots);
-      if (threadIdx.x == 0)
-        dst[static_cast<std::int64_t>(first + i) * shape.units + blockIdx.x] = from_float<To>(sum + bias[blockIdx.x]);
+      if (threadIdx.x != 0) continue;
+      const std::int64_t at = static_cast<std::int64_t>(first + i) * shape.units + blockIdx.x;
+      To value = from_float<To>(sum + bias[blockIdx.x]);
+      if (ending.curved) value = from_float<To>(curve_of(ending.activation, to_float(value)));
+      dst[at] = value;
+      if (ending.drops) dropped[at] = masked(ending.dropout, state, first + i, blockIdx.x, value);
     }
   }
 }
@@ -49,7 +71,8 @@ __global__ void __launch_bounds__(forward_threads)
 /// A block has some columns as they are stored; its lanes share the units.
 template <class T, class From>
 __global__ void __launch_bounds__(data_columns* data_lanes)
-    dense_backward_data(const From* diff_dst, const float* weights, T* diff_src, DenseShape shape) {
+    dense_backward_data(const From* diff_dst, const float* weights, T* diff_src, DenseShape shape, DenseEnding below,
+                        const T* active, const StepState* state) {
   __shared__ float slots[data_lanes][data_columns];
   const std::int64_t place = static_cast<std::int64_t>(blockIdx.x) * data_columns + threadIdx.x;
   const auto at = static_cast<unsigned>(place);
@@ -73,7 +96,11 @@ __global__ void __launch_bounds__(data_columns* data_lanes)
       float sum = 0.0F;
       for (int lane = 0; lane < data_lanes; ++lane)
         sum += slots[lane][threadIdx.x];
-      diff_src[(first + i) * shape.row + place] = from_float<T>(sum);
+      T value = from_float<T>(sum);
+      if (below.drops) value = masked(below.dropout, state, first + i, place, value);
+      const std::int64_t to = (first + i) * shape.row + place;
+      if (below.curved) value = from_float<T>(curve_back(below.activation, to_float(active[to]), to_float(value)));
+      diff_src[to] = value;
     }
   }
 }
@@ -132,26 +159,28 @@ void with_types(DType type, DType result, Body&& body) {
 FewRows::FewRows(std::int64_t samples, const WeightOrder& columns) : samples_(samples), columns_(columns) {}
 
 void FewRows::forward(cudaStream_t stream, const void* src, DType type, const float* weights, const float* bias,
-                      void* dst, DType dst_type) const {
+                      void* dst, DType dst_type, const DenseEnding& ending, const StepState* state,
+                      void* dropped) const {
   const DenseShape shape = shape_of(samples_, columns_);
   LaunchShape launched;
   launched.grid.x = static_cast<unsigned>(shape.units);
   launched.block.x = std::clamp(std::bit_ceil(shape.columns), 32U, static_cast<unsigned>(forward_threads));
   with_types(type, dst_type, [&]<class T, class To>(Type<T>, Type<To>) {
     launch("dense_forward", dense_forward<T, To>, launched, stream, static_cast<const T*>(src), weights, bias,
-           static_cast<To*>(dst), shape);
+           static_cast<To*>(dst), shape, ending, state, static_cast<To*>(dropped));
   });
 }
 
 void FewRows::backward_data(cudaStream_t stream, const void* diff_dst, DType diff_type, const float* weights,
-                            void* diff_src, DType type) const {
+                            void* diff_src, DType type, const DenseEnding& below, const void* active,
+                            const StepState* state) const {
   const DenseShape shape = shape_of(samples_, columns_);
   LaunchShape launched;
   launched.grid.x = static_cast<unsigned>(ceil_div(shape.row, data_columns));
   launched.block = dim3(data_columns, data_lanes);
   with_types(type, diff_type, [&]<class T, class From>(Type<T>, Type<From>) {
     launch("dense_backward_data", dense_backward_data<T, From>, launched, stream, static_cast<const From*>(diff_dst),
-           weights, static_cast<T*>(diff_src), shape);
+           weights, static_cast<T*>(diff_src), shape, below, static_cast<const T*>(active), state);
   });
 }
 
