@@ -176,7 +176,18 @@ class Check:
         self.steps.keep("streamed", self.ours(f"bf16 batch {batches[0]}, not captured", {**settings, "backend.capture": False}))
         self.steps.keep("nccl_alone", self.ours(f"bf16 batch {batches[0]}, summing through NCCL", {**settings, "backend.nccl_alone": True}))
         self.steps.keep("autotuned", self.ours(f"bf16 batch {batches[0]}, engines timed", {**settings, "backend.autotune": True},
-                                               "--measure-nodes", limit=90))
+                                               "--measure-nodes", "--log-level", "debug", limit=90))
+        self.steps.keep("engine_alternatives", self.engine_alternatives())
+
+    def engine_alternatives(self, most: int = 10) -> list:
+        """What each engine that was tried took, milliseconds a launch, of the graphs whose fastest takes longest."""
+        graphs, folder = [], self.results("throughput")
+        for log in sorted(folder.glob("diagnostics/*.log")) if folder else []:
+            for line in re.findall(r"engines timed for (.*)$", log.read_text(errors="replace"), re.M):
+                graph, *tried = line.split(" | ")
+                engines = {name: float(ms) if ms else None for name, ms in re.findall(r"^(.+?) (?:([0-9.]+) ms|not timed)$", "\n".join(tried), re.M)}
+                graphs.append({"graph": graph, "engines_ms": engines})
+        return sorted(graphs, key=lambda each: -min((ms for ms in each["engines_ms"].values() if ms), default=0))[:most]
 
     # --- tests -----------------------------------------------------------------------------------------------------------
     def backend_tests(self) -> None:

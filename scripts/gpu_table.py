@@ -23,6 +23,8 @@ def print_quick(result: dict) -> None:
         if row := result.get(key):
             print(f"{row['precision']} batch {row['batch']}, {title}: {show(row['samples_per_s'], '.1f')} samples/s")
             print_nodes(title, row)
+    for row in result.get("engine_alternatives", []):
+        print(f"{row['graph']}: " + ", ".join(f"{engine} {show(ms, '.3f')} ms" for engine, ms in row["engines_ms"].items()))
 
 
 def print_beside_torch(result: dict) -> None:

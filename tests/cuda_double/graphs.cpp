@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backend/cuda/cudnn/graphs.hpp"
+#include "backend/cuda/cudnn/tuning.hpp"
 #include "backend/cuda/device.hpp"
 #include "backend/math.hpp"
 #include "cuda_double/double.hpp"
@@ -259,8 +260,10 @@ class HostCompiler final : public GraphCompiler {
     const auto sound = std::make_shared<HostGraph>(spec);
     const std::vector<std::shared_ptr<CompiledGraph>> candidates = {std::make_shared<BrokenGraph>(sound), sound};
     // Chosen by trial where that is asked for, on the device's memory and streams as they are then.
-    graph = candidates.at(autotune_ ? autotune_(candidates, sound->operand_sizes()).fastest.value() : 1);
-    return graph;
+    if (!autotune_) return graph = sound;
+    const Trial trial = autotune_(candidates, sound->operand_sizes());
+    tell_of_trial(key_of(spec), candidates, trial);
+    return graph = candidates.at(trial.fastest.value());
   }
   [[nodiscard]] std::string library() const override { return "host loops instead of cuDNN"; }
 

@@ -262,7 +262,7 @@ TryCandidates chooses(std::vector<std::string>& seen, std::size_t chosen) {
     seen.clear();
     for (const auto& candidate : candidates)
       seen.push_back(outcome(*candidate));
-    return Trial{chosen, {}};
+    return Trial{chosen, {}, {}};
   };
 }
 
@@ -304,7 +304,7 @@ TEST(GraphCompilerTest, TakesNoEngineWithAWorkspaceOfASixteenthOfTheDeviceWhileT
   tuned.autotune = [&](std::span<const std::shared_ptr<CompiledGraph>> tried, std::span<const std::size_t>) {
     for (const auto& candidate : tried)
       EXPECT_LT(candidate->workspace_bytes(), wanted) << candidate->engine();
-    return Trial{tried.size() - 1, {}};
+    return Trial{tried.size() - 1, {}, {}};
   };
   EXPECT_NO_THROW((void)make_graph_compiler(tuned)->compile(graph));
 }
@@ -312,7 +312,7 @@ TEST(GraphCompilerTest, TakesNoEngineWithAWorkspaceOfASixteenthOfTheDeviceWhileT
 TEST(GraphCompilerTest, PlansEvenWhereEveryWorkspaceIsTooLarge) {
   CompilerOptions tuned = with_memory(options(), 0);
   tuned.autotune = [](std::span<const std::shared_ptr<CompiledGraph>> tried, std::span<const std::size_t>) {
-    return Trial{tried.size() - 1, {}};
+    return Trial{tried.size() - 1, {}, {}};
   };
   for (const auto pass : {ConvGraph::Pass::backward_data, ConvGraph::Pass::backward_weights}) {
     ConvGraph graph = volume();
@@ -324,7 +324,7 @@ TEST(GraphCompilerTest, PlansEvenWhereEveryWorkspaceIsTooLarge) {
 
 TEST(GraphCompilerTest, SaysWhatCandidatesSaidThatAllFailed) {
   CompilerOptions tuned = options();
-  tuned.autotune = [](auto&&...) { return Trial{std::nullopt, "the first is broken\nthe second too\n"}; };
+  tuned.autotune = [](auto&&...) { return Trial{std::nullopt, "the first is broken\nthe second too\n", {}}; };
   try {
     (void)make_graph_compiler(tuned)->compile(volume());
     FAIL() << "planned";

@@ -139,7 +139,7 @@ TEST(SharedPlans, AreTriedOnRank0Alone) {
   tuned.autotune = [&](std::span<const std::shared_ptr<CompiledGraph>> candidates, std::span<const std::size_t>) {
     EXPECT_TRUE(is_first());
     chosen = outcome(*candidates[3]);
-    return Trial{3, {}};
+    return Trial{3, {}, {}};
   };
   const std::vector<std::string> shared = on_all_ranks(tuned);
   chosen = ranks().broadcast(chosen);

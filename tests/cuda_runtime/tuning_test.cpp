@@ -151,6 +151,8 @@ TEST_F(CudaTrial, ExecutesEveryCandidateOnZeroedMemoryOfItsOwn) {
     const Trial trial = try_on_device(candidates, bytes);
     EXPECT_TRUE(trial.fastest.has_value());
     EXPECT_EQ(trial.failures, "");
+    ASSERT_EQ(trial.seconds.size(), 2U);
+    EXPECT_TRUE(trial.seconds[0].has_value() && trial.seconds[1].has_value());
     EXPECT_GT(first->executed, 3);
     EXPECT_GT(second->executed, 3);
     EXPECT_TRUE(first->zero && second->zero);
@@ -170,6 +172,8 @@ TEST_F(CudaTrial, PassesOverACandidateThatFails) {
   EXPECT_EQ(trial.fastest, 1U);
   EXPECT_EQ(trial.failures, "no shared memory left\n");
   EXPECT_EQ(broken->executed, 1);
+  ASSERT_EQ(trial.seconds.size(), 2U);
+  EXPECT_EQ(trial.seconds[0], std::nullopt);
 
   candidates.pop_back();
   EXPECT_EQ(try_on_device(candidates, bytes).fastest, std::nullopt);

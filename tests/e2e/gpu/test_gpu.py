@@ -114,13 +114,14 @@ class Check(unittest.TestCase):
 n=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1)); echo $n >"$COUNT"
 [ "$n" != "${FAIL:-}" ] || { echo "it fails"; exit 5; }
 [ "$n" != "${HANG:-}" ] && [ "$n" -lt "${HANG_FROM:-9999}" ] || { echo "it hangs"; exec sleep 100; }
-folder= name= slower=2 nodes=
+folder= name= slower=2 nodes= tuned=
 for word; do
   case $word in
     name=*) name=${word#name=} ;;
     results.folder=*) folder=${word#results.folder=} ;;
     backend.deterministic=true) slower=3 ;;
     --measure-nodes) nodes=1 ;;
+    backend.autotune=true) tuned=1 ;;
   esac
 done
 [ -z "${REFUSED:-}" ] || echo "trainmark: x.plan: this cached plan is not used: $REFUSED; it is made anew"
@@ -132,6 +133,13 @@ figures="\"step_median_s\": $((slower * (100 + n)))e-2, \"steps\": 4, \"upload_s
 if [ -n "$nodes" ]; then
   figures="$figures, \"nodes_s\": 0.008, \"nodes_update_share\": 0.25, \"nodes_all_reduce_share\": 0"
   printf 'node,op,seconds,share,flops,bytes\nconv1,ConvBlock,0.006,0.75,1,1\nupdate,Update,0.002,0.25,1,1\n' >"$folder/$name/$n/nodes.csv"
+fi
+if [ -n "$tuned" ]; then
+  mkdir "$folder/$name/$n/diagnostics"
+  for graph in small large; do
+    ms=0.1; [ $graph = small ] || ms=0.4
+    echo "12:00 debug 0 host plan engines timed for conv $graph | eng7 k1=2 0.500000 ms | eng1 $ms ms | eng3 not timed"
+  done >"$folder/$name/$n/diagnostics/rank-0000.log"
 fi
 echo "{\"texts\": {\"backend\": \"made up${CAPTURE:-}\"}, \"figures\": {$figures}}" >"$folder/$name/$n/run.json"
 """
@@ -228,6 +236,10 @@ if [ "$GTEST_SHARD_INDEX" = 1 ]; then echo "[  FAILED  ] Backends/BackendPool.Wr
                       done.stdout)
         self.assertIn("upload 50.00 ms a step, 12.50 ms of it not hidden", done.stdout)
         self.assertIn("bf16 batch 2, engines timed:", done.stdout)
+        self.assertEqual(found["engine_alternatives"],
+                         [{"graph": "conv large", "engines_ms": {"eng7 k1=2": 0.5, "eng1": 0.4, "eng3": None}},
+                          {"graph": "conv small", "engines_ms": {"eng7 k1=2": 0.5, "eng1": 0.1, "eng3": None}}])
+        self.assertIn("conv large: eng7 k1=2 0.500 ms, eng1 0.400 ms, eng3 - ms", done.stdout)
 
     def test_determinism_costs_what_a_step_with_it_takes_over_one_before_and_one_after(self):
         done, found = self.check("--part", "peer")

@@ -8,7 +8,6 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -19,6 +18,7 @@
 #include "backend/cuda/cudnn/plan_cache.hpp"
 #include "backend/cuda/cudnn/recipes.hpp"
 #include "backend/cuda/cudnn/shared_plan.hpp"
+#include "backend/cuda/cudnn/tuning.hpp"
 #include "backend/cuda/device.hpp"
 
 namespace trainmark::cuda {
@@ -342,9 +342,8 @@ class CudnnCompiler final : public GraphCompiler {
       refused.remedy = "allow TF32, or compute in bf16 or f16";
     }
     if (refused.remedy.empty()) refused.remedy = "try another cuDNN or precision";
-    return refusal(recipe.key,
-                   fmt::format("{} has no engine for it on {}: {}", library(), target_->name, refused.reason), why,
-                   refused.remedy);
+    const auto what = fmt::format("{} has no engine for it on {}: {}", library(), target_->name, refused.reason);
+    return refusal(recipe.key, what, why, refused.remedy);
   }
 
   [[nodiscard]] std::shared_ptr<FrontendGraph> empty_graph() const {
@@ -370,8 +369,8 @@ class CudnnCompiler final : public GraphCompiler {
     if (failure.empty() && graph->get_workspace_size() != static_cast<std::int64_t>(stored.workspace_bytes))
       failure = fmt::format("its workspace is {} bytes, not {}", graph->get_workspace_size(), stored.workspace_bytes);
     if (!failure.empty()) return {nullptr, failure};
-    constexpr std::int64_t only = 0;
-    return {std::make_shared<CudnnGraph>(target_, graph, only, stored.engine, stored.workspace_bytes, true), {}};
+    return {std::make_shared<CudnnGraph>(target_, graph, /*engine=*/0, stored.engine, stored.workspace_bytes, true),
+            {}};
   }
 
   [[nodiscard]] Made from_cache(const std::string& key, cudnnHandle_t handle) {
@@ -478,6 +477,7 @@ class CudnnCompiler final : public GraphCompiler {
     for (const Operand& operand : recipe.operands)
       operand_bytes.push_back(operand.bytes());
     const Trial trial = options_.autotune(candidates, operand_bytes);
+    tell_of_trial(recipe.key, candidates, trial);
     if (target_->handle) cudnnSetStream(target_->handle.get(), nullptr);  // the trial's stream has ended
     if (!trial.fastest) return {.failures = trial.failures};
     return {engines.at(*trial.fastest)};

@@ -67,6 +67,8 @@ class CompiledGraph {
 struct Trial {
   std::optional<std::size_t> fastest;  ///< nothing where all fail
   std::string failures;                ///< what candidates said that failed, a line each
+  /// Medians of an execution by candidate, as far as each came; nothing for who failed at once or was alone.
+  std::vector<std::optional<double>> seconds;
 };
 using TryCandidates = std::function<Trial(std::span<const std::shared_ptr<CompiledGraph>> candidates,
                                           std::span<const std::size_t> operand_bytes)>;

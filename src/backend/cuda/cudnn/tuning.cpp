@@ -1,6 +1,8 @@
 // Turns of measurements, their medians, and the device's side of them.
 #include "backend/cuda/cudnn/tuning.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -102,16 +104,36 @@ Trial try_on_device(std::span<const std::shared_ptr<CompiledGraph>> candidates,
     workspace = std::max(workspace, candidate->workspace_bytes());
   Workbench bench(operand_bytes, workspace);
   Trial trial;
+  std::vector<std::vector<double>> measured(candidates.size());
   trial.fastest = fastest(candidates.size(), [&](std::size_t at) -> std::optional<double> {
     try {
-      return bench.seconds(*candidates[at]);
+      return measured[at].emplace_back(bench.seconds(*candidates[at]));
     } catch (const Error& error) {
       trial.failures += std::string(error.what()) + '\n';
       return std::nullopt;
     }
   });
   bench.finish();
+  for (std::vector<double>& seconds : measured) {
+    std::optional<double>& median = trial.seconds.emplace_back();
+    if (seconds.size() < 2) continue;
+    seconds.erase(seconds.begin());  // it loaded code
+    median = median_of(seconds);
+  }
   return trial;
+}
+
+void tell_of_trial(const std::string& key, std::span<const std::shared_ptr<CompiledGraph>> candidates,
+                   const Trial& trial) {
+  diagnose(LogLevel::debug, [&] {
+    std::string text = "engines timed for " + key;
+    for (std::size_t at = 0; at < candidates.size(); ++at) {
+      const std::optional<double> seconds = at < trial.seconds.size() ? trial.seconds[at] : std::nullopt;
+      text += fmt::format(" | {} {}", candidates[at]->engine(),
+                          seconds ? fmt::format("{:.6f} ms", 1e3 * *seconds) : "not timed");
+    }
+    return text;
+  });
 }
 
 }  // namespace trainmark::cuda

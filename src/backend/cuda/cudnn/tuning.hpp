@@ -24,5 +24,8 @@ using TimeCandidate = std::function<std::optional<double>(std::size_t candidate)
 /// Error{environment} where that memory is not there, Error{communication} where the device is lost.
 [[nodiscard]] Trial try_on_device(std::span<const std::shared_ptr<CompiledGraph>> candidates,
                                   std::span<const std::size_t> operand_bytes);
+/// Leaves a line in the diagnostics with what each engine took for this graph.
+void tell_of_trial(const std::string& key, std::span<const std::shared_ptr<CompiledGraph>> candidates,
+                   const Trial& trial);
 
 }  // namespace trainmark::cuda
