@@ -55,6 +55,8 @@ struct LateHalving final : Collective {
       value *= 0.5F;
   }
   void all_reduce(Stream&, double*, std::int64_t) override {}
+  void all_reduce(Stream&, float*, std::int64_t, DType, void*) override { FAIL() << "gradients travel in fp32"; }
+  [[nodiscard]] std::size_t wire_scratch_bytes(std::int64_t, DType) const override { return 0; }
 };
 
 /// A state and its training program on the CPU.
