@@ -25,8 +25,10 @@ class StepLog {
   StepLog();
   /// The first step stands apart: it is in no distribution, and nobody is late in it.
   void add(double seconds, const StepTerms& step);
-  /// Whether settle() must come before the next step: after the same step on all ranks.
-  [[nodiscard]] bool is_full() const noexcept { return open_.size() == most_open; }
+  static constexpr std::int64_t most_open = 1024;  ///< steps between two calls of settle()
+  /// Whether settle() must come before the next step. Ranks that look at a step at different times learn it at
+  /// different times.
+  [[nodiscard]] bool is_full() const noexcept { return std::ssize(open_) == most_open; }
   /// Collective: finds out who was late in the steps since the last call. A rank alone is told of none.
   void settle(const Group& ranks);
 
@@ -38,8 +40,6 @@ class StepLog {
   [[nodiscard]] const std::optional<Lateness>& lateness() const noexcept { return lateness_; }
 
  private:
-  static constexpr std::size_t most_open = 1024;
-
   std::int64_t steps_ = 0;
   StepTerms first_, total_;
   Distribution step_;

@@ -74,6 +74,10 @@ bool Trainer::train_epoch(EpochFigures& figures) {
   step_began_ = feed_.clock().seconds();
   for (std::int64_t left = plan_.steps_per_epoch; left > 0 && !fixed_work_done(); --left) {
     step(figures, left > 1 && !is_done(goal_, position_.step + 1, 0.0));
+    if (position_.step % StepLog::most_open == 0) {  // not where a rank sees it: some look at a step one later
+      settle(figures);
+      journal_.steps().settle(parts_.world.all());
+    }
     const std::int64_t ended = position_.step - (in_flight_ ? 1 : 0);
     journal_.progress(ended, position_.epoch, figures, end - figures.steps, clock_.seconds());
   }
@@ -147,7 +151,6 @@ void Trainer::settle(EpochFigures& figures) {
   const std::int64_t number = position_.step;
   parts_.trace.step_ended(number, position_.epoch, loss, seconds, terms);
   journal_.step(number, position_.epoch, loss, seconds, step.sums.waited_seconds, terms);
-  if (journal_.steps().is_full()) journal_.steps().settle(parts_.world.all());
   if (loss) divergence_.look_at_loss(number, position_.epoch, *loss);
   if (number % scale_interval == 0) divergence_.look_at_updates(number, result.scale);
 }

@@ -61,6 +61,17 @@ TEST_F(Ahead, EveryStepIsTold) {
   EXPECT_LE(told, outcome.train_seconds + 4e-6) << "no time is told twice, but for rounding";
 }
 
+/// A rank whose device is done when the host looks tells of a step before the others do. Where time ends a run all ask
+/// rank 0 between steps: no other question may come in between on one of them.
+TEST_F(Ahead, RanksThatLookAtAStepAtDifferentTimesAskEachOtherInOneOrder) {
+  rig.backend.ahead = rig.world.all().rank() != 0;
+  rig.train_samples = 4 * 1500;
+  rig.options.train.until = Until::seconds;
+  rig.options.train.seconds = 1.5;
+  rig.loss = [](const Seen&) { return 0.5F; };
+  EXPECT_GT(rig.train().steps, 0);
+}
+
 TEST_F(Ahead, StepsInPartsAreLookedAtBehindTheFirstPartOfTheNextOne) {
   rig.train_samples = 32;
   rig.options.train.global_batch = 8;
