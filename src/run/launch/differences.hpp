@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,11 @@ struct Difference {
   double largest = 0.0;   ///< difference of two elements, over the largest of the truth
   double rounding = 0.0;  ///< the norm of what rounding makes of it where the truth comes from, if that was computed
   Kind kind = Kind::forward;
+  /// The largest norm of a rank that its own rounding does not explain; empty before ranks have agreed.
+  std::optional<double> unexplained = {};
 };
+/// What rounding makes of an operation by itself, at most, as the norm of the difference over that of the truth.
+[[nodiscard]] double bound_alone(Precision precision);
 /// `found` over `scale`, which is a loss scale, against the truth.
 [[nodiscard]] Difference difference(const std::string& name, const std::vector<float>& found, double scale,
                                     const std::vector<float>& truth);
