@@ -103,9 +103,18 @@ class Checker {
                                                  word(scaling.law)));
     }
     const Schedule scheduled = schedule_of(options_.recipe, options_.train.global_batch);
-    if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&scheduled))
+    if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&scheduled)) {
       ascending(by_epoch->decay, {"/schedule/decay", "epoch", "boundary", "boundaries"},
                 [](const auto& decay) { return decay.epoch; });
+      const double written = std::get<PiecewiseSchedule>(options_.recipe.schedule).peak_rate;
+      const bool turned = by_epoch->base_rate <= written && by_epoch->base_rate > by_epoch->peak_rate;
+      if (turned && by_epoch->warmup_epochs > 0)
+        add("/schedule/base_rate",
+            fmt::format(
+                "{} is above /schedule/peak_rate {}, as it is at this batch (the warm-up would fall); lower it, "
+                "or leave the warm-up out",
+                by_epoch->base_rate, by_epoch->peak_rate));
+    }
     if (const auto* polynomial = std::get_if<PolynomialSchedule>(&scheduled)) falling(*polynomial);
     if (const auto* tanh = std::get_if<TanhSchedule>(&scheduled)) {
       falling(*tanh);

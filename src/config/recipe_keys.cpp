@@ -179,12 +179,13 @@ void describe_schedules(Visitor& visitor, Schedule& schedule, BatchScaling& scal
        .words = {"epoch", "step", "polynomial", "tanh"}},
       [](Visitor& to, auto& chosen) { describe_schedule(to, chosen); });
   visitor.select(choice);
-  visitor.field({.name = "base_batch",
-                 .doc = "Global batch for which the rate that the warm-up reaches is written; at another it is scaled "
-                        "(where a warm-up begins and where a fall ends are not). 0: rates are as written at any batch.",
-                 .unit = "samples",
-                 .minimum = 0},
-                &scaling.base_batch);
+  visitor.field(
+      {.name = "base_batch",
+       .doc = "Global batch for which the rate that the warm-up reaches is written; at another it is scaled "
+              "(base_rate and end_rate are not; what a factor gives is). 0: rates are as written at any batch.",
+       .unit = "samples",
+       .minimum = 0},
+      &scaling.base_batch);
   visitor.words({.name = "batch_scaling",
                  .doc = "With base_batch. linear: in proportion to the global batch; root: by its square root."},
                 scaling.law);

@@ -320,6 +320,16 @@ TEST(ConfigComplaints, WantABatchToScaleRatesFrom) {
               "/schedule/end_rate: 1 is above /schedule/rate 0.5, as it is at this batch");
 }
 
+TEST(ConfigComplaints, WantAWarmUpToRiseAtTheRunsBatch) {
+  const auto of = [](const std::string& keys) {
+    return complaints(with(R"("schedule": {"base_batch": 256, )" + keys + "}"));
+  };
+  EXPECT_EQ(of(R"("base_rate": 0.001, "peak_rate": 0.008)"), "no error");
+  EXPECT_EQ(of(R"("base_rate": 0.001, "peak_rate": 0.002, "warmup_epochs": 0)"), "no error");
+  expect_part(of(R"("base_rate": 0.001, "peak_rate": 0.002)"),
+              "/schedule/base_rate: 0.001 is above /schedule/peak_rate 0.0005, as it is at this batch");
+}
+
 TEST(ConfigComplaints, KeepNoImagesWhereThereAreNone) {
   expect_part(complaints(with(R"("load": {"image_cache_mib": 64})")),
               "/load/image_cache_mib: 64 MiB would stay empty (samples of cosmoflow are no coded images)");

@@ -145,7 +145,7 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/model/l2", {"0", "5"}, {"-0.01"}},
       {"/optimizer/momentum", {"0", "0.999"}, {"-0.01", "1"}},
       {"/optimizer/weight_decay", {"0", "1e-4"}, {"-1e-4"}},
-      {"/schedule/base_batch", {"1", "4096"}, {"-1", "0.5"}},
+      {"/schedule/base_batch", {"1", "24"}, {"-1", "0.5"}},
       {"/schedule/base_rate", {"0", "1"}, {"-0.01"}},
       {"/schedule/peak_rate", {"1e-30", "1"}, {"0", "-1"}},
       {"/schedule/warmup_epochs", {"0", "2147483647"}, {"-1", "2147483648"}},
