@@ -166,7 +166,7 @@ class Check:
         rows = []
         for batch in batches:
             settings = self.timed_settings("bf16", batch)
-            self.call(f"bf16 batch {batch} against the CPU", self.command("node.json", settings, "--check", "cpu"), 45, correctness=True)
+            self.call(f"bf16 batch {batch} against the CPU", self.command("node.json", settings, "--check", "cpu"), 60, correctness=True)
             if have_data:
                 rows.append(self.ours(f"bf16 batch {batch}", settings, "--measure-nodes", limit=45))
                 self.steps.keep("throughput", rows)
@@ -211,6 +211,15 @@ class Check:
             step = self.call(f"{precision} against the CPU", self.command("tiny.json", {"train.precision": precision}, "--check", "cpu"), 45,
                              correctness=True)
             self.result["against_cpu"][precision] = [line for line in step["output"].splitlines() if "e-" in line or "check:" in line]
+        self.steps.write()
+
+    def other_workloads(self) -> None:
+        """Tiny networks; their plans are made here, none are shipped."""
+        for workload in ("deepcam", "resnet50"):
+            name = f"{workload} bf16"
+            step = self.call(f"{name} against the CPU", self.command(f"../{workload}/tiny.json", {"train.precision": "bf16"}, "--check", "cpu"), 60,
+                             correctness=True)
+            self.result["against_cpu"][name] = [line for line in step["output"].splitlines() if "e-" in line or "check:" in line]
         self.steps.write()
 
     def against_itself(self) -> None:
@@ -287,6 +296,7 @@ class Check:
         data = self.tiny_data()
         self.repeatability(data)
         self.convergence(data)
+        self.other_workloads()
         self.sanitizer()
 
     # --- peer ------------------------------------------------------------------------------------------------------------

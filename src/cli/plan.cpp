@@ -37,6 +37,7 @@ struct Bucket {
   std::string name;
   std::int64_t tensors = 0;
   std::int64_t bytes = 0;
+  Wire wire = Wire::fp32;  ///< in which it travels
 };
 /// All figures are of one rank but those that say "sample".
 struct StepPlan {
@@ -120,11 +121,12 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   for (const Node& node : step.nodes) {
     const auto* reduce = std::get_if<AllReduce>(&node.op);
     if (reduce == nullptr) continue;
+    const std::int64_t bytes = reduce->range.size() * static_cast<std::int64_t>(size_of(reduce->wire));
+    plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(bytes);  // a ring sends so much of a bucket
+    if (reduce->range.begin >= plan.parameters) continue;  // the loss by itself, where gradients travel in 16 bits
     const std::int64_t loss = reduce->range.end > plan.parameters ? 1 : 0;  // travels with the first, and is no tensor
-    plan.buckets.push_back({node.name, std::ssize(node.inputs) - loss,
-                            reduce->range.size() * static_cast<std::int64_t>(size_of(reduce->wire))});
-    // A ring sends and receives 2 (n - 1) / n of a bucket.
-    plan.reduce_bytes += 2.0 * (ranks - 1) / ranks * static_cast<double>(plan.buckets.back().bytes);
+    plan.buckets.push_back({node.name, std::ssize(node.inputs) - loss, bytes,
+                            reduce->wire == DType::f32 ? Wire::fp32 : options.train.wire});
   }
   const Blueprint unfused = plan_only(*make_null_backend(), step);
   plan.pool_bytes = unfused.pool_bytes;
@@ -204,11 +206,12 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                         mib(static_cast<double>(plan.image_cache_bytes)));
   text += fmt::format("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
                       mib(static_cast<double>(plan.memory_bytes())));
-  text += fmt::format("all-reduce       {} bucket(s) in {}, {:.2f} MiB sent by each rank a step (modelled, ring)\n",
-                      plan.buckets.size(), word(options.train.wire), mib(plan.reduce_bytes));
+  text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
+                      plan.buckets.size(), mib(plan.reduce_bytes));
   for (const Bucket& bucket : plan.buckets)
-    text += fmt::format("  {:<12} {:>5} tensors {:>10.2f} MiB\n", bucket.name, bucket.tensors,
-                        mib(static_cast<double>(bucket.bytes)));
+    text += fmt::format("  {:<12} {:>5} tensors {:>10.2f} MiB{}\n", bucket.name, bucket.tensors,
+                        mib(static_cast<double>(bucket.bytes)),
+                        bucket.wire == Wire::fp32 ? "" : fmt::format(" in {}", word(bucket.wire)));
   if (const auto [epoch, most] = steps_of(options); epoch > 0) {
     text += fmt::format("steps            {} an epoch of {} samples{}\n", epoch, options.data.train_samples,
                         most ? fmt::format(", at most {} in all", *most) : "");
@@ -287,7 +290,8 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
   }
   Json buckets = Json::array();
   for (const Bucket& bucket : plan.buckets)
-    buckets.push_back({{"name", bucket.name}, {"tensors", bucket.tensors}, {"bytes", bucket.bytes}});
+    buckets.push_back(
+        {{"name", bucket.name}, {"tensors", bucket.tensors}, {"bytes", bucket.bytes}, {"wire", word(bucket.wire)}});
   const Steps steps = steps_of(options);
   Json document = {{"ranks", ranks},
                    {"global_batch", options.train.global_batch},

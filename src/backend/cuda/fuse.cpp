@@ -86,7 +86,7 @@ bool reads(const Node& node, TensorId weights) {
   return conv != nullptr && conv->groups == 1 && node.inputs[1] == weights;
 }
 
-/// Weights are packed once a step, all by one launch at its beginning.
+/// Weights are packed once a launch of the step, all by one launch at its beginning.
 void pack_weights_together(Graph& graph) {
   std::map<TensorId, std::vector<std::size_t>> readers;  // by weights: nodes by their place
   std::size_t packings = 0;

@@ -128,7 +128,8 @@ std::vector<std::string> labels_of(const RunOptions& options) {
                                  options.train.global_batch, largest));
   }
   if (const Wire wire = options.train.wire; wire != Wire::fp32)
-    labels.push_back(fmt::format("gradients travel between ranks in {}, and are rounded to it", word(wire)));
+    labels.push_back(fmt::format("gradients travel between ranks, where there are several, in {} and are rounded to it",
+                                 word(wire)));
   return labels;
 }
 

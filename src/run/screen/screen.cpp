@@ -88,10 +88,9 @@ std::vector<ScreenedNode> gathered(const World& world, const Times& alone, const
     own.rank = static_cast<int>(rank);
     own.step_s = median;
     own.spread = (most - least) / median;
-    own.node_step_s = median_of(together[rank]);
     own.core_mhz = static_cast<int>(clocks[rank]);
     own.throttled_by = throttled[rank];
-    node.step_s = std::max(node.step_s, own.node_step_s);
+    node.step_s = std::max(node.step_s, median_of(together[rank]));
   }
   std::vector<ScreenedNode> all_nodes;
   for (auto& [number, node] : nodes)

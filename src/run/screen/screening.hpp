@@ -11,9 +11,8 @@ namespace trainmark {
 
 struct ScreenedRank {
   int rank = 0;
-  double step_s = 0.0;  ///< alone: without sums; the median of the rounds
-  double spread = 0.0;  ///< of the rounds: (most - least) / median
-  double node_step_s = 0.0;
+  double step_s = 0.0;       ///< alone: without sums; the median of the rounds
+  double spread = 0.0;       ///< of the rounds: (most - least) / median
   int core_mhz = 0;          ///< mean of a device's clock while it worked; 0: no sensors
   std::string throttled_by;  ///< empty: no sensors
   Judged judged;             ///< among all ranks

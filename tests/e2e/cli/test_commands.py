@@ -129,11 +129,12 @@ class Commands(unittest.TestCase):
         plan = json.loads(done.stdout)
         self.assertEqual((plan["local_batch"], plan["steps_per_epoch"], plan["steps_at_most"]), (40, 16, 1440))
         self.assertEqual((plan["parameters"], plan["parameter_tensors"], plan["forward_macs_per_sample"]), (25557032, 161, 4089184256))
-        # Groups of 3, 21, 57 and 80 tensors from the output on in fp16; in fp32 the loss in front, and norms' 106 tensors last.
-        self.assertEqual([bucket["tensors"] for bucket in plan["buckets"]], [0, 2, 7, 19, 27, 106])
-        sent = 2 * (25557032 - 53120) + 4 * (53120 + 1)
+        # Groups of 3, 21, 57 and 80 tensors from the output on in fp16; in fp32 the loss in front, which is none, and norms' 106 tensors last.
+        self.assertEqual([(bucket["tensors"], bucket["wire"]) for bucket in plan["buckets"]],
+                         [*((tensors, "fp16") for tensors in (2, 7, 19, 27)), (106, "fp32")])
+        sent = 2 * (25557032 - 53120) + 4 * 53120
         self.assertEqual(sum(bucket["bytes"] for bucket in plan["buckets"]), sent)
-        self.assertAlmostEqual(plan["all_reduce_sent_bytes_per_rank"], 2 * 2047 / 2048 * sent)
+        self.assertAlmostEqual(plan["all_reduce_sent_bytes_per_rank"], 2 * 2047 / 2048 * (sent + 4))
         self.assertEqual(plan["state_bytes"], 4 * (3 * 25557032 + 1 + 2 * 26560))
         self.assertTrue(any("0.749 is not the benchmark's 0.759" in note for note in plan["notes"]), plan["notes"])
         self.assertTrue(any("81920 is above the largest reference convergence point, 67840" in note for note in plan["notes"]))
@@ -147,11 +148,12 @@ class Commands(unittest.TestCase):
                                        env={"TRAINMARK_DATA": "/some"}).stdout) for wire in ("fp32", "bf16", "fp16")}
         for wire in ("bf16", "fp16"):
             buckets = plans[wire]["buckets"]
-            # Of the last bucket (norms, in fp32) and the loss, which stands in front, four bytes an element; of all others two.
-            self.assertEqual((buckets[0]["bytes"], buckets[-1]["bytes"], plans[wire]["wire"]), (4, 4 * 53120, wire))
-            self.assertEqual(sum(bucket["bytes"] for bucket in buckets[1:-1]), 2 * (25557032 - 53120))
-            self.assertEqual([bucket["tensors"] for bucket in buckets], [0, 2, 7, 19, 27, 106])
-            self.assertTrue(any(f"in {wire}, and are rounded" in note for note in plans[wire]["notes"]))
+            # Of the last bucket (norms, in fp32) four bytes an element, of all others two; the loss is no bucket.
+            self.assertEqual((buckets[-1]["bytes"], plans[wire]["wire"]), (4 * 53120, wire))
+            self.assertEqual(sum(bucket["bytes"] for bucket in buckets[:-1]), 2 * (25557032 - 53120))
+            self.assertEqual([(bucket["tensors"], bucket["wire"]) for bucket in buckets],
+                             [*((tensors, wire) for tensors in (2, 7, 19, 27)), (106, "fp32")])
+            self.assertTrue(any(f"in {wire} and are rounded" in note for note in plans[wire]["notes"]))
         self.assertEqual(sum(bucket["bytes"] for bucket in plans["fp32"]["buckets"]), 4 * (25557032 + 1))
 
     def test_plan_counts_steps_only_as_far_as_the_config_bounds_them(self):

@@ -37,7 +37,7 @@ class Precision(EndToEnd):
                         loss = float(expected["train_loss"])
                         self.assertLess(abs(float(row["train_loss"]) - loss), 0.02 * loss, (ranks, wire))
                 record = run.json()
-                self.assertIn(f"gradients travel between ranks in {wire}, and are rounded to it", record["labels"])
+                self.assertIn(f"gradients travel between ranks, where there are several, in {wire} and are rounded to it", record["labels"])
                 self.assertEqual("loss_scale" in record["figures"], wire == "fp16")
                 self.assertEqual({event["value"] for event in run.events() if event["key"] == "trainmark_wire"}, {wire})
             self.assertFalse([label for label in exact.json()["labels"] if "travel" in label])

@@ -44,7 +44,7 @@ TEST(Judge, TellsByHowMuch) {
 ScreenedNode node_of(int node, double step_s, std::vector<double> ranks) {
   ScreenedNode made{.node = node, .host = "n" + std::to_string(node), .step_s = step_s, .judged = {}, .ranks = {}};
   for (const double alone : ranks)
-    made.ranks.push_back({2 * node + static_cast<int>(made.ranks.size()), alone, 0.0, alone, 0, {}, {}});
+    made.ranks.push_back({2 * node + static_cast<int>(made.ranks.size()), alone, 0.0, 0, {}, {}});
   return made;
 }
 const ScreenedWork work{"w", "cosmoflow", "bf16", "cpu", 4, {}};
