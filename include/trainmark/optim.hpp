@@ -287,8 +287,7 @@ struct BatchScaling {
   bool operator==(const BatchScaling&) const = default;
 };
 /// The schedule at a global batch: the rate that its warm-up reaches is scaled, and with it what falls from there.
-/// `base_rate`, where a warm-up begins, and `end_rate`, where a fall ends, stay; what a factor makes of the rate does
-/// not.
+/// `base_rate` and `end_rate`, where a warm-up begins and a fall ends, stay; what a factor makes of the rate does not.
 [[nodiscard]] Schedule at_batch(const Schedule& schedule, const BatchScaling& scaling, std::int64_t global_batch);
 
 /// Of an update: all that its rate may depend on.
