@@ -13,6 +13,10 @@ void expect_only(const std::string& message, const std::string& expected) { EXPE
 void expect_part(const std::string& message, const std::string& part) {
   EXPECT_NE(message.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << message;
 }
+/// Of a document whose section begins as `opened` says and ends with the keys that are given.
+auto complaints_of(const std::string& opened) {
+  return [opened](const std::string& keys) { return complaints(with(opened + keys + "}")); };
+}
 std::ptrdiff_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n') + 1; }
 
 TEST(ConfigComplaints, NameTheLineOfASyntaxError) {
@@ -286,7 +290,7 @@ TEST(ConfigComplaints, WantBoundariesInAscendingOrder) {
 }
 
 TEST(ConfigComplaints, WantListedBucketsToEndInAscendingOrderAndOthersWithoutAList) {
-  const auto of = [](const std::string& keys) { return complaints(with(R"("train": {)" + keys + "}")); };
+  const auto of = complaints_of(R"("train": {)");
   EXPECT_EQ(of(R"("buckets": "listed", "bucket_ends": [{"tensors": 3}, {"tensors": 24}])"), "no error");
   EXPECT_EQ(of(R"("buckets": "cubic", "norms_last": true)"), "no error");
   expect_part(of(R"("buckets": "listed", "bucket_ends": [{"tensors": 24}, {"tensors": 24}])"),
@@ -298,9 +302,7 @@ TEST(ConfigComplaints, WantListedBucketsToEndInAscendingOrderAndOthersWithoutALi
 }
 
 TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
-  const auto of = [](const std::string& keys) {
-    return complaints(with(R"("schedule": {"by": "polynomial", "rate": 2, )" + keys + "}"));
-  };
+  const auto of = complaints_of(R"("schedule": {"by": "polynomial", "rate": 2, )");
   EXPECT_EQ(of(R"("end_rate": 2)"), "no error");
   expect_part(of(R"("end_rate": 2.5)"), "/schedule/end_rate: 2.5 is above /schedule/rate 2 (the rate falls");
   expect_part(of(R"("decay_steps": 0)"), "/schedule/decay_steps: 0 is out of range");
@@ -308,9 +310,7 @@ TEST(ConfigComplaints, WantAPolynomialToFallOverSomeStepsToARateBelow) {
 }
 
 TEST(ConfigComplaints, WantABatchToScaleRatesFrom) {
-  const auto of = [](const std::string& keys) {
-    return complaints(with(R"("schedule": {"by": "polynomial", "rate": 2, )" + keys + "}"));
-  };
+  const auto of = complaints_of(R"("schedule": {"by": "polynomial", "rate": 2, )");
   EXPECT_EQ(of(R"("batch_scaling": "root", "base_batch": 256)"), "no error");
   expect_part(of(R"("batch_scaling": "root")"),
               "/schedule/batch_scaling: root has no effect without /schedule/base_batch");
@@ -321,9 +321,7 @@ TEST(ConfigComplaints, WantABatchToScaleRatesFrom) {
 }
 
 TEST(ConfigComplaints, WantAWarmUpToRiseAtTheRunsBatch) {
-  const auto of = [](const std::string& keys) {
-    return complaints(with(R"("schedule": {"base_batch": 256, )" + keys + "}"));
-  };
+  const auto of = complaints_of(R"("schedule": {"base_batch": 256, )");
   EXPECT_EQ(of(R"("base_rate": 0.001, "peak_rate": 0.008)"), "no error");
   EXPECT_EQ(of(R"("base_rate": 0.001, "peak_rate": 0.002, "warmup_epochs": 0)"), "no error");
   expect_part(of(R"("base_rate": 0.001, "peak_rate": 0.002)"),
@@ -336,18 +334,14 @@ TEST(ConfigComplaints, KeepNoImagesWhereThereAreNone) {
 }
 
 TEST(ConfigComplaints, WantATangentToFall) {
-  const auto of = [](const std::string& keys) {
-    return complaints(with(R"("schedule": {"by": "tanh", "rate": 2, )" + keys + "}"));
-  };
+  const auto of = complaints_of(R"("schedule": {"by": "tanh", "rate": 2, )");
   EXPECT_EQ(of(R"("lower": -1, "upper": 1, "end_rate": 2)"), "no error");
   expect_part(of(R"("end_rate": 2.5)"), "/schedule/end_rate: 2.5 is above /schedule/rate 2 (the rate falls");
   expect_part(of(R"("lower": 4)"), "/schedule/lower: 4 is not below /schedule/upper 3 (the rate would not fall)");
 }
 
 TEST(ConfigComplaints, WantLarsToHaveAForm) {
-  const auto of = [](const std::string& keys) {
-    return complaints(with(R"("optimizer": {"name": "lars", )" + keys + "}"));
-  };
+  const auto of = complaints_of(R"("optimizer": {"name": "lars", )");
   EXPECT_EQ(of(R"("form": "reference", "epsilon": 0)"), "no error");
   expect_part(of(R"("form": "mxnet")"), "/optimizer/form");
   expect_part(of(R"("eta": 0)"), "/optimizer/eta: 0 is out of range");
