@@ -11,20 +11,24 @@ against a copy whose both sides are hashed by as many workers.
 import argparse
 import datetime
 import json
+import mmap
 import os
 import pathlib
+import random
 import resource
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from compare import ROOT, machine
 
-# What is generated: workload, training samples, samples a file, more options; files of 34 MB, 2 MB and about 5 kB.
-SHAPES = {"large": ("cosmoflow", 32, 2, ["--extent", "128"]), "middle": ("cosmoflow", 300, 1, ["--extent", "64"]),
+# What is generated: workload, training samples, samples a file, more options; files of 34 MB (4.3 GB, or a launch would be most of
+# the time), 2 MB and about 5 kB.
+SHAPES = {"large": ("cosmoflow", 256, 2, ["--extent", "128"]), "middle": ("cosmoflow", 300, 1, ["--extent", "64"]),
           "small": ("resnet50", 10_000, 1, [])}
 MODELS = {"large": {"extent": 128}, "middle": {"extent": 64}, "small": {}}
 
@@ -51,6 +55,12 @@ def fill_cache(folder: pathlib.Path):
     for path in folder.rglob("*"):
         if path.is_file():
             path.read_bytes()
+
+
+def touch_memory(size: int):
+    """A virtual machine's host may take back memory that is free for a second or two, and hand it out again page by page, at a
+    fifth of the speed: so that this falls into nobody's trial, as much as it needs is taken and freed just before."""
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def config_of(shape: str, source: pathlib.Path, target: pathlib.Path, verify: bool) -> dict:
@@ -84,10 +94,9 @@ def commands_of(arguments, shape: str, source: pathlib.Path, target: pathlib.Pat
 
 
 def trial(command: str, source: pathlib.Path, target: pathlib.Path, cold: bool) -> dict:
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(exist_ok=True)
     (drop_cache if cold else fill_cache)(source)
     os.sync()
+    touch_memory(2 * sum(path.stat().st_size for path in source.rglob("*.hdf5")))
     before, used = sectors_read(source), resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.monotonic()
     done = subprocess.run(["bash", "-c", f"{command} && sync -f {shlex.quote(str(target))}"], capture_output=True, text=True)
@@ -103,21 +112,27 @@ def trial(command: str, source: pathlib.Path, target: pathlib.Path, cold: bool) 
             "cpu_s": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime}
 
 
-def compare(arguments, shape: str, cold: bool) -> dict:
+def compare(arguments, shape: str, targets: pathlib.Path, cold: bool) -> dict:
     workload, samples, a_file, options = SHAPES[shape]
     scratch = pathlib.Path(arguments.scratch).resolve()
-    source, target = scratch / shape, scratch / "targets" / "copy"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    source, target = scratch / shape, targets / "copy"
     if not source.exists():
         subprocess.run([arguments.binary, "data", "generate", str(source), "--workload", workload, "--train-samples", str(samples),
                         "--validation-samples", str(a_file), "--samples-per-file", str(a_file), *options, "--quiet"], check=True)
     size = sum(path.stat().st_size for path in source.rglob("*.hdf5"))
     commands = commands_of(arguments, shape, source, target)
     runs = {name: [] for name in commands}
+    # ext4 passes over inodes that were freed in the last minutes, one by one: what deletes thousands of files slows down the next.
+    kept = targets / "kept" if sum(1 for _ in source.rglob("*.hdf5")) > 1000 else None
+    turns = random.Random(1)
     for number in range(arguments.rounds):
-        order = list(commands)[number % len(commands):] + list(commands)[:number % len(commands)]
-        for name in order:
+        for name in turns.sample(list(commands), len(commands)):
             runs[name].append(trial(commands[name], source, target, cold))
+            if kept:
+                kept.mkdir(exist_ok=True)
+                target.rename(kept / f"{shape} {cold} {number} {name}")
+            else:
+                shutil.rmtree(target)
         print(f"{shape}, {'cold' if cold else 'warm'}, round {number + 1}: " +
               ", ".join(f"{name} {each[-1]['seconds']:.2f} s" for name, each in runs.items()), flush=True)
     medians = {name: {figure: statistics.median(run[figure] for run in each) for figure in each[0]} for name, each in runs.items()}
@@ -142,7 +157,10 @@ def main():
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--output")
     arguments = parser.parse_args()
-    rows = [compare(arguments, shape, cold) for shape in arguments.shapes.split(",") for cold in (True, False)]
+    pathlib.Path(arguments.scratch).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="targets-", dir=arguments.scratch) as targets:
+        rows = [compare(arguments, shape, pathlib.Path(targets).resolve(), cold)
+                for shape in arguments.shapes.split(",") for cold in (True, False)]
     result = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": arguments.rounds,
               "workers": arguments.workers, "load_before": os.getloadavg()[0], "rows": rows}
     text = json.dumps(result, indent=1)
