@@ -7,6 +7,7 @@
 // clang-format off
 #include "backend/cpu/simd-inl.hpp"
 // clang-format on
+#include <algorithm>
 
 #include "backend/cpu/element.hpp"
 #include "backend/cpu/parallel.hpp"
@@ -16,56 +17,61 @@
 HWY_BEFORE_NAMESPACE();
 namespace trainmark::cpu::HWY_NAMESPACE {
 
-/// For each channel, over the rows: first[c] = sum of x - centre[c], second[c] = sum of its square.
+/// For each channel, over the rows: first[c] = sum of x - centre[c], second[c] = sum of its square. Row after row, as
+/// memory likes to be read; four at a time, so that the sums in the cache are seldom touched.
 template <class T>
 void moments(const T* src, std::int64_t rows, std::int64_t channels, const float* centre, float* first, float* second) {
-  over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    const auto middle = load(d, centre + c);
-    auto sum = hn::Zero(d), square = hn::Zero(d), other_sum = sum, other_square = square;
-    std::int64_t row = 0;
-    for (; row + 2 <= rows; row += 2) {  // two sums each, since one would wait for itself
-      const auto a = hn::Sub(load(d, src + row * channels + c), middle);
-      const auto b = hn::Sub(load(d, src + (row + 1) * channels + c), middle);
-      sum = hn::Add(sum, a);
-      square = hn::MulAdd(a, a, square);
-      other_sum = hn::Add(other_sum, b);
-      other_square = hn::MulAdd(b, b, other_square);
-    }
-    if (row < rows) {
-      const auto a = hn::Sub(load(d, src + row * channels + c), middle);
-      sum = hn::Add(sum, a);
-      square = hn::MulAdd(a, a, square);
-    }
-    store(d, hn::Add(sum, other_sum), first + c);
-    store(d, hn::Add(square, other_square), second + c);
-  });
+  std::fill_n(first, channels, 0.0F);
+  std::fill_n(second, channels, 0.0F);
+  std::int64_t row = 0;
+  for (; row + 4 <= rows; row += 4, src += 4 * channels) {
+    over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+      const auto middle = load(d, centre + c);
+      const T* x = src + c;
+      const auto a = hn::Sub(load(d, x), middle), b = hn::Sub(load(d, x + channels), middle);
+      const auto e = hn::Sub(load(d, x + 2 * channels), middle), f = hn::Sub(load(d, x + 3 * channels), middle);
+      const auto square = hn::Add(hn::MulAdd(b, b, hn::Mul(a, a)), hn::MulAdd(f, f, hn::Mul(e, e)));
+      store(d, hn::Add(load(d, first + c), hn::Add(hn::Add(a, b), hn::Add(e, f))), first + c);
+      store(d, hn::Add(load(d, second + c), square), second + c);
+    });
+  }
+  for (; row < rows; ++row, src += channels) {
+    over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+      const auto a = hn::Sub(load(d, src + c), load(d, centre + c));
+      store(d, hn::Add(load(d, first + c), a), first + c);
+      store(d, hn::MulAdd(a, a, load(d, second + c)), second + c);
+    });
+  }
 }
 
 /// For each channel, over the rows: first[c] = sum of diff (x - mean[c]), second[c] = sum of diff.
 template <class T>
 void products(const T* src, const T* diff, std::int64_t rows, std::int64_t channels, const float* mean, float* first,
               float* second) {
-  over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    const auto middle = load(d, mean + c);
-    auto product = hn::Zero(d), sum = hn::Zero(d), other_product = product, other_sum = sum;
-    std::int64_t row = 0;
-    for (; row + 2 <= rows; row += 2) {
-      const std::int64_t at = row * channels + c, next = at + channels;
-      const auto a = load(d, diff + at), b = load(d, diff + next);
-      product = hn::MulAdd(a, hn::Sub(load(d, src + at), middle), product);
-      other_product = hn::MulAdd(b, hn::Sub(load(d, src + next), middle), other_product);
-      sum = hn::Add(sum, a);
-      other_sum = hn::Add(other_sum, b);
-    }
-    if (row < rows) {
-      const std::int64_t at = row * channels + c;
-      const auto a = load(d, diff + at);
-      product = hn::MulAdd(a, hn::Sub(load(d, src + at), middle), product);
-      sum = hn::Add(sum, a);
-    }
-    store(d, hn::Add(product, other_product), first + c);
-    store(d, hn::Add(sum, other_sum), second + c);
-  });
+  std::fill_n(first, channels, 0.0F);
+  std::fill_n(second, channels, 0.0F);
+  std::int64_t row = 0;
+  for (; row + 4 <= rows; row += 4, src += 4 * channels, diff += 4 * channels) {
+    over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+      const auto middle = load(d, mean + c);
+      const T* x = src + c;
+      const T* g = diff + c;
+      const auto a = load(d, g), b = load(d, g + channels);
+      const auto e = load(d, g + 2 * channels), f = load(d, g + 3 * channels);
+      const auto ab = hn::MulAdd(b, hn::Sub(load(d, x + channels), middle), hn::Mul(a, hn::Sub(load(d, x), middle)));
+      const auto ef = hn::MulAdd(f, hn::Sub(load(d, x + 3 * channels), middle),
+                                 hn::Mul(e, hn::Sub(load(d, x + 2 * channels), middle)));
+      store(d, hn::Add(load(d, first + c), hn::Add(ab, ef)), first + c);
+      store(d, hn::Add(load(d, second + c), hn::Add(hn::Add(a, b), hn::Add(e, f))), second + c);
+    });
+  }
+  for (; row < rows; ++row, src += channels, diff += channels) {
+    over_lanes(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+      const auto a = load(d, diff + c);
+      store(d, hn::MulAdd(a, hn::Sub(load(d, src + c), load(d, mean + c)), load(d, first + c)), first + c);
+      store(d, hn::Add(load(d, second + c), a), second + c);
+    });
+  }
 }
 
 /// dst = (x - mean[c]) factor[c] + shift[c]
