@@ -129,6 +129,9 @@ TEST(Interrupts, ClosesBeforeAFaultEndsTheProcessAsItWouldHave) {
   for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) {
     const auto [text, code] = interrupt(signal, wait_to_be_ended);
     EXPECT_EQ(text, "R" + std::to_string(128 + signal)) << strsignal(signal);
+#ifdef __SANITIZE_ADDRESS__
+    if (signal != SIGABRT && signal != SIGILL) continue;  // the sanitizer makes a report of it and ends the process
+#endif
     EXPECT_EQ(code, -1) << "it was to die of the signal";
   }
 }

@@ -292,8 +292,9 @@ class Rig {
     Seen one;
     one.program = std::move(program);
     std::memcpy(&one.state, step_state, sizeof one.state);
-    one.ids.resize(static_cast<std::size_t>(one.state.valid));
-    std::memcpy(one.ids.data(), static_cast<const std::byte*>(step_state) + sizeof one.state, one.ids.size() * 8);
+    const auto* ids =
+        reinterpret_cast<const std::int64_t*>(static_cast<const std::byte*>(step_state) + sizeof one.state);
+    one.ids.assign(ids, ids + one.state.valid);
     return one;
   }
 
