@@ -33,9 +33,9 @@ struct InPlaceOf {
   }
 };
 
-}  // namespace
-
-void NullBackend::to_logical(const TensorDesc& desc, const void* from, float* to) {
+/// Element by element between fp32 and the type of `desc`.
+template <class From, class To>
+void convert(const TensorDesc& desc, const void* from, void* to, To (*bf16)(From), To (*f16)(From)) {
   const auto count = static_cast<std::size_t>(desc.shape.elements());
   if (desc.dtype == DType::f32) {
     std::memcpy(to, from, count * sizeof(float));
@@ -43,23 +43,21 @@ void NullBackend::to_logical(const TensorDesc& desc, const void* from, float* to
   }
   TRAINMARK_CHECK(desc.dtype == DType::bf16 || desc.dtype == DType::f16, name_of(desc.dtype));
   for (std::size_t at = 0; at < count; ++at) {
-    std::uint16_t half = 0;
-    std::memcpy(&half, static_cast<const std::byte*>(from) + at * sizeof(half), sizeof(half));
-    to[at] = desc.dtype == DType::bf16 ? from_bf16(half) : from_f16(half);
+    From value{};
+    std::memcpy(&value, static_cast<const std::byte*>(from) + at * sizeof(From), sizeof(From));
+    const To converted = desc.dtype == DType::bf16 ? bf16(value) : f16(value);
+    std::memcpy(static_cast<std::byte*>(to) + at * sizeof(To), &converted, sizeof(To));
   }
 }
 
+}  // namespace
+
+void NullBackend::to_logical(const TensorDesc& desc, const void* from, float* to) {
+  convert<std::uint16_t, float>(desc, from, to, from_bf16, from_f16);
+}
+
 void NullBackend::from_logical(const TensorDesc& desc, const float* from, void* to) {
-  const auto count = static_cast<std::size_t>(desc.shape.elements());
-  if (desc.dtype == DType::f32) {
-    std::memcpy(to, from, count * sizeof(float));
-    return;
-  }
-  TRAINMARK_CHECK(desc.dtype == DType::bf16 || desc.dtype == DType::f16, name_of(desc.dtype));
-  for (std::size_t at = 0; at < count; ++at) {
-    const std::uint16_t half = desc.dtype == DType::bf16 ? to_bf16(from[at]) : to_f16(from[at]);
-    std::memcpy(static_cast<std::byte*>(to) + at * sizeof(half), &half, sizeof(half));
-  }
+  convert<float, std::uint16_t>(desc, from, to, to_bf16, to_f16);
 }
 
 Planned NullBackend::plan(const Op& op, const Operands& operands) {
@@ -71,16 +69,6 @@ Planned NullBackend::plan(const Op& op, const Operands& operands) {
 
 std::unique_ptr<Collective> NullBackend::make_collective(const Group&, Lane) {
   return std::make_unique<SelfCollective>();
-}
-
-Profile NullBackend::profile(const std::vector<Launch>& launches) {
-  Profile seconds;
-  for (const Launch& launch : launches) {
-    const Clock clock;
-    launch.plan->execute(stream_, launch.args);
-    seconds.emplace_back(launch.name, clock.seconds());
-  }
-  return seconds;
 }
 
 std::unique_ptr<Backend> make_null_backend() { return std::make_unique<NullBackend>(); }

@@ -1,13 +1,12 @@
 // The CPU backend: oneDNN and own kernels on this rank's cores, MPI between ranks.
 #include <fmt/core.h>
 
-#include <cstring>
-
 #include "backend/cpu/ops/first_block.hpp"
 #include "backend/cpu/parallel.hpp"
 #include "backend/cpu/plans.hpp"
 #include "backend/cpu/primitive.hpp"
 #include "backend/cpu/streams.hpp"
+#include "backend/host.hpp"
 #include "backend/math.hpp"
 
 namespace trainmark {
@@ -24,27 +23,6 @@ std::vector<TensorDesc> as_activations(const std::vector<TensorDesc>& outputs) {
 }
 
 namespace {
-
-/// Host memory, aligned for vectors and counted.
-class CountingMemory final : public std::pmr::memory_resource {
- public:
-  [[nodiscard]] std::int64_t calls() const noexcept { return calls_; }
-
- private:
-  static constexpr std::size_t page = 4096;
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    ++calls_;
-    return std::pmr::new_delete_resource()->allocate(bytes, std::max(alignment, page));
-  }
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-    std::pmr::new_delete_resource()->deallocate(memory, bytes, std::max(alignment, page));
-  }
-  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
-    return this == &other;
-  }
-
-  std::int64_t calls_ = 0;
-};
 
 const char* instruction_set() {
   switch (dnnl::get_effective_cpu_isa()) {
@@ -77,7 +55,7 @@ constexpr const char* no_pooled_block =
     "convolution with pooling in one block is there for kernels of 3^3 over at most 8 channels of even extents, leaky "
     "ReLU and windows of 2^3 only";
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   CpuBackend(int threads, bool overlap, bool tf32) : team_(start_team(threads)), tf32_(tf32) {
     if (overlap) worker_ = std::make_unique<Worker>();
@@ -95,17 +73,6 @@ class CpuBackend final : public Backend {
   [[nodiscard]] int threads() const override { return team_.threads; }
   [[nodiscard]] std::string caveat() const override { return caveat_of(team_); }
 
-  [[nodiscard]] std::pmr::memory_resource& device_memory() override { return memory_; }
-  [[nodiscard]] std::pmr::memory_resource& pinned_memory() override { return pinned_; }
-  [[nodiscard]] std::int64_t allocations() const override { return memory_.calls() + pinned_.calls(); }
-  void copy_to_device(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy_to_host(Stream&, void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void fill_zero(Stream&, void* to, std::size_t bytes) override { std::memset(to, 0, bytes); }
-  [[nodiscard]] Stream& stream(Lane) override { return stream_; }
-  [[nodiscard]] std::unique_ptr<StreamEvent> make_event() override { return std::make_unique<InlineEvent>(); }
-  [[nodiscard]] std::size_t bytes_of(const TensorDesc& tensor) const override {
-    return static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
-  }
   [[nodiscard]] TensorDesc activation(const Shape& shape, DType dtype) const override {
     return activation_desc(shape, dtype);
   }
@@ -150,15 +117,6 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
     return make_replay(std::move(launches), stream_, worker_.get());
   }
-  Profile profile(const std::vector<Launch>& launches) override {
-    Profile seconds;
-    for (const Launch& launch : launches) {
-      const Clock clock;
-      launch.plan->execute(stream_, launch.args);
-      seconds.emplace_back(launch.name, clock.seconds());
-    }
-    return seconds;
-  }
 
  private:
   static void reorder(const dnnl::memory::desc& from_desc, const void* from, const dnnl::memory::desc& to_desc,
@@ -172,8 +130,6 @@ class CpuBackend final : public Backend {
 
   Team team_;
   bool tf32_;
-  CountingMemory memory_, pinned_;
-  InlineStream stream_;
   std::unique_ptr<Worker> worker_;
 };
 
