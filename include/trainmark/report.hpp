@@ -61,11 +61,13 @@ struct RunFacts {
   std::optional<double> processes;      ///< ranks or accelerators
   std::optional<double> nodes;
   std::optional<double> train_samples, evaluation_samples;
-  std::optional<double> memory_bytes;  ///< of a node (env.json)
-  std::optional<double> sample_bytes;  ///< stored raw, by the shape of the workload's samples
-  std::string precision, seed;         ///< empty where not logged
-  std::string device;                  ///< the text that may name it: env.json's backend, else the platform
-  bool instance = false;               ///< one of several that trained at the same time
+  std::optional<double> memory_bytes;           ///< of a node (env.json)
+  std::optional<double> sample_bytes;           ///< stored raw, by the shape of the workload's samples
+  std::string precision, seed;                  ///< empty where not logged
+  std::string device;                           ///< the text that may name it: env.json's backend, else the platform
+  bool instance = false;                        ///< one of several that trained at the same time
+  std::string stage_strategy, stage_transport;  ///< of our own configs; empty where not known
+  std::optional<double> stage_group;            ///< nodes that hold the same part, with strategy group
   /// Samples a step on one process.
   [[nodiscard]] std::optional<double> local_batch() const {
     if (!batch_samples || !processes) return std::nullopt;
@@ -185,16 +187,19 @@ struct Tier {
 struct WhatIf {
   std::optional<double> nodes, ranks;   ///< one of them
   std::optional<double> batch_samples;  ///< global; the base's local batch where it is not asked for
-  enum class Staging : std::uint8_t { as_logged, shard, replicate, none } staging = Staging::as_logged;
+  enum class Staging : std::uint8_t { as_logged, shard, group, replicate, none } staging = Staging::as_logged;
+  double stage_group = 1.0;                   ///< nodes that hold the same part, with group
   std::optional<double> network_bytes_per_s;  ///< through one rank
   double latency_s = 0.0, hidden_s = 0.0;     ///< of a message; of an all-reduce, behind computation
 };
-/// "nodes=1024,batch=2048,staging=shard,network=25GB,latency_us=5,hidden_ms=2". Raises Error{usage}.
+/// "nodes=1024,batch=2048,staging=shard,network=25GB,latency_us=5,hidden_ms=2"; staging=group:4 for groups of four
+/// nodes. Raises Error{usage}.
 [[nodiscard]] WhatIf parse_what_if(std::string_view text);
 
 /// What is asked of all runs together.
 struct Questions {
-  bool details = false;  ///< a block for each run, however many there are
+  bool details = false;    ///< a block for each run, however many there are
+  bool instances = false;  ///< runs of one configuration are instances of one job, even where they do not say so
   std::vector<Tier> tiers;
   std::optional<WhatIf> what_if;
 };

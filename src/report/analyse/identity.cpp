@@ -54,6 +54,19 @@ std::optional<double> sample_bytes(const RunReport& run, const RunFiles& files) 
   return std::nullopt;
 }
 
+void set_staging(RunFacts& facts, const RunFiles& files) {
+  const nlohmann::json config = config_of(files);
+  const auto stage = config.find("stage");
+  if (stage == config.end() || !stage->is_object()) return;
+  for (const auto& [key, into] :
+       {std::pair{"strategy", &facts.stage_strategy}, {"transport", &facts.stage_transport}}) {
+    const auto word = stage->find(key);
+    if (word != stage->end() && word->is_string()) *into = word->get<std::string>();
+  }
+  const auto group = stage->find("group");
+  if (group != stage->end() && group->is_number()) facts.stage_group = positive(group->get<double>());
+}
+
 void compare_network(RunReport& run, const RunFiles& files, const Reference& reference) {
   const nlohmann::json config = config_of(files);
   const auto model = config.find("model");
@@ -87,6 +100,7 @@ void set_facts(RunReport& run, const RunFiles& files) {
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
   facts.sample_bytes = sample_bytes(run, files);
+  set_staging(facts, files);
 }
 
 void set_comparability(RunReport& run, const RunFiles& files) {

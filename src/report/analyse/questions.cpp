@@ -107,8 +107,17 @@ WhatIf parse_what_if(std::string_view text) {
                       const std::string& value) { question.network_bytes_per_s = bytes_in(value, option, key); }},
       {"staging", [&](const std::string&, const std::string& value) {
          using enum WhatIf::Staging;
+         constexpr std::string_view of_group = "group:";
+         if (value.starts_with(of_group)) {
+           question.staging = group;
+           question.stage_group = plain(value.substr(of_group.size()), option, "staging=group");
+           if (std::floor(question.stage_group) != question.stage_group)
+             refuse(option, fmt::format("staging={} is no whole number of nodes", value), "write e.g. staging=group:4");
+           return;
+         }
          if (value != "shard" && value != "replicate" && value != "none")
-           refuse(option, fmt::format("staging={} is not known", value), "write shard, replicate or none");
+           refuse(option, fmt::format("staging={} is not known", value),
+                  "write shard, group:<nodes that hold the same part>, replicate or none");
          question.staging = value == "shard" ? shard : value == "replicate" ? replicate : none;
        }}};
   for (const auto& [key, value] : pairs_of(text, option)) {

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "report/analyse/convergence.hpp"
+#include "report/analyse/staging_model.hpp"
 
 namespace trainmark::report {
 namespace {
@@ -37,6 +38,7 @@ class Scaling {
     choose_base();
     find_target();
     set_network();
+    set_groups();
     const StepAnswer step = predict_step(seen_, processes_, local_batch_, experience_, network_);
     if (!step.prediction) refuse(step.why_not, {}, "or ask for what the runs hold");
     step_ = *step.prediction;
@@ -98,6 +100,28 @@ class Scaling {
     network_ = StatedNetwork{*question_.network_bytes_per_s, question_.latency_s, *bytes, question_.hidden_s};
   }
 
+  /// How many nodes hold the same part, now and then.
+  void set_groups() {
+    using enum WhatIf::Staging;
+    const std::optional<double> known = group_of(facts());
+    replicates_ = question_.staging == replicate ||
+                  (question_.staging == as_logged && known && facts().stage_strategy == "replicate");
+    // Entries of others stage shards as a rule, and where the whole set is asked for it is taken to be on each node.
+    group_now_ = known.value_or(question_.staging == replicate ? base_->nodes.value_or(base_->processes) : 1.0);
+    if (replicates_)
+      group_then_ = nodes_.value_or(processes_);
+    else if (question_.staging == group)
+      group_then_ = question_.stage_group;
+    else if (question_.staging == as_logged)
+      group_then_ = group_now_;
+    if (question_.staging == group && !nodes_)
+      refuse("the runs do not tell their number of nodes", "groups are of nodes", "ask for staging=shard or replicate");
+    if (nodes_ && !replicates_ && group_then_ > 1.0 && std::fmod(*nodes_, group_then_) != 0.0)
+      refuse(fmt::format("groups of {:g} nodes do not divide {:g} nodes", group_then_, *nodes_),
+             "each group holds the whole set, in parts of one size",
+             "ask for staging=group:M with an M that divides them, or staging=shard");
+  }
+
   void add(Predicted figure) { answer_.figures.push_back(std::move(figure)); }
 
   void add_rates() {
@@ -126,17 +150,21 @@ class Scaling {
 
   void add_data() {
     if (!base_->bytes_per_node || !nodes_) return;
-    then_bytes_ = *base_->bytes_per_node * *base_->nodes / *nodes_;
+    const double set = *base_->bytes_per_node * *base_->nodes;
+    const double now_bytes = set * group_now_ / *base_->nodes, then_bytes = set * group_then_ / *nodes_;
+    const bool shared = group_now_ > 1.0 || group_then_ > 1.0;
     add({"data set's part of a node",
          "GiB",
-         *base_->bytes_per_node / 0x1p30,
-         *then_bytes_ / 0x1p30,
+         now_bytes / 0x1p30,
+         then_bytes / 0x1p30,
          {},
          {},
          modelled,
-         "samples as stored raw, over the nodes"});
+         shared ? fmt::format("samples as stored raw, over the nodes; {:g} of them hold the same now, {:g} then",
+                              group_now_, group_then_)
+                : "samples as stored raw, over the nodes"});
     if (tiers_.empty()) return;
-    const std::string now = fastest_tier(*base_->bytes_per_node, tiers_), then = fastest_tier(*then_bytes_, tiers_);
+    const std::string now = fastest_tier(now_bytes, tiers_), then = fastest_tier(then_bytes, tiers_);
     answer_.remarks.push_back(fmt::format("fastest tier that holds a node's part: {} now, {} then", now, then));
     if (now != then)
       answer_.remarks.push_back(
@@ -187,25 +215,43 @@ class Scaling {
     add(std::move(figure));
   }
 
-  /// None where the runs do not tell what becomes of it.
-  std::optional<double> staging_then() {
+  Predicted staging() {
     const double now = base_->staging_s.value_or(0.0);
+    Predicted figure{"staging", "s", base_->staging_s, 0.0, {}, {}, modelled, "none"};
     using enum WhatIf::Staging;
-    if (question_.staging == none) return 0.0;
+    if (question_.staging == none) return figure;
     if (now <= 0.0) {
       if (question_.staging != as_logged) answer_.remarks.push_back("no staging in the logs: its time is left out");
-      return 0.0;
+      return figure;
     }
-    if (question_.staging == replicate) return now;
-    if (question_.staging == as_logged)
-      answer_.remarks.push_back("staging: taken to give each node its part (staging=shard), as most entries do");
-    return now * base_->processes / processes_;
+    if (!group_of(facts()))
+      answer_.remarks.push_back(fmt::format(
+          "staging: the runs do not tell what their nodes held: taken to be {}",
+          question_.staging == replicate ? "the whole set (staging=replicate)" : "its part each (staging=shard)"));
+    const std::optional<bool> told = exchanges(facts());
+    if (!told && question_.staging == group && group_then_ > 1.0)
+      answer_.remarks.push_back("staging: the runs do not tell their transport: each node is taken to read its part");
+    const bool once = told.value_or(false);
+    const double now_nodes = base_->nodes.value_or(base_->processes), then_nodes = nodes_.value_or(processes_);
+    const StagingTime then = predict_staging(now, shares_of(group_now_, now_nodes, once && group_now_ > 1.0),
+                                             shares_of(group_then_, then_nodes, once && group_then_ > 1.0));
+    figure.then = then.reading_s;
+    figure.basis = "a node's part over the rate that a node had";
+    if (std::abs(then.landing_s - then.reading_s) > 1e-9 * then.reading_s) {
+      figure.low = std::min(then.reading_s, then.landing_s);
+      figure.high = std::max(then.reading_s, then.landing_s);
+      figure.basis =
+          "what a node reads off the source over the rate that one had; the other bound: what it holds over the rate "
+          "at which that landed";
+    }
+    return figure;
   }
 
   void add_time() {
     if (!epochs_.then || !base_->time_s || !facts().train_samples) return;
     const double shrink = base_->processes / processes_;
-    const double staging = staging_then().value_or(0.0);
+    const Predicted staged = this->staging();
+    const double staging = *staged.then;
     const double evaluation = base_->evaluation_s.value_or(0.0) * shrink;
     const double now_train = *base_->epochs * *facts().train_samples / *base_->rate;
     const double now_evaluation = *base_->epochs * base_->evaluation_s.value_or(0.0);
@@ -215,18 +261,19 @@ class Scaling {
       return staging + epochs * (*facts().train_samples / batch_ * step_s + evaluation) + besides * shrink;
     };
     const double then = total(step_.step_s, *epochs_.then);
-    const auto apart = [&](double step_s, double epochs) {
+    const auto apart = [&](double step_s, double epochs, const std::optional<double>& staging_s) {
       const double of_step = total(step_s, *epochs_.then) - then, of_epochs = total(step_.step_s, epochs) - then;
-      return std::sqrt(of_step * of_step + of_epochs * of_epochs);
+      const double of_staging = staging_s.value_or(staging) - staging;
+      return std::sqrt(of_step * of_step + of_epochs * of_epochs + of_staging * of_staging);
     };
-    add({"staging", "s", base_->staging_s, staging, {}, {}, modelled, "a node's part over the rate that a node had"});
+    add(staged);
     add({"evaluation an epoch", "s", base_->evaluation_s, evaluation, {}, {}, modelled, "shared by more ranks"});
     Predicted time{"time to train with staging",
                    "min",
                    (*base_->time_s - inside + base_->staging_s.value_or(0.0)) / 60.0,
                    then / 60.0,
-                   (then - apart(step_.low_s, epochs_.low.value_or(*epochs_.then))) / 60.0,
-                   (then + apart(step_.high_s, epochs_.high.value_or(*epochs_.then))) / 60.0,
+                   (then - apart(step_.low_s, epochs_.low.value_or(*epochs_.then), staged.low)) / 60.0,
+                   (then + apart(step_.high_s, epochs_.high.value_or(*epochs_.then), staged.high)) / 60.0,
                    modelled,
                    "staging + epochs x (samples / batch x step + evaluation) + the rest, which shrinks with the ranks"};
     if (nodes_)
@@ -252,7 +299,8 @@ class Scaling {
       ScalePoint point{0.0, processes, *at.prediction, std::nullopt, {}};
       if (base_->nodes) point.nodes = processes * *base_->nodes / base_->processes;
       if (base_->bytes_per_node) {
-        point.bytes_per_node = *base_->bytes_per_node * base_->processes / processes;
+        const double held = replicates_ ? point.nodes : std::min(group_then_, point.nodes);
+        point.bytes_per_node = *base_->bytes_per_node * base_->processes / processes * held;
         if (!tiers_.empty()) point.tier = fastest_tier(*point.bytes_per_node, tiers_);
       }
       answer_.curve.push_back(point);
@@ -268,7 +316,9 @@ class Scaling {
   std::optional<StatedNetwork> network_;
   std::vector<StepObservation> seen_;
   const ScaleRow* base_ = nullptr;  // the largest scale that was run
-  std::optional<double> nodes_, then_bytes_;
+  std::optional<double> nodes_;
+  double group_now_ = 1.0, group_then_ = 1.0;  // nodes that hold the same part
+  bool replicates_ = false;                    // then
   double processes_ = 0.0, batch_ = 0.0, local_batch_ = 0.0;
   StepPrediction step_;
   Predicted epochs_;
