@@ -13,7 +13,7 @@ namespace {
 struct ReportFlags {
   std::vector<std::string> paths;
   std::string csv, html, model, what_if, tiers, tolerance, junit;
-  bool json = false, details = false, compare = false;
+  bool json = false, details = false, compare = false, instances = false;
 };
 
 /// One run that was interrupted before it trained does not spoil the report on the others.
@@ -37,6 +37,7 @@ std::vector<RunReport> report_all(const std::vector<std::filesystem::path>& logs
 Questions questions_of(const ReportFlags& flags) {
   Questions questions;
   questions.details = flags.details;
+  questions.instances = flags.instances;
   if (!flags.tiers.empty()) questions.tiers = parse_tiers(flags.tiers);
   if (!flags.what_if.empty()) questions.what_if = parse_what_if(flags.what_if);
   return questions;
@@ -94,6 +95,8 @@ void add_report(CLI::App& app, Action& action) {
           "Also write what a step computes and moves, its messages and the probed ceilings, as JSON for models")
       ->type_name("FILE");
   command->add_flag("--details", flags->details, "Show each run, however many there are");
+  command->add_flag("--instances", flags->instances,
+                    "Runs of one configuration are instances of one job: the time to train all of them");
   CLI::Option* compares = command->add_flag(
       "--compare", flags->compare, "Two paths: runs of before, then new ones; a line for each figure of merit");
   command

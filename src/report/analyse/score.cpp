@@ -41,7 +41,7 @@ std::optional<double> mean_of_the_middle(std::vector<double> times) {
   return sum / static_cast<double>(times.size() - 2) / 60.0;
 }
 
-/// Instances of one job, of one file: their score is the time to train all.
+/// Instances of one job: their score is the time to train all (throughput_of).
 bool at_once(const RunReport& one, const RunReport& other) {
   return one.start_ms < other.stop_ms && other.start_ms < one.stop_ms;
 }
@@ -66,9 +66,9 @@ OlympicScore score_of(const Group& group) {
   std::vector<double> times, longest;
   std::map<std::string_view, std::vector<const RunReport*>> files;
   for (const RunReport* run : group.runs) {
-    std::vector<const RunReport*>& beside = files[run->path];
+    std::vector<const RunReport*>& beside = files[run->facts.instance ? std::string_view() : run->path];
     if (std::ranges::any_of(beside, [run](const RunReport* each) { return at_once(*run, *each); }))
-      return {std::nullopt, std::nullopt, "runs of one file went on at the same time"};
+      return {std::nullopt, std::nullopt, "instances went on at the same time: their score is the time to train all"};
     beside.push_back(run);
     const Figure* time = run->find("time to train");
     const bool counts = run->target_met && time != nullptr;

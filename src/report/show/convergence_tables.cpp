@@ -70,6 +70,35 @@ Grid score_table(std::span<const GroupConvergence> rows) {
   return grid;
 }
 
+Grid throughput_table(std::span<const Throughput> rows) {
+  if (rows.empty()) return {};
+  Grid grid{"throughput: instances of one job",
+            {{"configuration"},
+             {"instances", "", logged, 0},
+             {"pruned", "", logged, 0},
+             {"ranks of one", "", logged, 0},
+             {"time to train all", "min", logged, 4},
+             {"models a minute", "1/min", logged, 4},
+             {"mean time of one", "min", logged, 4},
+             {"starts apart", "s", logged, 1},
+             {"lost to the slowest", "%", modelled, 1}},
+            {}};
+  for (const Throughput& row : rows) {
+    const auto told = [&row](double value) { return row.models_per_min ? Cell(value) : Cell(); };
+    grid.rows.push_back({row.group->name, count_of(row.instances), count_of(row.pruned),
+                         cell(row.group->first().facts.processes), cell(row.time_to_train_all_min),
+                         cell(row.models_per_min), told(row.mean_run_min), told(row.starts_apart_s),
+                         told(row.lost_percent)});
+    if (!row.why_not.empty())
+      grid.remarks.push_back(fmt::format("{}: no throughput: {}", row.group->name, row.why_not));
+    grid.remarks.insert(grid.remarks.end(), row.remarks.begin(), row.remarks.end());
+  }
+  grid.remarks.push_back(
+      "time to train all: from the first run_start to the last run_stop (MLPerf HPC rules); lost to the slowest: what "
+      "of it the mean time of one does not fill");
+  return grid;
+}
+
 Grid convergence_table(std::span<const GroupConvergence> rows) {
   Grid grid{"convergence against the reference convergence points of the rules",
             {{"configuration"},

@@ -32,6 +32,7 @@ std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions&
   const std::vector<ScaleRow> scale = scale_rows(groups, tiers);
   std::vector<Grid> grids;
   if (runs.size() > 1) grids.push_back(with(score_table(convergence), {repeats_chart(convergence)}));
+  grids.push_back(throughput_table(throughput_of(groups, questions.instances)));
   if (std::ranges::any_of(convergence, [](const auto& row) { return row.mean_epochs.has_value(); })) {
     grids.push_back(with(convergence_table(convergence), {convergence_chart(convergence)}));
     grids.push_back(critical_batch_table(convergence));

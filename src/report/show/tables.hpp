@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "report/analyse/convergence.hpp"
+#include "report/analyse/throughput.hpp"
 #include "report/analyse/what_if.hpp"
 #include "report/show/grid.hpp"
 #include "trainmark/report.hpp"
@@ -21,6 +22,8 @@ namespace trainmark::report {
 /// What several runs say together: scores, convergence, and what follows from them. Empty ones are left out.
 [[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions);
 [[nodiscard]] Grid score_table(std::span<const GroupConvergence> rows);
+/// Empty where no runs are instances of one job.
+[[nodiscard]] Grid throughput_table(std::span<const Throughput> rows);
 [[nodiscard]] Grid convergence_table(std::span<const GroupConvergence> rows);
 [[nodiscard]] Grid critical_batch_table(std::span<const GroupConvergence> rows);
 [[nodiscard]] Grid difference_table(std::span<const Group> groups);
