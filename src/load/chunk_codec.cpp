@@ -49,9 +49,6 @@ void unshuffle(std::span<const std::byte> from, std::span<std::byte> to, std::si
         to[i * element + k] = from[k * count + i];
     }
   }
-  // HDF5 leaves what does not fill an element as it is.
-  std::copy(from.begin() + static_cast<std::ptrdiff_t>(count * element), from.end(),
-            to.begin() + static_cast<std::ptrdiff_t>(count * element));
 }
 
 void swap_bytes(std::span<std::byte> elements, std::size_t element) {

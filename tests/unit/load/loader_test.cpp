@@ -1,6 +1,8 @@
 // The loader's promises: order, bounds, errors, endings.
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -11,6 +13,7 @@
 #include <thread>
 
 #include "trainmark/load.hpp"
+#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
@@ -38,6 +41,9 @@ class CountingSource final : public SampleSource {
       met.notify_all();
       sigset_t blocked;
       pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+      cpu_set_t cpus;
+      sched_getaffinity(0, sizeof cpus, &cpus);
+      least_cpus = std::min(least_cpus, CPU_COUNT(&cpus));
       signals_blocked = signals_blocked && sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGTERM) == 1;
     }
     if (meeting > 0) {  // the first reads wait for each other: that all threads come does not hang on who is faster
@@ -61,6 +67,7 @@ class CountingSource final : public SampleSource {
   std::set<std::thread::id> threads;
   std::set<std::pair<std::int64_t, std::int64_t>> epochs;  ///< (epoch, sample) of each read
   bool signals_blocked = true;
+  int least_cpus = CPU_SETSIZE;  ///< of the threads that read
 
  private:
   std::int64_t samples_;
@@ -103,6 +110,29 @@ float y_of(const Batch& batch, std::size_t at) {
   float value = 0.0F;
   std::memcpy(&value, batch.fields[1].data() + at * sizeof value, sizeof value);
   return value;
+}
+
+TEST(Loader, ReadsOnAllCpusOfTheProcessWhereItsFirstThreadIsBoundToOne) {
+  const std::vector<int> all = first_thread_cpus();
+  if (all.size() < 2) GTEST_SKIP() << "needs two CPUs";
+  const auto bind_to = [](const std::vector<int>& cpus) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int cpu : cpus)
+      CPU_SET(static_cast<std::size_t>(cpu), &set);
+    ASSERT_EQ(sched_setaffinity(0, sizeof set, &set), 0);
+  };
+  bind_to({all.back()});  // as OpenMP does
+  started_with(all);
+  CountingSource source(6);
+  {
+    Loader loader(source, schema, sampling_of(6, 2), *std::pmr::new_delete_resource(), {.threads = 2, .prefetch = 2});
+    loader.start(0);
+    static_cast<void>(loader.next());
+  }
+  bind_to(all);
+  started_with({});
+  EXPECT_EQ(source.least_cpus, static_cast<int>(all.size()));
 }
 
 TEST(Loader, TellsItsSourceWhichEpochASampleIsReadFor) {

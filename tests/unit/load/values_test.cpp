@@ -222,13 +222,28 @@ TEST(Values, OfAWiderTypeAreNeverClippedByTheLibrary) {
     stored.dims[0] = 2;
     stored.number = Number::i16;
     std::vector<std::int16_t> values(2);
-    read_box({path}, stored, {1, {}, stored.dims}, {"x", {2}, DType::i16, {}, {}}, std::as_writable_bytes(std::span(values)));
+    read_box({path}, stored, {1, {}, stored.dims}, {"x", {2}, DType::i16, {}, {}},
+             std::as_writable_bytes(std::span(values)));
     return values[1];
   };
   EXPECT_EQ(read_as_i16(32767), 32767);
   EXPECT_EQ(read_as_i16(-32768), -32768);
   for (const std::int32_t value : {32768, -32769, 70000})
     expect_data_error([&] { (void)read_as_i16(value); }, {"a.hdf5", "dataset 'x' cannot be read"});
+}
+
+TEST(BytesTouched, CountGapsThatAreReadAndNotThoseThatAreSkipped) {
+  const auto touched = [](std::int64_t row) {  // of 10 elements in each of two rows
+    Stored stored;
+    stored.rank = 2;
+    stored.dims[0] = 2;
+    stored.dims[1] = row;
+    stored.number = Number::i16;
+    return bytes_touched(stored, {2, {}, {2, 10}});
+  };
+  EXPECT_EQ(touched(10), 40);
+  EXPECT_EQ(touched(8 * 1024), 2 * (10 + 8 * 1024)) << "the gap is 16 KiB less 20 bytes";
+  EXPECT_EQ(touched(8 * 1024 + 11), 40);
 }
 
 TEST(Values, MayBeReadAsTheyAre) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <regex>
 #include <sstream>
 
 #include "trainmark/mllog.hpp"
@@ -50,6 +51,23 @@ TEST(JudgeLog, FindsNothingWrongWithTheSamples) {
 TEST(JudgeLog, NamesTheLineOfAValueThatBreaksARule) {
   const Verdict verdict = judge_log(replaced(open_log, "\"onprem\"", "\"at home\""));
   EXPECT_TRUE(says(verdict.official, "check", 4));
+}
+
+TEST(JudgeLog, TakesTheStatusOfTheFirstRunStop) {
+  const std::size_t at = open_log.rfind('\n', open_log.find("\"run_stop\"")) + 1;
+  const std::string stop = open_log.substr(at, open_log.find('\n', at) + 1 - at);
+  const Verdict verdict = judge_log(open_log + replaced(stop, "success", "aborted"));
+  EXPECT_TRUE(says(verdict.semantic, "pairing"));
+  EXPECT_FALSE(says(verdict.semantic, "status"));
+}
+
+TEST(JudgeLog, LetsOpenFoldsEpochsCountSamples) {
+  // "epoch_num": 12 becomes "epoch_num": 1200.
+  const auto in_hundreds = [](const std::string& log) {
+    return std::regex_replace(log, std::regex("(epoch_num\": \\d+)"), "$&00");
+  };
+  EXPECT_FALSE(says(judge_log(in_hundreds(text_of("hpc_openfold_closed_v3.0.txt"))).semantic, "epoch_sequence"));
+  EXPECT_TRUE(says(judge_log(in_hundreds(open_log)).semantic, "epoch_sequence"));
 }
 
 TEST(JudgeLog, WantsTheTargetReached) {

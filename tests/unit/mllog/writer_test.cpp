@@ -1,10 +1,16 @@
 // Records, character by character: what readers stumble over must not be written.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 #include <limits>
+#include <thread>
 
 #include "trainmark/mllog.hpp"
 
@@ -59,6 +65,7 @@ TEST(ToLine, PrintsListsBooleansAndBigIntegers) {
 
 TEST(ToLine, EscapesWhatWouldBreakTheLine) {
   EXPECT_EQ(value_text(std::string("a\"b\\c\td\ne")), "\"a\\\"b\\\\c\\u0009d\\u000ae\"");
+  EXPECT_EQ(value_text(std::string("a\x7f")), "\"a\\u007f\"");
   const std::string hidden = value_text(std::string("see :::MLLOG {}"));
   EXPECT_EQ(hidden.find(":::MLLOG "), std::string::npos) << hidden;
 }
@@ -73,6 +80,45 @@ TEST(LogFile, AppendsOneLineARecordAndSurvivesReopening) {
   while (std::getline(file, line))
     lines += line.starts_with(log_token) ? 1 : 0;
   EXPECT_EQ(lines, 2);
+  std::filesystem::remove(path);
+}
+
+TEST(LogFile, GoesOnWhereASignalInterruptsAWrite) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / ("trainmark-log-pipe-" + std::to_string(getpid()));
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const int reader = open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  static std::atomic<int> signals;
+  signals = 0;
+  struct sigaction action {};  // without SA_RESTART
+  action.sa_handler = [](int) { ++signals; };
+  struct sigaction before {};
+  sigaction(SIGUSR1, &action, &before);
+  const std::string text(1 << 18, 'x');  // more than the pipe holds
+  std::atomic<bool> written = false;
+  std::thread writer([&] {
+    LogFile log(path);
+    log.write({7, EventType::point_in_time, "k", text, {}, std::source_location::current()});
+    written = true;
+  });
+  int waiting = 0;
+  for (int room = fcntl(reader, F_GETPIPE_SZ); waiting < room; std::this_thread::yield())
+    ASSERT_EQ(ioctl(reader, FIONREAD, &waiting), 0);
+  while (signals < 20) {  // the writer waits for a reader, as it will until something is read
+    pthread_kill(writer.native_handle(), SIGUSR1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_FALSE(written);
+  std::string read;
+  std::vector<char> buffer(1 << 16);
+  while (!read.ends_with('\n')) {
+    const ssize_t got = ::read(reader, buffer.data(), buffer.size());
+    if (got > 0) read.append(buffer.data(), static_cast<std::size_t>(got));
+    if (got == 0 && written) break;
+  }
+  writer.join();
+  EXPECT_NE(read.find('"' + text + '"'), std::string::npos);
+  close(reader);
+  sigaction(SIGUSR1, &before, nullptr);
   std::filesystem::remove(path);
 }
 

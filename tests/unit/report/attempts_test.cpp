@@ -216,6 +216,28 @@ TEST(Instances, OfOneTimeHaveNoOlympicMean) {
   EXPECT_NE(olympic_score(runs).why_not.find("at the same time"), std::string::npos);
 }
 
+TEST(Instances, OneAfterTheOtherHaveOneInWhateverOrderTheyStand) {
+  const Folder folder;
+  std::vector<std::string> logs, tags;
+  for (int i = 0; i < 3; ++i) {
+    logs.push_back(later(small_log({2000}, true, record(0, "seed", fmt::format("{}", i))), (3 - i) * hour));
+    tags.push_back(fmt::format("{}: ", i));
+  }
+  const auto runs = report_runs(folder.write("a.log", woven(logs, tags)));
+  ASSERT_EQ(runs.size(), 3U);
+  EXPECT_NEAR(olympic_score(runs).minutes.value(), 2.75 / 60, 1e-9);
+}
+
+TEST(Processes, OfOtherHoursAreNoCopies) {
+  const Folder folder;
+  const std::string log = small_log({2000});
+  for (const int hours : {1, -1}) {
+    const auto runs = report_runs(
+        folder.write("a.log", woven({later(log, 5 * hour), later(log, (5 + hours) * hour)}, {"0: ", "1: "})));
+    EXPECT_EQ(runs.size(), 2U) << hours;
+  }
+}
+
 TEST(Instances, OnAnotherMachinesNodesHaveNoRateAnAccelerator) {
   const Folder folder;
   std::string log = small_log({2000});

@@ -163,6 +163,14 @@ TEST(Phases, KeepTheRateOfAnEpochWhoseRecordsAreAMillisecondOutOfOrder) {
   EXPECT_EQ(report_of(log).epochs[0].samples_per_s.value(), 100.0 / 1.999);
 }
 
+TEST(Phases, GiveAnEpochNoRateThatAClockHidesTwoPercentOf) {
+  std::string log = plain();
+  log.insert(log.find(":::MLLOG", log.find("epoch_start")), record(2040, "x") + record(2000, "y"));
+  const RunReport run = report_of(log);
+  EXPECT_FALSE(run.epochs[0].samples_per_s.has_value());
+  EXPECT_EQ(run.epochs[1].samples_per_s, 50.0);
+}
+
 TEST(Phases, NameAGapThatIsLikeNoOther) {
   const RunReport run = report_of(small_log({2000, 2000, 3600000, 2000}));
   EXPECT_TRUE(notes_say(run, "3600.000 s pass before eval_start of line 18, 2.000 s at most elsewhere"));

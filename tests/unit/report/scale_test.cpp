@@ -221,6 +221,8 @@ TEST(WhatIf, TakesEpochsOfTheSameBatchFromTheRuns) {
            run_of({32, 128, 128, 8000, 18, 0, 3, 1600})},
           "nodes=16,batch=512");
   EXPECT_EQ(value_in(next, "epochs", &Predicted::then), 22.0) << "the mean of 20 and 24";
+  EXPECT_NEAR(value_in(next, "epochs", &Predicted::low), 20.4, 1e-9) << "a tenth of the way from 20 to 24";
+  EXPECT_NEAR(value_in(next, "epochs", &Predicted::high), 23.6, 1e-9);
 }
 
 TEST(WhatIf, GivesNoTimeWhereNobodyKnowsTheEpochs) {
