@@ -3,7 +3,8 @@
 # Each target runs for as long as asked (60 s) with seeds of its own; inputs that fail are kept in scratch/fuzz/<target>.
 #   scripts/fuzz.sh [SECONDS [TARGET...]]           targets: log report config manifest hdf5 jpeg tfrecord
 # SEED=N repeats a run, WITH=FOLDER takes more files to start from, JOBS=N runs so many targets at a time.
-# LIBFUZZER=1 builds with clang and lets libFuzzer look for inputs that reach new code (Debian: clang libclang-rt-14-dev).
+# LIBFUZZER=1 builds with clang, 15 or newer, and lets libFuzzer look for inputs that reach new code; CLANG names another one than
+# clang++-16 (Debian 12: clang-16 libclang-rt-16-dev libomp-16-dev).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
@@ -14,8 +15,10 @@ seed=${SEED:-$(date +%s)}
 build=build/asan
 options=(-DTRAINMARK_TESTS=ON -DTRAINMARK_CUDA=OFF)
 if [ -n "${LIBFUZZER:-}" ]; then
+  clang=${CLANG:-clang++-16}
+  command -v "$clang" >/dev/null || { echo "fuzz: no $clang: install it (its packages stand at the top of this file) or name another with CLANG" >&2; exit 4; }
   build=build/libfuzzer
-  options+=(-B "$build" -DCMAKE_CXX_COMPILER=clang++ -DTRAINMARK_SANITIZE=address,undefined,fuzzer-no-link)
+  options+=(-B "$build" -DCMAKE_CXX_COMPILER="$clang" -DTRAINMARK_SANITIZE=address,undefined,fuzzer-no-link)
 fi
 cmake --preset asan "${options[@]}" >/dev/null
 cmake --build "$build" --target "${targets[@]/#/fuzz_}"
