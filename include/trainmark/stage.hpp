@@ -33,9 +33,18 @@ struct Words<Transport> {
   static constexpr std::array<std::string_view, 3> all = {"auto", "copy", "exchange"};
 };
 
+/// When training begins. before: once all is staged; overlap: at once, from the source, while a thread of each rank
+/// copies what is missing.
+enum class StageMode : std::uint8_t { before, overlap };
+template <>
+struct Words<StageMode> {
+  static constexpr std::array<std::string_view, 2> all = {"before", "overlap"};
+};
+
 struct StageOptions {
   /// replicate: every node gets the whole set; shard: each its part; group: `group` nodes in a row hold one part.
   Strategy strategy = Strategy::none;
+  StageMode mode = StageMode::before;
   int group = 1;               ///< nodes that hold the same part; of no effect but with strategy group
   std::int64_t deal_seed = 0;  ///< which files make up a part, as far as their samples leave a choice
   Transport transport = Transport::automatic;
@@ -163,7 +172,7 @@ struct NodeStaging {
   std::string host;
   std::int64_t files_copied = 0;
   std::int64_t files_reused = 0;
-  std::int64_t files_missing = 0;  ///< or not right, where staging only looks
+  std::int64_t files_missing = 0;  ///< or not right, where staging only looks or was stopped
   std::int64_t bytes_copied = 0;
   std::int64_t bytes_reused = 0;
   std::int64_t bytes_read = 0;  ///< off the source; less than copied where other nodes sent the rest
@@ -171,6 +180,7 @@ struct NodeStaging {
   double copy_seconds = 0.0;    ///< of own work, as all three; longest of the node's ranks
   double verify_seconds = 0.0;
   double exchange_wait_seconds = 0.0;  ///< for blocks that other nodes send
+  double done_seconds = 0.0;           ///< in the background: from its start until all of the node's share was there
 };
 struct Staged {
   std::filesystem::path root;      ///< where this rank reads: the target, or the source with strategy none
@@ -208,6 +218,46 @@ struct StageContext {
 /// another run, not writable or too small, source changed, hash mismatch.
 [[nodiscard]] StageOutcome stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
                                  const StageContext& context = {});
+
+/// Whether a file of a set has been staged to `path`: published by this run, or found there and kept. Only where
+/// nothing else of its name, size and time can be there, as BackgroundStaging sees to.
+[[nodiscard]] bool is_staged(const std::filesystem::path& path, std::int64_t bytes, std::int64_t modified_ns);
+
+/// stage() in two: what ranks do together before the first byte, when it is made, and the copying, by a thread of each
+/// rank beside whatever its caller does. That thread calls no MPI. Each node copies by itself (Transport::copy); files
+/// that must be replaced are removed before the thread starts, so that what has a file's name is that file (is_staged).
+class BackgroundStaging {
+ public:
+  /// What is heard of the copying, in its thread.
+  struct Heard {
+    std::function<void()> goes_on;  ///< at its start, then now and then (a watchdog's heartbeat)
+    std::function<void()> ended;    ///< once, however it ended
+  };
+  /// Collective: raises as stage() does. The world and what the sets refer to must outlive it. Where nothing is
+  /// missing on any rank, it is settled at once.
+  BackgroundStaging(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
+                    const StageContext& context, Heard heard = {});
+  ~BackgroundStaging();  ///< stops copying
+  BackgroundStaging(const BackgroundStaging&) = delete;
+  BackgroundStaging& operator=(const BackgroundStaging&) = delete;
+
+  /// Local, as often as one likes: raises what this rank's copying met, and tells runs that wait for the target that
+  /// this one goes on.
+  void look();
+  /// Collective: publishes the sets if all ranks have copied their shares. Raises AgreedError where one failed.
+  void settle_if_done();
+  /// Collective: stops the copying where it still goes on; what was copied stays for the next run, which finds it in
+  /// the journal. Raises AgreedError as settle_if_done() does.
+  void settle();
+  [[nodiscard]] bool settled() const noexcept;
+  /// Once settled: as of stage(); NodeStaging::files_missing tells what was not copied any more.
+  [[nodiscard]] const StageOutcome& outcome() const;
+  [[nodiscard]] double wait_seconds() const noexcept;  ///< for other runs, before the first byte
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 /// What clean_targets() did on all nodes together.
 struct Cleaned {

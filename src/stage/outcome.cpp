@@ -82,7 +82,7 @@ std::vector<NodeStaging> Stager::report() const {
                                     &NodeStaging::bytes_reused, &NodeStaging::bytes_read,   &NodeStaging::retries,
                                     &NodeStaging::files_missing};
   constexpr std::array seconds_of = {&NodeStaging::copy_seconds, &NodeStaging::verify_seconds,
-                                     &NodeStaging::exchange_wait_seconds};
+                                     &NodeStaging::exchange_wait_seconds, &NodeStaging::done_seconds};
   const auto nodes = static_cast<std::size_t>(world_.nodes());
   const auto mine = static_cast<std::size_t>(world_.node_index());
   std::vector<std::int64_t> counts(nodes * counts_of.size());

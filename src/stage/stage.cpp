@@ -1,12 +1,13 @@
-// Staging as ranks do it together: examine what is there, check the space, copy what is missing, say what was done.
+// One set, as ranks stage it together: examine what is there, say what space it takes, copy what is missing.
 // Between two collectives stands local work only, and agree_on turns one rank's failure into everybody's.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <set>
 
-#include "stage/claims.hpp"
 #include "stage/journal.hpp"
 #include "stage/manifest.hpp"
 #include "stage/stager.hpp"
@@ -51,6 +52,10 @@ Manifest staged_by_earlier_runs(const fs::path& target, const std::string& sourc
   return known;
 }
 
+bool is_in(const std::vector<std::size_t>& ascending, std::size_t entry) {
+  return std::ranges::binary_search(ascending, entry);
+}
+
 }  // namespace
 
 std::vector<std::size_t> copy_order(std::vector<std::size_t> missing, int node, int nodes) {
@@ -86,8 +91,14 @@ bool Stager::changes_files() const {
 Staged Stager::copy() {
   const Clock clock;
   copy_missing();
+  seconds_ += clock.seconds();
+  return conclude(true);
+}
+
+Staged Stager::conclude(bool complete) {
+  const Clock clock;
   share_hashes();
-  publish();
+  if (complete) publish();
   Staged staged;
   staged.root = target_;
   staged.nodes = report();
@@ -95,6 +106,38 @@ Staged Stager::copy() {
   world_.all().max(longest);
   staged.seconds = longest[0];
   return staged;
+}
+
+/// A file that is not the right one must not be taken for the copy that is on its way, so it goes first.
+void Stager::begin_copying() {
+  agree_on(world_.all(), [&] {
+    for (const Replaced& there : replaced_) {
+      const fs::path path = target_ / manifest_.entries[there.entry].name;
+      if (unlink(path.c_str()) != 0 && errno != ENOENT)  // another node may share the target
+        file_error(path, "cannot be removed", errno);
+    }
+    replaced_.clear();
+    mine_.files_missing = std::ssize(missing_);
+  });
+  make_ready_to_copy();
+}
+
+void Stager::copy_beside(const Clock& since) {
+  const Clock clock;
+  const auto end = [&] {
+    mine_.copy_seconds = clock.seconds();
+    seconds_ += mine_.copy_seconds;
+    mine_.done_seconds = since.seconds();
+    mine_.files_missing = std::ssize(missing_) - mine_.files_copied;
+  };
+  try {
+    copy_alone();
+  } catch (...) {
+    commit_->keep();
+    end();
+    throw;
+  }
+  end();
 }
 
 Staged Stager::look() {
@@ -267,38 +310,59 @@ void Stager::published(const ManifestEntry& entry, const std::string& xxh3) {
   mine_.bytes_copied += mine.bytes;
 }
 
-void Stager::copy_missing() {
-  const auto is_in = [](const std::vector<std::size_t>& ascending, std::size_t entry) {
-    return std::ranges::binary_search(ascending, entry);
-  };
-  std::optional<Journal> journal;
-  const BlockStream stream(manifest_, exchanged_, exchange_block_bytes);
-  std::optional<Exchange> exchange;
-  Commit commit(
+void Stager::land(std::unique_ptr<Landing> finished, std::string xxh3) {
+  const auto index = static_cast<std::size_t>(&finished->entry() - manifest_.entries.data());
+  commit_->add(std::move(finished), std::move(xxh3), replaces(index));
+  journal_->flush();
+}
+
+/// Collective.
+void Stager::make_ready_to_copy() {
+  commit_ = std::make_unique<Commit>(
       target_,
-      [&](const ManifestEntry& entry, const std::string& xxh3) {
+      [this](const ManifestEntry& entry, const std::string& xxh3) {
         published(entry, xxh3);
-        journal->note(entry);
+        journal_->note(entry);
       },
       progress_);
-  const auto land = [&](std::unique_ptr<Landing> finished, std::string xxh3) {
-    const auto index = static_cast<std::size_t>(&finished->entry() - manifest_.entries.data());
-    commit.add(std::move(finished), std::move(xxh3), replaces(index));
-    journal->flush();
-  };
   agree_on(world_.all(), [&] {
-    if (!missing_.empty()) journal.emplace(target_, world_.node().rank(), manifest_.source);
+    if (!missing_.empty()) journal_ = std::make_unique<Journal>(target_, world_.node().rank(), manifest_.source);
     std::set<fs::path> folders;
     for (const std::size_t index : missing_)
       folders.insert((target_ / manifest_.entries[index].name).parent_path());
     for (const fs::path& folder : folders)
       make_private_folders(folder, fmt::format("node {}", world_.host()));
   });
+}
+
+/// What is not exchanged.
+void Stager::copy_alone() {
+  for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
+    if (is_in(exchanged_, index)) continue;
+    const ManifestEntry& entry = manifest_.entries[index];
+    Copied copied = copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
+    mine_.retries += copied.retries;
+    mine_.bytes_read += entry.bytes;
+    land(std::move(copied.landing), std::move(copied.xxh3));
+  }
+  commit_->flush();
+}
+
+void Stager::copy_missing() {
+  const BlockStream stream(manifest_, exchanged_, exchange_block_bytes);
+  std::optional<Exchange> exchange;
+  make_ready_to_copy();
   agree_on(world_.all(), [&] {  // begins with a collective: what may fail on one rank alone stands above
     if (exchanged_.empty()) return;
-    const ExchangeJob job = {manifest_, stream,          source_,
-                             target_,   options_.verify, [&](std::size_t entry) { return is_in(missing_, entry); },
-                             land,      progress_};
+    const ExchangeJob job = {
+        manifest_,
+        stream,
+        source_,
+        target_,
+        options_.verify,
+        [&](std::size_t entry) { return is_in(missing_, entry); },
+        [&](std::unique_ptr<Landing> finished, std::string xxh3) { land(std::move(finished), std::move(xxh3)); },
+        progress_};
     exchange.emplace(*lane_, job, std::int64_t{options_.inflight_mib} << 20);
   });
   const auto copy_all = [&] {
@@ -308,119 +372,18 @@ void Stager::copy_missing() {
       mine_.retries += stats.retries;
       mine_.exchange_wait_seconds = stats.wait_seconds;
     }
-    for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
-      if (is_in(exchanged_, index)) continue;
-      const ManifestEntry& entry = manifest_.entries[index];
-      Copied copied = copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
-      mine_.retries += copied.retries;
-      mine_.bytes_read += entry.bytes;
-      land(std::move(copied.landing), std::move(copied.xxh3));
-    }
-    commit.flush();
+    copy_alone();
   };
   agree_on(world_.all(), pulse_, [&] {
     const Clock clock;
     try {
       copy_all();
     } catch (...) {
-      commit.keep();
+      commit_->keep();
       throw;
     }
     mine_.copy_seconds = clock.seconds() - mine_.exchange_wait_seconds;
   });
-}
-
-namespace {
-
-/// Sets whose targets lie on one file system must fit there together: half a dataset is of no use.
-void require_space_on_nodes(const World& world, std::span<const Stager> stagers, double reserve_percent) {
-  std::vector<std::uint64_t> systems(stagers.size());
-  agree_on(world.all(), [&] {
-    for (std::size_t i = 0; i < stagers.size(); ++i)
-      systems[i] = file_system_of(stagers[i].target());
-  });
-  for (std::size_t i = 0; i < stagers.size(); ++i) {
-    SpaceNeed mine;
-    std::int64_t buffers = 0;  // of one set at a time
-    for (std::size_t j = 0; j < stagers.size(); ++j) {
-      if (systems[j] != systems[i]) continue;
-      mine.add(stagers[j].need());
-      buffers = std::max(buffers, stagers[j].buffer_bytes());
-    }
-    std::array<std::int64_t, 5> sums = {mine.bytes, mine.reclaimed, mine.overlap, mine.files, buffers};
-    world.node().sum(sums);
-    agree_on(world.all(), [&] {
-      if (world.node().rank() != 0) return;
-      require_space(stagers[i].target(), {sums[0], sums[1], sums[2], sums[3], sums[4]}, reserve_percent,
-                    fmt::format("node {}", world.host()));
-    });
-  }
-}
-
-StageOutcome left_at_the_source(const World& world, std::span<const StagingSet> sets, const Claims& claims) {
-  std::vector<NodeStaging> nodes;
-  for (std::string& host : node_hosts(world))
-    nodes.push_back({.host = std::move(host)});
-  StageOutcome outcome;
-  for (const StagingSet& set : sets)
-    outcome.sets.push_back({set.source, nodes, 0.0, {}, claims.lease_of_source(outcome.sets.size())});
-  outcome.wait_seconds = claims.waited_seconds();
-  return outcome;
-}
-
-}  // namespace
-
-StageOutcome stage(const World& world, std::span<const StagingSet> sets, const StageOptions& options,
-                   const StageContext& context) {
-  Claims claims(world, options.wait_seconds, context);
-  claims.read_sources(sets);
-  if (options.strategy == Strategy::none) return left_at_the_source(world, sets, claims);
-  std::vector<fs::path> sources, targets;
-  for (const StagingSet& set : sets) {
-    sources.push_back(set.source);
-    targets.push_back(set.target);
-  }
-  require_apart(world, sources, targets);
-  Pulse pulse(world.all(), [&] {
-    claims.beat();  // of others, without whom this rank would not have heard it
-    if (context.progress) context.progress(0);
-  });
-  const ByteProgress heard = [&](std::int64_t bytes) {
-    pulse.beat();
-    claims.beat();
-    if (context.progress) context.progress(bytes);
-  };
-  std::vector<Stager> stagers;
-  stagers.reserve(sets.size());
-  for (const StagingSet& set : sets) {
-    stagers.emplace_back(world, set, options, heard, pulse, context.only_looks).open_target();
-    claims.add(set.target);
-  }
-  claims.take_turns();
-  std::vector<bool> changes;
-  for (Stager& stager : stagers) {
-    stager.examine();
-    say_once(world, context, stager.warning());
-    changes.push_back(stager.changes_files());
-  }
-  StageOutcome outcome;
-  if (context.only_looks) {
-    for (Stager& stager : stagers)
-      outcome.sets.push_back(stager.look());
-    outcome.wait_seconds = claims.waited_seconds();
-    return outcome;
-  }
-  claims.replace(changes);
-  require_space_on_nodes(world, stagers, options.reserve_percent);
-  for (Stager& stager : stagers) {
-    outcome.sets.push_back(stager.copy());
-    if (context.wants_manifest) outcome.sets.back().manifest = stager.take_manifest();
-  }
-  claims.read();
-  for (std::size_t i = 0; i < outcome.sets.size(); ++i)
-    outcome.sets[i].lease = claims.lease(i);
-  outcome.wait_seconds = claims.waited_seconds();
-  return outcome;
 }
 
 }  // namespace trainmark

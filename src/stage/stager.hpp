@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "stage/exchange.hpp"
+#include "stage/journal.hpp"
 
 namespace trainmark {
 
@@ -37,6 +39,13 @@ class Stager {
   /// Whether a rank of this node will change files of the target. Collective over the node.
   [[nodiscard]] bool changes_files() const;
   [[nodiscard]] Staged copy();  ///< collective: brings it there and publishes the set
+  /// The same in parts, for copying in the background. Collective: clears what is to be replaced away and makes ready.
+  void begin_copying();
+  /// Local, MPI is not called: copies what this rank lacks. `progress` of the constructor may raise to stop it.
+  void copy_beside(const Clock& since);
+  [[nodiscard]] bool has_all() const noexcept { return mine_.files_missing == 0; }  ///< of this rank's share
+  /// Collective, after it: publishes the set if all of it is there (`complete`), or leaves the journal.
+  [[nodiscard]] Staged conclude(bool complete);
   [[nodiscard]] Staged look();  ///< collective: says what is missing
   [[nodiscard]] Manifest take_manifest() { return std::move(manifest_); }
   [[nodiscard]] const std::string& warning() const noexcept { return warning_; }
@@ -54,7 +63,10 @@ class Stager {
   void choose_exchanged();
   [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<FileFacts>& there) const;
   [[nodiscard]] bool replaces(std::size_t entry) const;
+  void make_ready_to_copy();
   void copy_missing();
+  void copy_alone();
+  void land(std::unique_ptr<Landing> finished, std::string xxh3);
   void published(const ManifestEntry& entry, const std::string& xxh3);
   void share_hashes();
   void publish() const;
@@ -76,9 +88,11 @@ class Stager {
   std::vector<std::size_t> missing_;    // of those, what has to come
   std::vector<Replaced> replaced_;      // of those, what takes the place of another file; in the same order
   std::vector<std::size_t> exchanged_;  // what several of the lane miss: of no order but that of the share
-  std::vector<std::size_t> hashed_;     // entries whose hash this rank found out
-  NodeStaging mine_;                    // this rank's part of the node's figures
-  std::string warning_;                 // on a leading rank
+  std::unique_ptr<Journal> journal_;    // where this rank copies anything
+  std::unique_ptr<Commit> commit_;
+  std::vector<std::size_t> hashed_;  // entries whose hash this rank found out
+  NodeStaging mine_;                 // this rank's part of the node's figures
+  std::string warning_;              // on a leading rank
   double seconds_ = 0.0;
 };
 
