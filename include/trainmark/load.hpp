@@ -86,6 +86,12 @@ struct ImageCacheStats {
   std::int64_t images = 0;
   std::int64_t hits = 0, misses = 0;  ///< samples shown from memory, and decoded
 };
+/// From where a source has read samples: one that it kept in memory it has not read.
+struct PlaceStats {
+  std::int64_t at_source = 0;     ///< samples: of files that were not staged yet
+  std::int64_t at_target = 0;     ///< samples: of all others
+  std::int64_t sample_bytes = 0;  ///< of one in memory
+};
 /// Random access to samples, safe to call from several threads.
 class SampleSource {
  public:
@@ -94,6 +100,7 @@ class SampleSource {
   /// Reads a sample into `to` (the schema's fields, channels-last, native endianness).
   virtual void read(const Visit& visit, const SampleView& to) = 0;
   [[nodiscard]] virtual ImageCacheStats image_cache() const { return {}; }
+  [[nodiscard]] virtual PlaceStats places() const { return {}; }
 };
 /// Whether a sample that holds values which its schema does not allow is an error.
 enum class Values : std::uint8_t { legal, any };
@@ -112,10 +119,13 @@ struct Cropping {
 /// Memory in which so many samples of a centre crop are kept, all of them.
 [[nodiscard]] std::int64_t cache_bytes_of(const DataSchema& schema, std::int64_t samples);
 /// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read. read()
-/// raises Error{data}: cut short, damaged, changed since the scan, illegal values.
+/// raises Error{data}: cut short, damaged, changed since the scan, illegal values. `meanwhile`: `root` is being filled,
+/// and what has not been staged there (is_staged) whenever a sample of it is read is read below that folder; empty: all
+/// is there.
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                                       const FormatOptions& format, const DataSchema& schema,
-                                                      Values values = Values::legal, const Cropping& cropping = {});
+                                                      Values values = Values::legal, const Cropping& cropping = {},
+                                                      const std::filesystem::path& meanwhile = {});
 /// Random but fixed content, for warm-up and for measuring everything but input.
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);
@@ -185,6 +195,7 @@ struct LoaderStats {
   std::int64_t bytes = 0;
   std::int64_t samples = 0;
   ImageCacheStats images = {};  ///< of the source
+  PlaceStats places = {};       ///< of the source, where it is being staged
 };
 
 /// The block that a Loader takes of its memory for its ring of batches.

@@ -100,13 +100,13 @@ Box image_box(const FileLayout& layout, std::size_t field, std::int64_t index) {
   return box;
 }
 
-void read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
+bool read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
                 const Visit& visit, ImageCache* cache, std::span<std::byte> to) {
   thread_local std::vector<std::byte> coded;
   thread_local JpegDecoder decoder;
   const bool kept = cache != nullptr && show_kept(*cache, schema, cropping, visit, to);
   if (cache != nullptr) cache->count(kept);
-  if (kept) return;
+  if (kept) return false;
   const Stored& stored = layout.fields.front();
   const Box box = image_box(layout, 0, open.sample);
   coded.resize(static_cast<std::size_t>(box.extent[0]));
@@ -126,11 +126,11 @@ void read_image(const OpenFile& open, const FileLayout& layout, const DataSchema
         std::ranges::copy(whole.rgb, room.begin());
         cache->keep(visit.sample, reduction, room);
         resize_bilinear(whole, crop, extent, to);
-        return;
+        return true;
       }
     }
     resize_bilinear(decoder.decode(crop, extent, cropping.crop == Crop::whole), crop, extent, to);
-    if (cache == nullptr || cropping.crop != Crop::centre) return;
+    if (cache == nullptr || cropping.crop != Crop::centre) return true;
     if (const std::span<std::byte> room = cache->claim(visit.sample, image, 1, to.size()); !room.empty()) {
       std::ranges::copy(to, room.begin());
       cache->keep(visit.sample, 1, room);
@@ -139,6 +139,7 @@ void read_image(const OpenFile& open, const FileLayout& layout, const DataSchema
     refuse(open.path, fmt::format("sample {} {}", open.sample, error.what()), "no picture can be made of it",
            "pack the dataset again from sound images (`trainmark data import imagenet` names those that are not)");
   }
+  return true;
 }
 
 }  // namespace trainmark

@@ -21,7 +21,7 @@ std::size_t most_open_files() { return std::clamp<std::uint64_t>(open_file_limit
 class Hdf5Source final : public SampleSource {
  public:
   Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema,
-             Values values, const Cropping& cropping)
+             Values values, const Cropping& cropping, const std::filesystem::path& meanwhile)
       : root_(std::move(root)),
         format_(std::move(format)),
         schema_(std::move(schema)),
@@ -34,6 +34,8 @@ class Hdf5Source final : public SampleSource {
     for (const ManifestEntry& entry : manifest.entries) {
       files_.push_back(std::make_unique<File>());
       files_.back()->path = root_ / entry.name;
+      if (!meanwhile.empty()) files_.back()->meanwhile = meanwhile / entry.name;
+      files_.back()->staged = meanwhile.empty();
       files_.back()->samples = entry.samples;
       files_.back()->bytes = entry.bytes;
       files_.back()->modified_ns = entry.modified_ns;
@@ -46,37 +48,46 @@ class Hdf5Source final : public SampleSource {
   [[nodiscard]] std::int64_t size() const override { return size_; }
   [[nodiscard]] ImageCacheStats image_cache() const override { return cache_ ? cache_->stats() : ImageCacheStats{}; }
 
+  [[nodiscard]] PlaceStats places() const override {
+    return {at_source_, at_target_, static_cast<std::int64_t>(schema_.sample_bytes())};
+  }
+
   void read(const Visit& visit, const SampleView& to) override {
     const std::int64_t index = visit.sample;
     TRAINMARK_CHECK(index >= 0 && index < size_, fmt::format("sample {} of {}", index, size_));
     const auto after = std::upper_bound(begins_.begin(), begins_.end(), index);
     const auto number = static_cast<std::size_t>(after - begins_.begin()) - 1;
     File& file = *files_[number];
-    const FileLayout& layout = layout_of(file);
+    const bool staged = is_staged_now(file);
+    const std::filesystem::path& path = staged ? file.path : file.meanwhile;
+    const FileLayout& layout = layout_of(file, path);
     const std::int64_t within = index - begins_[number];
-    const auto descriptor = descriptors_.get(number, file.path, [&](int opened) {
+    const auto descriptor = descriptors_.get(staged ? number : number + files_.size(), path, [&](int opened) {
       struct stat info {};
-      if (fstat(opened, &info) == 0) require_unchanged(file, info);
+      if (fstat(opened, &info) == 0) require_unchanged(file, path, info);
     });
-    const OpenFile open{file.path, descriptor->get(), within};
+    const OpenFile open{path, descriptor->get(), within};
+    bool was_read = true;
     for (std::size_t at = 0; at < to.size(); ++at) {
       if (at == 0 && layout.layout == DatasetLayout::jpeg) {
-        read_image(open, layout, schema_, cropping_, visit, cache_.get(), to[at]);
+        was_read = read_image(open, layout, schema_, cropping_, visit, cache_.get(), to[at]);
       } else {
         read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
       }
     }
+    if (was_read) ++(staged ? at_target_ : at_source_);
     // Once a sample: later epochs read the same bytes.
     std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
     if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;
     for (std::size_t at = 0; at < to.size(); ++at)
-      require_legal(schema_.fields[at], to[at], file.path, within, layout.fields[at].name);
+      require_legal(schema_.fields[at], to[at], path, within, layout.fields[at].name);
     found_legal.store(true, std::memory_order_relaxed);
   }
 
  private:
   struct File {
-    std::filesystem::path path;
+    std::filesystem::path path, meanwhile;
+    std::atomic<bool> staged{true};  // false: it was read from `meanwhile` when it was last looked for
     std::int64_t samples = 0;
     std::int64_t bytes = 0, modified_ns = 0;  // 0: not known
     std::atomic<std::uint64_t> inode{0};      // as first seen
@@ -85,56 +96,67 @@ class Hdf5Source final : public SampleSource {
     FileLayout layout;
   };
 
-  const FileLayout& layout_of(File& file) {
+  /// Asked for each sample until it is, for a file may be open all the time: its name costs less than its sample.
+  static bool is_staged_now(File& file) {
+    if (file.staged.load(std::memory_order_relaxed)) return true;
+    if (!is_staged(file.path, file.bytes, file.modified_ns)) return false;
+    file.staged.store(true, std::memory_order_relaxed);
+    return true;
+  }
+
+  const FileLayout& layout_of(File& file, const std::filesystem::path& path) {
     if (file.known.load(std::memory_order_acquire)) return file.layout;
     const std::lock_guard one_reader(file.mutex);
     if (!file.known.load(std::memory_order_relaxed)) {
-      file.layout = read_layout(file);
+      file.layout = read_layout(file, path);
       file.known.store(true, std::memory_order_release);
     }
     return file.layout;
   }
 
   /// The file whose header and bytes are read must be the one that was scanned or staged, each time that it is opened.
-  static void require_unchanged(File& file, const struct stat& info) {
+  /// (Nodes that share a target may stage a file to it one after the other: there it may be another, and is the same.)
+  static void require_unchanged(File& file, const std::filesystem::path& path, const struct stat& info) {
     std::uint64_t inode = 0;
-    const bool same_file = file.inode.compare_exchange_strong(inode, info.st_ino) || inode == info.st_ino;
+    const bool being_staged = !file.meanwhile.empty() && &path == &file.path;
+    const bool same_file =
+        being_staged || file.inode.compare_exchange_strong(inode, info.st_ino) || inode == info.st_ino;
     const std::int64_t modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
     std::string what;
     if (file.bytes != 0 && file.bytes != info.st_size) {
       what = fmt::format("has {} bytes now, not {}", info.st_size, file.bytes);
     } else if (file.modified_ns != 0 && !same_time(file.modified_ns, modified_ns)) {
       what = "was written again";
-    } else if (!same_file && has_stable_inodes(file.path)) {
+    } else if (!same_file && has_stable_inodes(path)) {
       what = "is another file now";
     } else {
       return;
     }
-    throw Error(ExitCode::data, Complaint{file.path.string(), what + " since the dataset was scanned or staged",
+    throw Error(ExitCode::data, Complaint{path.string(), what + " since the dataset was scanned or staged",
                                           "a run must not go on with other data than it began with",
                                           "see who changed it, then run again"});
   }
 
-  [[nodiscard]] FileLayout read_layout(File& file) const {
+  [[nodiscard]] FileLayout read_layout(File& file, const std::filesystem::path& path) const {
     struct stat info {};
-    if (stat(file.path.c_str(), &info) == 0) require_unchanged(file, info);
+    if (stat(path.c_str(), &info) == 0) require_unchanged(file, path, info);
     const Hdf5Lock lock;
-    const FileHandle opened = open_file(file.path);
-    FileLayout layout = resolve_layout(opened.get(), file.path, format_, schema_);
+    const FileHandle opened = open_file(path);
+    FileLayout layout = resolve_layout(opened.get(), path, format_, schema_);
     if (layout.samples != file.samples) {
       throw Error(ExitCode::data,
-                  Complaint{file.path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
+                  Complaint{path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
                             "it changed since the dataset was scanned", "run again"});
     }
     for (Stored& stored : layout.fields) {
       diagnose(LogLevel::debug, [&] {
         const bool library = stored.storage == Storage::library;
-        return fmt::format("{}: dataset '{}' is read {}", file.path.string(), stored.name,
+        return fmt::format("{}: dataset '{}' is read {}", path.string(), stored.name,
                            library ? "by the HDF5 library, one thread at a time: " + stored.why_library
                            : stored.storage == Storage::chunked ? "chunk by chunk, without the HDF5 library"
                                                                 : "by its offset, without the HDF5 library");
       });
-      if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, file.path);
+      if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, path);
     }
     return layout;
   }
@@ -147,8 +169,9 @@ class Hdf5Source final : public SampleSource {
   std::vector<std::unique_ptr<File>> files_;
   std::vector<std::int64_t> begins_;  // id of each file's first sample
   std::int64_t size_ = 0;
-  std::vector<std::atomic<bool>> found_legal_;  // by sample
-  std::unique_ptr<ImageCache> cache_;           // null: images are decoded each time
+  std::vector<std::atomic<bool>> found_legal_;             // by sample
+  std::unique_ptr<ImageCache> cache_;                      // null: images are decoded each time
+  std::atomic<std::int64_t> at_source_{0}, at_target_{0};  // samples that were read there
   DescriptorCache descriptors_;
 };
 
@@ -156,8 +179,8 @@ class Hdf5Source final : public SampleSource {
 
 std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                         const FormatOptions& format, const DataSchema& schema, Values values,
-                                        const Cropping& cropping) {
-  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values, cropping);
+                                        const Cropping& cropping, const std::filesystem::path& meanwhile) {
+  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values, cropping, meanwhile);
 }
 
 }  // namespace trainmark

@@ -266,6 +266,7 @@ LoaderStats Loader::stats() const {
   const std::lock_guard lock(impl_->mutex);
   LoaderStats stats = impl_->stats;
   stats.images = impl_->source.image_cache();
+  stats.places = impl_->source.places();
   return stats;
 }
 

@@ -69,6 +69,25 @@ TEST_F(Inodes, AreNoReasonToFailInTheMiddleOfAnEpochWhereTheyAreUnstable) {
   }
 }
 
+TEST_F(Inodes, MayChangeAtATargetThatSeveralNodesStageTo) {
+  const std::filesystem::path source = folder.path() / "source";
+  std::filesystem::create_directory(source);
+  constexpr int files = 70;  // more than are kept open
+  for (int i = 0; i < files; ++i) {
+    const std::string name = "f" + std::to_string(100 + i) + ".h5";
+    put(name);
+    std::filesystem::copy_file(folder.path() / name, source / name);
+    std::filesystem::last_write_time(source / name, std::filesystem::last_write_time(folder.path() / name));
+  }
+  Manifest manifest = scan_dataset(source, {}, small);
+  const auto staged = open_hdf5(folder.path(), manifest, {}, small, Values::legal, {}, source);
+  for (int i = 0; i < files; ++i)
+    (void)read_sample(*staged, small, i);
+  renumber("f100.h5");
+  EXPECT_EQ(read_sample(*staged, small, 0).x, counting(192, 0));
+  EXPECT_EQ(staged->places().at_target, files + 1);
+}
+
 TEST_F(Inodes, TellNoFileFromItselfWhereTheyAreUnstable) {
   put("a.h5");
   struct stat info {};
