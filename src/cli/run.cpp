@@ -49,7 +49,8 @@ std::string label_of(const RunOptions& options) {
 std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   nlohmann::ordered_json document = {{"exit_code", to_int(outcome.code)}, {"results", outcome.results.string()}};
   if (outcome.time_to_train_s > 0.0) document["time_to_train_s"] = outcome.time_to_train_s;
-  document["staging_s"] = outcome.staging_s;
+  const bool beside = options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none;
+  document["staging_s"] = beside ? nlohmann::ordered_json() : nlohmann::ordered_json(outcome.staging_s);
   document["epochs"] = outcome.epochs;
   document["steps"] = outcome.steps;
   document["samples_per_s"] = outcome.samples_per_s;
@@ -70,8 +71,11 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
                               : fmt::format("none (target {} not reached, last {:.4f})", target_of(options).value,
                                             outcome.final_metric);
   }
-  const std::string staging =
-      options.stage.strategy == Strategy::none ? "none" : fmt::format("{:.1f} s", outcome.staging_s);
+  std::string staging = fmt::format("{:.1f} s", outcome.staging_s);
+  if (options.stage.strategy == Strategy::none)
+    staging = "none";
+  else if (options.stage.mode == StageMode::overlap)
+    staging = "beside training";
   return fmt::format("\nresults          {}\n", outcome.results.string()) +
          fmt::format("time to train    {}\n", time) +  //
          fmt::format("staging          {}\n", staging) +

@@ -38,7 +38,20 @@ class Checker {
     if (!doubtful(pointer)) found_.push_back({std::move(pointer), std::move(text)});
   }
 
+  void overlap() {
+    const StageOptions& stage = options_.stage;
+    if (stage.mode != StageMode::overlap) return;
+    if (stage.strategy == Strategy::none)
+      add("/stage/mode",
+          "\"overlap\" has no effect with /stage/strategy none (nothing is staged); choose another strategy, or "
+          "\"before\"");
+    if (stage.transport == Transport::exchange)
+      add("/stage/transport",
+          "\"exchange\" does not go with /stage/mode \"overlap\" (nodes would have to wait for each other in the midst "
+          "of training); set it to \"auto\" or \"copy\"");
+  }
   void staging() {
+    overlap();
     if (options_.stage.strategy == Strategy::none) return;
     if (options_.stage.target.empty()) {
       add("/stage/target", fmt::format("is missing, /stage/strategy {} needs it; name a folder on node-local storage",

@@ -59,6 +59,10 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
                  .doc = "none: read where the data are; replicate: every node gets the whole set; shard: each node "
                         "gets its part, in whole files; group: /stage/group nodes in a row hold one part."},
                 stage.strategy);
+  visitor.words({.name = "mode",
+                 .doc = "before: training begins once all is staged; overlap: it begins at once and reads the source "
+                        "while each node copies what it lacks."},
+                stage.mode);
   visitor.field({.name = "group",
                  .doc = "Nodes that hold the same part, with strategy group; divides the nodes. 1 is shard, all nodes "
                         "replicate.",

@@ -20,6 +20,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const RankLog::InUse keeps_diagnostics(rank_log);
   Open open;
   Watchdog watchdog = ending_watchdog(world, open, context);
+  std::unique_ptr<Watchdog> copying;  // of staging beside training
+  if (stages_beside(wanted)) copying.reset(new Watchdog(ending_watchdog(world, open, context)));
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress = progress_of(world, wanted.results, context);
   const Stuck stuck = ends_where_stuck(world, open, context, watchdog);
@@ -63,6 +65,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     };
     const bool before_clock = stages_before_clock(world, options.stage, rules_of(options));
     StagedDataset staged;
+    StagingBeside beside;
     if (before_clock) staged = stage();
 
     Compiled compiled;
@@ -89,22 +92,31 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     world.all().barrier();
     timeline.run_start();
     EnergyMeter energy(world.node().rank() == 0);
-    if (!before_clock) staged = stage();
-    recorder.staged(staged, before_clock);
+    if (copying) {
+      beside = stage_beside(world, options, dataset, watchdog, *copying, {{}, say, context.job_id});
+      if (beside.work->wait_seconds() > 0.0) timeline.waited_for_another_run(beside.work->wait_seconds());
+      start_up.was(Scope::staging);
+      staged = beside.places(options);
+      recorder.stages_beside(beside.work->settled());
+    } else {
+      if (!before_clock) staged = stage();
+      recorder.staged(staged, before_clock);
+    }
     recorder.reads(dataset);
     Input input = open_input(world, *input_memory, options, dataset, staged);
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;
     plan.job_ends_at = context.job.ends_at;
-    Trainer trainer(
-        {world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(), compiled.average.get(),
-         *compiled.evaluate, *input.train, *input.validation, timeline, watchdog, results, progress, trace},
-        std::move(plan));
+    Trainer trainer({world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(),
+                     compiled.average.get(), *compiled.evaluate, *input.train, *input.validation, timeline, watchdog,
+                     results, progress, trace, beside.work.get()},
+                    std::move(plan));
     start_up.was(Scope::rest);
     recorder.started(start_up);
     trace.started(start_up, world);
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
+    if (beside.work) recorder.staged_beside(beside.settled(), stats_of(input).places);
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options.train, outcome.target_met));
     recorder.consumed(energy.stop());
@@ -124,6 +136,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     return result;
   } catch (const std::exception& error) {
     watchdog.give_way();
+    if (copying) copying->give_way();
     timeline.abort();
     recorder.failed(error);
     static_cast<void>(status_of([&] { trace.write(trace_file(results.folder(), world.all().rank())); }));

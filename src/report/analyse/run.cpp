@@ -98,8 +98,8 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
   if (run.target_met) {
     add("time to train", run.run_s, "s", logged, back);
     add("time to train with staging", run.run_s + run.staging_outside_s, "s", logged, back + outside);
-    // What may be staging besides would be taken away too: no bound, so no figure.
-    if (!phases.more_s.contains(Phase::staging))
+    // What may be staging besides would be taken away too: no bound, so no figure. Beside training it has no time.
+    if (!phases.more_s.contains(Phase::staging) && !files.beside.staged_beside)
       add("time to train without staging", run.run_s - run.terms.staging_s, "s", logged, back);
   }
   add("staging outside the clock", run.staging_outside_s, "s", logged, outside);
@@ -125,6 +125,10 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
       exposed != files.beside.figures.end()) {
     add("upload a step", upload->second / steps->second * 1e3, "ms", measured);
     add("upload a step, exposed", exposed->second / steps->second * 1e3, "ms", measured);
+  }
+  if (files.beside.staged_beside) {
+    add("samples read from the source", files.beside.from_source.value_or(0.0), "", measured);
+    add("samples read from the target", files.beside.from_target.value_or(0.0), "", measured);
   }
   if (files.beside.staged_bytes && files.beside.staging_s && *files.beside.staged_bytes > 0.0) {
     add("staged", *files.beside.staged_bytes / 1048576.0, "MiB", measured);
@@ -215,6 +219,10 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
     if (epoch.slow) run.notes.push_back(fmt::format("epoch {} is slow: more than 1.5 x the median", epoch.number));
   if (run.staging_outside_s > 0.0)
     run.notes.push_back("staging stood outside the clock; compare with earlier rounds only with it added");
+  if (files.beside.staged_beside)
+    run.notes.push_back(
+        "staging went on beside training: what it cost is in the terms of training, evaluation and rest, and the first "
+        "epochs read the source");
   if (run.generated_data) run.labels.push_back("generated data: not an MLPerf result");
   run.labels.push_back("Result not verified by MLCommons Association");
 }

@@ -70,6 +70,13 @@ double number_in(const Json& object, const char* key) {
 }
 
 void read_staging(const Json& document, Companions& run) {
+  const auto mode = document.find("mode");
+  run.staged_beside = mode != document.end() && mode->is_string() && *mode == "overlap";
+  for (const auto& [key, samples] :
+       {std::pair{"read_from_source", &run.from_source}, {"read_from_target", &run.from_target}}) {
+    const auto place = document.find(key);
+    if (place != document.end()) *samples = number_in(*place, "samples");
+  }
   const auto splits = document.find("splits");
   if (splits == document.end() || !splits->is_object()) return;
   run.staged_bytes = run.staging_s = 0.0;

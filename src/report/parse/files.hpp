@@ -18,18 +18,20 @@ using Row = std::map<std::string, double>;
 
 /// What lies beside a results folder's log.
 struct Companions {
-  std::map<std::string, double> figures;          ///< of run.json
-  std::map<std::string, std::string> texts;       ///< of run.json
-  std::vector<std::string> labels;                ///< of run.json
-  std::string status, message;                    ///< of run.json; the second: why the run ended so
-  std::vector<Row> epochs;                        ///< of epochs.csv
-  std::optional<double> staged_bytes, staging_s;  ///< of staging.json
-  std::string backend;                            ///< of env.json
-  std::optional<double> memory_bytes;             ///< of a node, of env.json
-  std::optional<Probed> probed;                   ///< of probe.json
-  std::vector<RoofNode> nodes;                    ///< of nodes.csv
-  bool of_ours = false;                           ///< the log is that of a results folder
-  std::vector<std::string> notes;                 ///< files that are there but cannot be used
+  std::map<std::string, double> figures;           ///< of run.json
+  std::map<std::string, std::string> texts;        ///< of run.json
+  std::vector<std::string> labels;                 ///< of run.json
+  std::string status, message;                     ///< of run.json; the second: why the run ended so
+  std::vector<Row> epochs;                         ///< of epochs.csv
+  std::optional<double> staged_bytes, staging_s;   ///< of staging.json
+  bool staged_beside = false;                      ///< of staging.json: while the run trained
+  std::optional<double> from_source, from_target;  ///< of staging.json: samples that such a run read there
+  std::string backend;                             ///< of env.json
+  std::optional<double> memory_bytes;              ///< of a node, of env.json
+  std::optional<Probed> probed;                    ///< of probe.json
+  std::vector<RoofNode> nodes;                     ///< of nodes.csv
+  bool of_ours = false;                            ///< the log is that of a results folder
+  std::vector<std::string> notes;                  ///< files that are there but cannot be used
 };
 
 /// Files may be missing or broken. None for a log that is not a results folder's: beside anyone's log another run's

@@ -23,8 +23,12 @@ void Watchdog::give_way() {
 }
 
 void Watchdog::phase(const char* phase, double limit_seconds) noexcept {
-  phase_ = phase;
   diagnose_phase(phase);
+  beside(phase, limit_seconds);
+}
+
+void Watchdog::beside(const char* phase, double limit_seconds) noexcept {
+  phase_ = phase;
   beat();
   limit_ = limit_seconds;
 }

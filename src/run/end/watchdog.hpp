@@ -25,6 +25,8 @@ class Watchdog {
 
   /// From now on, `limit_seconds` may pass between heartbeats. Counts as one. `phase` must outlive the phase.
   void phase(const char* phase, double limit_seconds) noexcept;
+  /// The same of work that goes on beside the phases of the process, whose diagnostics do not change.
+  void beside(const char* phase, double limit_seconds) noexcept;
   /// Called by who catches an error: where the limit has passed, the job is being ended, the error is likely to come of
   /// that, and this returns only after `expired`.
   void give_way();

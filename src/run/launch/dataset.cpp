@@ -236,7 +236,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
 }
 
 bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules) {
-  if (stage.strategy == Strategy::none || !rules.let_staging_precede_clock()) return false;
+  if (stage.strategy == Strategy::none || stage.mode == StageMode::overlap || !rules.let_staging_precede_clock())
+    return false;
   std::array<double, 1> volatile_nodes = {};
   agree_on(world.all(), [&] { volatile_nodes[0] = durable(stage.target) ? 0.0 : 1.0; });
   const bool volatile_here = volatile_nodes[0] != 0.0;
@@ -249,13 +250,21 @@ bool stages_before_clock(const World& world, const StageOptions& stage, const Ru
   return volatile_nodes[0] == 0.0;
 }
 
-StagedDataset bring_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
-                            const std::function<void()>& alive, StageContext context) {
-  context.progress = [&](std::int64_t) { alive(); };
+namespace {
+
+std::array<StagingSet, 2> staging_sets(const RunOptions& options, const Dataset& dataset) {
   const auto set_of = [&](const Split& split) {
     return staging_set(split, options.stage.target, options.data.manifest);
   };
-  const std::array<StagingSet, 2> sets = {set_of(dataset.train), set_of(dataset.validation)};
+  return {set_of(dataset.train), set_of(dataset.validation)};
+}
+
+}  // namespace
+
+StagedDataset bring_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
+                            const std::function<void()>& alive, StageContext context) {
+  context.progress = [&](std::int64_t) { alive(); };
+  const std::array<StagingSet, 2> sets = staging_sets(options, dataset);
   StageOutcome outcome = stage(world, sets, options.stage, context);
   require_as_scanned(world, options.data, dataset, alive);
   return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
@@ -276,6 +285,50 @@ StagedDataset stage_dataset(const World& world, const RunOptions& options, const
   StagedDataset staged = bring();
   staged.seconds = clock.seconds();
   return staged;
+}
+
+bool StagedDataset::complete() const {
+  const auto has_all = [](const NodeStaging& node) { return node.files_missing == 0; };
+  return std::ranges::all_of(train.nodes, has_all) && std::ranges::all_of(validation.nodes, has_all);
+}
+
+double StagedDataset::copied_after() const {
+  double last = 0.0;
+  for (const Staged* split : {&train, &validation})
+    for (const NodeStaging& node : split->nodes)
+      last = std::max(last, node.done_seconds);
+  return last;
+}
+
+StagedDataset StagingBeside::places(const RunOptions& options) const {
+  const std::filesystem::path target = options.stage.target;
+  StagedDataset dataset;
+  dataset.train.root = target / "train";
+  dataset.validation.root = target / "validation";
+  dataset.under_way = !work->settled();
+  return dataset;
+}
+
+StagedDataset StagingBeside::settled() {
+  work->settle();
+  const StageOutcome& outcome = work->outcome();
+  return {outcome.sets.at(0), outcome.sets.at(1), seconds, outcome.wait_seconds};
+}
+
+StagingBeside stage_beside(const World& world, const RunOptions& options, const Dataset& dataset, Watchdog& watchdog,
+                           Watchdog& copying, StageContext context) {
+  const Clock clock;
+  watchdog.phase("staging", options.watchdog.stage_seconds);
+  context.progress = [&watchdog](std::int64_t) { watchdog.beat(); };
+  const double limit = options.watchdog.stage_seconds;
+  const BackgroundStaging::Heard heard = {[&copying, limit] { copying.beside("staging", limit); },
+                                          [&copying] { copying.beside("staging", 1e300); }};
+  const std::array<StagingSet, 2> sets = staging_sets(options, dataset);
+  StagingBeside beside;
+  beside.work = std::make_unique<BackgroundStaging>(world, sets, options.stage, context, heard);
+  require_as_scanned(world, options.data, dataset, [&] { watchdog.beat(); });
+  beside.seconds = clock.seconds();
+  return beside;
 }
 
 namespace {

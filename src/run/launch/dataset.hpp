@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,8 +33,15 @@ struct Dataset {
 
 struct StagedDataset {
   Staged train, validation;
-  double seconds = 0.0;       ///< staging_start to staging_stop, waiting for other runs included; 0 with strategy none
+  /// staging_start to staging_stop, waiting for other runs included; 0 with strategy none. In the background: what
+  /// stood before training, which has no interval in the log.
+  double seconds = 0.0;
   double wait_seconds = 0.0;  ///< of that: for other runs that held the target or the source
+  bool under_way = false;     ///< what is not there yet is to be read from the source
+  /// By all ranks, where staging went on beside training.
+  std::optional<PlaceStats> reads{};
+  [[nodiscard]] bool complete() const;        ///< no node lacks a file
+  [[nodiscard]] double copied_after() const;  ///< seconds from the copies' start until the last node had all
 };
 
 /// Collective; names, sizes and HDF5 headers only, which may be read before the clock starts. Rank 0 reads, all know,
@@ -41,6 +50,10 @@ struct StagedDataset {
 [[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
                                    const std::function<void(const std::string& line)>& say = {});
 
+/// Whether a run trains while it stages.
+[[nodiscard]] inline bool stages_beside(const RunOptions& options) {
+  return options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none;
+}
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules);
 
@@ -51,6 +64,20 @@ struct StagedDataset {
 /// The same on the clock and under the watchdog of a run.
 [[nodiscard]] StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
                                           Timeline& timeline, Watchdog& watchdog, StageContext context = {});
+
+/// Staging beside training (StageMode::overlap).
+struct StagingBeside {
+  std::unique_ptr<BackgroundStaging> work;
+  double seconds = 0.0;  ///< that stood before training
+  /// What is known before the first byte: where samples are read once they are there.
+  [[nodiscard]] StagedDataset places(const RunOptions& options) const;
+  /// Collective: ends it. What became of it.
+  [[nodiscard]] StagedDataset settled();
+};
+/// Collective: as stage_dataset up to the first byte, then it goes on by itself. `watchdog` is that of the run until
+/// then, `copying` that of the copies, which it stands beside. All that is given outlives it.
+[[nodiscard]] StagingBeside stage_beside(const World& world, const RunOptions& options, const Dataset& dataset,
+                                         Watchdog& watchdog, Watchdog& copying, StageContext context);
 
 /// The order in which this rank visits a split.
 [[nodiscard]] Sampling sampling_of(const World& world, const RunOptions& options, const Split& split);

@@ -53,7 +53,8 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
   agree_on(world.all(), [&] {
     const auto open = [&](const Split& split, const Staged& there, Crop crop, std::int64_t cache_bytes) {
       return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema, Values::legal,
-                       {crop, static_cast<std::uint64_t>(options.seed), cache_bytes});
+                       {crop, static_cast<std::uint64_t>(options.seed), cache_bytes},
+                       staged.under_way ? split.source : std::filesystem::path());
     };
     // An evaluation shows a rank the same samples each time, and they are small as they are shown: they come first.
     const Sampling& evaluated = input.validation_sampling;
@@ -77,6 +78,9 @@ LoaderStats stats_of(const Input& input) {
   stats.images.images += evaluated.images;
   stats.images.hits += evaluated.hits;
   stats.images.misses += evaluated.misses;
+  const PlaceStats evaluated_at = input.validation->stats().places;
+  stats.places.at_source += evaluated_at.at_source;
+  stats.places.at_target += evaluated_at.at_target;
   return stats;
 }
 

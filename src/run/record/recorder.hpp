@@ -14,6 +14,9 @@ class Recorder {
   void launch(const Backend& backend, const RunContext& context);  ///< env.json, first lines, oversubscription
   void initialised(const Compiled& compiled, const Backend& backend);
   void staged(const StagedDataset& dataset, bool before_clock);
+  void stages_beside(bool all_there);  ///< training begins while staging goes on, or finds that nothing is missing
+  /// How that ended, with what this rank's loaders read. Collective.
+  void staged_beside(StagedDataset dataset, PlaceStats mine);
   void reads(const Dataset& found);                      ///< what the node will read, and whether that measures storage
   void started(const StartUp& start_up);                 ///< before the first step
   void consumed(const std::optional<NodeEnergy>& node);  ///< by this rank's meter, before completed()
@@ -38,6 +41,7 @@ class Recorder {
   std::optional<NodeEnergy> energy_;
   double staging_s_ = 0.0;
   bool staged_inside_clock_ = false;
+  bool staged_beside_ = false;
 };
 
 }  // namespace trainmark

@@ -15,8 +15,15 @@ using Json = nlohmann::ordered_json;
 std::string staging_json(const StagedDataset& dataset, std::optional<bool> inside_clock) {
   Json document;
   if (inside_clock) document["inside_the_clock"] = *inside_clock;
-  document["staging_s"] = dataset.seconds;
+  document["mode"] = word(dataset.reads ? StageMode::overlap : StageMode::before);
+  document[dataset.reads ? "preparation_s" : "staging_s"] = dataset.seconds;
   document["waiting_for_another_run_s"] = dataset.wait_seconds;
+  if (dataset.reads) {
+    const auto& [at_source, at_target, sample_bytes] = *dataset.reads;
+    document["complete"] = dataset.complete();
+    document["read_from_source"] = {{"samples", at_source}, {"bytes", at_source * sample_bytes}};
+    document["read_from_target"] = {{"samples", at_target}, {"bytes", at_target * sample_bytes}};
+  }
   document["splits"] = Json::object();
   for (const auto& [split, staged] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
     Json nodes = Json::array();
@@ -32,6 +39,8 @@ std::string staging_json(const StagedDataset& dataset, std::optional<bool> insid
                        {"copy_s", node.copy_seconds},
                        {"exchange_wait_s", node.exchange_wait_seconds},
                        {"verify_s", node.verify_seconds}});
+      if (!dataset.reads) continue;
+      nodes.back()["done_s"] = node.files_missing == 0 ? Json(node.done_seconds) : Json();
     }
     document["splits"][split] = {
         {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};

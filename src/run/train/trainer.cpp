@@ -50,6 +50,7 @@ TrainOutcome Trainer::run() {
     }
     if (position_.epoch < first + count) break;  // the fixed work ended within an epoch
     evaluate_epoch(figures);
+    if (parts_.staging != nullptr) parts_.staging->settle_if_done();
     if (plan_.options.until == Until::target && reached_.target) break;
     if (fixed_work_done()) break;
   }
@@ -116,7 +117,7 @@ void Trainer::step(EpochFigures& figures, bool another_step) {
   // --- the step: a launch for each batch; the next one goes up beside it, into the other slot ------------------------
   for (std::int64_t left = plan_.options.gradient_accumulation_steps - 1; left >= 0; --left) {
     feed_.launch(left > 0 ? *parts_.accumulate : parts_.train, *std::exchange(waiting_, {}));
-    parts_.watchdog.beat();
+    alive();
     ended = parts_.train.times(feed_.last_launched()).has_value();
     if (in_flight_) {  // the step before: this one runs meanwhile
       settle(figures);
@@ -155,6 +156,12 @@ void Trainer::settle(EpochFigures& figures) {
   if (number % scale_interval == 0) divergence_.look_at_updates(number, result.scale);
 }
 
+/// After each launch. What went wrong with a copy ends the run here, on the rank that met it.
+void Trainer::alive() {
+  parts_.watchdog.beat();
+  if (parts_.staging != nullptr) parts_.staging->look();
+}
+
 bool Trainer::is_profiled(std::int64_t step) const {
   return plan_.profile_steps && step >= plan_.profile_steps->first && step <= plan_.profile_steps->last;
 }
@@ -191,7 +198,7 @@ std::optional<double> Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
     const Feed::Brought brought = feed_.bring(parts_.evaluate, parts_.validation_input, {}, epoch);
     row.eval_wait_seconds += brought.waited_seconds;
     feed_.launch(parts_.evaluate, brought.slot);
-    parts_.watchdog.beat();
+    alive();
     if (parts_.progress.due()) {
       parts_.progress.status(
           fmt::format("epoch {}: evaluating, {} of {}", epoch + 1, step + 1, plan_.validation_steps));

@@ -30,6 +30,7 @@ class Trainer {
     Results& results;
     Progress& progress;
     Trace& trace;
+    BackgroundStaging* staging = nullptr;  ///< that goes on beside training; null: none does
   };
   struct Plan {
     TrainOptions options;
@@ -64,6 +65,7 @@ class Trainer {
   [[nodiscard]] bool train_epoch(EpochFigures& figures);
   void step(EpochFigures& figures, bool another_step);
   void settle(EpochFigures& figures);
+  void alive();
   [[nodiscard]] bool is_profiled(std::int64_t step) const;
   void bring_batch(std::int64_t update, Feed::Brought& sums);
   void evaluate_epoch(EpochFigures& figures);

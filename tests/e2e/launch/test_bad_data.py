@@ -166,6 +166,27 @@ class BadData(EndToEnd):
         self.assertEqual(again.json("staging.json")["splits"]["train"]["nodes"][0]["files_copied"], 1)
         self.assertEqual(self.trainmark("data", "verify", str(self.folder / "local" / "train")).code, 0)
 
+    def test_a_bad_source_that_is_staged_beside_training_ends_all_ranks_with_its_code(self):
+        data = self.folder / "data"
+        shutil.copytree(self.data, data)
+        listed = self.trainmark("data", "verify", str(data / "train"), "--write")
+        self.assertEqual(listed.code, 0, listed.output)
+        manifest = data / "train" / "trainmark.manifest"
+        lines = manifest.read_text().split("\n")
+        victim = max(index for index, line in enumerate(lines) if ".hdf5" in line)
+        lines[victim] = ("0" if lines[victim][0] != "0" else "1") + lines[victim][1:]  # its hash is another one
+        manifest.write_text("\n".join(lines))
+        target = self.folder / "local"
+        done = self.trainmark("run", str(self.write_config(
+            data={"train": str(data / "train"), "validation": str(data / "validation")},
+            stage={"strategy": "replicate", "mode": "overlap", "target": str(target)})), ranks=2)
+        done.results = self.folder / "results"
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(done.json()["exit_code"], 3, done.output)
+        self.assertIn("its manifest says", done.json()["message"])
+        bad = lines[victim].split("\t")[-1]
+        self.assertFalse((target / "train" / bad).exists())
+
     def test_results_on_a_full_disk_end_the_run_with_an_error(self):
         small = self.folder / "full"
         small.mkdir()

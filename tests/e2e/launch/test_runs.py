@@ -142,6 +142,46 @@ class Runs(EndToEnd):
         self.assertEqual(again.keys().count("staging_start"), 1)
         self.assertLess(again.keys().index("staging_stop"), again.keys().index("init_start"))
 
+    def test_training_beside_staging_changes_no_bit(self):
+        runs = {}
+        for mode in ("before", "overlap"):
+            for strategy in ("replicate", "shard"):
+                folder = self.folder / f"{mode}-{strategy}"
+                run = self.run_small(ranks=2, stage={"strategy": strategy, "mode": mode, "target": str(folder / "local")},
+                                     results={"folder": str(folder)})
+                run.results = folder
+                runs[mode, strategy] = run
+        for strategy in ("replicate", "shard"):
+            before, beside = runs["before", strategy], runs["overlap", strategy]
+            self.assertEqual([row["parameter_hash"] for row in before.table("epochs.csv")],
+                             [row["parameter_hash"] for row in beside.table("epochs.csv")])
+            self.assertNotIn("staging_start", beside.keys())
+            self.assertIn("beside training", beside.output)
+            staging, record = beside.json("staging.json"), beside.json()
+            self.assertEqual(staging["mode"], "overlap")
+            self.assertEqual(before.json("staging.json")["mode"], "before")
+            self.assertTrue(any("staging goes on beside training" in label for label in record["labels"]), record["labels"])
+            figures = record["figures"]
+            read = staging["read_from_source"]["samples"] + staging["read_from_target"]["samples"]
+            self.assertGreaterEqual(read, 2 * self.samples, "two epochs, and what was read ahead")
+            self.assertEqual(figures["samples_read_from_source"] + figures["samples_read_from_target"], read)
+            self.assertNotIn("staging_s", figures)
+            node = staging["splits"]["train"]["nodes"][0]
+            self.assertEqual(node["files_copied"] + node["files_missing"], 8)
+            self.assertEqual(staging["complete"], node["done_s"] is not None and
+                             staging["splits"]["validation"]["nodes"][0]["done_s"] is not None)
+            note = self.trainmark("report", str(beside.results))
+            self.assertIn("staging went on beside training", note.output)
+
+    def test_staging_beside_training_finds_what_an_earlier_run_has_staged(self):
+        target = str(self.folder / "local")
+        self.run_small(stage={"strategy": "replicate", "target": target})
+        again = self.run_small(ranks=2, stage={"strategy": "replicate", "mode": "overlap", "target": target})
+        self.assertIn(f"all is in {target} already", again.output)
+        staging = again.json("staging.json")
+        self.assertEqual(staging["read_from_source"]["samples"], 0)
+        self.assertTrue(staging["complete"])
+
     def test_rules_of_earlier_rounds_put_staging_inside_the_clock(self):
         run = self.run_small(stage={"strategy": "replicate", "target": str(self.folder / "local")}, submission={"ruleset": "2.0.0"})
         self.assertLess(run.keys().index("run_start"), run.keys().index("staging_start"))

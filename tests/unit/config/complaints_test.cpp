@@ -386,6 +386,15 @@ TEST(ConfigComplaints, NamePartsThatDoNotDivideABatch) {
               "1099511627776)");
 }
 
+TEST(ConfigComplaints, SayWhatDoesNotGoWithStagingBesideTraining) {
+  const std::string beside = R"("stage": {"mode": "overlap", "target": "local", "strategy": )";
+  expect_part(complaints(with(beside + R"("none"})")), "/stage/mode: \"overlap\" has no effect");
+  expect_part(complaints(with(beside + R"("shard", "transport": "exchange"})")),
+              "/stage/transport: \"exchange\" does not go with /stage/mode \"overlap\"");
+  for (const char* transport : {"auto", "copy"})
+    EXPECT_EQ(complaints(with(beside + R"("shard", "transport": ")" + transport + "\"}")), "no error");
+}
+
 TEST(ConfigComplaints, RefuseToStageIntoTheSource) {
   const auto staged = [](const std::string& train, const std::string& target) {
     return complaints(R"({"data": {"train": ")" + train +

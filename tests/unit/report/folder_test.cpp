@@ -100,6 +100,26 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_EQ(run.target.value(), 0.2);
 }
 
+TEST(Report, OfStagingBesideTrainingSaysWhatItsTimeIsPartOf) {
+  for (const bool beside : {true, false}) {
+    const Folder folder;
+    static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000, 4000})));
+    static_cast<void>(folder.write("run.json", R"({"status": "success", "figures": {"target_metric": 0.2}})"));
+    static_cast<void>(folder.write("staging.json", std::string(R"({"mode": ")") + (beside ? "overlap" : "before") +
+                                                       R"(", "read_from_source": {"samples": 30},
+      "read_from_target": {"samples": 10}, "splits": {"train": {"total_s": 2.0, "nodes": [{"copied_bytes": 1048576}]}}})"));
+    const RunReport run = report_run(find_logs(folder.path()).at(0));
+    ASSERT_TRUE(run.target_met);
+    EXPECT_EQ(run.find("time to train without staging") == nullptr, beside);
+    EXPECT_EQ(run.find("samples read from the source") != nullptr, beside);
+    if (beside) {
+      EXPECT_EQ(value_of(run, "samples read from the target"), 10);
+    }
+    const auto says = [](const std::string& note) { return note.starts_with("staging went on beside training"); };
+    EXPECT_EQ(std::ranges::any_of(run.notes, says), beside);
+  }
+}
+
 TEST(Report, TellsWhatOnlyTheRunKnows) {
   const Folder folder;
   static_cast<void>(folder.write("mlperf.log", small_log({2000, 2000})));

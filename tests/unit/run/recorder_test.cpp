@@ -159,6 +159,7 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
     EXPECT_EQ(found["staged_mib"], 7.0);
     const nlohmann::json files = staged.json("staging.json");
     EXPECT_EQ(files["inside_the_clock"], !before);
+    EXPECT_EQ(files["mode"], "before");
     EXPECT_EQ(files["staging_s"], 120.0) << "as in run.json, and as the log's interval";
     EXPECT_EQ(files["waiting_for_another_run_s"], 20.0);
     EXPECT_EQ(files["splits"]["train"]["total_s"], 75.0);
@@ -166,6 +167,60 @@ TEST_F(Concluding, AMetTargetHasATimeOnEitherSideOfStaging) {
     EXPECT_EQ(files["splits"]["train"]["nodes"][1]["copied_bytes"], 4 << 20);
     EXPECT_EQ(files["splits"]["train"]["nodes"][0]["reused_bytes"], 1 << 20);
     EXPECT_EQ(files["splits"]["train"]["nodes"][0]["host"], "a");
+  }
+}
+
+TEST_F(Concluding, StagingBesideTrainingHasNoTimeThatCouldBeTakenAway) {
+  for (const bool complete : {true, false}) {
+    Rig beside;
+    beside.aloud = true;
+    beside.options.train.until = Until::target;
+    beside.options.stage.strategy = Strategy::replicate;
+    beside.options.stage.mode = StageMode::overlap;
+    beside.options.stage.target = "/local";
+    beside.build();
+    beside.timeline->run_start();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    beside.timeline->run_stop(true);
+    StagedDataset staged = staged_in(5.0);
+    staged.train.nodes[0].done_seconds = 30.0;
+    staged.train.nodes[1].done_seconds = 90.0;
+    staged.train.nodes[1].files_missing = complete ? 0 : 2;
+    ::testing::internal::CaptureStderr();
+    beside.recorder->stages_beside(false);
+    beside.recorder->staged_beside(staged, {.at_source = 30, .at_target = 10, .sample_bytes = 100});
+    const std::string told = ::testing::internal::GetCapturedStderr();
+    static_cast<void>(beside.recorder->completed(trained(), stats));
+    if (!beside.results->writes()) continue;
+    const std::int64_t ranks = beside.world.all().size();
+    EXPECT_NE(told.find("training begins from the source; what /local lacks is copied meanwhile\n"), std::string::npos);
+    EXPECT_NE(told.find(complete ? "beside training: all was there after 1 min 30 s; "
+                                 : "beside training: training ended before all was there: the next run goes on; "),
+              std::string::npos)
+        << told;
+    EXPECT_NE(told.find(fmt::format("{} of {} samples came from the source\n", 30 * ranks, 40 * ranks)),
+              std::string::npos)
+        << told;
+    const nlohmann::json record = beside.json("run.json"), found = record["figures"];
+    EXPECT_EQ(record["texts"]["stage_mode"], "overlap");
+    EXPECT_FALSE(found.contains("staging_s"));
+    EXPECT_FALSE(found.contains("time_to_train_without_staging_s"));
+    EXPECT_EQ(found["time_to_train_with_staging_s"], found["time_to_train_s"]);
+    EXPECT_EQ(found["staging_preparation_s"], 5.0);
+    EXPECT_EQ(found["staging_inside_clock"], 1);
+    EXPECT_EQ(found["staging_complete"], complete ? 1 : 0);
+    EXPECT_EQ(found.contains("staging_copy_s"), complete);
+    EXPECT_EQ(found["samples_read_from_source"], 30 * ranks);
+    EXPECT_EQ(found["samples_read_from_target"], 10 * ranks);
+    const nlohmann::json files = beside.json("staging.json");
+    EXPECT_EQ(files["mode"], "overlap");
+    EXPECT_EQ(files["complete"], complete);
+    EXPECT_EQ(files["preparation_s"], 5.0);
+    EXPECT_FALSE(files.contains("staging_s"));
+    EXPECT_EQ(files["read_from_source"]["bytes"], 3000 * ranks);
+    EXPECT_EQ(files["read_from_target"]["samples"], 10 * ranks);
+    EXPECT_EQ(files["splits"]["train"]["nodes"][0]["done_s"], 30.0);
+    EXPECT_EQ(files["splits"]["train"]["nodes"][1]["done_s"].is_null(), !complete);
   }
 }
 
