@@ -36,16 +36,37 @@ class Variants {
       programs.unsummed = shelf_->add(whole, {*nobody_, sums_.norm.get()}, {});
       if (backend.overlaps()) programs.in_order = shelf_->add(whole, sums_.get(), {.overlap = false});
     }
-    if (own == Precision::bf16 || own == Precision::fp16) {
-      programs.fp32 = shelf_->add(graphs(Precision::fp32), sums_.get(), {});
-      programs.fp32_means = fmt::format("fp32 in place of {}", word(own));
-    }
+    programs.unfused = attempt(world, backend, "unfused", whole, {.fuse = false});
+    const bool less = own == Precision::bf16 || own == Precision::fp16;
+    const Precision other = less ? Precision::fp32 : Precision::bf16;
+    if (less)
+      programs.fp32 = shelf_->add(graphs(other), sums_.get(), {});
+    else
+      programs.bf16 = attempt(world, backend, "bf16", graphs(other), {});
+    programs.precision_means = fmt::format("{} in place of {}", word(other), word(own));
   }
 
   AblationPrograms programs;
   std::unique_ptr<ModelState> state;
 
  private:
+  /// Programs that a run does not need, and that may find no plan or no room here: then all ranks leave them out.
+  /// Looked at apart first, for what is on the shelf keeps its place there.
+  StepPrograms attempt(const World& world, Backend& backend, std::string_view name, const StepGraphs& graphs,
+                       Program::Options how) {
+    try {
+      agree_on(world.all(), [&] {
+        const Program planned(backend, graphs.last, *state, sums_.get(), make_input_slots(backend), how);
+        const Arena room(backend, planned.memory().pool_bytes + planned.scratch_bytes());
+      });
+    } catch (const AgreedError& error) {
+      if (error.code() != ExitCode::environment) throw;
+      programs.left_out.push_back(fmt::format("{}: {}", name, error.what()));
+      return {};
+    }
+    return shelf_->add(graphs, sums_.get(), how);
+  }
+
   OwnedCollectives sums_;
   std::unique_ptr<Collective> nobody_;
   std::optional<StepShelf> shelf_;

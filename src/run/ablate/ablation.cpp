@@ -21,8 +21,12 @@ std::vector<Variant> variants_of(const AblationPrograms& programs, const Ablatio
   }
   if (programs.in_order.train != nullptr)
     all.push_back({"no_overlap", "sums over ranks and computation in turn", programs.in_order, loaded, loaders.train});
+  if (programs.unfused.train != nullptr)
+    all.push_back({"unfused", "each operation by itself, no fused blocks", programs.unfused, loaded, loaders.train});
   if (programs.fp32.train != nullptr)
-    all.push_back({"fp32", programs.fp32_means, programs.fp32, loaded, loaders.train});
+    all.push_back({"fp32", programs.precision_means, programs.fp32, loaded, loaders.train});
+  if (programs.bf16.train != nullptr)
+    all.push_back({"bf16", programs.precision_means, programs.bf16, loaded, loaders.train});
   if (loaders.direct != nullptr)
     all.push_back(
         {"direct", "read from the source in place of the staged copy", programs.whole, loaded, loaders.direct});
@@ -49,6 +53,7 @@ AblationResult compare_variants(const Bench& bench, const AblationPrograms& prog
     return found == variants.end() ? VariantTimes() : times[static_cast<std::size_t>(found - variants.begin())];
   };
   AblationResult result;
+  result.left_out = programs.left_out;
   const std::vector<double> full = slowest(times_of("full"));
   for (std::size_t at = 0; at < variants.size(); ++at) {
     const std::vector<double> own = slowest(times[at]);

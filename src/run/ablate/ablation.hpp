@@ -11,10 +11,13 @@ namespace trainmark {
 /// The programs of the variants. Those whose `train` is null have no meaning in this run.
 struct AblationPrograms {
   StepPrograms whole;
-  StepPrograms unsummed;   ///< no sums of gradients over ranks
-  StepPrograms in_order;   ///< no overlap of sums with computation
-  StepPrograms fp32;       ///< where the run has less
-  std::string fp32_means;  ///< "fp32 in place of bf16"
+  StepPrograms unsummed;                   ///< no sums of gradients over ranks
+  StepPrograms in_order;                   ///< no overlap of sums with computation
+  StepPrograms unfused;                    ///< each operation by itself
+  StepPrograms fp32;                       ///< where the run has less
+  StepPrograms bf16;                       ///< where the run has more
+  std::string precision_means;             ///< of either: "fp32 in place of bf16"
+  std::vector<std::string> left_out = {};  ///< which of them found no plan or no room here, and why
 };
 struct AblationLoaders {
   Loader* train = nullptr;
@@ -28,6 +31,7 @@ struct AblationResult {
     Interval difference;  ///< to the full step
   };
   std::vector<Row> rows;  ///< the first is the full step
+  std::vector<std::string> left_out;
   Attribution attribution;
   std::optional<LastRank> last;
   std::string slowest_host;

@@ -46,6 +46,8 @@ std::string to_text(const AblationResult& result) {
         "{:<24} {} {}  {}\n", row.name, milliseconds(row.seconds),
         row.name == "full" ? fmt::format("{:>11} {:>11} {:>11}", "-", "-", "-") : milliseconds(row.difference),
         row.meaning);
+  for (const std::string& line : result.left_out)
+    text += fmt::format("not compared: {}\n", line);
   const Attribution& found = result.attribution;
   text += fmt::format("\n{:<24} {:>11} {:>11} {:>11} {:>8}\n", "a step loses", "ms", "low", "high", "share %");
   for (const StepLoss& loss : found.losses)
@@ -75,6 +77,7 @@ std::string to_json(const AblationResult& result, const AblateOptions& how, cons
       {"full_step_s", json_of(found.full)},
       {"compute_only_step_s", json_of(found.compute_only)},
       {"variants", Json::array()},
+      {"left_out", result.left_out},
       {"losses_s", Json::object()},
       {"largest_loss", found.largest() == nullptr ? Json() : Json(found.largest()->name)},
       {"slowest_rank",

@@ -34,8 +34,10 @@ class Ablation(EndToEnd):
         self.assertEqual(done.code, 0, done.output)
         found = json.loads(done.output[done.output.index("{"):])
         names = [variant["name"] for variant in found["variants"]]
-        for name in ("full", "no_input", "resident", "bare", "resident_no_all_reduce", "no_all_reduce", "direct"):
+        for name in ("full", "no_input", "resident", "bare", "resident_no_all_reduce", "no_all_reduce", "unfused", "direct"):
             self.assertIn(name, names)
+        self.assertEqual("bf16" in names, not any(line.startswith("bf16: ") for line in found["left_out"]), found["left_out"])
+        self.assertNotIn("fp32", names)
         lost = sum(loss["mean"] for loss in found["losses_s"].values())
         self.assertAlmostEqual(lost, found["full_step_s"]["mean"] - found["compute_only_step_s"]["mean"], delta=0.01 * found["full_step_s"]["mean"])
         self.assertEqual(list(self.folder.rglob("mlperf.log")) + list(self.folder.rglob("run.json")), [])
@@ -45,6 +47,7 @@ class Ablation(EndToEnd):
         done = self.trainmark("ablate", config, "--rounds", "2", "--steps", "1", "--quiet")
         self.assertEqual(done.code, 0, done.output)
         self.assertIn("fp32 in place of bf16", done.output)
+        self.assertNotIn("bf16 in place of", done.output)
         self.assertNotIn("all_reduce", done.output)
 
     def test_what_makes_no_comparison_ends_with_2(self):

@@ -38,6 +38,7 @@ class Ablating : public ::testing::Test {
     AblationPrograms programs;
     programs.whole.train = rig.compiled.train.get();
     if (ranks > 1) programs.unsummed.train = &unsummed;
+    programs.left_out = {"bf16: this backend has no plan of it"};
     const AblationResult result =
         compare_variants({rig.world, rig.backend, *rig.compiled.state, 4 / ranks, 1, 6, [] {}}, programs,
                          {rig.input.train.get(), nullptr}, how);
@@ -117,6 +118,8 @@ TEST_F(Ablating, LossesAddUpAndTheModelStaysAsItWas) {
   EXPECT_EQ(document["variants"].size(), result.rows.size());
   EXPECT_NEAR(document["efficiency"]["mean"].get<double>(), found.efficiency.mean, 1e-12);
   EXPECT_EQ(document["losses_s"].size(), ranks == 1 ? 3U : 5U);
+  EXPECT_EQ(document["left_out"].at(0), "bf16: this backend has no plan of it");
+  EXPECT_NE(to_text(result).find("not compared: bf16: this backend has no plan of it\n"), std::string::npos);
 }
 
 TEST(Interval, IsStudentsT) {
