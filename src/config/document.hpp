@@ -22,8 +22,9 @@ struct Entry;  // a key with its value
 using Object = std::vector<Entry>;
 using Array = std::vector<Node>;
 
+/// Its value is null until it is given one, and not by "= nullptr": a compiler may then want Entry before it is known.
 struct Node {
-  std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Object, Array> value = nullptr;
+  std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Object, Array> value;
   Place place;
   std::string text = {};     ///< as written, where that is a scalar of an override
   std::string written = {};  ///< the digits of a double, as the document has them

@@ -87,7 +87,7 @@ std::optional<Tier> fastest_tier_for(double bytes, std::span<const Tier> tiers) 
 }
 
 WhatIf parse_what_if(std::string_view text) {
-  constexpr std::string_view option = "--what-if";
+  static constexpr std::string_view option = "--what-if";
   WhatIf question;
   using Take = std::function<void(const std::string& key, const std::string& value)>;
   const auto into = [](std::optional<double>& place) {
