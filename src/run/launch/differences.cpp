@@ -44,7 +44,7 @@ constexpr double luck = 3.0;
 /// Of this rank alone: another one's rounding explains nothing.
 double unexplained_of(const Difference& each) {
   if (each.unexplained) return *each.unexplained;
-  return each.norm <= luck * each.rounding ? 0.0 : each.norm;
+  return std::isfinite(each.norm) && each.norm <= luck * each.rounding ? 0.0 : each.norm;
 }
 
 }  // namespace
@@ -103,7 +103,9 @@ void print(Progress& progress, std::vector<Difference> differences) {
   for (std::size_t i = 0; i < std::min(shown, differences.size()); ++i) {
     const Difference& each = differences[i];
     progress.line(fmt::format("  {:<44} {:>12.3e} {:>12.3e}{}", each.tensor, each.norm, each.largest,
-                              rounded ? fmt::format(" {:>12.3e}", each.rounding) : ""));
+                              !rounded                    ? ""
+                              : std::isinf(each.rounding) ? "   not judged"
+                                                          : fmt::format(" {:>12.3e}", each.rounding)));
   }
 }
 
