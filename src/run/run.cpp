@@ -52,6 +52,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Timeline timeline(results.log(), &trace);
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
+  end_with_a_failed_rank(world, open, context, watchdog);
   Recorder recorder(world, options, results, timeline, progress);
   try {
     recorder.launch(*backend, context);

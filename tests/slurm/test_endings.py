@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Ways in which Slurm, or a node, ends a run before its time. However it ends, the log is closed, run.json says with which code, no
 partial file stays on a node, and the same job's next life goes on from what was staged."""
+import itertools
 import os
 import signal
 import subprocess
@@ -17,11 +18,13 @@ class Endings(SlurmCase):
         return self.submit(script, f"--nodes={nodes}", "--ntasks-per-node=2", *options)
 
     def test_a_signal_while_staging_closes_all_and_leaves_no_partial_file(self):
-        for name, code in SIGNALS.items():
-            with self.subTest(signal=name), self.closed_gate() as gated:
-                self.results = self.folder / name
-                job = self.start(f"{STEP} {gated} {self.trainmark_run(stage=self.replicate, results={'folder': str(self.results)})}")
-                self.wait_for_event("staging_start")
+        events = {"before": "staging_start", "overlap": "epoch_start"}
+        for (mode, event), (name, code) in itertools.product(events.items(), SIGNALS.items()):
+            with self.subTest(mode=mode, signal=name), self.closed_gate() as gated:
+                self.results = self.folder / f"{mode}-{name}"
+                stage = {**self.replicate, "mode": mode, "target": f"{self.target}/{mode}-{name}"}
+                job = self.start(f"{STEP} {gated} {self.trainmark_run(stage=stage, results={'folder': str(self.results)})}")
+                self.wait_for_event(event)
                 self.end(job, name)
                 self.finished(job)
                 self.assert_closed(self.only_run(), code)

@@ -18,7 +18,9 @@ class Launches(SlurmCase):
         epoch = {"train": {"until": "epochs", "epochs": 1}, "data": {"validation_samples": 16}, **self.still}
         cases = {"none": {}, "replicate by copy": {"strategy": "replicate", "transport": "copy"},
                  "replicate by exchange": {"strategy": "replicate", "transport": "exchange"}, "shard": {"strategy": "shard"},
-                 "group of both": {"strategy": "group", "group": 2}}
+                 "group of both": {"strategy": "group", "group": 2},
+                 "replicate beside training": {"strategy": "replicate", "mode": "overlap"},
+                 "shard beside training": {"strategy": "shard", "mode": "overlap"}}
         losses = {}
         for name, stage in cases.items():
             with self.subTest(name):
@@ -29,6 +31,16 @@ class Launches(SlurmCase):
                 n0, n1 = (self.hashes(self.cluster.disk(node) / "set" / name) for node in self.cluster.nodes)
                 if name == "none":
                     self.assertEqual((n0, n1), ({}, {}))
+                elif "beside" in name:  # what has come by the end of an epoch; the same run again fetches the rest
+                    nodes = [node for split in run.json("staging.json")["splits"].values() for node in split["nodes"]]
+                    self.assertEqual(sum(node["files_copied"] for node in nodes), len(n0) + len(n1))
+                    for found in (n0, n1):
+                        self.assertLessEqual(found.items(), wanted.items())
+                    whole = self.run_on_nodes(**epoch, stage={**stage, "mode": "before", "target": str(target)}, results={"folder": str(results)})
+                    n0, n1 = (self.hashes(self.cluster.disk(node) / "set" / name) for node in self.cluster.nodes)
+                    self.assertEqual(whole.code, 0)
+                    self.assertEqual({**n0, **n1}, wanted)
+                    self.assertEqual(len(n0) + len(n1), len(wanted) * (1 if name.startswith("shard") else 2))
                 elif name == "shard":
                     self.assertEqual({**n0, **n1}, wanted)
                     self.assertEqual((len(n0), len(n1)), (len(wanted) / 2, len(wanted) / 2), "each file is on one node")
@@ -93,13 +105,20 @@ class Launches(SlurmCase):
         self.assertEqual(self.only_run().json()["exit_code"], 3)
 
     def test_a_disk_that_fills_while_staging_ends_all_and_keeps_no_partial_file(self):
-        with self.closed_gate() as gated:
-            job = self.submit(f"exec srun --mpi=pmix {gated} {self.trainmark_run(stage=self.replicate)}", "-N", "2", "--ntasks-per-node=2")
-            self.wait_for_event("staging_start")
-            subprocess.run(["fallocate", "-l", "50M", str(self.cluster.disk("n1") / "somebody-elses")], check=True)
-        self.assertEqual(self.finished(job)["ExitCode"], "3:0", self.output())
-        self.assertRegex(self.output(), r"No space left on device|free, staging needs")
-        self.assert_closed(self.only_run(), 3)
+        for mode, event in (("before", "staging_start"), ("overlap", "epoch_start")):
+            with self.subTest(mode):
+                self.results = self.folder / mode
+                run = self.trainmark_run(stage={**self.replicate, "target": str(self.target / mode), "mode": mode},
+                                         train={"until": "seconds", "seconds": 600}, results={"folder": str(self.results)})
+                full = self.cluster.disk("n1") / "somebody-elses"
+                with self.closed_gate() as gated:
+                    job = self.submit(f"exec srun --mpi=pmix {gated} {run}", "-N", "2", "--ntasks-per-node=2")
+                    self.wait_for_event(event)
+                    subprocess.run(["fallocate", "-l", "50M", str(full)], check=True)
+                self.assertEqual(self.finished(job)["ExitCode"], "3:0", self.output())
+                self.assertRegex(self.output(), r"No space left on device|free, staging needs")
+                self.assert_closed(self.only_run(), 3)
+                full.unlink()
 
 
 if __name__ == "__main__":

@@ -33,13 +33,17 @@ void abandon(Backend& backend, const std::string& reason, std::chrono::seconds l
   static_cast<void>(ended.wait_for(limit));
 }
 
-void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record) {
+namespace {
+
+/// The same by the word of whoever failed.
+[[noreturn]] void end_by_word(const World& world, const Open& open, const RunContext& context, const RunRecord& record,
+                              const std::string& word) {
   leave_at_latest(std::chrono::seconds(10), record.code);  // whatever hung may hang here too
-  tell(fmt::format("trainmark: error: rank {} on {}: {}\n", world.all().rank(), world.host(), record.message));
+  tell(fmt::format("trainmark: error: {}\n", word));
   if (Timeline* timeline = open.timeline) timeline->abort();
   try {
     if (Results* results = open.results) {
-      results->leave_word(world.all().rank(), record);
+      results->leave_word(world, record);
       results->conclude(record, true);
     }
   } catch (const std::exception&) {
@@ -53,9 +57,24 @@ void end_at_once(const World& world, const Open& open, const RunContext& context
   leave(world, record.code);
 }
 
+}  // namespace
+
+void end_at_once(const World& world, const Open& open, const RunContext& context, const RunRecord& record) {
+  end_by_word(world, open, context, record, of_rank(world, record.message));
+}
+
 Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context) {
   return Watchdog([&world, &open, &context](const std::string& message) {
     end_at_once(world, open, context, {ExitCode::watchdog, Ending::aborted, message, {}, {}, {}});
+  });
+}
+
+void end_with_a_failed_rank(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog) {
+  if (world.all().rank() != 0 || world.all().size() == 1) return;
+  watchdog.also([&world, &open, &context] {
+    const Results* results = open.results;
+    if (results == nullptr) return;
+    if (const auto word = results->word_of_a_failed_rank()) end_by_word(world, open, context, *word, word->message);
   });
 }
 

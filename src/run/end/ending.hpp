@@ -23,6 +23,9 @@ struct Open {
 
 /// Does so once a phase makes no progress. All three must outlive it.
 [[nodiscard]] Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context);
+/// Rank 0 does so, too, once another rank has left word that it failed alone: that rank will end the job with
+/// MPI_Abort, upon which some launchers (srun) kill rank 0 before it can close log and results. All must outlive it.
+void end_with_a_failed_rank(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog);
 /// Is told, with the reason, of a device that does not come to rest.
 using Stuck = std::function<void(const Status&)>;
 /// Ends the job at once then, unless the watchdog already does. All four must outlive it.

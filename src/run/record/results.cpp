@@ -150,17 +150,22 @@ void Results::conclude(const RunRecord& record, bool hurry) {
   known_ = std::move(whole);
 }
 
+std::string of_rank(const World& world, std::string_view message) {
+  return fmt::format("rank {} on {}: {}", world.all().rank(), world.host(), message);
+}
+
 namespace {
 
 constexpr std::string_view word_prefix = ".failed-rank-";
 
 }  // namespace
 
-void Results::leave_word(int rank, const RunRecord& record) const {
+void Results::leave_word(const World& world, const RunRecord& record) const {
   if (writes_ || folder_.empty()) return;
-  const Json said = {
-      {"exit_code", static_cast<int>(record.code)}, {"status", word(record.status)}, {"message", record.message}};
-  write_result(folder_ / fmt::format("{}{}.json", word_prefix, rank), json_text(said), true);
+  const Json said = {{"exit_code", static_cast<int>(record.code)},
+                     {"status", word(record.status)},
+                     {"message", of_rank(world, record.message)}};
+  write_result(folder_ / fmt::format("{}{}.json", word_prefix, world.all().rank()), json_text(said), true);
 }
 
 std::optional<RunRecord> Results::word_of_a_failed_rank() const {

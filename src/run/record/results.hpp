@@ -29,6 +29,9 @@ struct RunRecord {
   std::vector<std::string> labels;
 };
 
+/// A message with the rank that it comes from, and its host.
+[[nodiscard]] std::string of_rank(const World& world, std::string_view message);
+
 class Results {
  public:
   /// Collective. <folder>/<name>/<job or UTC time>[-n]; never an existing one.
@@ -50,7 +53,7 @@ class Results {
   void conclude(const RunRecord& record, bool hurry = false);
   /// A rank other than 0 that fails alone leaves its word here before it ends the job; whoever ends rank 0 then finds
   /// it.
-  void leave_word(int rank, const RunRecord& record) const;
+  void leave_word(const World& world, const RunRecord& record) const;
   [[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank() const;
 
  private:

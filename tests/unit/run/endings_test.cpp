@@ -62,7 +62,7 @@ TEST_F(Endings, ARankThatFailsAloneIsTheReasonOfASignal) {
     conclude_on_signal(143, *rig.timeline, *rig.results);
     EXPECT_EQ(rig.json("run.json")["exit_code"], 3);
     EXPECT_EQ(rig.json("run.json")["status"], "failed");
-    EXPECT_EQ(rig.json("run.json")["message"], "its file is broken");
+    EXPECT_EQ(rig.json("run.json")["message"], "rank 1 on " + world.host() + ": its file is broken");
   }
   world.all().barrier();
 }

@@ -1,4 +1,6 @@
 // What is made of a run when it has ended: figures, verdicts, codes and words, by their values.
+#include <fmt/core.h>
+
 #include <limits>
 #include <numeric>
 
