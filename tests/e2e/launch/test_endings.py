@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """However a run ends, it ends on all ranks, with a non-zero code and a log that says so."""
+import itertools
 import json
 import os
 import pathlib
@@ -62,10 +63,11 @@ class Endings(EndToEnd):
         self.assertEqual(run.json()["exit_code"], 124)
 
     def test_a_copy_that_hangs_is_found_by_the_watchdog_and_leaves_no_half_file(self):
-        for ranks in (0, 2):
-            target = self.folder / f"target{ranks}"
-            run = self.run_small(name=f"ranks{ranks}", expect=124, ranks=ranks, stage={"strategy": "replicate", "target": str(target)},
-                                 watchdog={"stage_seconds": 2},
+        for mode, ranks in itertools.product(("before", "overlap"), (0, 2)):
+            target = self.folder / f"target-{mode}{ranks}"
+            run = self.run_small(name=f"{mode}{ranks}", expect=124, ranks=ranks, watchdog={"stage_seconds": 2},
+                                 stage={"strategy": "replicate", "mode": mode, "target": str(target)},
+                                 train={"until": "seconds", "seconds": 600},
                                  env={"LD_PRELOAD": os.environ["TRAINMARK_FAILING_CALLS"], "HANG_WRITE_IN": f"{target}/train/.trainmark-"})
             self.assertIn("no progress for", run.output)
             self.assertIn("in phase 'staging'", run.output)
