@@ -67,6 +67,7 @@ struct RunFacts {
   std::string device;                           ///< the text that may name it: env.json's backend, else the platform
   bool instance = false;                        ///< one of several that trained at the same time
   std::string stage_strategy, stage_transport;  ///< of our own configs; empty where not known
+  bool staged_beside = false;                   ///< while it trained: staging has no time of its own
   std::optional<double> stage_group;            ///< nodes that hold the same part, with strategy group
   /// Samples a step on one process.
   [[nodiscard]] std::optional<double> local_batch() const {

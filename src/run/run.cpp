@@ -52,7 +52,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Timeline timeline(results.log(), &trace);
   open.timeline = &timeline;
   const Interrupts::Guard on_signal = close_on_signal(context, timeline, results);
-  end_with_a_failed_rank(world, open, context, watchdog);
+  std::shared_ptr<void> listening = end_with_a_failed_rank(world, open, context, results.folder());
   Recorder recorder(world, options, results, timeline, progress);
   try {
     recorder.launch(*backend, context);
@@ -117,6 +117,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     trace.started(start_up, world);
     const TrainOutcome outcome = on_device(*backend, stuck, [&] { return trainer.run(); });
     results.close_tables();
+    if (beside.work) watchdog.phase("staging", options.watchdog.stage_seconds);  // what was copied goes to the disk
     if (beside.work) recorder.staged_beside(beside.settled(), stats_of(input).places);
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options.train, outcome.target_met));
@@ -136,6 +137,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     }
     return result;
   } catch (const std::exception& error) {
+    listening.reset();
     watchdog.give_way();
     if (copying) copying->give_way();
     timeline.abort();

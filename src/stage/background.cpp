@@ -44,6 +44,9 @@ struct BackgroundStaging::Impl {
   Impl(const World& of, std::span<const StagingSet> sets, const StageOptions& wanted, const StageContext& context,
        Heard hears)
       : world(of), options(copying_by_itself(wanted)), heard(std::move(hears)), prepared(of, sets, options, context) {}
+  ~Impl() { stop(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void copy() {
     yield_to_training();
@@ -111,7 +114,7 @@ BackgroundStaging::BackgroundStaging(const World& world, std::span<const Staging
   });
 }
 
-BackgroundStaging::~BackgroundStaging() { impl_->stop(); }
+BackgroundStaging::~BackgroundStaging() = default;
 
 void BackgroundStaging::look() {
   if (impl_->settled) return;

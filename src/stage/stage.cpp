@@ -134,6 +134,7 @@ void Stager::copy_beside(const Clock& since) {
     copy_alone();
   } catch (...) {
     commit_->keep();
+    if (journal_) journal_->flush();
     end();
     throw;
   }
@@ -346,6 +347,7 @@ void Stager::copy_alone() {
     land(std::move(copied.landing), std::move(copied.xxh3));
   }
   commit_->flush();
+  if (journal_) journal_->flush();  // beside training it may be long until all is published
 }
 
 void Stager::copy_missing() {

@@ -55,6 +55,12 @@ std::optional<double> sample_bytes(const RunReport& run, const RunFiles& files) 
 }
 
 void set_staging(RunFacts& facts, const RunFiles& files) {
+  facts.staged_beside = files.beside.staged_beside;
+  for (const LogRecord& record : files.log.records) {
+    const auto* note = std::get_if<std::string>(&record.value);
+    if (note != nullptr && record.key == "trainmark_note" && note->starts_with("staging goes on beside training"))
+      facts.staged_beside = true;
+  }
   const nlohmann::json config = config_of(files);
   const auto stage = config.find("stage");
   if (stage == config.end() || !stage->is_object()) return;

@@ -99,7 +99,7 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
     add("time to train", run.run_s, "s", logged, back);
     add("time to train with staging", run.run_s + run.staging_outside_s, "s", logged, back + outside);
     // What may be staging besides would be taken away too: no bound, so no figure. Beside training it has no time.
-    if (!phases.more_s.contains(Phase::staging) && !files.beside.staged_beside)
+    if (!phases.more_s.contains(Phase::staging) && !run.facts.staged_beside)
       add("time to train without staging", run.run_s - run.terms.staging_s, "s", logged, back);
   }
   add("staging outside the clock", run.staging_outside_s, "s", logged, outside);
@@ -132,7 +132,7 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
   }
   if (files.beside.staged_bytes && files.beside.staging_s && *files.beside.staged_bytes > 0.0) {
     add("staged", *files.beside.staged_bytes / 1048576.0, "MiB", measured);
-    if (*files.beside.staging_s > 0.0)
+    if (*files.beside.staging_s > 0.0 && !run.facts.staged_beside)  // those copies give way to training
       add("staging rate", *files.beside.staged_bytes / 1048576.0 / *files.beside.staging_s, "MiB/s", measured);
   }
 }
@@ -219,7 +219,9 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
     if (epoch.slow) run.notes.push_back(fmt::format("epoch {} is slow: more than 1.5 x the median", epoch.number));
   if (run.staging_outside_s > 0.0)
     run.notes.push_back("staging stood outside the clock; compare with earlier rounds only with it added");
-  if (files.beside.staged_beside)
+  if (run.facts.staged_beside && files.beside.from_source == 0.0)
+    run.notes.push_back("staging was to go on beside training, and all was there already");
+  else if (run.facts.staged_beside)
     run.notes.push_back(
         "staging went on beside training: what it cost is in the terms of training, evaluation and rest, and the first "
         "epochs read the source");
@@ -240,9 +242,9 @@ RunReport report_on(const RunFiles& files) {
   set_identity(run, files, phases);
   run.epochs = phases.epochs;
   report::set_rates(run, files);
+  report::set_facts(run, files);
   set_terms(run, phases);
   add_learning_figures(run, files, phases);
-  report::set_facts(run, files);
   run.roofline = report::roofline_of(run, files.beside);
   add_roofline_figures(run);
   report::set_comparability(run, files);

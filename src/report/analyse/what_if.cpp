@@ -220,6 +220,10 @@ class Scaling {
     Predicted figure{"staging", "s", base_->staging_s, 0.0, {}, {}, modelled, "none"};
     using enum WhatIf::Staging;
     if (question_.staging == none) return figure;
+    if (facts().staged_beside) {
+      answer_.remarks.push_back("staging went on beside training: its time is left out, and the steps have it in them");
+      return figure;
+    }
     if (now <= 0.0) {
       if (question_.staging != as_logged) answer_.remarks.push_back("no staging in the logs: its time is left out");
       return figure;

@@ -3,7 +3,10 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <future>
+#include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "run/record/progress.hpp"
@@ -69,13 +72,38 @@ Watchdog ending_watchdog(const World& world, const Open& open, const RunContext&
   });
 }
 
-void end_with_a_failed_rank(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog) {
-  if (world.all().rank() != 0 || world.all().size() == 1) return;
-  watchdog.also([&world, &open, &context] {
-    const Results* results = open.results;
-    if (results == nullptr) return;
-    if (const auto word = results->word_of_a_failed_rank()) end_by_word(world, open, context, *word, word->message);
-  });
+std::shared_ptr<void> end_with_a_failed_rank(const World& world, const Open& open, const RunContext& context,
+                                             const std::filesystem::path& folder) {
+  if (world.all().rank() != 0 || world.all().size() == 1) return {};
+  struct Listening {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool over = false;
+  };
+  const auto state = std::make_shared<Listening>();
+  const auto listen = [state, &world, &open, &context, folder] {
+    for (;;) {
+      std::unique_lock lock(state->mutex);
+      if (state->changed.wait_for(lock, std::chrono::seconds(1), [&] { return state->over; })) return;
+      lock.unlock();
+      std::optional<RunRecord> word;
+      static_cast<void>(status_of([&] { word = word_of_a_failed_rank(folder); }));  // its file system may hang, or fail
+      lock.lock();
+      if (word && !state->over) end_by_word(world, open, context, *word, word->message);
+    }
+  };
+  try {
+    std::thread(listen).detach();
+  } catch (const std::system_error&) {
+    return {};  // as the launcher ends rank 0 then
+  }
+  return {nullptr, [state](void*) {
+            {
+              const std::scoped_lock lock(state->mutex);
+              state->over = true;
+            }
+            state->changed.notify_all();
+          }};
 }
 
 Stuck ends_where_stuck(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog) {

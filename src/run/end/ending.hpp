@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "run/end/watchdog.hpp"
 #include "run/record/progress.hpp"
@@ -23,9 +25,12 @@ struct Open {
 
 /// Does so once a phase makes no progress. All three must outlive it.
 [[nodiscard]] Watchdog ending_watchdog(const World& world, const Open& open, const RunContext& context);
-/// Rank 0 does so, too, once another rank has left word that it failed alone: that rank will end the job with
-/// MPI_Abort, upon which some launchers (srun) kill rank 0 before it can close log and results. All must outlive it.
-void end_with_a_failed_rank(const World& world, const Open& open, const RunContext& context, Watchdog& watchdog);
+/// While the result lives, rank 0 does so, too, once another rank has left word in `folder` that it failed alone: that
+/// rank will end the job with MPI_Abort, upon which some launchers (srun) kill rank 0 before it can close log and
+/// results. All must outlive the result, whose end waits for nothing that may hang.
+[[nodiscard]] std::shared_ptr<void> end_with_a_failed_rank(const World& world, const Open& open,
+                                                           const RunContext& context,
+                                                           const std::filesystem::path& folder);
 /// Is told, with the reason, of a device that does not come to rest.
 using Stuck = std::function<void(const Status&)>;
 /// Ends the job at once then, unless the watchdog already does. All four must outlive it.

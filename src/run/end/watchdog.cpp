@@ -18,13 +18,7 @@ void Watchdog::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Watchdog::also(std::function<void()> look) {
-  const std::scoped_lock lock(mutex_);
-  look_ = std::move(look);
-}
-
 void Watchdog::give_way() {
-  given_way_ = true;
   if (expiring_) stop();
 }
 
@@ -42,14 +36,7 @@ void Watchdog::beside(const char* phase, double limit_seconds) noexcept {
 void Watchdog::watch() {
   using std::chrono::milliseconds;
   std::unique_lock lock(mutex_);
-  for (int tick = 1; !stop_.wait_for(lock, milliseconds(100), [this] { return stopping_; }); ++tick) {
-    if (look_ && tick % 10 == 0) {
-      expiring_ = true;  // before it is asked for: who gives way meanwhile waits
-      lock.unlock();
-      if (!given_way_) look_();
-      lock.lock();
-      expiring_ = false;
-    }
+  while (!stop_.wait_for(lock, milliseconds(100), [this] { return stopping_; })) {
     const double silent = now_() - last_beat_.load(std::memory_order_relaxed);
     if (silent < limit_) continue;
     expiring_ = true;

@@ -27,9 +27,6 @@ class Watchdog {
   void phase(const char* phase, double limit_seconds) noexcept;
   /// The same of work that goes on beside the phases of the process, whose diagnostics do not change.
   void beside(const char* phase, double limit_seconds) noexcept;
-  /// From now on `look` is called about once a second, from the watchdog's thread, until somebody gives way: where it
-  /// finds a reason to end the job it does not return.
-  void also(std::function<void()> look);
   /// Called by who catches an error: where the limit has passed, the job is being ended, the error is likely to come of
   /// that, and this returns only after `expired`.
   void give_way();
@@ -44,12 +41,10 @@ class Watchdog {
   std::atomic<double> last_beat_{now_()};
   std::atomic<double> limit_{1e300};
   std::atomic<const char*> phase_{"start"};
-  std::atomic<bool> expiring_{false};  // or looking, which may come to the same
-  std::atomic<bool> given_way_{false};
+  std::atomic<bool> expiring_{false};
   std::mutex mutex_;
   std::condition_variable stop_;
   bool stopping_ = false;
-  std::function<void()> look_;
   std::thread thread_;
 };
 

@@ -204,7 +204,9 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
                      const std::function<void(const std::string& line)>& say) {
   Dataset dataset;
   dataset.schema = schema_of(options.recipe.model);
-  const bool compared_by_staging = options.stage.strategy != Strategy::none && options.stage.verify;
+  // Beside training the source is read before it is compared, or a run ends before all of it is.
+  const bool compared_by_staging =
+      options.stage.strategy != Strategy::none && options.stage.verify && options.stage.mode == StageMode::before;
   const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, say};
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);

@@ -168,9 +168,11 @@ void Results::leave_word(const World& world, const RunRecord& record) const {
   write_result(folder_ / fmt::format("{}{}.json", word_prefix, world.all().rank()), json_text(said), true);
 }
 
-std::optional<RunRecord> Results::word_of_a_failed_rank() const {
+std::optional<RunRecord> Results::word_of_a_failed_rank() const { return trainmark::word_of_a_failed_rank(folder_); }
+
+std::optional<RunRecord> word_of_a_failed_rank(const std::filesystem::path& folder) {
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (!entry.path().filename().string().starts_with(word_prefix)) continue;
     const Json said = Json::parse(std::ifstream(entry.path()), nullptr, false);
     if (!said.is_object()) continue;

@@ -32,6 +32,9 @@ struct RunRecord {
 /// A message with the rank that it comes from, and its host.
 [[nodiscard]] std::string of_rank(const World& world, std::string_view message);
 
+/// What a rank that failed alone has left in a run's folder.
+[[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank(const std::filesystem::path& folder);
+
 class Results {
  public:
   /// Collective. <folder>/<name>/<job or UTC time>[-n]; never an existing one.

@@ -187,6 +187,23 @@ class BadData(EndToEnd):
         bad = lines[victim].split("\t")[-1]
         self.assertFalse((target / "train" / bad).exists())
 
+    def test_a_source_of_other_times_than_listed_is_compared_before_it_is_trained_on(self):
+        for mode in ("before", "overlap"):
+            with self.subTest(mode):
+                data = self.folder / f"data-{mode}"
+                shutil.copytree(self.data, data)
+                self.assertEqual(self.trainmark("data", "verify", str(data / "train"), "--write").code, 0)
+                victim = max((data / "train").rglob("*.hdf5"))
+                content = bytearray(victim.read_bytes())
+                content[-1] ^= 1
+                victim.write_bytes(content)
+                for path in (data / "train").rglob("*.hdf5"):
+                    os.utime(path, (1e9, 1e9))
+                run = self.run_small(expect=3, ranks=2, data={"train": str(data / "train"), "validation": str(data / "validation")},
+                                     stage={"strategy": "replicate", "mode": mode, "target": str(self.folder / mode)},
+                                     train={"until": "steps", "steps": 1})
+                self.assertIn(victim.name, run.output)
+
     def test_results_on_a_full_disk_end_the_run_with_an_error(self):
         small = self.folder / "full"
         small.mkdir()

@@ -100,6 +100,16 @@ TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {
   EXPECT_EQ(run.target.value(), 0.2);
 }
 
+TEST(Report, KnowsStagingBesideTrainingByTheLogAlone) {
+  const Folder folder;
+  const std::string note =
+      "\"staging goes on beside training, inside the clock: it has no interval of its own in the log\"";
+  const RunReport run =
+      report_run(folder.write("a.log", small_log({2000, 2000}, true, record(0, "trainmark_note", note))));
+  EXPECT_TRUE(run.facts.staged_beside);
+  EXPECT_EQ(run.find("time to train without staging"), nullptr);
+}
+
 TEST(Report, OfStagingBesideTrainingSaysWhatItsTimeIsPartOf) {
   for (const bool beside : {true, false}) {
     const Folder folder;
@@ -112,6 +122,7 @@ TEST(Report, OfStagingBesideTrainingSaysWhatItsTimeIsPartOf) {
     ASSERT_TRUE(run.target_met);
     EXPECT_EQ(run.find("time to train without staging") == nullptr, beside);
     EXPECT_EQ(run.find("samples read from the source") != nullptr, beside);
+    EXPECT_EQ(run.find("staging rate") == nullptr, beside) << "of copies that gave way to training";
     if (beside) {
       EXPECT_EQ(value_of(run, "samples read from the target"), 10);
     }

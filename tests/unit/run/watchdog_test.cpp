@@ -91,19 +91,6 @@ TEST(Watchdog, HasTheLastWordAboutAnErrorThatItsOwnEndingBrings) {
   EXPECT_TRUE(ended);
 }
 
-TEST(Watchdog, LooksForOtherReasonsUntilSomebodyGivesWay) {
-  std::atomic<int> looks = 0;
-  Watchdog watchdog([](const std::string&) {});
-  watchdog.also([&looks] { ++looks; });
-  for (int i = 0; i < 600 && looks < 2; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_GE(looks, 2);
-  watchdog.give_way();
-  const int until_then = looks;
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
-  EXPECT_EQ(looks, until_then);
-}
-
 TEST(Watchdog, GoesByARealClockUnlessToldAnother) {
   std::promise<std::string> said;
   Watchdog watchdog([&said](const std::string& message) { said.set_value(message); });
