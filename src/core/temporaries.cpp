@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "trainmark/core.hpp"
@@ -21,6 +22,25 @@ struct Registered {
   std::array<char, PATH_MAX> path{};
 };
 std::array<Registered, 192> registry;  // a commit of the staging engine has up to 128 of them
+
+std::atomic<int> creating{0};
+std::atomic<bool> ending{false};
+
+/// Nobody makes a file that remove_temporaries can no longer find: it waits for who is at it, and who comes later waits
+/// for the end of the process.
+class Creating {
+ public:
+  Creating() {
+    ++creating;
+    if (!ending) return;
+    --creating;
+    for (;;)
+      pause();
+  }
+  ~Creating() { --creating; }
+  Creating(const Creating&) = delete;
+  Creating& operator=(const Creating&) = delete;
+};
 
 int register_path(const std::string& path) {
   if (path.size() >= PATH_MAX) return -1;
@@ -50,6 +70,7 @@ int TemporaryName::create(const std::filesystem::path& final_path, unsigned mode
   const std::filesystem::path folder = final_path.parent_path().empty() ? "." : final_path.parent_path();
   for (;;) {
     path_ = folder / temporary_leaf();
+    const Creating now;
     slot_ = register_path(path_.string());
     const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor >= 0) return descriptor;
@@ -69,6 +90,10 @@ void TemporaryName::forget() noexcept {
 }
 
 void remove_temporaries() noexcept {
+  ending = true;
+  constexpr timespec moment{0, 1'000'000};
+  for (int i = 0; i < 500 && creating > 0; ++i)  // a file system may hang
+    nanosleep(&moment, nullptr);
   for (Registered& entry : registry) {
     SlotState expected = SlotState::live;
     if (entry.state.compare_exchange_strong(expected, SlotState::taken)) ::unlink(entry.path.data());
