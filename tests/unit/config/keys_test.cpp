@@ -281,20 +281,6 @@ TEST(ConfigKeys, AllowThirtyTwoLevelsOfNesting) {
   EXPECT_NE(nested(33).find("more than 32 levels of nesting"), std::string::npos);
 }
 
-TEST(ConfigNearest, CountsMistakesOfTheKeyboard) {
-  EXPECT_EQ(edit_distance("", "abc"), 3);
-  EXPECT_EQ(edit_distance("abc", ""), 3);
-  EXPECT_EQ(edit_distance("abc", "abc"), 0);
-  EXPECT_EQ(edit_distance("ABC", "abc"), 0);
-  EXPECT_EQ(edit_distance("abc", "abd"), 1);
-  EXPECT_EQ(edit_distance("abc", "ac"), 1);
-  EXPECT_EQ(edit_distance("ac", "abc"), 1);
-  EXPECT_EQ(edit_distance("acb", "abc"), 1) << "a swap of neighbours";
-  EXPECT_EQ(edit_distance("acB", "Abc"), 1);
-  EXPECT_EQ(edit_distance("bca", "abc"), 2);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
-}
-
 TEST(ConfigNearest, NamesNothingThatIsFar) {
   EXPECT_EQ(config::nearest("val", {"train", "validation"}), "validation");
   EXPECT_EQ(config::nearest("va", {"validation"}), "");

@@ -14,10 +14,16 @@ TEST(EditDistance, CountsWhatIsMissingTooMuchAndAnother) {
   EXPECT_EQ(edit_distance("epochs", "epocks"), 1);
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
   EXPECT_EQ(edit_distance("abc", "xyz"), 3);
+  EXPECT_EQ(edit_distance("abc", "abc"), 0);
+  EXPECT_EQ(edit_distance("abc", "abd"), 1);
+  EXPECT_EQ(edit_distance("abc", "ac"), 1);
+  EXPECT_EQ(edit_distance("ac", "abc"), 1);
 }
 
 TEST(EditDistance, OfNothingIsTheLength) {
   EXPECT_EQ(edit_distance("", ""), 0);
+  EXPECT_EQ(edit_distance("", "abc"), 3);
+  EXPECT_EQ(edit_distance("abc", ""), 3);
   EXPECT_EQ(edit_distance("", "seed"), 4);
   EXPECT_EQ(edit_distance("seed", ""), 4);
   EXPECT_EQ(edit_distance("a", "b"), 1);
@@ -25,6 +31,9 @@ TEST(EditDistance, OfNothingIsTheLength) {
 
 TEST(EditDistance, TakesASwapOfNeighboursForOneMistakeWhereverItIs) {
   EXPECT_EQ(edit_distance("baord", "board"), 1);
+  EXPECT_EQ(edit_distance("acb", "abc"), 1);
+  EXPECT_EQ(edit_distance("acB", "Abc"), 1);
+  EXPECT_EQ(edit_distance("bca", "abc"), 2);
   EXPECT_EQ(edit_distance("esed", "seed"), 1);
   EXPECT_EQ(edit_distance("sede", "seed"), 1);
   EXPECT_EQ(edit_distance("ab", "ba"), 1);
@@ -35,6 +44,7 @@ TEST(EditDistance, TakesASwapOfNeighboursForOneMistakeWhereverItIs) {
 
 TEST(EditDistance, KnowsNoCase) {
   EXPECT_EQ(edit_distance("SEED", "seed"), 0);
+  EXPECT_EQ(edit_distance("ABC", "abc"), 0);
   EXPECT_EQ(edit_distance("ZA", "az"), 1);
   EXPECT_EQ(edit_distance("a[b", "a{b"), 1) << "what stands beside the letters has none";
 }
