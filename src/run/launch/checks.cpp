@@ -1,6 +1,7 @@
 // What can only be said of a config once the world and the dataset's counts are known.
 #include <fmt/core.h>
 
+#include "run/launch/dataset.hpp"
 #include "trainmark/run.hpp"
 
 namespace trainmark {
@@ -127,8 +128,7 @@ std::vector<std::string> labels_of(const RunOptions& options) {
     labels.push_back(fmt::format("global batch {} is above the largest reference convergence point, {}",
                                  options.train.global_batch, largest));
   }
-  if (options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none)
-    labels.emplace_back(overlap_label);
+  if (stages_beside(options)) labels.emplace_back(overlap_label);
   if (const Wire wire = options.train.wire; wire != Wire::fp32)
     labels.push_back(fmt::format("gradients travel between ranks, where there are several, in {} and are rounded to it",
                                  word(wire)));

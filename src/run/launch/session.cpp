@@ -31,7 +31,7 @@ std::int64_t chosen_seed(const World& world, std::int64_t wanted) {
 RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
   constexpr int endings = 3;  // threads that see to it that a failure ends in time
   constexpr int meters = 1;
-  const int staging = wanted.stage.mode == StageMode::overlap ? 2 : 0;  // who copies, and who watches it
+  const int staging = stages_beside(wanted) ? 2 : 0;  // who copies, and who watches it
   RunOptions options = wanted;
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == Precision::tf32;
