@@ -1,6 +1,9 @@
 // What the tests of config share: a small document that is right, and its complaints when something is changed.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -26,5 +29,12 @@ inline std::string complaints(const std::string& text, const std::vector<std::st
 }
 /// A right document with `more` in front of its data section.
 inline std::string with(const std::string& more) { return "{" + more + ", " + data_section + "}"; }
+
+/// Expects exactly this one complaint.
+inline void expect_only(const std::string& message, const std::string& expected) { EXPECT_EQ(message, expected); }
+inline void expect_part(const std::string& message, const std::string& part) {
+  EXPECT_NE(message.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << message;
+}
+inline std::ptrdiff_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n') + 1; }
 
 }  // namespace trainmark

@@ -8,6 +8,25 @@
 
 namespace trainmark::testing {
 
+/// Every field another number.
+inline TrainOutcome trained() {
+  TrainOutcome outcome;
+  outcome.target_met = true;
+  outcome.epochs = 3;
+  outcome.steps = 12;
+  outcome.samples = 96;
+  outcome.train_seconds = 4.0;
+  outcome.eval_seconds = 1.5;
+  outcome.wait_seconds = 0.25;
+  outcome.uploads = {.seconds = 0.75, .exposed_seconds = 0.5};
+  outcome.first_step_seconds = 0.875;
+  outcome.metric = 0.1;
+  outcome.best_metric = 0.0625;
+  outcome.step_seconds = {0.5, 0.125, 0.25};
+  return outcome;
+}
+inline const LoaderStats stats{.wait_seconds = 9.0, .read_seconds = 2.5, .bytes = 3 << 20, .samples = 96};
+
 class Concluding : public ::testing::Test {
  protected:
   Rig rig;

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <limits>
-#include <numeric>
 
 #include "concluding.hpp"
 #include "run/record/staging_told.hpp"
@@ -12,25 +11,8 @@ namespace {
 
 using testing::Concluding;
 using testing::Rig;
-
-/// Every field another number.
-TrainOutcome trained() {
-  TrainOutcome outcome;
-  outcome.target_met = true;
-  outcome.epochs = 3;
-  outcome.steps = 12;
-  outcome.samples = 96;
-  outcome.train_seconds = 4.0;
-  outcome.eval_seconds = 1.5;
-  outcome.wait_seconds = 0.25;
-  outcome.uploads = {.seconds = 0.75, .exposed_seconds = 0.5};
-  outcome.first_step_seconds = 0.875;
-  outcome.metric = 0.1;
-  outcome.best_metric = 0.0625;
-  outcome.step_seconds = {0.5, 0.125, 0.25};
-  return outcome;
-}
-const LoaderStats stats{.wait_seconds = 9.0, .read_seconds = 2.5, .bytes = 3 << 20, .samples = 96};
+using testing::stats;
+using testing::trained;
 
 LossScale scale_of(float scale, std::int64_t skipped) {
   LossScale now;
@@ -410,59 +392,6 @@ TEST_F(Concluding, EachRankHasItsRow) {
   EXPECT_EQ(found["device_clock_min_rank0_mhz"], 1980);
   EXPECT_EQ(found["device_memory_clock_rank0_mhz"], 2619);
   EXPECT_EQ(record()["texts"]["device_throttled_by_rank0"], "heat");
-}
-
-TEST_F(Concluding, EnergyIsToldWhereEveryNodeWasRead) {
-  build(Until::target);
-  run_clock(true);
-  const bool reads = world.node().rank() == 0;
-  rig.recorder->consumed(reads ? std::optional(NodeEnergy{EnergySource::rapl, 480.0}) : std::nullopt);
-  static_cast<void>(rig.recorder->completed(trained(), stats));
-  if (!writes()) return;
-  EXPECT_EQ(figures()["energy_j"], 480.0);
-  EXPECT_EQ(figures()["energy_packages_j"], 480.0);
-  EXPECT_EQ(figures()["energy_per_sample_j"], 5.0);
-  EXPECT_EQ(figures()["energy_to_target_j"], 480.0);
-  EXPECT_EQ(figures()["energy_sampling_s"], 5.0);
-  EXPECT_FALSE(figures().contains("energy_devices_j"));
-  EXPECT_EQ(record()["texts"]["energy_source"], "RAPL packages");
-}
-
-TEST_F(Concluding, EnergyOfDevicesComesOnTopOfPackagesAndIsInANodes) {
-  for (const EnergySource source : {EnergySource::rapl, EnergySource::cray}) {
-    Rig other;
-    other.options.train.until = Until::steps;
-    other.build();
-    other.timeline->run_start();
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    other.timeline->run_stop(false);
-    if (world.node().rank() == 0) other.recorder->consumed(NodeEnergy{source, 100.0});
-    TrainOutcome outcome = trained();
-    outcome.target_met = false;
-    outcome.sensors.add({.watts = 1000.0, .core_mhz = 1, .memory_mhz = 1, .throttled_by = ""});
-    static_cast<void>(other.recorder->completed(outcome, stats));
-    const std::vector<double> run_seconds = world.all().all_gather(other.timeline->run_seconds());  // each rank's own
-    if (!other.results->writes()) continue;
-    const auto found = other.json("run.json")["figures"];
-    EXPECT_FALSE(found.contains("energy_to_target_j"));
-    if (source == EnergySource::cray) {
-      EXPECT_EQ(found["energy_j"], 100.0);
-    } else {
-      EXPECT_NEAR(found["energy_devices_j"], 1000.0 * std::accumulate(run_seconds.begin(), run_seconds.end(), 0.0),
-                  1e-6);
-      EXPECT_NEAR(found["energy_j"], 100.0 + found["energy_devices_j"].get<double>(), 1e-6);
-    }
-  }
-}
-
-TEST_F(Concluding, NothingIsSaidOfEnergyThatNobodyRead) {
-  build(Until::steps);
-  run_clock(false);
-  static_cast<void>(rig.recorder->completed(trained(), stats));
-  if (!writes()) return;
-  const nlohmann::json found = figures();
-  for (const auto& [name, value] : found.items())
-    EXPECT_EQ(name.find("energy"), std::string::npos) << name;
 }
 
 TEST_F(Concluding, TheStartIsToldByScope) {
