@@ -78,6 +78,7 @@ class Infer {
   void compared(const Criterion& criterion) const;
   void channelled(std::size_t index) const;
   [[nodiscard]] Tensor dense_result() const;
+  [[nodiscard]] Tensor dense_source() const;
   [[nodiscard]] bool with_bias() const { return inputs_.size() > 2; }
   [[nodiscard]] static Shape weights_of(const Conv& conv, std::int64_t src_channels, std::int64_t dst_channels);
   void spatial(const Shape& src, const Conv& conv) const;

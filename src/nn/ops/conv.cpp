@@ -47,7 +47,9 @@ void Differentiate::operator()(const ConvBackwardData& transposed) {
 
 Tensors Infer::operator()(const ConvBackwardWeights& backward) const {
   arity(2);
-  return convolution_gradients(backward.conv, inputs_[1].shape[1]);
+  Tensors made = convolution_gradients(backward.conv, inputs_[1].shape[1]);
+  same(convolved(backward.conv, inputs_[0].shape, inputs_[1].shape[1]), 1);
+  return made;
 }
 Cost CostOf::operator()(const ConvBackwardWeights& backward) const {
   return convolution(backward.conv, input(1), input(0)[1]);

@@ -25,10 +25,13 @@ void Differentiate::operator()(const Dense&) { parametrised(DenseBackwardWeights
 
 Tensors Infer::operator()(const DenseBackwardData&) const {
   arity(2);
+  return {dense_source()};
+}
+Tensor Infer::dense_source() const {
   const Shape& dst = inputs_[0].shape;
   require(dst.rank() == 2 && dst[1] == inputs_[1].shape[0], "has a gradient that is not of its weights' outputs",
           "give diff_dst N,O and weights O,I");
-  return {activation({dst[0], inputs_[1].shape[1]}, inputs_[0].dtype)};
+  return activation({dst[0], inputs_[1].shape[1]}, inputs_[0].dtype);
 }
 Cost CostOf::operator()(const DenseBackwardData&) const { return matrix(output(0).elements(), input(1)[0]); }
 void Differentiate::operator()(const DenseBackwardData&) { not_forward(); }
@@ -37,6 +40,7 @@ Tensors Infer::operator()(const DenseBackwardWeights&) const {
   arity(2);
   const Shape& src = inputs_[0].shape;
   const std::int64_t units = inputs_[1].shape[1];
+  same({src[0], units}, 1);
   return {gradient({units, src.elements() / src[0]}), gradient({units})};
 }
 Cost CostOf::operator()(const DenseBackwardWeights&) const { return matrix(input(0).elements(), input(1)[1]); }
@@ -56,7 +60,7 @@ void Differentiate::operator()(const DenseBlock&) { not_forward(); }
 
 Tensors Infer::operator()(const DenseBlockBackwardData& backward) const {
   arity(backward.below.dropout ? 4 : 3);
-  same({inputs_[0].shape[0], inputs_[1].shape[1]}, 2);
+  same(dense_source().shape, 2);
   return {activation(inputs_[2].shape, inputs_[2].dtype)};
 }
 Cost CostOf::operator()(const DenseBlockBackwardData& backward) const {
