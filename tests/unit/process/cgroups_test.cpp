@@ -57,6 +57,17 @@ TEST_F(Groups, HaveNoLimitWhereThereAreNone) {
   EXPECT_EQ(values(Resource::cpus), std::vector<double>());
 }
 
+TEST_F(Groups, AreNotReadWhereOnlyTheirMountOrOnlyTheirNameIsKnown) {
+  v2("/job");
+  write("sys/fs/cgroup/job/cpu.max", "150000 100000\n");
+  write("sys/fs/cgroup/cpu.max", "150000 100000\n");
+  write("proc/self/cgroup", "");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+  v2("/job");
+  write("proc/self/mountinfo", "24 1 0:22 / /proc rw - proc proc rw\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+}
+
 TEST_F(Groups, OfVersion2LimitCpusByQuotaOverPeriod) {
   v2("/job");
   write("sys/fs/cgroup/job/cpu.max", "150000 100000\n");

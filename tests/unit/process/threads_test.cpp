@@ -4,8 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
+#include <fstream>
 #include <functional>
 #include <string>
+#include <thread>
 
 #include "trainmark/core.hpp"
 #include "trainmark/process.hpp"
@@ -52,6 +56,39 @@ TEST(TrialThreads, AreThereTogetherAndGoneAfterwards) {
     EXPECT_EQ(threads_of_this_process(), before + 5);
   }
   EXPECT_EQ(threads_of_this_process(), before);
+}
+
+TEST(TrialThreads, LeaveSignalsAsTheyWereAndTakeNoneThemselves) {
+  const auto blocked = [] {
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, nullptr, &now);
+    return std::pair(sigismember(&now, SIGUSR1), sigismember(&now, SIGUSR2));
+  };
+  sigset_t first, before;
+  sigemptyset(&first);
+  sigaddset(&first, SIGUSR1);
+  pthread_sigmask(SIG_SETMASK, &first, &before);
+  {
+    const TrialThreads trial(3, "");
+    EXPECT_EQ(blocked(), std::pair(1, 0));
+    int others = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      if (task.path().filename() == std::to_string(gettid())) continue;
+      std::ifstream status(task.path() / "status");
+      for (std::string line; std::getline(status, line);)
+        if (line.starts_with("SigBlk:")) others += (std::stoull(line.substr(7), nullptr, 16) >> (SIGUSR2 - 1) & 1) != 0;
+    }
+    EXPECT_EQ(others, 3);
+  }
+  EXPECT_EQ(blocked(), std::pair(1, 0));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST(TrialThreads, AreHeldUntilTheyAreNoLongerWanted) {
+  const std::ptrdiff_t before = threads_of_this_process();
+  const TrialThreads trial(3, "");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(threads_of_this_process(), before + 3);
 }
 
 TEST(TrialThreads, OfNoneAreNone) { EXPECT_NO_THROW(TrialThreads(0, "")); }
