@@ -57,6 +57,11 @@ void read_journals(const std::filesystem::path& folder, Manifest& known, Journal
   keep_last_of_each_name(known);
 }
 
+bool is_staged_in_part(const std::filesystem::path& folder) {
+  std::error_code status;
+  return !std::filesystem::exists(folder / manifest_name, status) && !journals_in(folder).empty();
+}
+
 void remove_journals(const std::filesystem::path& folder) noexcept {
   try {
     for (const std::filesystem::path& path : journals_in(folder))

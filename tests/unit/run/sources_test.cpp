@@ -61,6 +61,25 @@ TEST_F(Sources, OfEitherSplitThatGrowWhileOthersStageToThemEndTheRun) {
   }
 }
 
+TEST_F(Sources, ThatAStagingFilledInPartEndTheRun) {
+  const std::filesystem::path folder = root_ / "train", journal = folder / ".trainmark.journal.0";
+  if (world().all().rank() == 0) {
+    std::ofstream(folder / ".trainmark.lock").flush();
+    std::ofstream(journal).flush();
+  }
+  world().all().barrier();
+  const Dataset found = find_dataset(world(), options_, [] {});
+  Timeline timeline({});
+  Watchdog watchdog([](const std::string&) {});
+  const auto bring = [&] { return stage_dataset(world(), options_, found, timeline, watchdog); };
+  testing::expect_data_error([&] { (void)bring(); },
+                             {"train: holds what a staging has left", "trainmark stage CONFIG"});
+  world().all().barrier();
+  if (world().all().rank() == 0) std::filesystem::remove(journal);
+  world().all().barrier();
+  EXPECT_EQ(bring().train.root, folder);
+}
+
 TEST_F(Sources, AreNotStagedWhereTheirSamplesAreInAnotherFileToo) {
   if (world().all().rank() == 0) {
     testing::File file(root_ / "validation" / "d.h5");
