@@ -18,6 +18,21 @@
 
 namespace trainmark {
 
+/// What must be told wherever a run's figures stand: in its log (note_key), results, last lines, plan and report.
+inline constexpr std::string_view generated_label = "generated data: not an MLPerf result";
+/// Of every run on a device that is not there.
+inline constexpr std::string_view emulated_label =
+    "emulated device: steps take a stated time and compute nothing; no time to train, no convergence, no MLPerf result";
+/// Of every run that trains while it stages.
+inline constexpr std::string_view overlap_label =
+    "staging goes on beside training, inside the clock: it has no interval of its own in the log";
+/// Under which logs have their labels.
+inline constexpr std::string_view note_key = "trainmark_note";
+/// Whether a note is that label, as it is now or was worded behind its colon by an earlier version.
+[[nodiscard]] inline bool is_label(std::string_view note, std::string_view label) {
+  return note.starts_with(label.substr(0, label.find(':')));
+}
+
 /// What makes a line a record; everything before it is ignored by readers.
 inline constexpr std::string_view log_token = ":::MLLOG ";
 

@@ -272,12 +272,10 @@ struct RunOutcome {
 [[nodiscard]] std::string ungroupable(const RunOptions& options, int ranks);
 /// What the run is to reach: the benchmark's target, with the config's value if it has one.
 [[nodiscard]] QualityTarget target_of(const RunOptions& options);
-/// Of every run on a device that is not there: in the log, run.json, the last lines, plan and report.
-inline constexpr std::string_view emulated_label =
-    "emulated device: steps take a stated time and compute nothing; no time to train, no convergence, no MLPerf result";
-/// Of every run that trains while it stages.
-inline constexpr std::string_view overlap_label =
-    "staging goes on beside training, inside the clock: it has no interval of its own in the log";
+/// Whether a run trains while it stages.
+[[nodiscard]] inline bool stages_beside(const RunOptions& options) {
+  return options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none;
+}
 /// What its results have to be told of that is not a breach of rules: a target of its own, a batch without reference.
 [[nodiscard]] std::vector<std::string> labels_of(const RunOptions& options);
 /// What the closed division's rules look at beside recipe and data.

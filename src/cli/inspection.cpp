@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mllog/utf8.hpp"
+#include "trainmark/mllog.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -134,12 +135,9 @@ std::string inspection_json(const Inspection& seen) {
 }
 
 std::string generation_json(const SynthReport& report, const std::string& target) {
-  const Json document = {{"target", target},
-                         {"files_written", report.files_written},
-                         {"files_kept", report.files_kept},
-                         {"bytes", report.bytes},
-                         {"generate_s", report.seconds},
-                         {"label", "generated data: not an MLPerf result"}};
+  const Json document = {
+      {"target", target},      {"files_written", report.files_written}, {"files_kept", report.files_kept},
+      {"bytes", report.bytes}, {"generate_s", report.seconds},          {"label", generated_label}};
   return json_text(document, 2) + "\n";
 }
 

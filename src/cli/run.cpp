@@ -42,15 +42,14 @@ std::optional<StepRange> step_range(const std::string& text) {
 
 std::string label_of(const RunOptions& options) {
   if (options.backend.device == DeviceChoice::emulated) return std::string(emulated_label);
-  return options.submission.generated_data ? "generated data: this is not an MLPerf result"
+  return options.submission.generated_data ? std::string(generated_label)
                                            : "Result not verified by MLCommons Association";
 }
 
 std::string outcome_json(const RunOptions& options, const RunOutcome& outcome) {
   nlohmann::ordered_json document = {{"exit_code", to_int(outcome.code)}, {"results", outcome.results.string()}};
   if (outcome.time_to_train_s > 0.0) document["time_to_train_s"] = outcome.time_to_train_s;
-  const bool beside = options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none;
-  document["staging_s"] = beside ? nlohmann::ordered_json() : nlohmann::ordered_json(outcome.staging_s);
+  document["staging_s"] = stages_beside(options) ? nlohmann::ordered_json() : nlohmann::ordered_json(outcome.staging_s);
   document["epochs"] = outcome.epochs;
   document["steps"] = outcome.steps;
   document["samples_per_s"] = outcome.samples_per_s;
@@ -74,7 +73,7 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
   std::string staging = fmt::format("{:.1f} s", outcome.staging_s);
   if (options.stage.strategy == Strategy::none)
     staging = "none";
-  else if (options.stage.mode == StageMode::overlap)
+  else if (stages_beside(options))
     staging = "beside training";
   return fmt::format("\nresults          {}\n", outcome.results.string()) +
          fmt::format("time to train    {}\n", time) +  //

@@ -54,13 +54,18 @@ std::optional<double> sample_bytes(const RunReport& run, const RunFiles& files) 
   return std::nullopt;
 }
 
+std::vector<std::string> notes_of(const RunFiles& files) {
+  std::vector<std::string> notes;
+  for (const LogRecord& record : files.log.records)
+    if (const auto* note = std::get_if<std::string>(&record.value); note != nullptr && record.key == note_key)
+      notes.push_back(*note);
+  return notes;
+}
+
 void set_staging(RunFacts& facts, const RunFiles& files) {
-  facts.staged_beside = files.beside.staged_beside;
-  for (const LogRecord& record : files.log.records) {
-    const auto* note = std::get_if<std::string>(&record.value);
-    if (note != nullptr && record.key == "trainmark_note" && note->starts_with("staging goes on beside training"))
-      facts.staged_beside = true;
-  }
+  facts.staged_beside = files.beside.staged_beside || std::ranges::any_of(notes_of(files), [](const std::string& note) {
+                          return is_label(note, overlap_label);
+                        });
   const nlohmann::json config = config_of(files);
   const auto stage = config.find("stage");
   if (stage == config.end() || !stage->is_object()) return;
@@ -110,13 +115,11 @@ void set_facts(RunReport& run, const RunFiles& files) {
 }
 
 void set_comparability(RunReport& run, const RunFiles& files) {
-  for (const LogRecord& record : files.log.records) {
-    const auto* note = std::get_if<std::string>(&record.value);
-    if (note == nullptr || record.key != "trainmark_note") continue;
-    const bool generated = note->starts_with("generated data");
+  for (const std::string& note : notes_of(files)) {
+    const bool generated = is_label(note, generated_label);
     run.generated_data = run.generated_data || generated;
-    run.emulated_device = run.emulated_device || note->starts_with("emulated device");
-    if (!generated) run.labels.push_back(*note);
+    run.emulated_device = run.emulated_device || is_label(note, emulated_label);
+    if (!generated) run.labels.push_back(note);
   }
   if (run.emulated_device) run.incomparable.push_back("an emulated device, whose steps took a stated time");
   const auto reference = std::ranges::find(references(), run.benchmark, &Reference::workload);

@@ -50,10 +50,6 @@ struct StagedDataset {
 [[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
                                    const std::function<void(const std::string& line)>& say = {});
 
-/// Whether a run trains while it stages.
-[[nodiscard]] inline bool stages_beside(const RunOptions& options) {
-  return options.stage.mode == StageMode::overlap && options.stage.strategy != Strategy::none;
-}
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules);
 

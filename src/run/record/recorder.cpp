@@ -63,7 +63,7 @@ std::string divergence_of(const TrainOutcome& trained, const std::string& metric
 Recorder::Recorder(const World& world, const RunOptions& options, Results& results, Timeline& timeline,
                    Progress& progress)
     : world_(world), options_(options), results_(results), timeline_(timeline), progress_(progress) {
-  if (options.submission.generated_data) record_.labels.emplace_back("generated data: not an MLPerf result");
+  if (options.submission.generated_data) record_.labels.emplace_back(generated_label);
   for (std::string& label : labels_of(options))
     record_.labels.push_back(std::move(label));
   record_.labels.emplace_back(word(options.submission.division));

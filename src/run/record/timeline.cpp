@@ -92,11 +92,9 @@ void Timeline::header(const RunOptions& options, bool cache_cleared, const std::
   point("submission_division", std::string(word(options.submission.division)));
   point("submission_status", std::string(word(options.submission.status)));
   point("submission_platform", options.submission.platform);
-  if (options.submission.generated_data) {
-    point("trainmark_note", std::string("generated data: this is not an MLPerf result"));
-  }
+  if (options.submission.generated_data) point(std::string(note_key), std::string(generated_label));
   for (std::string& label : labels_of(options))
-    point("trainmark_note", std::move(label));
+    point(std::string(note_key), std::move(label));
   point("trainmark_config", config);
   point("cache_clear", cache_cleared);
 }

@@ -169,7 +169,7 @@ TEST_F(TimelineTest, TheHeaderSaysWhoRuns) {
 TEST_F(TimelineTest, GeneratedDataAreNoResult) {
   options.submission.generated_data = true;
   timeline->header(options, false, "{}");
-  EXPECT_EQ(value("trainmark_note"), EventValue(std::string("generated data: this is not an MLPerf result")));
+  EXPECT_EQ(value("trainmark_note"), EventValue(std::string("generated data: not an MLPerf result")));
   EXPECT_EQ(value("cache_clear"), EventValue(false));
 }
 
