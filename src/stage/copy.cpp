@@ -11,12 +11,10 @@
 namespace trainmark {
 namespace {
 
-constexpr std::int64_t buffer_bytes = 4 << 20;
-
 void copy_through_memory(SourceFile& from, std::int64_t bytes, Landing& to, const ByteProgress& progress) {
-  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(buffer_bytes, bytes)));
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(piece_bytes, bytes)));
   for (std::int64_t offset = 0; offset < bytes;) {
-    const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(buffer_bytes, bytes - offset)));
+    const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(piece_bytes, bytes - offset)));
     from.read(piece, offset);
     to.add(piece);
     offset += std::ssize(piece);

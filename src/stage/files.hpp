@@ -45,6 +45,10 @@ void make_private_folders(const std::filesystem::path& folder, const std::string
 /// Whether the path is there and belongs to neither this user nor root, whose word could be taken for what lies there.
 [[nodiscard]] bool belongs_to_another(const std::filesystem::path& path);
 
+/// What is read, hashed and written at a time: a core's second cache holds it. Larger writes have the kernel look for
+/// larger stretches of free memory, which took twice as long where there were few. How much a file system fetches at
+/// once is told by expect_whole_read, not by this.
+inline constexpr std::int64_t piece_bytes = 256 << 10;
 void write_all(int descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path);
 
 /// XXH3-128 over a stream of bytes.

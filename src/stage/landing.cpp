@@ -62,8 +62,12 @@ Landing::Landing(const ManifestEntry& entry, std::filesystem::path from, const s
 }
 
 void Landing::add(std::span<const std::byte> bytes) {
-  if (hashed_) hash_.add(bytes);
-  write_all(file_.descriptor(), bytes, file_.path());
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(bytes.size(), static_cast<std::size_t>(piece_bytes)));
+    if (hashed_) hash_.add(piece);
+    write_all(file_.descriptor(), piece, file_.path());
+    bytes = bytes.subspan(piece.size());
+  }
 }
 
 std::string Landing::finish() {
