@@ -98,16 +98,13 @@ Hdf5Lock::~Hdf5Lock() { H5Eset_auto2(H5E_DEFAULT, print_, print_data_); }
 
 FileHandle open_file(const std::filesystem::path& path) {
   const std::int64_t bytes = require_readable(path);
-  const htri_t is_hdf5 = H5Fis_hdf5(path.c_str());
-  if (is_hdf5 < 0) throw Error(ExitCode::data, verdict(path, "cannot be opened"));
-  if (is_hdf5 == 0) {
-    throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", bytes),
-                                          bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
-                                          "remove it from the folder, or copy or generate it again"});
-  }
   FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, without_locks().get()));
-  if (!file) throw Error(ExitCode::data, verdict(path, "cannot be opened"));
-  return file;
+  if (file) return file;
+  const Complaint said = verdict(path, "cannot be opened");  // before the next call changes the library's reasons
+  if (H5Fis_hdf5(path.c_str()) != 0) throw Error(ExitCode::data, said);
+  throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", bytes),
+                                        bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
+                                        "remove it from the folder, or copy or generate it again"});
 }
 
 PropertyHandle link_access() {
