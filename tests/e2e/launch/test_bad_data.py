@@ -179,6 +179,7 @@ class BadData(EndToEnd):
         target = self.folder / "local"
         done = self.trainmark("run", str(self.write_config(
             data={"train": str(data / "train"), "validation": str(data / "validation")},
+            train={"until": "seconds", "seconds": 600},
             stage={"strategy": "replicate", "mode": "overlap", "target": str(target)})), ranks=2)
         done.results = self.folder / "results"
         self.assertNotEqual(done.code, 0)
