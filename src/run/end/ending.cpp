@@ -53,6 +53,7 @@ namespace {
     // A full disk must not keep the job from ending.
   }
   remove_temporaries();  // after that: run.json may be under way in another thread
+  if (Results* results = open.results) static_cast<void>(status_of([&] { results->wait_for_rank_0(); }));
   if (context.ended_from_outside && world.all().rank() == 0)
     context.ended_from_outside({record.code, record.message, {"", record.message, "", ""}});
   // A device that is left in the middle of a sum over ranks may hold its process, and its peers, for ever.

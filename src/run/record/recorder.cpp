@@ -445,7 +445,10 @@ void Recorder::failed(const std::exception& error) {
   record_.message = failure.message;
   diagnose(LogLevel::error, [&] { return failure.message; });
   try {
-    if (dynamic_cast<const AgreedError*>(&error) == nullptr) results_.leave_word(world_, record_);
+    if (dynamic_cast<const AgreedError*>(&error) == nullptr) {
+      results_.leave_word(world_, record_);
+      results_.wait_for_rank_0();
+    }
     results_.conclude(record_);
   } catch (const std::exception& second) {
     progress_.line(fmt::format("warning: run.json could not be written: {}", second.what()));

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "mllog/utf8.hpp"
 #include "run/record/staging_told.hpp"
@@ -12,6 +13,8 @@
 
 namespace trainmark {
 namespace {
+
+constexpr std::chrono::milliseconds patience_with_rank_0{3000};
 
 using Json = nlohmann::ordered_json;
 
@@ -166,6 +169,17 @@ void Results::leave_word(const World& world, const RunRecord& record) const {
                      {"status", word(record.status)},
                      {"message", of_rank(world, record.message)}};
   write_result(folder_ / fmt::format("{}{}.json", word_prefix, world.all().rank()), json_text(said), true);
+}
+
+void Results::wait_for_rank_0() const {
+  if (writes_ || folder_.empty()) return;
+  const auto concluded = [this] {
+    const Json run = Json::parse(std::ifstream(folder_ / "run.json"), nullptr, false);
+    return run.is_object() && run.value("status", "") != word(Ending::running);
+  };
+  constexpr std::chrono::milliseconds pause{100};
+  for (auto waited = pause; waited <= patience_with_rank_0 && !concluded(); waited += pause)
+    std::this_thread::sleep_for(pause);
 }
 
 std::optional<RunRecord> Results::word_of_a_failed_rank() const { return trainmark::word_of_a_failed_rank(folder_); }

@@ -57,6 +57,8 @@ class Results {
   /// A rank other than 0 that fails alone leaves its word here before it ends the job; whoever ends rank 0 then finds
   /// it.
   void leave_word(const World& world, const RunRecord& record) const;
+  /// Until rank 0 has concluded by it, 3 s at most: MPICH's mpiexec and Slurm kill it the moment that another aborts.
+  void wait_for_rank_0() const;
   [[nodiscard]] std::optional<RunRecord> word_of_a_failed_rank() const;
 
  private:
