@@ -2,8 +2,9 @@
 // entry of .preinit_array, which runs before any library's own start) in the program as it was started: it notes the
 // affinity, which OpenMP narrows for the first thread if OMP_PROC_BIND or its like asks for that; and where the user
 // has not said how threads wait, it starts the same program anew in this process with a bounded spin. Unbounded, a
-// thread that waits at a barrier keeps a CPU that the thread it waits for may need. GOMP_SPINCOUNT or OMP_WAIT_POLICY,
-// set to anything, leaves the program alone (valgrind without --trace-children=yes wants that).
+// thread that waits at a barrier keeps a CPU that the thread it waits for may need. It also notes what a closed
+// terminal does (nohup), which UCX, a part of many MPIs, makes its own when it is loaded. GOMP_SPINCOUNT or
+// OMP_WAIT_POLICY, set to anything, leaves the program alone (valgrind without --trace-children=yes wants that).
 #include "cli/start.hpp"
 
 #include <alloca.h>
@@ -12,6 +13,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -28,6 +30,7 @@ constexpr std::string_view guard = "TRAINMARK_STARTED_ANEW=";  // by the process
 // Bits of CPUs; room for 16,384.
 unsigned long first_mask[16384 / (8 * sizeof(unsigned long))];
 bool anew = false;
+struct sigaction first_hangup {};  // default, or ignored: a program cannot be started with a handler
 
 bool is(const char* entry, std::string_view name) { return std::strncmp(entry, name.data(), name.size()) == 0; }
 
@@ -47,6 +50,7 @@ void write_guard(char* to, long pid) {
 __attribute__((no_sanitize("address", "thread", "undefined"))) void before_libraries(int argc, char** argv,
                                                                                      char** envp) {
   sched_getaffinity(0, sizeof(first_mask), reinterpret_cast<cpu_set_t*>(first_mask));
+  sigaction(SIGHUP, nullptr, &first_hangup);
   char mark[64];
   write_guard(mark, getpid());
   bool chosen_already = false;
@@ -88,6 +92,7 @@ void begin() {
     if ((first_mask[cpu / bits] >> (cpu % bits) & 1U) != 0) cpus.push_back(static_cast<int>(cpu));
   }
   started_with(std::move(cpus));
+  sigaction(SIGHUP, &first_hangup, nullptr);
   for (char** entry = environ; *entry != nullptr; ++entry) {
     if (!is(*entry, guard)) continue;
     unsetenv(std::string(guard.substr(0, guard.size() - 1)).c_str());

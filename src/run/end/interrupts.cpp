@@ -41,6 +41,13 @@ bool may_end_a_process(int signal) {
   return !among(others) && !among(faults);
 }
 
+/// What people, terminals and batch systems send to end a run. MPI libraries install handlers of their own for some of
+/// them (MPICH for USR1, UCX for HUP), which end nothing.
+bool is_sent_to_end_it(int signal) {
+  constexpr std::array sent = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU};
+  return std::ranges::find(sent, signal) != sent.end();
+}
+
 /// All whose default is to end the process. Who is ignored stays so (nohup), and whoever handles one keeps it
 /// (profilers do): blocked, it would be queued all the same.
 sigset_t ending_signals() {
@@ -105,9 +112,9 @@ struct Interrupts::Impl {
     closed = true;
   }
 
-  /// A signal for which somebody has installed a handler since: theirs from now on.
+  /// A signal for which somebody (a profiler) has installed a handler since: theirs from now on.
   bool hand_over(int signal) {
-    if (signal == SIGINT || signal == SIGTERM || is_default(signal)) return false;
+    if (is_sent_to_end_it(signal) || is_default(signal)) return false;
     sigset_t one;
     sigemptyset(&one);
     sigaddset(&one, signal);

@@ -22,6 +22,7 @@ std::pair<std::string, int> interrupt(int signal, void (*child)(int ready)) {
   const pid_t pid = fork();
   if (pid == 0) {
     close(pipes[0]);
+    std::signal(SIGHUP, SIG_DFL);  // as the program's start has it, whatever MPI's libraries made of it
     child(pipes[1]);
     _exit(99);
   }
@@ -123,6 +124,21 @@ TEST(Interrupts, LeavesThoseAloneThatAreIgnoredOrHandled) {
   });
   EXPECT_EQ(text, "uppRc");
   EXPECT_EQ(code, 128 + SIGTERM);
+}
+
+TEST(Interrupts, TakesWhatBatchSystemsSendWhateverALibraryMakesOfItLater) {
+  for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    const auto [text, code] = interrupt(signal, [](int ready) {
+      Interrupts interrupts;
+      for (const int each : {SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU})
+        std::signal(each, [](int) {});
+      const auto guard = interrupts.on_signal([ready](int) { say(ready, "c"); });
+      say(ready, "R");
+      sleep(20);
+    });
+    EXPECT_EQ(text, "Rc") << strsignal(signal);
+    EXPECT_EQ(code, 128 + signal) << strsignal(signal);
+  }
 }
 
 TEST(Interrupts, ClosesBeforeAFaultEndsTheProcessAsItWouldHave) {
