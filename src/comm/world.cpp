@@ -99,7 +99,8 @@ std::string World::library_version() const {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
   MPI_Get_library_version(text.data(), &length);
-  const std::string version(text.data(), static_cast<std::size_t>(length));
+  std::string version(text.data(), static_cast<std::size_t>(length));
+  std::ranges::replace(version, '\t', ' ');  // MPICH's table of two columns
   return version.substr(0, version.find_first_of(",\n"));
 }
 

@@ -3,11 +3,14 @@ import functools
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("TRAINMARK_BINARY", str(ROOT / "build/default/bin/trainmark"))
-MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+# Open MPI's mpirun, unless the build is of another MPI.
+MPIRUN = shlex.split(os.environ.get("TRAINMARK_MPIEXEC", "mpirun --allow-run-as-root --oversubscribe --bind-to none"))
+OPEN_MPI = "--oversubscribe" in MPIRUN
 
 
 def call(*arguments, launcher=(), env=None, cwd=None, timeout=120, stdin=subprocess.DEVNULL):

@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,15 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("TRAINMARK_BINARY", str(ROOT / "build/default/bin/trainmark"))
-MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+MPIRUN = shlex.split(os.environ.get("TRAINMARK_MPIEXEC", "mpirun --allow-run-as-root --oversubscribe --bind-to none"))
+
+OPEN_MPI = "--oversubscribe" in MPIRUN
+# Open MPI kills a second after its first signal, which a busy disk may outlast; a run takes five seconds at most.
+PATIENT = {"OMPI_MCA_odls_base_sigkill_timeout": "6"}
+
+
+def parent_of(process: int) -> int:
+    return int(pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def small_config(data_folder: pathlib.Path, results_folder: pathlib.Path, changes: dict) -> dict:
@@ -103,10 +112,9 @@ class EndToEnd(unittest.TestCase):
     def start_small(self, ranks: int, **changes) -> subprocess.Popen:
         """A long run in the background; returns once training has begun."""
         changes.setdefault("train", {}).update({"until": "seconds", "seconds": 200})
-        # Open MPI kills a second after its first signal, which a busy disk may outlast; a run takes five seconds at most.
-        command = [*MPIRUN, "--mca", "odls_base_sigkill_timeout", "6", "-n", str(ranks), BINARY, "run", str(self.write_config(**changes))]
+        command = [*MPIRUN, "-n", str(ranks), BINARY, "run", str(self.write_config(**changes))]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+                                   env={**os.environ, "OMP_NUM_THREADS": "1", **PATIENT})
         self.addCleanup(self.kill_session, process)
         deadline = time.time() + 90
         while time.time() < deadline:
@@ -136,9 +144,10 @@ class EndToEnd(unittest.TestCase):
         for status in pathlib.Path("/proc").glob("[0-9]*/environ"):
             try:
                 variables = dict(item.split("=", 1) for item in status.read_text(errors="replace").split("\0") if "=" in item)
-                parent = int(status.with_name("stat").read_text().rsplit(")", 1)[1].split()[1])
+                parent = parent_of(int(status.parent.name))
             except (OSError, PermissionError):
                 continue
-            if parent == process.pid and "OMPI_COMM_WORLD_RANK" in variables:
-                found[int(variables["OMPI_COMM_WORLD_RANK"])] = int(status.parent.name)
+            rank = variables.get("OMPI_COMM_WORLD_RANK", variables.get("PMI_RANK"))
+            if rank is not None and process.pid in (parent, parent_of(parent)):
+                found[int(rank)] = int(status.parent.name)
         return found

@@ -10,7 +10,7 @@ import sys
 import time
 import unittest
 
-from harness import ROOT, EndToEnd
+from harness import MPIRUN, ROOT, EndToEnd
 
 AGENT = ROOT / "tests/support/node_agent.sh"
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
@@ -18,7 +18,7 @@ SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
 def obstacle() -> str:
     """Why nodes cannot be played here; empty if they can."""
-    version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+    version = subprocess.run([MPIRUN[0], "--version"], capture_output=True, text=True).stdout
     if "Open MPI" not in version:
         return "the daemons of this MPI are not started through an agent (Open MPI's are)"
     tried = subprocess.run(["unshare", "--uts", "--ipc", "--mount", "--propagation", "private", "sh", "-c",
