@@ -113,6 +113,12 @@ TEST_F(Groups, OfAContainerAreFoundAtTheMountPoint) {
   EXPECT_EQ(values(Resource::cpus), std::vector<double>({3.0}));
 }
 
+TEST_F(Groups, MayAllowNothing) {
+  v2("/job");
+  write("sys/fs/cgroup/job/pids.max", "0\n");
+  EXPECT_EQ(values(Resource::threads), std::vector<double>({0.0}));
+}
+
 TEST_F(Groups, OfVersion1SayUnlimitedMemoryByANumber) {
   v1("/job");
   write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");

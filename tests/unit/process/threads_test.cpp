@@ -91,6 +91,15 @@ TEST(TrialThreads, AreHeldUntilTheyAreNoLongerWanted) {
   EXPECT_EQ(threads_of_this_process(), before + 3);
 }
 
+TEST(ThreadLimits, AreThoseThatThisProcessHasWithTheirNumbers) {
+  EXPECT_EQ(in_little_space([]() -> std::string {
+              const rlimit all{RLIM_INFINITY, RLIM_INFINITY}, threads{4321, 4321};
+              if (setrlimit(RLIMIT_AS, &all) != 0 || setrlimit(RLIMIT_NPROC, &threads) != 0) return "may not";
+              return thread_limits().substr(0, 14);
+            }),
+            "ulimit -u 4321");
+}
+
 TEST(TrialThreads, OfNoneAreNone) { EXPECT_NO_THROW(TrialThreads(0, "")); }
 
 TEST(TrialThreads, NameTheThreadTheLimitAndTheCure) {
