@@ -178,6 +178,19 @@ TEST(Deepcam, LogsTheKeysOfItsRulesAndDecimalsAsTheyWereWritten) {
   EXPECT_EQ(value("scheduler_lr_warmup_steps"), EventValue(std::int64_t{400}));
 }
 
+TEST(Deepcam, LogsTheNameOfEveryRuleAndTheFormOfEverySchedule) {
+  const auto text = [](const Rule& rule, const Schedule& schedule, std::string_view key) {
+    for (const auto& [name, value] : logged({DeepcamOptions{}, rule, schedule}, {}))
+      if (const auto* word = std::get_if<std::string>(&value); name == key && word != nullptr) return *word;
+    return std::string();
+  };
+  EXPECT_EQ(text(SgdMomentum{}, StepSchedule{}, "opt_name"), "SGD");
+  EXPECT_EQ(text(Adam{}, StepSchedule{}, "opt_name"), "Adam");
+  EXPECT_EQ(text(Adam{.decoupled = true}, StepSchedule{}, "opt_name"), "AdamW");
+  EXPECT_EQ(text(Lars{}, StepSchedule{}, "opt_name"), "LARS");
+  EXPECT_EQ(text(Lamb{}, StepSchedule{.cosine_steps = 10}, "scheduler_type"), "cosine_annealing");
+}
+
 TEST(Deepcam, DecaysEveryTensorByTheRulesDecay) {
   const Graph graph = training_graph(DeepcamOptions{.rows = 32, .columns = 32, .width = 0.05}, one_sample);
   const auto treated = treatments(DeepcamOptions{}, Lamb{.weight_decay = 0.25F}, graph);
