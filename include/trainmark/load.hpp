@@ -125,7 +125,8 @@ struct Cropping {
 [[nodiscard]] std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                                       const FormatOptions& format, const DataSchema& schema,
                                                       Values values = Values::legal, const Cropping& cropping = {},
-                                                      const std::filesystem::path& meanwhile = {});
+                                                      const std::filesystem::path& meanwhile = {},
+                                                      const std::vector<ContainerPlace>& places = {});
 /// Random but fixed content, for warm-up and for measuring everything but input.
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -41,12 +42,20 @@ struct Words<StageMode> {
   static constexpr std::array<std::string_view, 2> all = {"before", "overlap"};
 };
 
+/// How files land at the target. files: as they are; packed: small ones one behind the other in a few containers.
+enum class StageForm : std::uint8_t { files, packed };
+template <>
+struct Words<StageForm> {
+  static constexpr std::array<std::string_view, 2> all = {"files", "packed"};
+};
+
 struct StageOptions {
   /// replicate: every node gets the whole set; shard: each its part; group: `group` nodes in a row hold one part.
   Strategy strategy = Strategy::none;
   StageMode mode = StageMode::before;
-  int group = 1;               ///< nodes that hold the same part; of no effect but with strategy group
-  std::int64_t deal_seed = 0;  ///< which files make up a part, as far as their samples leave a choice
+  StageForm form = StageForm::files;  ///< packed: not with StageMode::overlap
+  int group = 1;                      ///< nodes that hold the same part; of no effect but with strategy group
+  std::int64_t deal_seed = 0;         ///< which files make up a part, as far as their samples leave a choice
   Transport transport = Transport::automatic;
   int inflight_mib = 64;         ///< memory of a rank for blocks on their way to other nodes
   std::string target;            ///< folder on node-local storage; empty only with strategy none
@@ -139,6 +148,17 @@ class PartialFile {
 /// Removes PartialFiles of processes that are gone from one folder (not below it).
 void remove_leftovers(const std::filesystem::path& folder);
 
+/// Where the bytes of a staged file begin. `container` -1: in a file of its own.
+struct ContainerPlace {
+  int container = -1;
+  std::int64_t offset = 0;
+  auto operator<=>(const ContainerPlace&) const = default;
+};
+/// The container of that number in a folder to which files are staged in form packed.
+[[nodiscard]] std::filesystem::path container_path(const std::filesystem::path& folder, int container);
+/// Whether a file of this name, with or without folders, is a container or the index beside it.
+[[nodiscard]] bool is_container(std::string_view name) noexcept;
+
 /// Which node gets which entries. A node's part is a part of the set, or all of it; nodes in a row may hold the same.
 struct StagingPlan {
   Strategy strategy = Strategy::none;
@@ -173,6 +193,7 @@ struct NodeStaging {
   std::int64_t files_copied = 0;
   std::int64_t files_reused = 0;
   std::int64_t files_missing = 0;  ///< or not right, where staging only looks or was stopped
+  std::int64_t files_packed = 0;   ///< of those copied and reused: that lie in containers
   std::int64_t bytes_copied = 0;
   std::int64_t bytes_reused = 0;
   std::int64_t bytes_read = 0;  ///< off the source; less than copied where other nodes sent the rest
@@ -189,6 +210,8 @@ struct Staged {
   Manifest manifest{};             ///< with all hashes that became known; empty unless it was asked for
   /// While it lives no other run may change the target's files; to be kept for as long as they are read.
   std::shared_ptr<const void> lease{};
+  /// By entry, of those that this node holds; empty where all are files of their own.
+  std::vector<ContainerPlace> places{};
 };
 
 /// What stage() did.
@@ -268,9 +291,9 @@ struct Cleaned {
   std::int64_t kept = 0;  ///< files that are not what staging left there
 };
 /// Collective over the world: removes from each node's targets what staging put there (by the manifest beside it and
-/// the journals of killed runs: files that have their sizes and times, and to which no link leads) and its own files
-/// but the locks. Raises Error{usage}: a target that is, holds or lies in one of `sources`; Error{data}: one that is
-/// another user's, or that another run reads or fills for longer than `options.wait_seconds`.
+/// the journals of killed runs: files that have their sizes and times, and to which no link leads; containers) and its
+/// own files but the locks. Raises Error{usage}: a target that is, holds or lies in one of `sources`; Error{data}: one
+/// that is another user's, or that another run reads or fills for longer than `options.wait_seconds`.
 [[nodiscard]] Cleaned clean_targets(const World& world, std::span<const std::filesystem::path> sources,
                                     std::span<const std::filesystem::path> targets, const StageOptions& options,
                                     const StageContext& context = {});

@@ -29,6 +29,7 @@ void yield_to_training() noexcept {
 
 StageOptions copying_by_itself(StageOptions options) {
   TRAINMARK_CHECK(options.strategy != Strategy::none, "there is something to stage");
+  TRAINMARK_CHECK(options.form == StageForm::files, "readers ask for files by their names");
   options.transport = Transport::copy;
   return options;
 }

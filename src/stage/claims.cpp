@@ -86,6 +86,20 @@ void Claims::take_turns() {
   warn_where_locks_do_nothing();
 }
 
+void Claims::require_own_targets() const {
+  agree_on(world_.all(), [&] {
+    for (const Claim& each : leases_) {
+      if (!each.lease || each.lease->has_turn()) continue;
+      throw Error(ExitCode::usage,
+                  Complaint{"/stage/form",
+                            fmt::format("\"packed\" needs a target of each node's own, and nodes share {}",
+                                        each.target.string()),
+                            "each node would fill containers with the same files",
+                            "name a folder on node-local storage (/stage/target), or set /stage/form to \"files\""});
+    }
+  });
+}
+
 void Claims::replace(const std::vector<bool>& changes) {
   until_free(
       leases_,

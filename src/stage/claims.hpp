@@ -25,6 +25,8 @@ class Claims {
   /// Until this run alone examines and changes the targets. Raises Error{data} naming who is in the way and makes no
   /// progress.
   void take_turns();
+  /// In this run's turn: raises Error{usage} where nodes of this run share a target.
+  void require_own_targets() const;
   /// Until nobody reads those targets (numbered as they were added) of which this node will change files. Raises
   /// Error{data} naming who reads them for too long.
   void replace(const std::vector<bool>& changes);

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "stage/claims.hpp"
+#include "stage/container.hpp"
 #include "stage/journal.hpp"
 #include "stage/manifest.hpp"
 #include "stage/stager.hpp"
@@ -72,7 +73,7 @@ void remove_empty_folders(const std::set<fs::path>& folders, const fs::path& tar
 
 Cleaned clean(const fs::path& target, const std::function<void()>& alive) {
   const Manifest listed = left_by_staging(target);
-  Cleaned done;
+  Cleaned done = Containers(target).clear();
   std::set<fs::path> folders = {fs::path()};  // relative to the target
   for (const ManifestEntry& entry : listed.entries) {
     alive();

@@ -23,7 +23,7 @@ void copy_through_memory(SourceFile& from, std::int64_t bytes, Landing& to, cons
 }
 
 /// Lets the kernel copy, or the file systems share, as far as they can. False where they cannot at all.
-bool copy_in_kernel(int from, const PartialFile& to, const std::filesystem::path& path, const ByteProgress& progress) {
+bool copy_in_kernel(int from, const Landing& to, const std::filesystem::path& path, const ByteProgress& progress) {
   constexpr std::size_t step = 64U << 20;  // so that progress is heard of
   bool moved = false;
   for (;;) {
@@ -39,11 +39,11 @@ bool copy_in_kernel(int from, const PartialFile& to, const std::filesystem::path
 
 }  // namespace
 
-Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from, const std::filesystem::path& to,
-                  bool hashed, const ByteProgress& progress) {
+Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from, const LandingPlace& to, bool hashed,
+                  const ByteProgress& progress) {
   SourceFile source(entry, from);
   auto target = std::make_unique<Landing>(entry, from, to, source.facts(), hashed);
-  if (hashed || !copy_in_kernel(source.descriptor(), target->file(), from, progress))
+  if (hashed || !copy_in_kernel(source.descriptor(), *target, from, progress))
     copy_through_memory(source, entry.bytes, *target, progress);
   source.require_unchanged();
   std::string xxh3 = target->finish();

@@ -121,7 +121,7 @@ class BlockWriter {
       source.modified_ns = facts.modified_ns;
       source.mode = static_cast<unsigned>(facts.mode);
       landing_ =
-          std::make_unique<Landing>(entry, job_.source / entry.name, job_.target / entry.name, source, job_.hashed);
+          std::make_unique<Landing>(entry, job_.source / entry.name, job_.place(piece.entry), source, job_.hashed);
     }
     landing_->add(bytes);
     if (piece.offset + piece.bytes < entry.bytes) return;

@@ -43,9 +43,9 @@ struct ExchangeJob {
   const Manifest& manifest;
   const BlockStream& stream;
   const std::filesystem::path& source;
-  const std::filesystem::path& target;
   bool hashed = true;
-  std::function<bool(std::size_t entry)> wanted;  ///< whether it lands here; others want it if not
+  std::function<bool(std::size_t entry)> wanted;         ///< whether it lands here; others want it if not
+  std::function<LandingPlace(std::size_t entry)> place;  ///< where; asked once, when its first byte is there
   std::function<void(std::unique_ptr<Landing> finished, std::string xxh3)> landed;
   ByteProgress progress;  ///< may raise Pulse::Cancelled
 };

@@ -159,6 +159,24 @@ std::string hash_file(const std::filesystem::path& path, const ByteProgress& pro
   }
 }
 
+std::string hash_range(const std::filesystem::path& path, std::int64_t offset, std::int64_t bytes,
+                       const ByteProgress& progress) {
+  const FileDescriptor file = open_source(path);
+  ContentHash hash;
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min<std::int64_t>(bytes, buffer_bytes)));
+  for (const std::int64_t end = offset + bytes; offset < end;) {
+    const auto wanted = static_cast<std::size_t>(std::min(end - offset, std::ssize(buffer)));
+    const ssize_t got = pread(file.get(), buffer.data(), wanted, offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) file_error(path, "cannot be read", errno);
+    if (got == 0) break;
+    hash.add(std::span(buffer).first(static_cast<std::size_t>(got)));
+    offset += got;
+    if (progress) progress(got);
+  }
+  return hash.hex();
+}
+
 std::string readable_bytes(std::int64_t bytes) {
   const auto value = static_cast<double>(bytes);
   if (bytes >= std::int64_t{1} << 40) return fmt::format("{:.2f} TiB", value / 0x1p40);

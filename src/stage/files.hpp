@@ -51,6 +51,10 @@ void make_private_folders(const std::filesystem::path& folder, const std::string
 inline constexpr std::int64_t piece_bytes = 256 << 10;
 void write_all(int descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path);
 
+/// XXH3-128 in hex of so many bytes of a file, fewer where it ends before. Raises Error{data}.
+[[nodiscard]] std::string hash_range(const std::filesystem::path& path, std::int64_t offset, std::int64_t bytes,
+                                     const ByteProgress& progress);
+
 /// XXH3-128 over a stream of bytes.
 class ContentHash {
  public:
@@ -89,15 +93,29 @@ class SourceFile {
   std::int64_t retries_ = 0;
 };
 
+/// Where a file is to land: at a path of its own, or from an offset on in a container that somebody holds open.
+struct LandingPlace {
+  LandingPlace(std::filesystem::path own) : path(std::move(own)) {}  // NOLINT(google-explicit-constructor)
+  LandingPlace(std::filesystem::path container, int opened, ContainerPlace place)
+      : path(std::move(container)), descriptor(opened), at(place) {}
+  std::filesystem::path path;
+  int descriptor = -1;  ///< of the container
+  ContainerPlace at{};
+};
+
 /// A file on its way into the target, from its first byte to its last; gone if it does not get there.
 class Landing {
  public:
-  /// With the source's permissions, so that nobody sees it who may not see that. `entry` must outlive it; `from` is for
-  /// messages.
-  Landing(const ManifestEntry& entry, std::filesystem::path from, const std::filesystem::path& to,
-          const FileFacts& source, bool hashed);
+  /// A file of its own gets the source's permissions, so that nobody sees it who may not see that. `entry` must outlive
+  /// it; `from` is for messages. Of a container one file is written at a time, up to finish().
+  Landing(const ManifestEntry& entry, std::filesystem::path from, const LandingPlace& to, const FileFacts& source,
+          bool hashed);
   void add(std::span<const std::byte> bytes);
-  [[nodiscard]] PartialFile& file() noexcept { return file_; }
+  [[nodiscard]] PartialFile& file() { return file_.value(); }  ///< its own
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return file_ ? file_->path() : to_.path; }
+  [[nodiscard]] int descriptor() const noexcept { return file_ ? file_->descriptor() : to_.descriptor; }
+  [[nodiscard]] const ContainerPlace& place() const noexcept { return to_.at; }
+  [[nodiscard]] std::int64_t modified_ns() const noexcept { return modified_ns_; }  ///< of the source
   [[nodiscard]] const ManifestEntry& entry() const noexcept { return entry_; }
   [[nodiscard]] std::uint64_t file_system() const noexcept { return file_system_; }  ///< known once it has finished
   /// After the last byte: all is there and right, and may take its place. Returns its hash, if one was to be made.
@@ -107,7 +125,8 @@ class Landing {
  private:
   const ManifestEntry& entry_;
   std::filesystem::path from_;
-  PartialFile file_;
+  LandingPlace to_;
+  std::optional<PartialFile> file_;  // none in a container
   std::int64_t modified_ns_;
   std::uint64_t file_system_ = 0;
   bool hashed_;
@@ -119,10 +138,10 @@ struct Copied {
   std::string xxh3;  ///< if one was to be made
   std::int64_t retries = 0;
 };
-/// Copies `entry` from `from` to where it may take its place at `to`. Raises Error{data}: source changed since the
+/// Copies `entry` from `from` to `to`, where it may take its place. Raises Error{data}: source changed since the
 /// manifest or while it was read, content not the manifest's, target full.
-[[nodiscard]] Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
-                                const std::filesystem::path& to, bool hashed, const ByteProgress& progress);
+[[nodiscard]] Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from, const LandingPlace& to,
+                                bool hashed, const ByteProgress& progress);
 
 /// After how much a Commit is made: what a kill may cost.
 inline constexpr std::size_t commit_files = 128;

@@ -47,17 +47,18 @@ FileDescriptor opened_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
-Landing::Landing(const ManifestEntry& entry, std::filesystem::path from, const std::filesystem::path& to,
+Landing::Landing(const ManifestEntry& entry, std::filesystem::path from, const LandingPlace& to,
                  const FileFacts& source, bool hashed)
-    : entry_(entry),
-      from_(std::move(from)),
-      file_(to, source.mode | S_IRUSR),  // its owner, who is another one perhaps, must be able to read it
-      modified_ns_(source.modified_ns),
-      hashed_(hashed) {
+    : entry_(entry), from_(std::move(from)), to_(to), modified_ns_(source.modified_ns), hashed_(hashed) {
+  if (to.descriptor >= 0) {
+    if (lseek(to.descriptor, to.at.offset, SEEK_SET) < 0) file_error(to.path, "cannot be written", errno);
+    return;
+  }
+  file_.emplace(to.path, source.mode | S_IRUSR);  // its owner, who is another one perhaps, must be able to read it
   // Takes the space before the bytes arrive; file systems that cannot say so lose nothing. Small files, too: space that
   // is found missing when a file is written back is nothing that syncfs tells of.
-  if (entry.bytes > 0 && fallocate(file_.descriptor(), FALLOC_FL_KEEP_SIZE, 0, entry.bytes) != 0 && errno == ENOSPC) {
-    file_error(file_.path(), "cannot be given its space", ENOSPC);
+  if (entry.bytes > 0 && fallocate(descriptor(), FALLOC_FL_KEEP_SIZE, 0, entry.bytes) != 0 && errno == ENOSPC) {
+    file_error(path(), "cannot be given its space", ENOSPC);
   }
 }
 
@@ -65,15 +66,14 @@ void Landing::add(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), static_cast<std::size_t>(piece_bytes)));
     if (hashed_) hash_.add(piece);
-    write_all(file_.descriptor(), piece, file_.path());
+    write_all(descriptor(), piece, path());
     bytes = bytes.subspan(piece.size());
   }
 }
 
 std::string Landing::finish() {
-  const FileFacts facts = facts_of(file_.descriptor(), file_.path());
-  file_system_ = facts.file_system;
-  const std::int64_t copied = facts.bytes;
+  const std::int64_t copied = lseek(descriptor(), 0, SEEK_CUR) - to_.at.offset;
+  file_system_ = facts_of(descriptor(), path()).file_system;
   if (copied != entry_.bytes) {
     throw Error(ExitCode::data,
                 Complaint{from_.string(), fmt::format("gave {} bytes, its size is {}", copied, entry_.bytes),
@@ -86,10 +86,11 @@ std::string Landing::finish() {
                           "the file is damaged or the manifest is old",
                           "restore the file, or list the files anew with `trainmark data verify FOLDER --write`"});
   }
+  if (!file_) return found;  // the index keeps its time
   // The source's time, so that the copy can be told from an older one without reading it.
   const timespec time = {modified_ns_ / 1'000'000'000, modified_ns_ % 1'000'000'000};
   const timespec times[2] = {time, time};
-  futimens(file_.descriptor(), times);
+  futimens(descriptor(), times);
   return found;
 }
 

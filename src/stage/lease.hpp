@@ -38,6 +38,7 @@ class NamedLock {
   void beat() const noexcept;  ///< tells those who wait that its holder goes on; nothing where it is not held
   /// When its holder took it or last said that it goes on, in ns of its file's clock; 0: unknown.
   [[nodiscard]] std::int64_t last_beat() const noexcept;
+  [[nodiscard]] bool is_held() const noexcept { return mine_.has_value(); }
   [[nodiscard]] bool works() const noexcept { return works_; }  ///< false: the file system refused to lock
   /// Those who say that they hold it and, as far as this host can tell, are alive.
   [[nodiscard]] std::vector<Holder> holders() const;
@@ -69,6 +70,7 @@ class Lease {
   [[nodiscard]] bool try_replace() { return files_.try_exclusive(self_); }
   [[nodiscard]] bool try_read() { return files_.try_shared(self_); }
   void end_turn() noexcept { turn_.release(); }
+  [[nodiscard]] bool has_turn() const noexcept { return turn_.is_held(); }
   /// Tells who waits for the turn, or to read what is being replaced, that this run goes on.
   void beat() const noexcept {
     turn_.beat();

@@ -58,14 +58,16 @@ void Stager::share_hashes() {
 }
 
 /// The target's manifest: what was staged now, and what it said of other files from the same source. Left as it is
-/// where it says so already: others may be reading.
+/// where it says so already: others may be reading. What lies in containers stands in their indices alone, so that no
+/// file of that name is ever taken for it.
 void Stager::publish() const {
   agree_on(world_.all(), [&] {
     if (world_.node().rank() != 0) return;
     Manifest merged;
     merged.source = manifest_.source;
     for (const std::size_t index : entries_)
-      merged.entries.push_back(manifest_.entries[index]);
+      if (!is_packed(manifest_.entries[index])) merged.entries.push_back(manifest_.entries[index]);
+    if (merged.entries.empty()) return;
     const Manifest fresh = merged;
     for (const ManifestEntry& entry : staged_before_.entries) {
       if (find_entry(fresh, entry.name) == nullptr && facts_of(target_ / entry.name)) merged.entries.push_back(entry);
@@ -78,9 +80,9 @@ void Stager::publish() const {
 }
 
 std::vector<NodeStaging> Stager::report() const {
-  constexpr std::array counts_of = {&NodeStaging::files_copied, &NodeStaging::files_reused, &NodeStaging::bytes_copied,
-                                    &NodeStaging::bytes_reused, &NodeStaging::bytes_read,   &NodeStaging::retries,
-                                    &NodeStaging::files_missing};
+  constexpr std::array counts_of = {&NodeStaging::files_copied,  &NodeStaging::files_reused, &NodeStaging::bytes_copied,
+                                    &NodeStaging::bytes_reused,  &NodeStaging::bytes_read,   &NodeStaging::retries,
+                                    &NodeStaging::files_missing, &NodeStaging::files_packed};
   constexpr std::array seconds_of = {&NodeStaging::copy_seconds, &NodeStaging::verify_seconds,
                                      &NodeStaging::exchange_wait_seconds, &NodeStaging::done_seconds};
   const auto nodes = static_cast<std::size_t>(world_.nodes());

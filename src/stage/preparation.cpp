@@ -39,6 +39,7 @@ Preparation::Preparation(const World& world, std::span<const StagingSet> sets, c
     claims_.add(set.target);
   }
   claims_.take_turns();
+  if (options.form == StageForm::packed) claims_.require_own_targets();
   for (Stager& stager : stagers_) {
     stager.examine();
     say_once(world, context_, stager.warning());

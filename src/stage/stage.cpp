@@ -76,6 +76,7 @@ void Stager::open_target() {
 void Stager::examine() {
   const Clock clock;
   recall_earlier_runs();
+  recall_containers();
   form_lane();
   find_missing();
   choose_exchanged();
@@ -99,8 +100,10 @@ Staged Stager::conclude(bool complete) {
   const Clock clock;
   share_hashes();
   if (complete) publish();
+  share_places();
   Staged staged;
   staged.root = target_;
+  staged.places = places_;
   staged.nodes = report();
   std::array<double, 1> longest = {seconds_ + clock.seconds()};
   world_.all().max(longest);
@@ -133,8 +136,7 @@ void Stager::copy_beside(const Clock& since) {
   try {
     copy_alone();
   } catch (...) {
-    commit_->keep();
-    if (journal_) journal_->flush();
+    keep();
     end();
     throw;
   }
@@ -145,6 +147,7 @@ Staged Stager::look() {
   mine_.files_missing = std::ssize(missing_);
   Staged staged;
   staged.root = target_;
+  staged.places = places_;
   staged.nodes = report();
   return staged;
 }
@@ -182,7 +185,7 @@ void Stager::adopt_known_hashes() {
 void Stager::make_ready_to_write() const {
   std::set<fs::path> folders = {target_};
   for (const std::size_t entry : entries_)
-    folders.insert((target_ / manifest_.entries[entry].name).parent_path());
+    if (!is_packed(manifest_.entries[entry])) folders.insert((target_ / manifest_.entries[entry].name).parent_path());
   for (const fs::path& folder : folders)
     remove_leftovers(folder);
   const PartialFile probe(target_ / "probe");
@@ -202,17 +205,15 @@ void Stager::recall_earlier_runs() {
 
 /// Size and time do not tell two datasets apart: uncompressed files of one kind all have the same size, and copies keep
 /// times. So it takes a content that is known from the source, or a copy that is known to be of this very file.
-bool Stager::reusable(const ManifestEntry& entry, const std::optional<FileFacts>& there) const {
-  const fs::path path = target_ / entry.name;
+bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& there) const {
   // Readers expect the source's time: a file whose time was lost is as good as replaced, whatever its content.
   if (!options_.reuse || !there || there->bytes != entry.bytes || !same_time(there->modified_ns, entry.modified_ns))
     return false;
-  const ManifestEntry* before = find_entry(staged_before_, entry.name);
-  const bool same_file = before != nullptr && before->stamp == entry.stamp && entry.stamp != 0;
+  const bool same_file = there->staged != nullptr && there->staged->stamp == entry.stamp && entry.stamp != 0;
   if (!options_.verify) return same_file;
-  std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? before->xxh3 : "";
+  std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? there->staged->xxh3 : "";
   if (known.empty() && only_looks_) known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
-  return !known.empty() && hash_file(path, progress_) == known;
+  return !known.empty() && hash_of(entry, *there) == known;
 }
 
 /// Where several nodes hold this part and exchange it, the ranks of one place on their nodes have the same share. Nodes
@@ -255,15 +256,19 @@ void Stager::find_missing() {
     const Clock clock;  // of this rank's own work: waiting for others is not its
     for (const std::size_t index : share_) {
       ManifestEntry& entry = manifest_.entries[index];
-      const std::optional<FileFacts> there = facts_of(target_ / entry.name);
+      const std::optional<Found> there = at_target(entry);
       if (!reusable(entry, there)) {
         missing_.push_back(index);
-        if (there) replaced_.push_back({index, there->stored_bytes});
+        if (there) note_outdated(index, *there);
         continue;
       }
       ++mine_.files_reused;
       mine_.bytes_reused += entry.bytes;
-      const ManifestEntry* before = find_entry(staged_before_, entry.name);
+      if (is_packed(entry)) {
+        places_[index] = there->place;
+        ++mine_.files_packed;
+      }
+      const ManifestEntry* before = there->staged;
       if (!entry.xxh3.empty() || before == nullptr || before->xxh3.empty()) continue;
       entry.xxh3 = before->xxh3;  // with verify it was just compared with the content
       hashed_.push_back(index);
@@ -275,21 +280,6 @@ void Stager::find_missing() {
                        target_.string(), mine_.files_reused, options_.verify ? "hashes tell" : "times and stamps tell",
                        missing_.size(), options_.reuse ? "" : " (reuse is off)");
   });
-}
-
-SpaceNeed Stager::need() const {
-  constexpr std::int64_t block = 4096;
-  SpaceNeed need;
-  for (const std::size_t index : missing_) {
-    const ManifestEntry& entry = manifest_.entries[index];
-    need.bytes += (entry.bytes + block - 1) / block * block;
-    ++need.files;
-  }
-  for (const Replaced& there : replaced_) {
-    need.reclaimed += there.stored_bytes;
-    need.overlap = std::max(need.overlap, there.stored_bytes);
-  }
-  return need;
 }
 
 bool Stager::replaces(std::size_t entry) const {
@@ -308,17 +298,33 @@ void Stager::published(const ManifestEntry& entry, const std::string& xxh3) {
     hashed_.push_back(index);
   }
   ++mine_.files_copied;
+  mine_.files_packed += is_packed(mine) ? 1 : 0;
   mine_.bytes_copied += mine.bytes;
 }
 
 void Stager::land(std::unique_ptr<Landing> finished, std::string xxh3) {
   const auto index = static_cast<std::size_t>(&finished->entry() - manifest_.entries.data());
+  if (is_packed(finished->entry())) return writer_->add(std::move(finished), std::move(xxh3));
   commit_->add(std::move(finished), std::move(xxh3), replaces(index));
   journal_->flush();
 }
 
+void Stager::flush() {
+  commit_->flush();
+  if (writer_) writer_->flush();
+  if (journal_) journal_->flush();  // beside training it may be long until all is published
+}
+
+/// Of what is complete, though the work has failed.
+void Stager::keep() noexcept {
+  commit_->keep();
+  if (writer_) writer_->keep();
+  if (journal_) journal_->flush();
+}
+
 /// Collective.
 void Stager::make_ready_to_copy() {
+  forget_outdated();
   commit_ = std::make_unique<Commit>(
       target_,
       [this](const ManifestEntry& entry, const std::string& xxh3) {
@@ -327,10 +333,12 @@ void Stager::make_ready_to_copy() {
       },
       progress_);
   agree_on(world_.all(), [&] {
-    if (!missing_.empty()) journal_ = std::make_unique<Journal>(target_, world_.node().rank(), manifest_.source);
     std::set<fs::path> folders;
-    for (const std::size_t index : missing_)
-      folders.insert((target_ / manifest_.entries[index].name).parent_path());
+    for (const std::size_t index : missing_) {
+      const ManifestEntry& entry = manifest_.entries[index];
+      if (!is_packed(entry)) folders.insert((target_ / entry.name).parent_path());
+    }
+    if (!folders.empty()) journal_ = std::make_unique<Journal>(target_, world_.node().rank(), manifest_.source);
     for (const fs::path& folder : folders)
       make_private_folders(folder, fmt::format("node {}", world_.host()));
   });
@@ -341,13 +349,12 @@ void Stager::copy_alone() {
   for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
     if (is_in(exchanged_, index)) continue;
     const ManifestEntry& entry = manifest_.entries[index];
-    Copied copied = copy_entry(entry, source_ / entry.name, target_ / entry.name, options_.verify, progress_);
+    Copied copied = copy_entry(entry, source_ / entry.name, place_of(index), options_.verify, progress_);
     mine_.retries += copied.retries;
     mine_.bytes_read += entry.bytes;
     land(std::move(copied.landing), std::move(copied.xxh3));
   }
-  commit_->flush();
-  if (journal_) journal_->flush();  // beside training it may be long until all is published
+  flush();
 }
 
 void Stager::copy_missing() {
@@ -360,9 +367,9 @@ void Stager::copy_missing() {
         manifest_,
         stream,
         source_,
-        target_,
         options_.verify,
         [&](std::size_t entry) { return is_in(missing_, entry); },
+        [&](std::size_t entry) { return place_of(entry); },
         [&](std::unique_ptr<Landing> finished, std::string xxh3) { land(std::move(finished), std::move(xxh3)); },
         progress_};
     exchange.emplace(*lane_, job, std::int64_t{options_.inflight_mib} << 20);
@@ -381,7 +388,7 @@ void Stager::copy_missing() {
     try {
       copy_all();
     } catch (...) {
-      commit_->keep();
+      keep();
       throw;
     }
     mine_.copy_seconds = clock.seconds() - mine_.exchange_wait_seconds;

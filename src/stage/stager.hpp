@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "stage/container.hpp"
 #include "stage/exchange.hpp"
 #include "stage/journal.hpp"
 
@@ -55,18 +56,35 @@ class Stager {
     std::size_t entry;
     std::int64_t stored_bytes;  // of the file that is there
   };
+  /// What the target has under an entry's name.
+  struct Found {
+    std::int64_t bytes, modified_ns;
+    const ManifestEntry* staged;  // as an earlier run staged it from this source; null: nobody says so
+    std::int64_t stored_bytes;
+    ContainerPlace place;
+  };
   void adopt_known_hashes();
   void make_ready_to_write() const;
   void recall_earlier_runs();
+  void recall_containers();
   void form_lane();
   void find_missing();
   void choose_exchanged();
-  [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<FileFacts>& there) const;
+  [[nodiscard]] bool is_packed(const ManifestEntry& entry) const noexcept;
+  [[nodiscard]] std::optional<Found> at_target(const ManifestEntry& entry) const;
+  [[nodiscard]] std::string hash_of(const ManifestEntry& entry, const Found& there) const;
+  [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<Found>& there) const;
+  void note_outdated(std::size_t entry, const Found& there);
   [[nodiscard]] bool replaces(std::size_t entry) const;
   void make_ready_to_copy();
+  void forget_outdated();
+  [[nodiscard]] LandingPlace place_of(std::size_t entry);
+  void share_places();
   void copy_missing();
   void copy_alone();
   void land(std::unique_ptr<Landing> finished, std::string xxh3);
+  void flush();
+  void keep() noexcept;
   void published(const ManifestEntry& entry, const std::string& xxh3);
   void share_hashes();
   void publish() const;
@@ -90,6 +108,11 @@ class Stager {
   std::vector<std::size_t> exchanged_;  // what several of the lane miss: of no order but that of the share
   std::unique_ptr<Journal> journal_;    // where this rank copies anything
   std::unique_ptr<Commit> commit_;
+  std::unique_ptr<Containers> containers_;  // with form packed, as found
+  std::vector<ContainerPlace> outdated_;    // what this rank's share has there that is not right
+  std::int64_t outdated_bytes_ = 0;
+  std::vector<ContainerPlace> places_;  // by entry: of this rank's share; in the end, of all that the node holds
+  std::unique_ptr<ContainerWriter> writer_;
   std::vector<std::size_t> hashed_;  // entries whose hash this rank found out
   NodeStaging mine_;                 // this rank's part of the node's figures
   std::string warning_;              // on a leading rank

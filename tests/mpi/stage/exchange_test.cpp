@@ -61,9 +61,9 @@ class Exchanging : public ::testing::Test {
     const ExchangeJob job = {manifest_,
                              stream,
                              source_,
-                             target_,
                              true,
                              wanted_,
+                             [this](std::size_t entry) { return LandingPlace(target_ / name_of(entry)); },
                              [this](std::unique_ptr<Landing> finished, std::string xxh3) {
                                const auto entry = &finished->entry() - manifest_.entries.data();
                                finished->file().publish();

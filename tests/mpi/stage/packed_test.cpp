@@ -1,0 +1,265 @@
+// Staging with form packed by several ranks of one node: what lies in containers, what is found again, mended and
+// cleaned, and that files of the other form are never mixed up with it.
+#include <sys/mount.h>
+
+#include <array>
+#include <fstream>
+
+#include "mpi/stage/staging.hpp"
+#include "stage/container.hpp"
+
+namespace trainmark {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::contents_of;
+using testing::expect_data_error;
+using testing::Staging;
+using testing::write_file;
+
+class Packed : public Staging {
+ protected:
+  Packed() { options_.form = StageForm::packed; }
+
+  /// That each file is where `staged` says, and nowhere else.
+  void expect_packed(const Staged& staged) const {
+    ASSERT_EQ(staged.places.size(), 7U);
+    for (std::size_t i = 0; i < 7; ++i) {
+      const ManifestEntry& entry = manifest_.entries[i];
+      const ContainerPlace& place = staged.places[i];
+      ASSERT_GE(place.container, 0) << entry.name;
+      const std::string all = contents_of(container_path(options_.target, place.container));
+      EXPECT_EQ(all.substr(static_cast<std::size_t>(place.offset), static_cast<std::size_t>(entry.bytes)),
+                contents_of(source_ / entry.name));
+      EXPECT_FALSE(fs::exists(fs::path(options_.target) / entry.name));
+    }
+    EXPECT_FALSE(fs::exists(fs::path(options_.target) / manifest_name)) << "it would vouch for files of these names";
+    test_world().all().barrier();
+  }
+  [[nodiscard]] ContainerPlace place_of(int i) const {
+    return Containers(options_.target).find(name_of(i)).value().place;
+  }
+  void damage(int i) const {
+    const ContainerPlace place = place_of(i);
+    std::fstream file(container_path(options_.target, place.container),
+                      std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(place.offset + manifest_.entries[0].bytes / 2);
+    file.put('!');
+  }
+};
+
+TEST_F(Packed, PutsAllIntoOneContainerARankAndFindsThemAgain) {
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_copied, 7);
+  EXPECT_EQ(staged.nodes[0].files_packed, 7);
+  EXPECT_EQ(staged.nodes[0].bytes_copied, 21007);
+  expect_packed(staged);
+  EXPECT_EQ(container_numbers(options_.target).size(), std::min<std::size_t>(7, test_world().all().size()));
+  for (const bool verify : {true, false}) {
+    scan();
+    options_.verify = verify;
+    const Staged again = run();
+    EXPECT_EQ(again.nodes[0].files_reused, 7);
+    EXPECT_EQ(again.nodes[0].files_packed, 7);
+    EXPECT_EQ(again.nodes[0].files_copied, 0);
+    EXPECT_EQ(again.places, staged.places);
+    expect_packed(again);
+  }
+}
+
+TEST_F(Packed, PublishesTheSamePlacesOnAllRanks) {
+  const Staged staged = run();
+  std::string mine;
+  for (const ContainerPlace& place : staged.places)
+    mine += std::to_string(place.container) + " " + std::to_string(place.offset) + "\n";
+  for (const std::string& other : test_world().all().all_gather(mine))
+    EXPECT_EQ(other, mine);
+}
+
+TEST_F(Packed, FindsDamagedBytesAndCopiesThatContentAgain) {
+  (void)run();
+  scan();
+  on_one_rank([&] {
+    damage(3);
+    damage(4);
+  });
+  context_.only_looks = true;
+  const Staged looked = run();
+  EXPECT_EQ(looked.nodes[0].files_missing, 2);
+  EXPECT_EQ(looked.nodes[0].files_reused, 5);
+  context_.only_looks = false;
+  scan();
+  const Staged mended = run();
+  EXPECT_EQ(mended.nodes[0].files_copied, 2);
+  EXPECT_EQ(mended.nodes[0].files_reused, 5);
+  expect_packed(mended);
+  options_.verify = false;  // the damaged bytes are vouched for by nothing any more
+  scan();
+  const Staged again = run();
+  EXPECT_EQ(again.nodes[0].files_reused, 7);
+  expect_packed(again);
+}
+
+TEST_F(Packed, CopiesOnlyWhatChangedAtTheSource) {
+  (void)run();
+  on_one_rank([&] { write_file(source_ / name_of(5), std::string(text_of(5).size(), '?')); });
+  scan();
+  options_.verify = false;
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_copied, 1);
+  expect_packed(staged);
+}
+
+TEST_F(Packed, CopiesAllAgainWhereReuseIsOffAndKeepsNothingOfBefore) {
+  (void)run();
+  const std::vector<int> before = container_numbers(options_.target);
+  options_.reuse = false;
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_copied, 7);
+  expect_packed(staged);
+  EXPECT_EQ(container_numbers(options_.target).size(), before.size());
+}
+
+TEST_F(Packed, TakesNothingOfAnotherDatasetWithEqualNamesSizesAndTimes) {
+  for (const bool verify : {true, false}) {
+    options_.verify = verify;
+    options_.target = (root_ / (verify ? "verified" : "unverified")).string();
+    source_ = root_ / "source";
+    scan();
+    (void)run();
+    on_one_rank([&] {
+      for (int i = 0; i < 7; ++i) {
+        write_file(root_ / "twin" / name_of(i), std::string(text_of(i).size(), '#'));
+        fs::last_write_time(root_ / "twin" / name_of(i), fs::last_write_time(source_ / name_of(i)));
+      }
+    });
+    source_ = root_ / "twin";
+    scan();
+    const Staged staged = run();
+    EXPECT_EQ(staged.nodes[0].files_copied, 7);
+    expect_packed(staged);
+  }
+}
+
+TEST_F(Packed, GoesOnWhereARunFailedInTheMiddle) {
+  on_one_rank([&] { write_file(source_ / name_of(6), "shorter"); });  // the last that its rank copies, or all but
+  expect_data_error([&] { (void)run(); }, {"f6", "changed since it was scanned"});
+  test_world().all().barrier();
+  const Containers kept(options_.target);
+  int listed = 0;
+  for (const ManifestEntry& entry : manifest_.entries)
+    listed += kept.find(entry.name) ? 1 : 0;
+  EXPECT_FALSE(kept.find(name_of(6)));
+  test_world().all().barrier();
+  scan();
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_reused, listed);
+  EXPECT_EQ(staged.nodes[0].files_copied, 7 - listed);
+  expect_packed(staged);
+}
+
+TEST_F(Packed, LeavesFilesOfTheOtherFormAloneAndVouchesForNoneOfThem) {
+  options_.form = StageForm::files;
+  (void)run();
+  const std::string manifest = contents_of(fs::path(options_.target) / manifest_name);
+  on_one_rank([&] {  // another content of that size and time, of which only the stamp tells
+    const auto time = fs::last_write_time(source_ / name_of(5));
+    write_file(root_ / "new", std::string(text_of(5).size(), '?'));
+    fs::rename(root_ / "new", source_ / name_of(5));
+    fs::last_write_time(source_ / name_of(5), time);
+  });
+  scan();
+  options_.form = StageForm::packed;
+  options_.verify = false;
+  EXPECT_EQ(run().nodes[0].files_copied, 7);
+  EXPECT_EQ(contents_of(target(5)), text_of(5)) << "it is not this run's";
+  EXPECT_EQ(contents_of(fs::path(options_.target) / manifest_name), manifest);
+  test_world().all().barrier();
+  options_.form = StageForm::files;
+  const Staged files = run();
+  EXPECT_TRUE(files.places.empty());
+  EXPECT_EQ(files.nodes[0].files_copied, 1) << "the file there is not what lies in the container";
+  EXPECT_EQ(contents_of(target(5)), std::string(text_of(5).size(), '?'));
+}
+
+TEST_F(Packed, KeepsLargeFilesAsFilesBesideTheContainers) {
+  const std::string large((16 << 20) + 1, 'L');
+  on_one_rank([&] { write_file(source_ / "large", large); });
+  scan();
+  struct stat info {};
+  ASSERT_EQ(stat((source_ / "large").c_str(), &info), 0);
+  manifest_.entries.insert(
+      manifest_.entries.begin() + 3,
+      {"large", info.st_size, 1, std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec, "",
+       stamp_of(info)});
+  for (const std::int64_t copied : {8, 0}) {
+    const Staged staged = run();
+    EXPECT_EQ(staged.nodes[0].files_copied, copied);
+    EXPECT_EQ(staged.nodes[0].files_packed, 7);
+    ASSERT_EQ(staged.places.size(), 8U);
+    EXPECT_EQ(staged.places[3].container, -1);
+    EXPECT_EQ(contents_of(fs::path(options_.target) / "large"), large);
+    const Manifest listed = read_manifest(options_.target).value();
+    ASSERT_EQ(listed.entries.size(), 1U) << "of the files that are there by their names";
+    EXPECT_EQ(listed.entries[0].name, "large");
+    test_world().all().barrier();
+  }
+}
+
+TEST_F(Packed, IsCleanedAwayWithItsIndices) {
+  (void)run();
+  on_one_rank([&] { write_file(fs::path(options_.target) / "mine", "a user's own file"); });
+  const std::array<fs::path, 1> targets = {options_.target}, sources = {source_};
+  const Cleaned done = clean_targets(test_world(), sources, targets, options_, context_);
+  EXPECT_EQ(done.files, 7);
+  EXPECT_EQ(done.bytes, 21007);
+  EXPECT_TRUE(container_numbers(options_.target).empty());
+  EXPECT_EQ(contents_of(fs::path(options_.target) / "mine"), "a user's own file");
+}
+
+/// A file system of so many bytes as the target.
+class SmallForPacked : public Packed {
+ protected:
+  bool mount_small(const char* size) {
+    small_ = root_ / "small";
+    std::string mounted;
+    if (leads()) {
+      fs::create_directories(small_);
+      mounted = mount("tmpfs", small_.c_str(), "tmpfs", 0, size) == 0 ? "yes" : "";
+    }
+    options_.target = (small_ / "target").string();
+    return !test_world().all().broadcast(mounted).empty();
+  }
+  ~SmallForPacked() override {
+    test_world().all().barrier();
+    if (leads()) umount(small_.c_str());
+  }
+  fs::path small_;
+};
+
+TEST_F(SmallForPacked, IsRefusedBeforeTheFirstByteAndFilledToItsEnd) {
+  if (!mount_small("size=36k")) GTEST_SKIP() << "mounting a file system needs more rights";
+  expect_data_error([&] { (void)run(); }, {test_world().host(), "free, staging needs", "nothing was copied"});
+  EXPECT_TRUE(container_numbers(options_.target).empty());
+  test_world().all().barrier();
+  // 36 KiB of content in blocks, two locks, of each rank a container's head and an index; and all but the content
+  // twice.
+  const int ranks = std::min(7, test_world().all().size());
+  if (leads()) {
+    umount(small_.c_str());
+    ASSERT_EQ(mount("tmpfs", small_.c_str(), "tmpfs", 0, ("size=" + std::to_string(44 + 20 * ranks) + "k").c_str()), 0);
+  }
+  test_world().all().barrier();
+  expect_packed(run());
+  on_one_rank([&] {
+    for (int i = 0; i < 7; ++i)
+      write_file(source_ / name_of(i), std::string(text_of(i).size(), '+'));
+  });
+  scan();
+  const Staged again = run();  // in the place of what is outdated
+  EXPECT_EQ(again.nodes[0].files_copied, 7);
+  expect_packed(again);
+}
+
+}  // namespace
+}  // namespace trainmark
