@@ -30,12 +30,13 @@ void require_axis(const Stored& stored, const std::filesystem::path& path, std::
          "a file of JPEGs has their bytes, offsets and labels, each along one axis");
 }
 
-std::vector<std::int64_t> read_offsets(const Stored& offsets, const std::filesystem::path& path) {
+std::vector<std::int64_t> read_offsets(hid_t file, const Stored& offsets, const std::filesystem::path& path) {
   std::vector<std::int64_t> values(static_cast<std::size_t>(offsets.dims[0]));
   Stored through_library = offsets;
   through_library.storage = Storage::library;  // few numbers, in whatever form
   const Field field{offsets.name, Shape{offsets.dims[0]}, DType::i64, {}, {}};
-  read_box({path}, through_library, {1, {}, offsets.dims}, field, std::as_writable_bytes(std::span(values)));
+  read_box({.path = path, .library = file}, through_library, {1, {}, offsets.dims}, field,
+           std::as_writable_bytes(std::span(values)));
   return values;
 }
 
@@ -73,7 +74,7 @@ bool show_kept(const ImageCache& cache, const DataSchema& schema, const Cropping
 
 }  // namespace
 
-void place_images(FileLayout& found, const Stored& offsets, const std::filesystem::path& path) {
+void place_images(FileLayout& found, hid_t file, const Stored& offsets, const std::filesystem::path& path) {
   TRAINMARK_CHECK(found.fields.size() == 2, "images have labels and nothing else");
   const Stored& bytes = found.fields[0];
   const Stored& labels = found.fields[1];
@@ -88,7 +89,7 @@ void place_images(FileLayout& found, const Stored& offsets, const std::filesyste
   require_axis(labels, path,
                fmt::format("a label for each of the {} images (integers [{}])", found.samples, found.samples),
                labels.rank == 1 && labels.dims[0] == found.samples);
-  found.offsets = read_offsets(offsets, path);
+  found.offsets = read_offsets(file, offsets, path);
   require_rising(found.offsets, bytes, offsets.name, path);
 }
 

@@ -11,9 +11,10 @@
 
 namespace trainmark {
 
-/// Completes a layout whose fields are described: reads the offsets and says how many samples there are. Raises
-/// Error{data}: bytes that are none, offsets that do not rise or lie beyond the bytes, labels of another number.
-void place_images(FileLayout& found, const Stored& offsets, const std::filesystem::path& path);
+/// Completes a layout whose fields are described: reads the offsets of an open file and says how many samples there
+/// are. Raises Error{data}: bytes that are none, offsets that do not rise or lie beyond the bytes, labels of another
+/// number.
+void place_images(FileLayout& found, hid_t file, const Stored& offsets, const std::filesystem::path& path);
 
 /// Where image `index` (field 0), or its label (field 1), lies.
 [[nodiscard]] Box image_box(const FileLayout& layout, std::size_t field, std::int64_t index);

@@ -22,6 +22,12 @@ constexpr std::size_t most_pieces = 1024;  // IOV_MAX of Linux
               system_complaint(file.path.string(), fmt::format("reading at byte {} failed", offset), errno));
 }
 
+/// Where in what the descriptor reads a range of the file begins.
+off_t place_of(const OpenFile& file, std::uint64_t offset, std::uint64_t bytes) {
+  if (offset > file.range.bytes || bytes > file.range.bytes - offset) fail(file, file.range.bytes, 0);
+  return static_cast<off_t>(file.range.offset + offset);
+}
+
 /// Drops the first `count` bytes from the pieces; returns the first piece that is left.
 std::size_t advance(std::span<iovec> pieces, std::size_t count) {
   std::size_t first = 0;
@@ -52,7 +58,7 @@ GatheredRead::GatheredRead(const OpenFile& file) : file_(file), pieces_(kept_pie
 
 void read_fully(const OpenFile& file, std::uint64_t offset, std::span<std::byte> to) {
   while (!to.empty()) {
-    const ssize_t got = pread(file.descriptor, to.data(), to.size(), static_cast<off_t>(offset));
+    const ssize_t got = pread(file.descriptor, to.data(), to.size(), place_of(file, offset, to.size()));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) fail(file, offset, got);
     to = to.subspan(static_cast<std::size_t>(got));
@@ -76,7 +82,7 @@ void GatheredRead::finish() {
   std::span<iovec> left = pieces_;
   while (!left.empty()) {
     const ssize_t got =
-        preadv(file_.descriptor, left.data(), static_cast<int>(left.size()), static_cast<off_t>(begin_));
+        preadv(file_.descriptor, left.data(), static_cast<int>(left.size()), place_of(file_, begin_, end_ - begin_));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) fail(file_, begin_, got);
     begin_ += static_cast<std::uint64_t>(got);

@@ -12,7 +12,8 @@
 
 namespace trainmark {
 
-/// Fills `to` from `offset` on. Raises Error{data}: cut short, I/O error.
+/// Fills `to` from `offset` of the file on, never with what lies beyond its end in a container. Raises Error{data}: cut
+/// short, I/O error.
 void read_fully(const OpenFile& file, std::uint64_t offset, std::span<std::byte> to);
 
 /// Collects reads of nearby ranges and issues them together: gaps up to `largest_gap` are read and dropped, because a

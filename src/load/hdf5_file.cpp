@@ -107,6 +107,17 @@ FileHandle open_file(const std::filesystem::path& path) {
                                         "remove it from the folder, or copy or generate it again"});
 }
 
+FileHandle open_image(std::span<std::byte> content, const std::filesystem::path& name) {
+  constexpr std::size_t grows_by = 64 << 10;  // not used: it is only read
+  const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
+  FileHandle file;
+  if (!content.empty() && H5Pset_fapl_core(access.get(), grows_by, 0) >= 0 &&
+      H5Pset_file_image(access.get(), content.data(), content.size()) >= 0)
+    file = FileHandle(H5Fopen(name.c_str(), H5F_ACC_RDONLY, access.get()));
+  if (!file) throw Error(ExitCode::data, verdict(name, "cannot be opened"));
+  return file;
+}
+
 PropertyHandle link_access() {
   PropertyHandle access(H5Pcreate(H5P_LINK_ACCESS));
   H5Pset_elink_fapl(access.get(), without_locks().get());

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,10 @@ using PropertyHandle = Handle<HidTraits<H5Pclose>>;
 /// Opens for reading, without file locks (some parallel file systems have none). Raises Error{data} that tells why not:
 /// missing, no rights, no descriptors, not HDF5, cut short, open for writing, of a newer format ...
 [[nodiscard]] FileHandle open_file(const std::filesystem::path& path);
+
+/// The same for a file's content in memory, of which the library makes a copy. `name` is how messages and links see it:
+/// no file of that name may be there.
+[[nodiscard]] FileHandle open_image(std::span<std::byte> content, const std::filesystem::path& name);
 
 /// The property list that says how links are followed: what they lead to is only read, and without file locks.
 [[nodiscard]] PropertyHandle link_access();

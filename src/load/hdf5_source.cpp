@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
+#include <optional>
 
 #include "load/coded_images.hpp"
 #include "load/descriptors.hpp"
@@ -21,7 +23,8 @@ std::size_t most_open_files() { return std::clamp<std::uint64_t>(open_file_limit
 class Hdf5Source final : public SampleSource {
  public:
   Hdf5Source(std::filesystem::path root, const Manifest& manifest, FormatOptions format, DataSchema schema,
-             Values values, const Cropping& cropping, const std::filesystem::path& meanwhile)
+             Values values, const Cropping& cropping, const std::filesystem::path& meanwhile,
+             const std::vector<ContainerPlace>& places)
       : root_(std::move(root)),
         format_(std::move(format)),
         schema_(std::move(schema)),
@@ -32,8 +35,10 @@ class Hdf5Source final : public SampleSource {
                    : nullptr),
         descriptors_(most_open_files()) {
     for (const ManifestEntry& entry : manifest.entries) {
+      const ContainerPlace place = places.empty() ? ContainerPlace{} : places.at(files_.size());
       files_.push_back(std::make_unique<File>());
       files_.back()->path = root_ / entry.name;
+      if (place.container >= 0) lies_in_container(*files_.back(), place, entry);
       if (!meanwhile.empty()) files_.back()->meanwhile = meanwhile / entry.name;
       files_.back()->staged = meanwhile.empty();
       files_.back()->samples = entry.samples;
@@ -62,11 +67,8 @@ class Hdf5Source final : public SampleSource {
     const std::filesystem::path& path = staged ? file.path : file.meanwhile;
     const FileLayout& layout = layout_of(file, path);
     const std::int64_t within = index - begins_[number];
-    const auto descriptor = descriptors_.get(staged ? number : number + files_.size(), path, [&](int opened) {
-      struct stat info {};
-      if (fstat(opened, &info) == 0) require_unchanged(file, path, info);
-    });
-    const OpenFile open{path, descriptor->get(), within};
+    const auto descriptor = opened(staged ? number : number + files_.size(), file, path);
+    const OpenFile open{path, descriptor->get(), within, file.range};
     bool was_read = true;
     for (std::size_t at = 0; at < to.size(); ++at) {
       if (at == 0 && layout.layout == DatasetLayout::jpeg) {
@@ -85,8 +87,17 @@ class Hdf5Source final : public SampleSource {
   }
 
  private:
+  /// Opened once, or anew where many other files are: it must be the same each time.
+  struct OpenContainer {
+    std::filesystem::path path;
+    std::size_t number = 0;  // among the descriptors
+    std::mutex mutex;
+    std::optional<std::uint64_t> stamp;  // as first seen
+  };
   struct File {
     std::filesystem::path path, meanwhile;
+    OpenContainer* container = nullptr;  // that it lies in; null: it is a file of its own
+    FileRange range;
     std::atomic<bool> staged{true};  // false: it was read from `meanwhile` when it was last looked for
     std::int64_t samples = 0;
     std::int64_t bytes = 0, modified_ns = 0;  // 0: not known
@@ -102,6 +113,42 @@ class Hdf5Source final : public SampleSource {
     if (!is_staged(file.path, file.bytes, file.modified_ns)) return false;
     file.staged.store(true, std::memory_order_relaxed);
     return true;
+  }
+
+  void lies_in_container(File& file, const ContainerPlace& place, const ManifestEntry& entry) {
+    std::unique_ptr<OpenContainer>& container = containers_[place.container];
+    if (!container) {
+      container = std::make_unique<OpenContainer>();
+      container->path = container_path(root_, place.container);
+      container->number = ~static_cast<std::size_t>(place.container);  // no file's
+    }
+    file.container = container.get();
+    file.path = container->path / entry.name;
+    file.range = {static_cast<std::uint64_t>(place.offset), static_cast<std::uint64_t>(entry.bytes), true};
+  }
+
+  std::shared_ptr<const Descriptor> opened(std::size_t number, File& file, const std::filesystem::path& path) {
+    if (file.container != nullptr) return open_container(*file.container);
+    return descriptors_.get(number, path, [&](int descriptor) {
+      struct stat info {};
+      if (fstat(descriptor, &info) == 0) require_unchanged(file, path, info);
+    });
+  }
+
+  std::shared_ptr<const Descriptor> open_container(OpenContainer& container) {
+    return descriptors_.get(container.number, container.path, [&](int opened) {
+      struct stat info {};
+      if (fstat(opened, &info) != 0) return;
+      const std::lock_guard one_reader(container.mutex);
+      const std::uint64_t stamp = stamp_of(info, has_stable_inodes(container.path));
+      if (container.stamp.value_or(stamp) == stamp) {
+        container.stamp = stamp;
+        return;
+      }
+      throw Error(ExitCode::data, Complaint{container.path.string(), "was written or replaced since it was first read",
+                                            "a run must not go on with other data than it began with",
+                                            "see who changed it, then run again"});
+    });
   }
 
   const FileLayout& layout_of(File& file, const std::filesystem::path& path) {
@@ -137,11 +184,16 @@ class Hdf5Source final : public SampleSource {
                                           "see who changed it, then run again"});
   }
 
-  [[nodiscard]] FileLayout read_layout(File& file, const std::filesystem::path& path) const {
-    struct stat info {};
-    if (stat(path.c_str(), &info) == 0) require_unchanged(file, path, info);
+  [[nodiscard]] FileLayout read_layout(File& file, const std::filesystem::path& path) {
+    std::shared_ptr<const Descriptor> container;
+    if (file.container != nullptr) {
+      container = open_container(*file.container);
+    } else {
+      struct stat info {};
+      if (stat(path.c_str(), &info) == 0) require_unchanged(file, path, info);
+    }
     const Hdf5Lock lock;
-    const FileHandle opened = open_file(path);
+    const FileHandle opened = open_by_library({path, container ? container->get() : -1, 0, file.range});
     FileLayout layout = resolve_layout(opened.get(), path, format_, schema_);
     if (layout.samples != file.samples) {
       throw Error(ExitCode::data,
@@ -166,6 +218,7 @@ class Hdf5Source final : public SampleSource {
   DataSchema schema_;
   Values values_;
   Cropping cropping_;
+  std::map<int, std::unique_ptr<OpenContainer>> containers_;  // by their numbers
   std::vector<std::unique_ptr<File>> files_;
   std::vector<std::int64_t> begins_;  // id of each file's first sample
   std::int64_t size_ = 0;
@@ -179,8 +232,9 @@ class Hdf5Source final : public SampleSource {
 
 std::unique_ptr<SampleSource> open_hdf5(const std::filesystem::path& root, const Manifest& manifest,
                                         const FormatOptions& format, const DataSchema& schema, Values values,
-                                        const Cropping& cropping, const std::filesystem::path& meanwhile) {
-  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values, cropping, meanwhile);
+                                        const Cropping& cropping, const std::filesystem::path& meanwhile,
+                                        const std::vector<ContainerPlace>& places) {
+  return std::make_unique<Hdf5Source>(root, manifest, format, schema, values, cropping, meanwhile, places);
 }
 
 }  // namespace trainmark

@@ -20,7 +20,7 @@ namespace {
 
 /// Filters make at most some ten thousand bytes of one. A header that promises more than that of its file is damaged,
 /// and who believes it runs out of memory or never ends.
-Stored with_room(Stored stored, const std::filesystem::path& path) {
+Stored with_room(hid_t file, Stored stored, const std::filesystem::path& path) {
   constexpr double most_of_a_byte = 65536;
   double whole = 1.0, chunk = 1.0;
   for (std::size_t axis = 0; axis < stored.rank; ++axis) {
@@ -28,7 +28,8 @@ Stored with_room(Stored stored, const std::filesystem::path& path) {
     chunk *= static_cast<double>(stored.chunk[axis]);
   }
   const double bytes = std::max(whole, chunk) * static_cast<double>(stored.element());
-  const std::uintmax_t there = std::filesystem::file_size(path);
+  hsize_t there = 0;
+  H5Fget_filesize(file, &there);
   if (!stored.companions.empty() || bytes <= most_of_a_byte * static_cast<double>(there)) return stored;
   refuse(path,
          fmt::format("dataset '{}' is said to hold {:.4g} bytes, which a file of {} bytes cannot", stored.name, bytes,
@@ -42,7 +43,7 @@ Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::st
                     const std::vector<std::string>& usual, std::string_view role) {
   const std::vector<std::string> candidates = asked == "auto" ? usual : std::vector<std::string>{asked};
   for (const std::string& candidate : candidates) {
-    if (link_exists(file, candidate)) return with_room(describe(file, candidate, path), path);
+    if (link_exists(file, candidate)) return with_room(file, describe(file, candidate, path), path);
   }
   const std::vector<std::string> there = dataset_names(file);
   std::string what = fmt::format("has no dataset '{}' for the {}", fmt::join(candidates, "' or '"), role);
@@ -201,7 +202,7 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
       refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", word(format.layout)), "",
              "set data.format.layout to auto");
     const std::string& offsets = schema.images->offsets;
-    place_images(found, find_dataset(file, path, "auto", {offsets}, "offsets of the JPEGs"), path);
+    place_images(found, file, find_dataset(file, path, "auto", {offsets}, "offsets of the JPEGs"), path);
     require_type(found.fields.back(), schema.fields.back(), path);
     return found;
   }

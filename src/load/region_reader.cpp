@@ -114,8 +114,8 @@ hid_t native_type(Number number) {
 /// Filters, storage and places that this module does not know: slower, one thread at a time, but right.
 void read_by_library(const OpenFile& file, const Stored& stored, const Box& box, std::span<std::byte> to) {
   const Hdf5Lock lock;
-  const FileHandle opened = open_file(file.path);
-  const DatasetHandle dataset = require_dataset(opened.get(), stored.name, file.path);
+  const FileHandle opened = file.library < 0 ? open_by_library(file) : FileHandle();
+  const DatasetHandle dataset = require_dataset(opened ? opened.get() : file.library, stored.name, file.path);
   const SpaceHandle space(H5Dget_space(dataset.get()));
   std::array<hsize_t, max_rank> begin{}, extent{};
   std::copy(box.begin.begin(), box.begin.end(), begin.begin());
@@ -129,6 +129,14 @@ void read_by_library(const OpenFile& file, const Stored& stored, const Box& box,
 }
 
 }  // namespace
+
+FileHandle open_by_library(const OpenFile& file) {
+  if (!file.range.in_container) return open_file(file.path);
+  thread_local std::vector<std::byte> memory;
+  const std::span<std::byte> content = scratch_of(memory, file.range.bytes);
+  read_fully(file, 0, content);
+  return open_image(content, file.path);
+}
 
 void read_box(const OpenFile& file, const Stored& stored, const Box& box, const Field& field, std::span<std::byte> to) {
   TRAINMARK_CHECK(static_cast<std::size_t>(box.elements()) * size_of(field.dtype) == to.size(),

@@ -231,7 +231,16 @@ std::vector<ManifestEntry> files_below(const fs::path& root, bool (*wants)(std::
 }
 
 std::vector<ManifestEntry> data_files(const fs::path& root, const std::function<void()>& progress) {
-  std::vector<ManifestEntry> files = Walk(root, looks_like_samples, progress).files();
+  const auto wanted = [](std::string_view name) { return looks_like_samples(name) || is_container(name); };
+  std::vector<ManifestEntry> files = Walk(root, wanted, progress).files();
+  const auto container = std::ranges::find_if(files, is_container, &ManifestEntry::name);
+  if (container != files.end()) {
+    throw Error(
+        ExitCode::data,
+        Complaint{root.string(), fmt::format("was staged to with /stage/form \"packed\" ({})", container->name),
+                  "its samples lie in containers, and what is there as files may be a part of them",
+                  "name the folder that was staged from; or stage copies that are to be a source as \"files\""});
+  }
   if (files.empty()) {
     throw Error(ExitCode::data, Complaint{root.string(), "has no *.hdf5 or *.h5 files", "nothing could be read",
                                           "check the path, or make a dataset with `trainmark data generate`"});
