@@ -50,8 +50,22 @@ class Checker {
           "\"exchange\" does not go with /stage/mode \"overlap\" (nodes would have to wait for each other in the midst "
           "of training); set it to \"auto\" or \"copy\"");
   }
+  void form() {
+    const StageOptions& stage = options_.stage;
+    if (stage.form != StageForm::packed) return;
+    if (stage.strategy == Strategy::none)
+      add("/stage/form",
+          "\"packed\" has no effect with /stage/strategy none (nothing is staged); choose another strategy, or "
+          "\"files\"");
+    else if (stage.mode == StageMode::overlap)
+      add("/stage/form",
+          "\"packed\" does not go with /stage/mode \"overlap\" (each file is to be read from the target as soon as it "
+          "is "
+          "there, by its name); set it to \"files\", or /stage/mode to \"before\"");
+  }
   void staging() {
     overlap();
+    form();
     if (options_.stage.strategy == Strategy::none) return;
     if (options_.stage.target.empty()) {
       add("/stage/target", fmt::format("is missing, /stage/strategy {} needs it; name a folder on node-local storage",

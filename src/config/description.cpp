@@ -63,6 +63,10 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
                  .doc = "before: training begins once all is staged; overlap: it begins at once and reads the source "
                         "while each node copies what it lacks."},
                 stage.mode);
+  visitor.words({.name = "form",
+                 .doc = "files: at the target as at the source; packed: small ones one behind the other in a few large "
+                        "files, for sets of very many."},
+                stage.form);
   visitor.field({.name = "group",
                  .doc = "Nodes that hold the same part, with strategy group; divides the nodes. 1 is shard, all nodes "
                         "replicate.",

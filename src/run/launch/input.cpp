@@ -54,7 +54,7 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
     const auto open = [&](const Split& split, const Staged& there, Crop crop, std::int64_t cache_bytes) {
       return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema, Values::legal,
                        {crop, static_cast<std::uint64_t>(options.seed), cache_bytes},
-                       staged.under_way ? split.source : std::filesystem::path());
+                       staged.under_way ? split.source : std::filesystem::path(), there.places);
     };
     // An evaluation shows a rank the same samples each time, and they are small as they are shown: they come first.
     const Sampling& evaluated = input.validation_sampling;

@@ -50,9 +50,11 @@ std::string line_of(const std::string& split, const NodeStaging& node, StageTask
     return fmt::format("{:<11} {:<16} {} files there and right, {} missing or not right", split, node.host,
                        node.files_reused, node.files_missing);
   }
+  const std::string packed = node.files_packed > 0 ? fmt::format("; {} in containers", node.files_packed) : "";
   return fmt::format(
-      "{:<11} {:<16} {} files copied ({:.1f} MiB, {:.1f} MiB read off the source) in {:.2f} s, {} were there", split,
-      node.host, node.files_copied, mib(node.bytes_copied), mib(node.bytes_read), node.copy_seconds, node.files_reused);
+      "{:<11} {:<16} {} files copied ({:.1f} MiB, {:.1f} MiB read off the source) in {:.2f} s, {} were there{}", split,
+      node.host, node.files_copied, mib(node.bytes_copied), mib(node.bytes_read), node.copy_seconds, node.files_reused,
+      packed);
 }
 
 StageOnlyOutcome told(const StagedDataset& dataset, StageTask task) {

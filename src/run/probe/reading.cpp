@@ -183,7 +183,10 @@ double SampleFiles::stored_bytes(std::int64_t id) const {
 }
 
 void probe_reading(Probing& probing) {
-  if (probing.options.stage.strategy != Strategy::none) {
+  if (probing.options.stage.form == StageForm::packed) {
+    probing.leave_out("reading what was staged",
+                      "it is in containers, which are not dropped from the page cache one by one");
+  } else if (probing.options.stage.strategy != Strategy::none) {
     const std::filesystem::path staged =
         std::filesystem::path(probing.options.stage.target) / probing.dataset.train.name;
     const double limit = probing.share();

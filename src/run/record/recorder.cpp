@@ -179,6 +179,7 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   results_.staging(dataset, !before_clock);
   const auto [bytes, reused, read] = bytes_of(dataset);
   record_.texts["stage_mode"] = word(StageMode::before);
+  record_.texts["stage_form"] = word(options_.stage.form);
   staging_s_ = dataset.seconds;
   staged_inside_clock_ = !before_clock;
   record_.figures["staging_s"] = staging_s_;

@@ -16,6 +16,7 @@ std::string staging_json(const StagedDataset& dataset, std::optional<bool> insid
   Json document;
   if (inside_clock) document["inside_the_clock"] = *inside_clock;
   document["mode"] = word(dataset.reads ? StageMode::overlap : StageMode::before);
+  document["form"] = word(dataset.train.places.empty() ? StageForm::files : StageForm::packed);
   document[dataset.reads ? "preparation_s" : "staging_s"] = dataset.seconds;
   document["waiting_for_another_run_s"] = dataset.wait_seconds;
   if (dataset.reads) {
@@ -32,6 +33,7 @@ std::string staging_json(const StagedDataset& dataset, std::optional<bool> insid
                        {"files_copied", node.files_copied},
                        {"files_reused", node.files_reused},
                        {"files_missing", node.files_missing},
+                       {"files_packed", node.files_packed},
                        {"copied_bytes", node.bytes_copied},
                        {"reused_bytes", node.bytes_reused},
                        {"source_read_bytes", node.bytes_read},

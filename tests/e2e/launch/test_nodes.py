@@ -204,6 +204,31 @@ class TwoNodes(EndToEnd):
         self.assertEqual(run.json()["exit_code"], 0)
         self.assertEqual(len(list((shared / "train").glob("*.hdf5"))), 8)
 
+    def test_containers_hold_what_files_do_on_each_node_whatever_the_transport(self):
+        def hashes(name: str, **stage) -> list:
+            self.disks = self.folder / f"disks-{name}"
+            results = self.folder / name
+            run = self.run_on_nodes("node-a:2,node-b:2", results={"folder": str(results)},
+                                    stage={"target": str(self.disks / "local/data"), **stage})
+            run.results = results
+            nodes = run.json("staging.json")["splits"]["train"]["nodes"]
+            for node in nodes:
+                self.assertEqual(node["files_packed"], node["files_copied"] if stage.get("form") else 0)
+                self.assertEqual(len(self.files_of(node["host"], "train")), 0 if stage.get("form") else node["files_copied"])
+            return [row["parameter_hash"] for row in run.table("epochs.csv")]
+        for strategy in ("replicate", "shard"):
+            files = hashes(f"{strategy}-files", strategy=strategy)
+            self.assertEqual(len(files), 2)
+            for transport in ("auto", "copy") if strategy == "replicate" else ("auto",):
+                packed = hashes(f"{strategy}-{transport}", strategy=strategy, form="packed", transport=transport)
+                self.assertEqual(packed, files, (strategy, transport))
+
+    def test_nodes_that_share_a_target_cannot_pack_into_it(self):
+        shared = str(self.folder / "shared")
+        run = self.run_on_nodes("node-a:1,node-b:1", expect=2, stage={"strategy": "replicate", "form": "packed", "target": shared})
+        self.assertIn('/stage/form: "packed" needs a target of each node\'s own, and nodes share ' + shared, run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+
     def test_training_shards_that_cannot_be_equal_are_refused_with_remedies(self):
         run = self.run_on_nodes("node-a:1,node-b:1", expect=3, data={"train_samples": 24})
         for words in ("24 samples in 3 files do not part equally into 2", "replicate"):

@@ -292,6 +292,15 @@ TEST(ConfigComplaints, SayWhatDoesNotGoWithStagingBesideTraining) {
     EXPECT_EQ(complaints(with(beside + R"("shard", "transport": ")" + transport + "\"}")), "no error");
 }
 
+TEST(ConfigComplaints, SayWhatDoesNotGoWithContainers) {
+  const std::string packed = R"("stage": {"form": "packed", "target": "local", "strategy": )";
+  expect_part(complaints(with(packed + R"("none"})")), "/stage/form: \"packed\" has no effect");
+  expect_part(complaints(with(packed + R"("shard", "mode": "overlap"})")),
+              "/stage/form: \"packed\" does not go with /stage/mode \"overlap\"");
+  for (const char* strategy : {"replicate", "shard", "group"})
+    EXPECT_EQ(complaints(with(packed + '"' + strategy + "\"}")), "no error");
+}
+
 TEST(ConfigComplaints, RefuseToStageIntoTheSource) {
   const auto staged = [](const std::string& train, const std::string& target) {
     return complaints(R"({"data": {"train": ")" + train +

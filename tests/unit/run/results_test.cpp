@@ -66,6 +66,7 @@ TEST(ResultsOfARun, TellWhatEachNodeCopiedAndHowLongThatTook) {
                          .files_copied = 1,
                          .files_reused = 2,
                          .files_missing = 5,
+                         .files_packed = 8,
                          .bytes_copied = 3,
                          .bytes_reused = 4,
                          .bytes_read = 6,
@@ -77,7 +78,7 @@ TEST(ResultsOfARun, TellWhatEachNodeCopiedAndHowLongThatTook) {
   if (!rig.results->writes()) return;
   EXPECT_EQ(rig.json("staging.json")["splits"]["train"]["nodes"],
             nlohmann::json::parse(
-                R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "files_missing": 5, "copied_bytes": 3,
+                R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "files_missing": 5, "files_packed": 8, "copied_bytes": 3,
                                        "reused_bytes": 4, "source_read_bytes": 6, "source_read_retries": 7, "copy_s": 0.5,
                                        "exchange_wait_s": 0.125, "verify_s": 0.25}])"));
 }
