@@ -57,6 +57,30 @@ TEST(World, CountsRanksOfOneMachineAsOneNode) {
   EXPECT_EQ(test_world().node().size(), all().size());
 }
 
+TEST(BlockRing, BringsBlocksOfAnyRootToSlotsOfTheirOwn) {
+  constexpr std::size_t slots = 3, bytes = 5000;
+  BlockRing ring(all(), slots, bytes);
+  ASSERT_EQ(ring.slots(), slots);
+  for (std::size_t number = 0; number < slots; ++number)
+    for (std::size_t other = 0; other < number; ++other)
+      EXPECT_GE(std::abs(ring.slot(number).data() - ring.slot(other).data()), std::ptrdiff_t{bytes});
+  const auto value_of = [](std::size_t number, std::size_t at) {
+    return static_cast<std::byte>(number * 50 + at % 49);
+  };
+  for (std::size_t number = 0; number < slots; ++number) {  // all of them under way at a time
+    const int root = static_cast<int>(number) % all().size();
+    if (all().rank() == root)
+      for (std::size_t at = 0; at < bytes; ++at)
+        ring.slot(number)[at] = value_of(number, at);
+    ring.start(number, bytes, root);
+  }
+  for (std::size_t number = 0; number < slots; ++number) {
+    ring.wait(number);
+    for (std::size_t at = 0; at < bytes; ++at)
+      ASSERT_EQ(ring.slot(number)[at], value_of(number, at)) << number << ' ' << at;
+  }
+}
+
 TEST(Agree, SaysNothingWhenAllSucceed) { EXPECT_NO_THROW(agree(all(), {})); }
 
 TEST(Agree, GivesEveryRankTheLowestFailingRanksCodeAndMessage) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "load/jpeg_decoder.hpp"
 #include "synth/jpeg_encoder.hpp"
 
 namespace trainmark::synth {
@@ -83,6 +84,24 @@ TEST(Picture, SidesAndFormsVaryWithinTheirBounds) {
     widths.insert(picture.width);
   }
   EXPECT_GT(widths.size(), 40U);
+}
+
+TEST(Picture, EachFormOfJpegShowsItAtEachPlace) {
+  const Picture picture = picture_of(4, 7);
+  for (const JpegForm& form :
+       {JpegForm{}, JpegForm{.quality = 60}, JpegForm{.halves_colour = false}, JpegForm{.progressive = true}}) {
+    const std::vector<std::byte> coded = encode_jpeg(picture, form);
+    JpegDecoder decoder;
+    const ImageExtent extent = decoder.open(coded);
+    ASSERT_EQ(extent.width, picture.width);
+    ASSERT_EQ(extent.height, picture.height);
+    const DecodedPart shown = decoder.decode_whole(1);
+    ASSERT_EQ(shown.bytes(), picture.pixels.size());
+    double difference = 0.0;
+    for (std::size_t i = 0; i < picture.pixels.size(); ++i)
+      difference += std::abs(std::to_integer<int>(shown.rgb[i]) - int{picture.pixels[i]});
+    EXPECT_LT(difference / static_cast<double>(picture.pixels.size()), 12.0) << "of 255, at sharp edges most";
+  }
 }
 
 TEST(Picture, EachFormOfJpegHasBytesOfItsOwnThatAreTheSameEachTime) {
