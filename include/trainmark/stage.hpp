@@ -222,8 +222,6 @@ struct StageOutcome {
 
 /// Whether runs stage to this folder, or once did: others may then find it half-filled.
 [[nodiscard]] bool is_staging_target(const std::filesystem::path& folder);
-/// Whether staging to this folder has begun and not come to its end: some of the dataset's files may be missing there.
-[[nodiscard]] bool is_staged_in_part(const std::filesystem::path& folder);
 
 /// What stage() tells its caller, and what it tells others of it.
 struct StageContext {

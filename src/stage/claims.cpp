@@ -12,6 +12,8 @@
 #include <random>
 #include <thread>
 
+#include "stage/journal.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -63,6 +65,15 @@ void Claims::read_sources(std::span<const StagingSet> sets) {
       {"is being staged to by", [](const Lease& lease) { return lease.in_the_way_of_replacing(); },
        [](const Lease& lease) { return lease.last_beat_of_replacing(); }},
       [] {});
+  agree_on(world_.all(), [&] {
+    for (const Claim& each : sources_) {
+      if (!each.lease || !is_staged_in_part(each.target)) continue;
+      throw Error(ExitCode::data,
+                  Complaint{each.target.string(), "holds what a staging has left that did not come to its end",
+                            "files of the dataset may be missing: this run would use a part of it",
+                            "stage to it again (`trainmark stage CONFIG`), or name the original dataset"});
+    }
+  });
 }
 
 void Claims::take_turns() {

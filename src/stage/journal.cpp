@@ -12,14 +12,19 @@ namespace {
 
 constexpr std::string_view prefix = ".trainmark.journal.";
 
-std::vector<std::filesystem::path> journals_in(const std::filesystem::path& folder) {
+/// Anybody's.
+std::vector<std::filesystem::path> all_journals_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   std::error_code status;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, status)) {
-    const std::filesystem::path& path = entry.path();
-    if (path.filename().string().starts_with(prefix) && facts_of(path) && !belongs_to_another(path))
-      found.push_back(path);
-  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder, status))
+    if (entry.path().filename().string().starts_with(prefix) && facts_of(entry.path())) found.push_back(entry.path());
+  return found;
+}
+
+/// Those whose word can be taken.
+std::vector<std::filesystem::path> journals_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found = all_journals_in(folder);
+  std::erase_if(found, belongs_to_another);
   return found;
 }
 
@@ -57,14 +62,11 @@ void read_journals(const std::filesystem::path& folder, Manifest& known, Journal
   keep_last_of_each_name(known);
 }
 
-bool is_staged_in_part(const std::filesystem::path& folder) {
-  std::error_code status;
-  return !std::filesystem::exists(folder / manifest_name, status) && !journals_in(folder).empty();
-}
+bool is_staged_in_part(const std::filesystem::path& folder) { return !all_journals_in(folder).empty(); }
 
 void remove_journals(const std::filesystem::path& folder) noexcept {
   try {
-    for (const std::filesystem::path& path : journals_in(folder))
+    for (const std::filesystem::path& path : all_journals_in(folder))
       unlink(path.c_str());
   } catch (const std::exception&) {  // out of memory: they stay, and are read again
   }

@@ -31,6 +31,8 @@ enum class JournalsOf : std::uint8_t { this_source, any_source };
 /// Adds what the folder's journals say of files from `known.source`, or from any; a line cut short by a kill is left
 /// out.
 void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which = JournalsOf::this_source);
+/// Whether staging to this folder has begun, by whomever, and not come to its end: files may be missing there.
+[[nodiscard]] bool is_staged_in_part(const std::filesystem::path& folder);
 void remove_journals(const std::filesystem::path& folder) noexcept;
 
 }  // namespace trainmark

@@ -67,14 +67,13 @@ void Stager::publish() const {
     merged.source = manifest_.source;
     for (const std::size_t index : entries_)
       if (!is_packed(manifest_.entries[index])) merged.entries.push_back(manifest_.entries[index]);
-    if (merged.entries.empty()) return;
     const Manifest fresh = merged;
     for (const ManifestEntry& entry : staged_before_.entries) {
       if (find_entry(fresh, entry.name) == nullptr && facts_of(target_ / entry.name)) merged.entries.push_back(entry);
     }
     std::sort(merged.entries.begin(), merged.entries.end(),
               [](const ManifestEntry& a, const ManifestEntry& b) { return a.name < b.name; });
-    if (manifest_text(target_) != to_text(merged)) write_manifest(target_, merged);
+    if (!merged.entries.empty() && manifest_text(target_) != to_text(merged)) write_manifest(target_, merged);
     remove_journals(target_);
   });
 }

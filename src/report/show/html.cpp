@@ -6,6 +6,7 @@
 #include "report/show/headline.hpp"
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
+#include "trainmark/mllog.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark {
@@ -185,8 +186,8 @@ std::string render_html(std::span<const RunReport> runs, const Questions& questi
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>trainmark report</title>\n";
   html += std::string(style) + "</head><body>\n<h1>trainmark report</h1>\n";
-  if (emulated) html += "<p class=\"label\">emulated device: steps took a stated time, nothing was trained</p>\n";
-  if (generated) html += "<p class=\"label\">generated data: not an MLPerf result</p>\n";
+  if (emulated) html += fmt::format("<p class=\"label\">{}</p>\n", emulated_label);
+  if (generated) html += fmt::format("<p class=\"label\">{}</p>\n", generated_label);
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
   html += headlines(runs);
   for (const report::Grid& grid : report::joint_tables(runs, questions))

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "report/show/tables.hpp"
+#include "trainmark/mllog.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark {
@@ -57,8 +58,8 @@ std::string block_of(const RunReport& run) {
 std::string closing(std::span<const RunReport> runs) {
   const bool generated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.generated_data; });
   const bool emulated = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.emulated_device; });
-  return std::string(emulated ? "** emulated device: steps took a stated time, nothing was trained **\n" : "") +
-         (generated ? "** generated data: not an MLPerf result **\n" : "") +
+  return (emulated ? fmt::format("** {} **\n", emulated_label) : "") +
+         (generated ? fmt::format("** {} **\n", generated_label) : "") +
          "** Result not verified by MLCommons Association **\n";
 }
 

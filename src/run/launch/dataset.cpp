@@ -166,12 +166,6 @@ void require_as_scanned(const World& world, const DataOptions& data, const Datas
     if (world.all().rank() != 0) return;
     for (const Split* split : {&dataset.train, &dataset.validation}) {
       if (!is_staging_target(split->source)) continue;
-      if (is_staged_in_part(split->source)) {
-        throw Error(ExitCode::data,
-                    Complaint{split->source.string(), "holds what a staging has left that did not come to its end",
-                              "files of the dataset may be missing: this run would train on a part of it",
-                              "stage to it again (`trainmark stage CONFIG`), or name the original dataset"});
-      }
       const ManifestUse use = {.ignored = data.manifest == ManifestBeside::ignored, .hashes_compared = false};
       const std::size_t now = scan_dataset(split->source, data.format, dataset.schema, alive, use).entries.size();
       if (now == split->files) continue;

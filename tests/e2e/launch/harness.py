@@ -145,9 +145,10 @@ class EndToEnd(unittest.TestCase):
             try:
                 variables = dict(item.split("=", 1) for item in status.read_text(errors="replace").split("\0") if "=" in item)
                 parent = parent_of(int(status.parent.name))
+                starter = parent_of(parent) if parent != process.pid else parent  # Hydra has a proxy in between
             except (OSError, PermissionError):
                 continue
             rank = variables.get("OMPI_COMM_WORLD_RANK", variables.get("PMI_RANK"))
-            if rank is not None and process.pid in (parent, parent_of(parent)):
+            if rank is not None and starter == process.pid and status.with_name("exe").exists() and os.path.samefile(status.with_name("exe"), BINARY):
                 found[int(rank)] = int(status.parent.name)
         return found
