@@ -344,6 +344,7 @@ TEST(Wire, IsOfGradientsAndNotOfTheLossValueWhichGoesInFront) {
     const Range loss{graph.parameter_elements(), graph.gradient_elements()};
     EXPECT_EQ(sums[0]->name, "reduce_loss");
     EXPECT_EQ(std::get<AllReduce>(sums[0]->op), (AllReduce{loss, DType::f32}));
+    EXPECT_EQ(cost(graph, *sums[0]).bytes, 2 * 4);
     EXPECT_EQ(sums[1]->name, "reduce0");
     for (std::size_t at = 1; at < sums.size(); ++at) {
       EXPECT_EQ(std::get<AllReduce>(sums[at]->op).wire, wire);
@@ -351,6 +352,7 @@ TEST(Wire, IsOfGradientsAndNotOfTheLossValueWhichGoesInFront) {
       for (const TensorId id : sums[at]->inputs)
         elements += graph.tensors[static_cast<std::size_t>(id)].shape.elements();
       EXPECT_EQ(elements, std::get<AllReduce>(sums[at]->op).range.size()) << "inputs are what the range holds";
+      EXPECT_EQ(cost(graph, *sums[at]).bytes, 2 * 2 * elements) << "two bytes each, sent and received";
     }
   }
 }
