@@ -240,6 +240,8 @@ class Backend {
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
 /// Collective. Raises Error{environment}, on all ranks, where the wanted one is not built in, finds no device, or where
 /// the threads that it and the rank need cannot be started.
+  /// Joules that the device has taken since some moment in the past, by its own counter. Empty where it has none.
+  [[nodiscard]] virtual std::optional<double> joules() const { return std::nullopt; }
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
 [[nodiscard]] std::vector<std::string> built_backends();  ///< by name, whether or not their device is there
 /// Takes as many threads as OpenMP gives. Raises Error{environment} where `threads` cannot be started.

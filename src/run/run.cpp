@@ -93,6 +93,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     world.all().barrier();
     timeline.run_start();
     EnergyMeter energy(world.node().rank() == 0);
+    const std::optional<double> device_joules = backend->joules();
     if (copying) {
       beside = stage_beside(world, options, dataset, watchdog, *copying, {{}, say, context.job_id});
       if (beside.work->wait_seconds() > 0.0) timeline.waited_for_another_run(beside.work->wait_seconds());
@@ -121,7 +122,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     if (beside.work) recorder.staged_beside(beside.settled(), stats_of(input).places);
     world.all().barrier();
     timeline.run_stop(outcome.target_met, ending_of(options.train, outcome.target_met));
-    recorder.consumed(energy.stop());
+    recorder.consumed(energy.stop(), joules_between(device_joules, backend->joules()));
     agree_on(world.all(), [&] { timeline.close(); });
     watchdog.phase("conclusion", options.watchdog.step_seconds);
     RunOutcome result = recorder.completed(outcome, stats_of(input));

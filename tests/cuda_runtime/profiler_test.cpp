@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 namespace trainmark::cuda {
 namespace {
 
@@ -15,6 +18,17 @@ TEST(CudaProfiler, ReadsPowerClocksAndWhyTheyAreLow) {
   EXPECT_EQ(sensors->sm_mhz, 1755);
   EXPECT_EQ(sensors->memory_mhz, 2619);
   EXPECT_EQ(sensors->throttled_by, "software power cap, hardware thermal slowdown");
+}
+
+TEST(CudaProfiler, ReadsWhatTheDeviceHasTaken) {
+  const auto reader = SensorReader::open("0000:01:00.0", SENSORS);
+  ASSERT_TRUE(reader.has_value());
+  const std::optional<double> before = reader->joules();
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const std::optional<double> after = reader->joules();
+  ASSERT_TRUE(before && after);
+  EXPECT_GE(*before, 1e9);
+  EXPECT_GE(*after - *before, 512.5 * 0.009);
 }
 
 TEST(CudaProfiler, HasNoSensorsWithoutTheirLibrary) {

@@ -231,6 +231,9 @@ class Sensors(OnDevice):
         self.assertEqual((figures["device_clock_min_rank0_mhz"], figures["device_memory_clock_rank0_mhz"]), (1755, 2619))
         reasons = "hardware thermal slowdown, software power cap"
         self.assertEqual(run.json()["texts"]["device_throttled_by_rank0"], reasons)
+        self.assertEqual(run.json()["texts"]["energy_source"].split(" and ")[-1], "the devices' own counters")
+        self.assertGreater(figures["energy_devices_j"], 0.5 * 512.5 * figures["run_s"])
+        self.assertLess(figures["energy_devices_j"], 1e9, "the difference of two readings")
         row = run.table("ranks.csv")[0]
         self.assertEqual((row["device_power_mean_w"], row["device_clock_min_mhz"], row["device_throttled_by"]), ("512.5", "1755", reasons))
 

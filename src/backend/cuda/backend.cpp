@@ -278,6 +278,7 @@ class CudaBackend final : public Backend {
     while (lanes_ && !std::ranges::all_of(*lanes_, &CudaStream::is_idle)) {
       if (std::chrono::steady_clock::now() > deadline) return false;
       backoff.pause();
+  [[nodiscard]] std::optional<double> joules() const override { return sensors_ ? sensors_->joules() : std::nullopt; }
     }
     return true;
   }

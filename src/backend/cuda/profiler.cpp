@@ -64,6 +64,7 @@ struct SensorReader::Library {
     all &= load(power, "nvmlDeviceGetPowerUsage");
     all &= load(clock, "nvmlDeviceGetClockInfo");
     all &= load(throttle, "nvmlDeviceGetCurrentClocksThrottleReasons");
+    load(energy, "nvmlDeviceGetTotalEnergyConsumption");  // newer than the others
     ready = all && init() == success;
   }
   ~Library() {
@@ -86,6 +87,7 @@ struct SensorReader::Library {
   int (*power)(Device, unsigned*) = nullptr;  // milliwatts
   int (*clock)(Device, unsigned, unsigned*) = nullptr;
   int (*throttle)(Device, unsigned long long*) = nullptr;
+  int (*energy)(Device, unsigned long long*) = nullptr;  // millijoules since the driver was loaded; may be null
   bool ready = false;
 };
 
@@ -103,6 +105,12 @@ std::optional<DeviceSensors> SensorReader::read() const {
       library_->clock(device_, memory_clock, &memory) != success || library_->throttle(device_, &bits) != success)
     return std::nullopt;
   return DeviceSensors{milliwatts / 1000.0, static_cast<int>(sm), static_cast<int>(memory), names_of(bits)};
+}
+
+std::optional<double> SensorReader::joules() const {
+  unsigned long long millijoules = 0;
+  if (library_->energy == nullptr || library_->energy(device_, &millijoules) != success) return std::nullopt;
+  return static_cast<double>(millijoules) / 1000.0;
 }
 
 }  // namespace trainmark::cuda

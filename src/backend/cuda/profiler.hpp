@@ -43,6 +43,9 @@ class SensorReader {
                                                         const std::string& library = "libnvidia-ml.so.1");
   /// Empty where the device does not tell (some virtual ones).
   [[nodiscard]] std::optional<DeviceSensors> read() const;
+  /// Taken since the driver was loaded. Empty where the device (before Volta, some virtual ones) or an old library has
+  /// no such counter.
+  [[nodiscard]] std::optional<double> joules() const;
 
  private:
   struct Library;

@@ -58,6 +58,11 @@ std::optional<double> EnergyCounters::joules() const {
   return sum;
 }
 
+std::optional<double> joules_between(const std::optional<double>& start, const std::optional<double>& stop) noexcept {
+  if (!start || !stop || *stop < *start) return std::nullopt;
+  return *stop - *start;
+}
+
 EnergyMeter::EnergyMeter(bool reads, const std::filesystem::path& root)
     : counters_(reads ? EnergyCounters(root) : EnergyCounters()) {
   if (!counters_.source()) return;

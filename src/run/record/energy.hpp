@@ -58,6 +58,10 @@ struct NodeEnergy {
   double joules = 0.0;
 };
 
+/// By a device's own counter, read at start and stop. Empty where it does not tell, or began anew in between.
+[[nodiscard]] std::optional<double> joules_between(const std::optional<double>& start,
+                                                   const std::optional<double>& stop) noexcept;
+
 /// Reads the counters from a thread of its own while it lives.
 class EnergyMeter {
  public:

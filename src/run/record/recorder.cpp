@@ -357,32 +357,41 @@ void Recorder::tell_of_last_rank(const TrainOutcome& trained) {
                   last->rank, last->host, last->steps, trained.steps, last->by, duration_text(last->seconds)));
 }
 
-void Recorder::consumed(const std::optional<NodeEnergy>& node) { energy_ = node; }
+void Recorder::consumed(const std::optional<NodeEnergy>& node, const std::optional<double>& device_joules) {
+  energy_ = node;
+  device_joules_ = device_joules;
+}
 
 /// Totals only where every node, or every device, was read: a part of the energy would pass for all of it.
 void Recorder::tell_of_energy(const TrainOutcome& trained) {
   if (emulates()) return;  // what is not there draws no power
-  const bool cray = energy_ && energy_->source == EnergySource::cray;
-  std::array<double, 5> sums = {energy_ && !cray ? 1.0 : 0.0, cray ? 1.0 : 0.0, energy_ ? energy_->joules : 0.0,
-                                trained.sensors.empty() ? 0.0 : 1.0,
-                                trained.sensors.empty() ? 0.0 : trained.sensors.mean_watts() * timeline_.run_seconds()};
+  const bool cray = energy_ && energy_->source == EnergySource::cray, sensed = !trained.sensors.empty();
+  std::array<double, 7> sums = {energy_ && !cray ? 1.0 : 0.0,
+                                cray ? 1.0 : 0.0,
+                                energy_ ? energy_->joules : 0.0,
+                                device_joules_ ? 1.0 : 0.0,
+                                device_joules_.value_or(0.0),
+                                sensed ? 1.0 : 0.0,
+                                sensed ? trained.sensors.mean_watts() * timeline_.run_seconds() : 0.0};
   world_.all().sum(sums);
-  const auto& [packages, whole, joules, devices, device_joules] = sums;
-  const double nodes = world_.nodes();
+  const auto& [packages, whole, joules, counting, counted_joules, devices, device_joules] = sums;
+  const double nodes = world_.nodes(), ranks = world_.all().size();
   if (packages + whole > 0.0 && packages != nodes && whole != nodes)
     progress_.line(fmt::format("note: energy can be read on {} of {} nodes: no sum is told", packages + whole, nodes));
   auto& figures = record_.figures;
   double total = 0.0;
   std::string source;
-  const auto add = [&](const char* name, double part, const std::string& by) {
+  const auto add = [&](const char* name, double part, std::string_view by) {
     figures[name] = part;
     total += part;
-    source += (source.empty() ? "" : " and ") + by;
+    source += fmt::format("{}{}", source.empty() ? "" : " and ", by);
   };
-  if (whole == nodes) add("energy_nodes_j", joules, std::string(word(EnergySource::cray)));
-  if (packages == nodes) add("energy_packages_j", joules, std::string(word(EnergySource::rapl)));
+  if (whole == nodes) add("energy_nodes_j", joules, word(EnergySource::cray));
+  if (packages == nodes) add("energy_packages_j", joules, word(EnergySource::rapl));
   // A node's counter holds its devices.
-  if (whole != nodes && devices == world_.all().size())
+  if (whole != nodes && counting == ranks)
+    add("energy_devices_j", counted_joules, "the devices' own counters");
+  else if (whole != nodes && devices == ranks)
     add("energy_devices_j", device_joules, "the devices' mean power in training x time");
   if (source.empty()) return;
   figures["energy_j"] = total;

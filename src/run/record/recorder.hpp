@@ -17,9 +17,10 @@ class Recorder {
   void stages_beside(bool all_there);  ///< training begins while staging goes on, or finds that nothing is missing
   /// How that ended, with what this rank's loaders read. Collective.
   void staged_beside(StagedDataset dataset, PlaceStats mine);
-  void reads(const Dataset& found);                      ///< what the node will read, and whether that measures storage
-  void started(const StartUp& start_up);                 ///< before the first step
-  void consumed(const std::optional<NodeEnergy>& node);  ///< by this rank's meter, before completed()
+  void reads(const Dataset& found);       ///< what the node will read, and whether that measures storage
+  void started(const StartUp& start_up);  ///< before the first step
+  /// By this rank's meter and its device's counter, before completed().
+  void consumed(const std::optional<NodeEnergy>& node, const std::optional<double>& device_joules);
   [[nodiscard]] RunOutcome completed(const TrainOutcome& outcome, const LoaderStats& input);
   void failed(const std::exception& error);
 
@@ -39,6 +40,7 @@ class Recorder {
   Progress& progress_;
   RunRecord record_;
   std::optional<NodeEnergy> energy_;
+  std::optional<double> device_joules_;
   double staging_s_ = 0.0;
   bool staged_inside_clock_ = false;
   bool staged_beside_ = false;
