@@ -6,9 +6,11 @@
 
 #include <algorithm>
 
+#include "mllog/utf8.hpp"
 #include "run/end/ending.hpp"
 #include "run/probe/after_run.hpp"
 #include "run/record/progress.hpp"
+#include "run/screen/judge.hpp"
 
 namespace trainmark {
 
@@ -29,6 +31,8 @@ std::optional<ProbeFigure> Probing::measured(ProbeFigure figure, const Repeated&
   if (!all) return std::nullopt;
   figure.rank = all->rank;
   figure.node = all->node;
+  figure.by_rank = all->by_rank;
+  figure.by_node = all->by_node;
   if (rounds.nodes_are_shared())
     if (const auto alone = rounds.measure(what, part, Who::one_a_node)) figure.alone = alone->rank;
   return figure;
@@ -42,6 +46,19 @@ bool Probing::add(ProbeFigure figure, const Repeated& what, double limit) {
   }
   result.figures.push_back(std::move(*found));
   return true;
+}
+
+std::vector<SlowNode> slow_nodes(const std::vector<ProbeFigure>& figures) {
+  std::vector<SlowNode> slow;
+  for (const ProbeFigure& figure : figures) {
+    std::vector<double> seconds;  // of one operation or byte
+    for (const double rate : figure.by_node)
+      seconds.push_back(1.0 / rate);
+    const std::vector<Judged> judged = judge(seconds);
+    for (std::size_t node = 0; node < judged.size(); ++node)
+      if (judged[node].slow) slow.push_back({figure.name, node, judged[node].excess});
+  }
+  return slow;
 }
 
 std::string too_short(double limit) { return fmt::format("three rounds do not fit into its {:.2f} s", limit); }
@@ -78,6 +95,19 @@ StepWork step_work(const World& world, const Backend& backend, const RunOptions&
   return work;
 }
 
+namespace {
+
+std::vector<std::string> hosts_of(const World& world) {
+  const std::vector<std::uint64_t> nodes = world.all().all_gather(static_cast<std::uint64_t>(world.node_index()));
+  const std::vector<std::string> all = world.all().all_gather(world.host());
+  std::vector<std::string> hosts(static_cast<std::size_t>(world.nodes()));
+  for (std::size_t rank = 0; rank < all.size(); ++rank)
+    hosts.at(nodes[rank]) = to_utf8(all[rank]);
+  return hosts;
+}
+
+}  // namespace
+
 ProbeResult measure_ceilings(const World& world, Backend& backend, const Collectives& collectives,
                              const RunOptions& options, const Dataset& dataset, double budget_seconds,
                              const std::function<void()>& alive) {
@@ -92,6 +122,7 @@ ProbeResult measure_ceilings(const World& world, Backend& backend, const Collect
   });
   ProbeResult result;
   result.step = step_work(world, backend, options, dataset, fused);
+  result.hosts = hosts_of(world);
   // Two parts a precision; copy, to the device, sums, staged, source.
   Probing probing{
       world, backend, collectives, options, dataset, graphs, rounds, result, backend.name() == "cpu" ? 8 : 11};

@@ -14,11 +14,18 @@ namespace trainmark {
 
 /// A rate that was measured.
 struct ProbeFigure {
-  std::string name;                  ///< with its unit: "memory_copy_bytes_per_s"
-  std::string of;                    ///< what was done
-  std::optional<Spread> alone = {};  ///< one rank a node, the others wait; none where no node has others
-  Spread rank = {}, node = {};       ///< while all work: of a rank, and of a node's ranks together
-  std::string cache = {};            ///< of a read: "cold" or "warm"
+  std::string name;                                ///< with its unit: "memory_copy_bytes_per_s"
+  std::string of;                                  ///< what was done
+  std::optional<Spread> alone = {};                ///< one rank a node, the others wait; none where no node has others
+  Spread rank = {}, node = {};                     ///< while all work: of a rank, and of a node's ranks together
+  std::string cache = {};                          ///< of a read: "cold" or "warm"
+  std::vector<double> by_rank = {}, by_node = {};  ///< medians of each, while all work
+};
+/// A node that is slower at something than the others are.
+struct SlowNode {
+  std::string figure;    ///< what it is slow at
+  std::size_t node = 0;  ///< by its number
+  double excess = 0.0;   ///< of its time over the median of all nodes, as a part of it
 };
 /// A sum over ranks, as a step makes it.
 struct ProbeMessage {
@@ -42,9 +49,13 @@ struct ProbeResult {
   std::vector<ProbeFigure> figures;
   std::vector<ProbeMessage> messages;
   StepWork step;
+  std::vector<std::string> hosts;     ///< by node
   std::vector<std::string> left_out;  ///< what was not measured, and why
   double seconds = 0.0;               ///< that all of it took
 };
+
+/// Those that are out of line, by the rule of judge.hpp: none where there are two nodes or one.
+[[nodiscard]] std::vector<SlowNode> slow_nodes(const std::vector<ProbeFigure>& figures);
 
 /// Of n ranks that sum `bytes`: bus bandwidth = bytes / seconds * 2 (n - 1) / n, which can be compared with a link's
 /// whatever n is (NVIDIA nccl-tests, doc/PERFORMANCE.md).

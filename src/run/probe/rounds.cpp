@@ -68,21 +68,31 @@ std::optional<Rates> Rounds::measure(const Repeated& what, double limit_seconds,
   const int times = std::clamp(static_cast<int>(worth_timing / once), 1, most_times);
 
   std::vector<double> ranks, nodes, seconds;
+  std::map<std::size_t, std::vector<double>> of_rank;
+  std::map<std::uint64_t, std::vector<double>> of_node;
   for (int count = 0; count < most && (count < least || used() - begin < limit_seconds); ++count) {
     const Round result = round(what, times, takes_part);
     std::map<std::uint64_t, std::pair<double, double>> by_node;  // amount, seconds of the slowest
     for (std::size_t rank = 0; rank < node_of_.size(); ++rank) {
       if (result.seconds[rank] == 0.0) continue;
       ranks.push_back(result.amounts[rank] / result.seconds[rank]);
+      of_rank[rank].push_back(ranks.back());
       auto& [amount, longest] = by_node[node_of_[rank]];
       amount += result.amounts[rank];
       longest = std::max(longest, result.seconds[rank]);
     }
-    for (const auto& [node, done] : by_node)
+    for (const auto& [node, done] : by_node) {
       nodes.push_back(done.first / done.second);
+      of_node[node].push_back(nodes.back());
+    }
     seconds.push_back(result.slowest() / times);
   }
-  return Rates{spread_of(ranks), spread_of(nodes), spread_of(seconds)};
+  Rates rates{spread_of(ranks), spread_of(nodes), spread_of(seconds), {}, {}};
+  for (const auto& [rank, values] : of_rank)
+    rates.by_rank.push_back(median_of(values));
+  for (const auto& [node, values] : of_node)
+    rates.by_node.push_back(median_of(values));
+  return rates;
 }
 
 }  // namespace trainmark

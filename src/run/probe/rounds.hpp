@@ -24,9 +24,10 @@ struct Repeated {
 };
 /// What came of it, a second each but for `seconds`.
 struct Rates {
-  Spread rank;     ///< of each rank that took part, in each round
-  Spread node;     ///< what a node's ranks did in a round over the time of its slowest
-  Spread seconds;  ///< that one time took the slowest rank of a round
+  Spread rank;                           ///< of each rank that took part, in each round
+  Spread node;                           ///< what a node's ranks did in a round over the time of its slowest
+  Spread seconds;                        ///< that one time took the slowest rank of a round
+  std::vector<double> by_rank, by_node;  ///< medians over rounds of each that took part, in order
 };
 enum class Who { all, one_a_node };
 

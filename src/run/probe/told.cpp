@@ -6,6 +6,7 @@
 
 #include "mllog/utf8.hpp"
 #include "run/probe/probe.hpp"
+#include "run/screen/judge.hpp"
 
 namespace trainmark {
 namespace {
@@ -21,6 +22,8 @@ Json to_json(const ProbeFigure& figure) {
   if (!figure.cache.empty()) document["cache"] = figure.cache;
   document["rank"] = to_json(figure.rank);
   document["node"] = to_json(figure.node);
+  document["by_rank"] = figure.by_rank;
+  document["by_node"] = figure.by_node;
   if (figure.alone) document["rank_alone"] = to_json(*figure.alone);
   return document;
 }
@@ -65,17 +68,25 @@ std::string probe_json(const World& world, const Backend& backend, const RunOpti
                    {"backend", backend.description()},
                    {"ranks", world.all().size()},
                    {"nodes", world.nodes()},
+                   {"hosts", result.hosts},
                    {"global_batch_samples", options.train.global_batch},
                    {"budget_s", budget_seconds},
                    {"used_s", result.seconds},
                    {"figures", Json::array()},
                    {"all_reduce", Json::array()},
                    {"step", to_json(result.step)},
+                   {"nodes_are_judged", result.hosts.size() >= least_judged},
+                   {"slow_nodes", Json::array()},
                    {"left_out", result.left_out}};
   for (const ProbeFigure& figure : result.figures)
     document["figures"].push_back(to_json(figure));
   for (const ProbeMessage& message : result.messages)
     document["all_reduce"].push_back(to_json(message));
+  for (const SlowNode& slow : slow_nodes(result.figures))
+    document["slow_nodes"].push_back({{"node", slow.node},
+                                      {"host", result.hosts.at(slow.node)},
+                                      {"figure", slow.figure},
+                                      {"excess_share", slow.excess}});
   return json_text(document, 2) + "\n";
 }
 
@@ -104,6 +115,9 @@ std::string probe_text(const ProbeResult& result) {
       step.samples, scaled(static_cast<double>(step.flops)), scaled(static_cast<double>(step.memory_bytes)),
       scaled(static_cast<double>(step.host_to_device_bytes)), scaled(step.network_bytes), scaled(step.storage_bytes));
   text += "medians; spread is (max - min) / median over ranks and rounds\n";
+  for (const SlowNode& slow : slow_nodes(result.figures))
+    text += fmt::format("slow: node {} ({}) takes {:.1f} % longer than the median of {} nodes: {}\n", slow.node,
+                        result.hosts.at(slow.node), 100.0 * slow.excess, result.hosts.size(), slow.figure);
   for (const std::string& line : result.left_out)
     text += "not measured: " + line + "\n";
   return text + fmt::format("measured in {:.1f} s\n", result.seconds);

@@ -80,6 +80,8 @@ TEST(RoundsOf, CountWhatRanksAndNodesDid) {
   EXPECT_LE(rates->rank.median, rates->rank.most);
   // A node's rate goes by its slowest rank, so its slowest round is that of the slowest rank of all.
   EXPECT_DOUBLE_EQ(rates->node.least, ranks() * rates->rank.least);
+  EXPECT_EQ(rates->by_rank.size(), static_cast<std::size_t>(ranks()));
+  EXPECT_EQ(rates->by_node, std::vector<double>{rates->node.median});
   EXPECT_EQ(alive, Rounds::most + 2);
   EXPECT_EQ(prepared, Rounds::most + 2);
 }
@@ -96,6 +98,17 @@ TEST(RoundsOf, LetOneRankANodeWorkAlone) {
   EXPECT_EQ(rates->rank.n, Rounds::most);
   EXPECT_EQ(rates->rank.median, rates->node.median);
   EXPECT_EQ(worked, world().node().rank() == 0 ? Rounds::most + 2 : 0);
+}
+
+TEST(SlowNodes, AreNamedWhereThreeOrMoreAreCompared) {
+  const ProbeFigure even{.name = "memory_copy_bytes_per_s", .of = "", .by_node = {100.0, 101.0, 99.0, 100.0}};
+  const ProbeFigure uneven{.name = "compute_fp32_flops_per_s", .of = "", .by_node = {100.0, 101.0, 50.0, 100.0}};
+  const ProbeFigure two{.name = "read_source_bytes_per_s", .of = "", .by_node = {100.0, 10.0}};
+  const std::vector<SlowNode> slow = slow_nodes({even, uneven, two});
+  ASSERT_EQ(slow.size(), 1U);
+  EXPECT_EQ(slow[0].figure, uneven.name);
+  EXPECT_EQ(slow[0].node, 2U);
+  EXPECT_DOUBLE_EQ(slow[0].excess, 1.0) << "takes twice the time";
 }
 
 TEST(RoundsOf, SayThatThreeDoNotFit) {
@@ -232,7 +245,10 @@ TEST_F(Parts, AreToldWithUnitsSourcesAndCounts) {
                             .alone = Spread{3, 5.0, 4.0, 6.0},
                             .rank = {6, 2.0e9, 1.0e9, 3.0e9},
                             .node = {3, 4.0e9, 3.0e9, 5.0e9},
-                            .cache = "warm"});
+                            .cache = "warm",
+                            .by_rank = {2.0e9, 2.5e9, 1.0e9},
+                            .by_node = {2.0e9, 2.0e9, 1.0e9}});
+  result.hosts = {"n0", "n1", "n2"};
   result.messages.push_back({"bucket0", 2, 4096, {3, 0.5, 0.25, 1.0}, {3, 8192.0, 4096.0, 16384.0}});
   result.left_out = {"fp16: is for devices"};
   const auto document = nlohmann::json::parse(probe_json(world(), *backend, options, 60.0, result));
@@ -244,12 +260,22 @@ TEST_F(Parts, AreToldWithUnitsSourcesAndCounts) {
   EXPECT_EQ(figure["rank"]["median"], 2.0e9);
   EXPECT_EQ(figure["node"]["min"], 3.0e9);
   EXPECT_EQ(figure["rank_alone"]["max"], 6.0);
+  EXPECT_EQ(figure["by_rank"][1], 2.5e9);
+  EXPECT_EQ(figure["by_node"].size(), 3U);
+  EXPECT_EQ(document["hosts"][1], "n1");
+  EXPECT_EQ(document["nodes_are_judged"], true);
+  ASSERT_EQ(document["slow_nodes"].size(), 1U);
+  EXPECT_EQ(document["slow_nodes"][0]["host"], "n2");
+  EXPECT_EQ(document["slow_nodes"][0]["figure"], "read_source_bytes_per_s");
   EXPECT_EQ(document["all_reduce"][0]["bytes"], 4096);
   EXPECT_EQ(document["step"]["source"], "modelled");
   const std::string text = probe_text(result);
   EXPECT_NE(text.find("2.00 GB/s"), std::string::npos) << text;
   EXPECT_NE(text.find("warm page cache"), std::string::npos) << text;
   EXPECT_NE(text.find("not measured: fp16: is for devices"), std::string::npos) << text;
+  EXPECT_NE(text.find("slow: node 2 (n2) takes 100.0 % longer than the median of 3 nodes: read_source_bytes_per_s"),
+            std::string::npos)
+      << text;
 }
 
 }  // namespace
