@@ -10,9 +10,82 @@ TERMS = ["exposed_input", "exposed_upload", "compute", "exposed_all_reduce", "ho
 ROUNDING_US = 0.01
 
 
+# Trace Event Format (its document at chromium.org): what each phase of an event must have beside name, ph, pid and tid.
+METADATA = {"process_name": ("name", str), "process_sort_index": ("sort_index", int), "thread_name": ("name", str),
+            "thread_sort_index": ("sort_index", int)}
+
+
+def strictly_read(text: str) -> dict:
+    """JSON as the standard has it: no NaN, no key twice."""
+    def once(pairs):
+        assert len(dict(pairs)) == len(pairs), f"a key twice: {pairs}"
+        return dict(pairs)
+
+    def no_number(word):
+        raise ValueError(f"{word} is no JSON")
+    return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+
+
+def breaches(document: dict) -> list:
+    """What a viewer would refuse, or draw wrongly."""
+    found = [] if document.get("displayTimeUnit") in ("ms", "ns") else ["displayTimeUnit"]
+    named, used, spans, counters = set(), set(), {}, {}
+
+    def number(value) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    for event in document["traceEvents"]:
+        thread = event.get("pid"), event.get("tid")
+        phase = event.get("ph")
+        if not (isinstance(event.get("name"), str) and event["name"] and all(type(each) is int for each in thread)):
+            found.append(f"name, pid or tid: {event}")
+        if phase == "M":
+            key, kind = METADATA.get(event["name"], ("", type(None)))
+            if set(event["args"]) != {key} or type(event["args"][key]) is not kind:
+                found.append(f"metadata: {event}")
+            named.add((event["name"], event["pid"] if event["name"].startswith("process") else thread))
+            continue
+        used.add(thread)
+        if not number(event.get("ts")) or event["ts"] < 0:
+            found.append(f"ts: {event}")
+            continue
+        if phase == "X":
+            if not number(event.get("dur")) or event["dur"] < 0:
+                found.append(f"dur: {event}")
+                continue
+            begin = round(event["ts"] * 1000)  # both have three digits behind the point: nanoseconds
+            spans.setdefault(thread, []).append((begin, -round(event["dur"] * 1000), event["name"]))
+        elif phase == "C":
+            if not event["args"] or not all(number(value) for value in event["args"].values()):
+                found.append(f"counter: {event}")
+            if counters.setdefault((event["pid"], event["name"]), -1) > event["ts"]:
+                found.append(f"a counter goes back: {event}")
+            counters[event["pid"], event["name"]] = event["ts"]
+        elif phase == "i":
+            if event.get("s") not in ("g", "p", "t"):
+                found.append(f"scope: {event}")
+        else:
+            found.append(f"unknown phase: {event}")
+    for thread in used:
+        for name in (("process_name", thread[0]), ("thread_name", thread)):
+            if name not in named:
+                found.append(f"no {name[0]} of {thread}")
+    for thread, all_spans in spans.items():
+        open_until = []
+        for begin, negative, name in sorted(all_spans):
+            end = begin - negative
+            while open_until and open_until[-1][0] <= begin:
+                open_until.pop()
+            if open_until and end > open_until[-1][0]:
+                found.append(f"{thread}: {name} at {begin} ns ends behind {open_until[-1][1]}, which it begins in")
+            open_until.append((end, name))
+    return found
+
+
 class Trace(EndToEnd):
     def lines(self, run, rank: int) -> dict:
-        document = json.loads((run.folder / f"trace/rank-{rank:04}.json").read_text())
+        document = strictly_read((run.folder / f"trace/rank-{rank:04}.json").read_text())
+        self.assertEqual(breaches(document)[:5], [])
         self.assertEqual((document["otherData"]["kind"], document["otherData"]["rank"]), ("trainmark trace", rank))
         tracks = {track: [] for track in range(1, 7)}
         for event in document["traceEvents"]:
@@ -74,6 +147,18 @@ class Trace(EndToEnd):
                 self.assertAlmostEqual(found["about"]["ts_0_unix_ms"] + found[PHASES][1]["ts"] * 1e-3, start, delta=1000)
             self.assertEqual(len(list((run.folder / "trace").iterdir())), max(1, ranks))
             self.assertEqual(run.json()["exit_code"], 0)
+
+    def test_what_a_viewer_would_draw_wrongly_is_found(self):
+        def event(**parts):
+            return {"name": "a", "ph": "X", "ts": 1.0, "dur": 2.0, "pid": 0, "tid": 1, **parts}
+        names = [{"name": "process_name", "ph": "M", "pid": 0, "tid": 1, "args": {"name": "rank 0"}},
+                 {"name": "thread_name", "ph": "M", "pid": 0, "tid": 1, "args": {"name": "steps"}}]
+        sound = [event(), event(name="b", ts=1.5, dur=0.5), event(name="c", ts=3.0), event(ph="C", args={"loss": 0.5}), event(ph="i", s="t")]
+        self.assertEqual(breaches({"displayTimeUnit": "ms", "traceEvents": names + sound}), [])
+        for wrong in (event(ts=-1.0), event(dur=-1.0), event(ts="1"), event(tid="1"), event(name=""), event(ph="B"), event(ph="i"),
+                      event(name="b", ts=2.5), event(tid=2), event(ph="C", args={"loss": "high"})):
+            self.assertNotEqual(breaches({"displayTimeUnit": "ms", "traceEvents": names + [event(), wrong]}), [], wrong)
+        self.assertEqual(len(breaches({"traceEvents": [event()]})), 3, "no unit, no names")
 
     def test_a_run_is_the_same_without_and_leaves_none_unasked(self):
         hashes = []
