@@ -214,6 +214,9 @@ class Backend {
   /// backend whose plans take long may call it once to see what will be asked for, and make that ready beforehand, on
   /// as many threads as it likes. Changes no result.
   virtual void foresee(const std::function<void()>& /*plan_all*/) {}
+  /// Whether fp32 matrix work of plans made from now on rounds its operands to TF32, in place of BackendOptions::tf32.
+  /// False where this backend has no such arithmetic.
+  virtual bool use_tf32(bool /*on*/) { return false; }
   /// An operation made ready for these operands. A backend visits Op, so that one it forgets does not compile.
   /// Plans of operations on arenas take what arena_uses says, then those operands that are no gradients.
   [[nodiscard]] virtual Planned plan(const Op& op, const Operands& operands) = 0;
@@ -222,6 +225,12 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<Collective> make_collective(const Group& group,
                                                                     Lane lane = Lane::communication) = 0;
   [[nodiscard]] virtual std::unique_ptr<Replay> record(std::vector<Launch> launches) = 0;
+  /// Whether a recorded step is one launch here, which costs the host less than those of its parts.
+  [[nodiscard]] virtual bool captures() const { return false; }
+  /// As record(), but launch by launch on a backend that captures.
+  [[nodiscard]] virtual std::unique_ptr<Replay> record_streamed(std::vector<Launch> launches) {
+    return record(std::move(launches));
+  }
   /// Runs the launches one by one and times each (compute lane waits between). For `plan --measure` and benchmarks.
   virtual Profile profile(const std::vector<Launch>& launches) = 0;
   /// While the result lives, steps run launch by launch, each named, between an outer profiler's start and stop: slower
@@ -231,6 +240,8 @@ class Backend {
   [[nodiscard]] virtual std::shared_ptr<void> range(const std::string&) { return nullptr; }
   /// Empty where there is no device, or where it does not tell.
   [[nodiscard]] virtual std::optional<DeviceReading> sensors() const { return std::nullopt; }
+  /// Joules that the device has taken since some moment in the past, by its own counter. Empty where it has none.
+  [[nodiscard]] virtual std::optional<double> joules() const { return std::nullopt; }
   /// Breaks off all collectives under way, from any thread, before a process that hangs leaves or memory is freed that
   /// they use: who waits for one raises `reason`. False where the device still works on something after `limit`. May
   /// hang where the driver does: who must leave in time does not wait for it.
@@ -240,8 +251,6 @@ class Backend {
 /// The backend that the options and this machine give. `ranks_on_node` share the node's cores.
 /// Collective. Raises Error{environment}, on all ranks, where the wanted one is not built in, finds no device, or where
 /// the threads that it and the rank need cannot be started.
-  /// Joules that the device has taken since some moment in the past, by its own counter. Empty where it has none.
-  [[nodiscard]] virtual std::optional<double> joules() const { return std::nullopt; }
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options, const World& world);
 [[nodiscard]] std::vector<std::string> built_backends();  ///< by name, whether or not their device is there
 /// Takes as many threads as OpenMP gives. Raises Error{environment} where `threads` cannot be started.

@@ -123,6 +123,25 @@ struct Alias {
 struct InputSlots;
 [[nodiscard]] std::shared_ptr<InputSlots> make_input_slots(Backend& backend);
 
+/// Programs that may turn out not to fit beside those made before: what those that are made while this lives want of
+/// the shared memory is forgotten with it, unless it is kept. Not once a program was used; the programs go with it.
+class SlotTrial {
+ public:
+  explicit SlotTrial(std::shared_ptr<InputSlots> slots);
+  ~SlotTrial();
+  SlotTrial(const SlotTrial&) = delete;
+  SlotTrial& operator=(const SlotTrial&) = delete;
+  /// Takes what all programs so far want together, and gives it back. Raises what the backend's memory raises where
+  /// there is no room.
+  void allocate();
+  void keep();
+
+ private:
+  struct Before;
+  std::shared_ptr<InputSlots> slots_;
+  std::unique_ptr<Before> before_;
+};
+
 /// What an upload took of its stream's time, and during how much of that no step was running that it could hide behind.
 struct UploadTimes {
   double seconds = 0.0;
@@ -157,6 +176,7 @@ class Program {
     bool overlap = true;  ///< of sums over ranks with computation; without it launches follow one another
     /// Each launch is timed by itself: for backends that execute plans in each step, not in a capture once for all.
     bool timed = false;
+    bool capture = true;  ///< where the backend captures steps; without it launches are enqueued one by one
   };
   /// Raises Error{environment} with everything that `backend` refuses of this graph.
   Program(Backend& backend, Graph graph, ModelState& state, const Collectives& collectives,

@@ -51,6 +51,7 @@ struct Program::Impl {
         planned(plan_graph(owner, std::move(source), collectives, options)),
         overlap(options.overlap),
         timed(options.timed),
+        capture(options.capture),
         tell(owner),
         told(&owner.pinned_memory()) {
     const Graph& graph = planned.graph;
@@ -137,7 +138,8 @@ struct Program::Impl {
       }
       std::vector<Launch> step = list;
       if (trains) step.push_back(telling(slot));
-      replays.at(static_cast<std::size_t>(slot)) = backend.record(std::move(step));
+      replays.at(static_cast<std::size_t>(slot)) =
+          capture ? backend.record(std::move(step)) : backend.record_streamed(std::move(step));
     }
     recorded = true;
   }
@@ -191,7 +193,7 @@ struct Program::Impl {
   ModelState& state;
   std::shared_ptr<InputSlots> slots;
   PlannedGraph planned;
-  bool overlap, timed;
+  bool overlap, timed, capture;
   std::array<std::deque<TimedPlan>, InputSlots::count> timers;  // by node, where launches are timed
   TellHost tell;
   std::pmr::vector<Told> told;  ///< by slot, where the graph updates parameters

@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "trainmark/exec.hpp"
@@ -22,9 +23,23 @@ struct InputSlots {
   /// Allocates what was asked for; later calls do nothing.
   void fix();
 
+  /// What programs want, by itself.
+  struct Wishes {
+    std::size_t pool_bytes = 0;
+    std::array<std::size_t, lanes> scratch_bytes{};
+    std::vector<std::pair<std::string, std::size_t>> inputs;  // name, bytes of one slot
+  };
+  [[nodiscard]] const Wishes& wishes() const noexcept { return wishes_; }
+  /// Contract: not fixed.
+  void want_instead(Wishes wishes);
+  /// Allocates what was asked for and gives it back. Contract: not fixed.
+  void try_out();
+
   [[nodiscard]] std::byte* input(int slot, const std::string& name) const;  ///< contract: fixed
-  [[nodiscard]] std::byte* scratch(Lane lane) const { return scratch_.at(static_cast<std::size_t>(lane))->data(); }
-  [[nodiscard]] std::byte* pool() const { return pool_->data(); }
+  [[nodiscard]] std::byte* scratch(Lane lane) const {
+    return memory_->scratch.at(static_cast<std::size_t>(lane))->data();
+  }
+  [[nodiscard]] std::byte* pool() const { return memory_->pool.data(); }
 
   /// Of the upload that has just ended in `slot`. Waits for nothing.
   [[nodiscard]] UploadTimes upload_times(int slot) const;
@@ -36,20 +51,17 @@ struct InputSlots {
   const StreamEvent* last_used = nullptr;  ///< where the last step of any program ends; null before the first
 
  private:
-  struct Input {
-    std::string name;
-    std::size_t bytes = 0;
-    std::array<std::unique_ptr<Arena>, count> memory;
+  struct Memory {
+    Memory(Backend& backend, const Wishes& wishes);
+    Arena pool;
+    std::array<std::unique_ptr<Arena>, lanes> scratch;
+    std::vector<std::array<std::unique_ptr<Arena>, count>> inputs;  // in the order of the wishes
   };
   void grow(std::size_t& size, std::size_t bytes) const;
 
   Backend& backend_;
-  bool fixed_ = false;
-  std::size_t pool_bytes_ = 0;
-  std::array<std::size_t, lanes> scratch_bytes_{};
-  std::vector<Input> inputs_;
-  std::unique_ptr<Arena> pool_;
-  std::array<std::unique_ptr<Arena>, lanes> scratch_;
+  Wishes wishes_;
+  std::unique_ptr<Memory> memory_;  // null until it is fixed
 };
 
 }  // namespace trainmark

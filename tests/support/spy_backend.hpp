@@ -31,6 +31,8 @@ class SpyBackend : public Backend {
   bool ahead = false;
   /// What a launched plan does, if anything.
   std::function<void(const Op&, std::span<void* const> args)> execute;
+  /// Called at each launch of a step that is to be streamed.
+  std::function<void()> streams;
   /// What a sum of several ranks does, if anything; asked before execute.
   std::function<void(const Group&)> sum;
 
@@ -94,6 +96,12 @@ class SpyBackend : public Backend {
     recordings.push_back(launches);
     return std::make_unique<SpyReplay>(*this, recordings.size() - 1);
   }
+  [[nodiscard]] std::unique_ptr<Replay> record_streamed(std::vector<Launch> launches) override {
+    recordings.push_back(std::move(launches));
+    auto replay = std::make_unique<SpyReplay>(*this, recordings.size() - 1);
+    replay->streamed = true;
+    return replay;
+  }
   Profile profile(const std::vector<Launch>& launches) override { return null_->profile(launches); }
 
   [[nodiscard]] std::string stream_name(const Stream& stream) const {
@@ -143,6 +151,7 @@ class SpyBackend : public Backend {
   struct SpyReplay final : Replay {
     SpyReplay(SpyBackend& owner, std::size_t index) : spy(owner), number(index) {}
     void launch() override {
+      if (streamed && spy.streams) spy.streams();
       spy.calls.push_back("launch " + std::to_string(number));
       ++spy.launched_;
       if (!spy.execute) return;
@@ -155,6 +164,7 @@ class SpyBackend : public Backend {
     }
     [[nodiscard]] std::optional<double> exposed_seconds() const override { return exposed; }
     double exposed = 0.0;
+    bool streamed = false;
     SpyBackend& spy;
     std::size_t number;
   };

@@ -227,6 +227,10 @@ class CudaBackend final : public Backend {
     notes_ = nullptr;
     graphs_->compile_ahead(notes.specs);
   }
+  bool use_tf32(bool on) override {
+    math_ = on ? Math::tf32 : Math::full;
+    return true;
+  }
   [[nodiscard]] Planned plan(const Op& op, const Operands& operands) override {
     const Compute compute{notes_ != nullptr ? *notes_ : *graphs_, math_};
     const auto plan_each = [&](const auto& each) {
@@ -243,12 +247,15 @@ class CudaBackend final : public Backend {
     if (!device_) return std::make_unique<SelfCollective>();
     return cuda::make_collective(group, stream(lane), {.deterministic = deterministic_, .even_alone = nccl_alone_});
   }
+  [[nodiscard]] bool captures() const override { return capture_ && streamed_because_.empty(); }
   [[nodiscard]] std::unique_ptr<Replay> record(std::vector<Launch> launches) override {
-    const bool timed = ranks_.has_value() || nccl_alone_;
-    if (!capture_) return make_replay(std::move(launches), lanes(), false, timed).replay;
+    if (!capture_) return record_streamed(std::move(launches));
     return make_warmed_replay(
         std::move(launches), lanes(), [this](const std::string& failure) { return settle(failure); }, streamed_because_,
-        timed);
+        sums_are_timed());
+  }
+  [[nodiscard]] std::unique_ptr<Replay> record_streamed(std::vector<Launch> launches) override {
+    return make_replay(std::move(launches), lanes(), false, sums_are_timed()).replay;
   }
   Profile profile(const std::vector<Launch>& launches) override {
     Profile seconds;
@@ -271,6 +278,7 @@ class CudaBackend final : public Backend {
     if (!now) return std::nullopt;
     return DeviceReading{now->watts, now->sm_mhz, now->memory_mhz, std::move(now->throttled_by)};
   }
+  [[nodiscard]] std::optional<double> joules() const override { return sensors_ ? sensors_->joules() : std::nullopt; }
   bool abandon(const std::string& reason, std::chrono::milliseconds limit) noexcept override {
     abort_communicators(reason);
     const auto deadline = std::chrono::steady_clock::now() + limit;
@@ -278,7 +286,6 @@ class CudaBackend final : public Backend {
     while (lanes_ && !std::ranges::all_of(*lanes_, &CudaStream::is_idle)) {
       if (std::chrono::steady_clock::now() > deadline) return false;
       backoff.pause();
-  [[nodiscard]] std::optional<double> joules() const override { return sensors_ ? sensors_->joules() : std::nullopt; }
     }
     return true;
   }
@@ -294,6 +301,8 @@ class CudaBackend final : public Backend {
     renew_spoilt_communicators();
     return failure.empty() ? "another rank could not capture" : failure;
   }
+
+  [[nodiscard]] bool sums_are_timed() const { return ranks_.has_value() || nccl_alone_; }
 
   Lanes& lanes() {
     TRAINMARK_CHECK(lanes_.has_value(), "a backend that only plans was asked to compute");

@@ -26,45 +26,41 @@ class Variants {
       shape.graph.channels = channels;
       return graphs_of(options.recipe, shape);
     };
-    const Precision own = options.train.precision;
-    const StepGraphs whole = graphs(own);
+    const StepGraphs whole = graphs(options.train.precision);
     state = std::make_unique<ModelState>(backend, whole.last, slots_of(options.recipe.rule));
     state->initialise(static_cast<std::uint64_t>(options.seed));
     shelf_.emplace(backend, *state);
     programs.whole = shelf_->add(whole, sums_.get(), {});
-    if (world.all().size() > 1) {
-      programs.unsummed = shelf_->add(whole, {*nobody_, sums_.norm.get()}, {});
-      if (backend.overlaps()) programs.in_order = shelf_->add(whole, sums_.get(), {.overlap = false});
+    const Group& ranks = world.all();
+    if (ranks.size() > 1) programs.unsummed = shelf_->add(whole, {*nobody_, sums_.norm.get()}, {});
+    if (ranks.size() > 1 && backend.overlaps())
+      attempt(ranks, "no_overlap", "sums over ranks and computation in turn", whole, {.overlap = false});
+    attempt(ranks, "unfused", "each operation by itself, no fused blocks", whole, {.fuse = false});
+    if (backend.captures())
+      attempt(ranks, "uncaptured", "operations launched one by one, no captured step", whole, {.capture = false});
+    // What is asked for as tf32 is computed in fp32 where there is no tf32.
+    const bool asked = options.train.precision == Precision::tf32, has_tf32 = backend.use_tf32(asked);
+    const Precision own = asked && !has_tf32 ? Precision::fp32 : options.train.precision;
+    for (const Precision other : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      if (other == own || (other == Precision::tf32 && !has_tf32)) continue;
+      static_cast<void>(backend.use_tf32(other == Precision::tf32));
+      attempt(ranks, word(other), fmt::format("{} in place of {}", word(other), word(own)), graphs(other), {});
     }
-    programs.unfused = attempt(world, backend, "unfused", whole, {.fuse = false});
-    const bool less = own == Precision::bf16 || own == Precision::fp16;
-    const Precision other = less ? Precision::fp32 : Precision::bf16;
-    if (less)
-      programs.fp32 = shelf_->add(graphs(other), sums_.get(), {});
-    else
-      programs.bf16 = attempt(world, backend, "bf16", graphs(other), {});
-    programs.precision_means = fmt::format("{} in place of {}", word(other), word(own));
+    static_cast<void>(backend.use_tf32(asked));
   }
 
   AblationPrograms programs;
   std::unique_ptr<ModelState> state;
 
  private:
-  /// Programs that a run does not need, and that may find no plan or no room here: then all ranks leave them out.
-  /// Looked at apart first, for what is on the shelf keeps its place there.
-  StepPrograms attempt(const World& world, Backend& backend, std::string_view name, const StepGraphs& graphs,
-                       Program::Options how) {
+  /// A variant that may find no plan or no room here: then all ranks leave it out.
+  void attempt(const Group& ranks, std::string_view name, const std::string& meaning, const StepGraphs& graphs,
+               Program::Options how) {
     try {
-      agree_on(world.all(), [&] {
-        const Program planned(backend, graphs.last, *state, sums_.get(), make_input_slots(backend), how);
-        const Arena room(backend, planned.memory().pool_bytes + planned.scratch_bytes());
-      });
+      programs.others.push_back({std::string(name), meaning, shelf_->try_to_add(ranks, graphs, sums_.get(), how)});
     } catch (const AgreedError& error) {
-      if (error.code() != ExitCode::environment) throw;
       programs.left_out.push_back(fmt::format("{}: {}", name, error.what()));
-      return {};
     }
-    return shelf_->add(graphs, sums_.get(), how);
   }
 
   OwnedCollectives sums_;

@@ -1,6 +1,9 @@
 #include "run/ablate/ablation.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <iterator>
 
 #include "mllog/utf8.hpp"
 
@@ -19,29 +22,38 @@ std::vector<Variant> variants_of(const AblationPrograms& programs, const Ablatio
     all.push_back({"resident_no_all_reduce", "the resident batch, no sums over ranks", alone, resident});
     all.push_back({"no_all_reduce", "no sums over ranks", programs.unsummed, loaded, loaders.train});
   }
-  if (programs.in_order.train != nullptr)
-    all.push_back({"no_overlap", "sums over ranks and computation in turn", programs.in_order, loaded, loaders.train});
-  if (programs.unfused.train != nullptr)
-    all.push_back({"unfused", "each operation by itself, no fused blocks", programs.unfused, loaded, loaders.train});
-  if (programs.fp32.train != nullptr)
-    all.push_back({"fp32", programs.precision_means, programs.fp32, loaded, loaders.train});
-  if (programs.bf16.train != nullptr)
-    all.push_back({"bf16", programs.precision_means, programs.bf16, loaded, loaders.train});
   if (loaders.direct != nullptr)
     all.push_back(
         {"direct", "read from the source in place of the staged copy", programs.whole, loaded, loaders.direct});
   return all;
 }
 
+/// The other programs, as variants that the device takes. Of those that it refuses the result says why.
+std::vector<Variant> taken(const AblationPrograms& programs, Loader* loader, Turns& turns, AblationResult& result) {
+  std::vector<Variant> variants;
+  for (const AblationPrograms::Other& other : programs.others) {
+    Variant variant{other.name, other.meaning, other.programs, Feeding::loaded, loader};
+    if (const std::string why = turns.refusal(variant); !why.empty())
+      result.left_out.push_back(fmt::format("{}: {}", other.name, why));
+    else
+      variants.push_back(std::move(variant));
+  }
+  return variants;
+}
+
 }  // namespace
 
 AblationResult compare_variants(const Bench& bench, const AblationPrograms& programs, const AblationLoaders& loaders,
                                 const AblateOptions& how) {
-  const std::vector<Variant> variants = variants_of(programs, loaders);
-  std::vector<VariantTimes> times(variants.size());
+  std::vector<Variant> variants = variants_of(programs, loaders);
+  const bool captured = bench.backend.captures();  // where it fails once, all steps are streamed from then on
+  AblationResult result;
+  result.left_out = programs.left_out;
   loaders.train->start(0);
   if (loaders.direct != nullptr) loaders.direct->start(0);
   Turns turns(bench, loaders.train->next());
+  std::ranges::move(taken(programs, loaders.train, turns, result), std::back_inserter(variants));
+  std::vector<VariantTimes> times(variants.size());
   for (std::size_t round = 0; round < static_cast<std::size_t>(how.rounds); ++round) {
     for (std::size_t turn = 0; turn < variants.size(); ++turn) {
       const std::size_t at = (round + turn) % variants.size();  // nobody is always behind the same one
@@ -52,8 +64,6 @@ AblationResult compare_variants(const Bench& bench, const AblationPrograms& prog
     const auto found = std::ranges::find(variants, name, &Variant::name);
     return found == variants.end() ? VariantTimes() : times[static_cast<std::size_t>(found - variants.begin())];
   };
-  AblationResult result;
-  result.left_out = programs.left_out;
   const std::vector<double> full = slowest(times_of("full"));
   for (std::size_t at = 0; at < variants.size(); ++at) {
     const std::vector<double> own = slowest(times[at]);
@@ -61,6 +71,10 @@ AblationResult compare_variants(const Bench& bench, const AblationPrograms& prog
   }
   result.attribution = attribute({times_of("full"), times_of("no_input"), times_of("resident"),
                                   times_of("resident_no_all_reduce"), times_of("bare")});
+  if (captured && !bench.backend.captures()) {
+    std::erase_if(result.rows, [](const AblationResult::Row& row) { return row.name == "uncaptured"; });
+    result.left_out.push_back("uncaptured: no variant's step could be captured: " + bench.backend.description());
+  }
   const Group& ranks = bench.world.all();
   result.slowest_host = ranks.broadcast(to_utf8(bench.world.host()), result.attribution.slowest_rank);
   result.last = last_rank(bench.world, turns.log(), {});

@@ -8,16 +8,18 @@
 
 namespace trainmark {
 
-/// The programs of the variants. Those whose `train` is null have no meaning in this run.
+/// The programs of the variants. Without the first no step can be said to lose anything.
 struct AblationPrograms {
+  /// The full step made in another way, which a device or its memory may refuse.
+  struct Other {
+    std::string name;     ///< a word, for programs
+    std::string meaning;  ///< for people
+    StepPrograms programs;
+  };
   StepPrograms whole;
-  StepPrograms unsummed;                   ///< no sums of gradients over ranks
-  StepPrograms in_order;                   ///< no overlap of sums with computation
-  StepPrograms unfused;                    ///< each operation by itself
-  StepPrograms fp32;                       ///< where the run has less
-  StepPrograms bf16;                       ///< where the run has more
-  std::string precision_means;             ///< of either: "fp32 in place of bf16"
-  std::vector<std::string> left_out = {};  ///< which of them found no plan or no room here, and why
+  StepPrograms unsummed = {};              ///< no sums of gradients over ranks; null for a rank alone
+  std::vector<Other> others = {};          ///< that found a plan and room
+  std::vector<std::string> left_out = {};  ///< those that did not, each with the reason
 };
 struct AblationLoaders {
   Loader* train = nullptr;

@@ -1,7 +1,13 @@
 #include "run/ablate/variants.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <future>
+#include <memory>
+#include <thread>
 #include <utility>
 
 namespace trainmark {
@@ -16,6 +22,39 @@ StepPrograms StepShelf::add(const StepGraphs& graphs, const Collectives& collect
   if (graphs.earlier) step.accumulate = made(*graphs.earlier);
   return step;
 }
+
+StepPrograms StepShelf::try_to_add(const Group& ranks, const StepGraphs& graphs, const Collectives& collectives,
+                                   Program::Options how) {
+  const std::size_t before = owned_.size();
+  SlotTrial trial(slots_);
+  StepPrograms step;
+  try {
+    agree_on(ranks, [&] {
+      step = add(graphs, collectives, how);
+      trial.allocate();
+    });
+  } catch (const AgreedError&) {
+    owned_.resize(before);
+    throw;
+  }
+  trial.keep();
+  return step;
+}
+
+namespace {
+
+/// Whether all ranks come here within `limit` of this one. Where they do not, they may be in a sum that it will never
+/// join, and the group can be used no more.
+bool all_come(const Group& ranks, std::chrono::seconds limit) {
+  const auto met = std::make_shared<std::promise<void>>();
+  const std::future<void> here = met->get_future();
+  std::thread([ranks, met] {
+    if (status_of([&] { ranks.barrier(); }).ok()) met->set_value();
+  }).detach();
+  return here.wait_for(limit) == std::future_status::ready;
+}
+
+}  // namespace
 
 Turns::Turns(const Bench& bench, const Batch& first)
     : bench_(bench), before_(bench.state.snapshot()), feed_(bench.backend, bench.local_batch) {
@@ -33,12 +72,38 @@ Turns::Turns(const Bench& bench, const Batch& first)
   inputs_.assign(batch_.begin(), batch_.end());
 }
 
+void Turns::upload_batch(const Variant& variant) {
+  for (const int slot : {0, 1})
+    variant.programs.train->upload(slot, inputs_);
+}
+
+std::string Turns::refusal(const Variant& variant) {
+  const Group& ranks = bench_.world.all();
+  const Status mine = status_of([&] {
+    bench_.state.restore(before_);
+    upload_batch(variant);
+    fixed_steps(variant, 2 * bench_.backend.warm_up_launches());
+    static_cast<void>(bench_.state.loss());
+  });
+  if (mine.ok())
+    ranks.barrier();
+  else if (!all_come(ranks, std::chrono::seconds(10)))
+    throw Error(mine.code, fmt::format("{}: {}", variant.name, mine.message), mine.complaint);
+  try {
+    agree(ranks, mine);
+  } catch (const AgreedError& error) {
+    for (const Lane lane : {Lane::compute, Lane::communication, Lane::copy})
+      bench_.backend.stream(lane).synchronize();  // raises where the device is lost to all variants
+    return error.what();
+  }
+  return {};
+}
+
 std::vector<double> Turns::take(const Variant& variant, int steps) {
   bench_.state.restore(before_);
   const Group& ranks = bench_.world.all();
   const bool loaded = variant.feeding == Feeding::loaded;
-  for (const int slot : {0, 1})
-    if (!loaded) variant.programs.train->upload(slot, inputs_);
+  if (!loaded) upload_batch(variant);
   const auto go = [&](int count, bool timed) {
     loaded ? loaded_steps(variant, count, timed) : fixed_steps(variant, count);
     static_cast<void>(bench_.state.loss());  // waits for the last step

@@ -32,6 +32,10 @@ class StepShelf {
       : backend_(backend), state_(state), slots_(make_input_slots(backend)) {}
   /// Before any of them is used.
   [[nodiscard]] StepPrograms add(const StepGraphs& graphs, const Collectives& collectives, Program::Options how);
+  /// As add(), of programs that may find no plan, or no room beside those that stand here: then the shelf stays as it
+  /// was, on all ranks, and the AgreedError says why. Collective.
+  [[nodiscard]] StepPrograms try_to_add(const Group& ranks, const StepGraphs& graphs, const Collectives& collectives,
+                                        Program::Options how);
 
  private:
   Backend& backend_;
@@ -66,12 +70,17 @@ class Turns {
  public:
   /// `first`: a batch as the loader packs it.
   Turns(const Bench& bench, const Batch& first);
+  /// Collective. Launches the programs of a variant as often as it takes until all launches are alike, without its
+  /// loader. Why a device or its memory refuses that, the same on all ranks; empty where nothing does. Raises what a
+  /// rank meets alone, while the others are in a step that it will never join.
+  [[nodiscard]] std::string refusal(const Variant& variant);
   /// Collective. Seconds a step, by rank.
   [[nodiscard]] std::vector<double> take(const Variant& variant, int steps);
   /// Of all turns of loaded variants.
   [[nodiscard]] const StepLog& log() const noexcept { return log_; }
 
  private:
+  void upload_batch(const Variant& variant);
   void loaded_steps(const Variant& variant, int steps, bool timed);
   void fixed_steps(const Variant& variant, int steps);
 

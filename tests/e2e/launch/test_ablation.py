@@ -37,7 +37,8 @@ class Ablation(EndToEnd):
         for name in ("full", "no_input", "resident", "bare", "resident_no_all_reduce", "no_all_reduce", "unfused", "direct"):
             self.assertIn(name, names)
         self.assertEqual("bf16" in names, not any(line.startswith("bf16: ") for line in found["left_out"]), found["left_out"])
-        self.assertNotIn("fp32", names)
+        for elsewhere in ("fp32", "tf32", "uncaptured"):  # this run's own; devices alone have those
+            self.assertNotIn(elsewhere, names)
         lost = sum(loss["mean"] for loss in found["losses_s"].values())
         self.assertAlmostEqual(lost, found["full_step_s"]["mean"] - found["compute_only_step_s"]["mean"], delta=0.01 * found["full_step_s"]["mean"])
         self.assertEqual(list(self.folder.rglob("mlperf.log")) + list(self.folder.rglob("run.json")), [])
@@ -49,6 +50,16 @@ class Ablation(EndToEnd):
         self.assertIn("fp32 in place of bf16", done.output)
         self.assertNotIn("bf16 in place of", done.output)
         self.assertNotIn("all_reduce", done.output)
+
+    def test_what_is_asked_for_as_tf32_is_compared_as_the_fp32_that_it_is(self):
+        config = str(self.write_config(train={"precision": "tf32", "gradient_accumulation_steps": 2}))
+        done = self.trainmark("ablate", config, "--rounds", "2", "--steps", "1", "--quiet", "--json")
+        self.assertEqual(done.code, 0, done.output)
+        found = json.loads(done.output[done.output.index("{"):])
+        meanings = {variant["name"]: variant["meaning"] for variant in found["variants"]}
+        self.assertNotIn("fp32", meanings)
+        self.assertEqual(meanings.get("bf16", "bf16 in place of fp32"), "bf16 in place of fp32")
+        self.assertIn("unfused", meanings)
 
     def test_what_makes_no_comparison_ends_with_2(self):
         config = str(self.write_config())

@@ -1,6 +1,10 @@
 // A step with one thing off at a time: delays that are planted in its input, in its sums and in one of its ranks are
-// each found and named, and losses add up. Delays are far longer than what a loaded machine adds.
+// each found and named, and losses add up; what a device or its memory refuses is left out, and named. Delays are far
+// longer than what a loaded machine adds.
+#include <algorithm>
 #include <chrono>
+#include <limits>
+#include <memory_resource>
 #include <thread>
 
 #include "rig.hpp"
@@ -35,9 +39,11 @@ class Ablating : public ::testing::Test {
       sums_a_step += std::holds_alternative<AllReduce>(node.op) ? 1 : 0;
     const auto nobody = rig.backend.make_collective(rig.world.all().split(rank));
     Program unsummed(rig.backend, graph, *rig.compiled.state, *nobody, rig.slots, {});
-    AblationPrograms programs;
-    programs.whole.train = rig.compiled.train.get();
+    AblationPrograms programs{.whole = {rig.compiled.train.get()}};
     if (ranks > 1) programs.unsummed.train = &unsummed;
+    Program streamed(rig.backend, graph, *rig.compiled.state, *nobody, rig.slots, {.capture = false});
+    Program in_order(rig.backend, graph, *rig.compiled.state, *nobody, rig.slots, {.overlap = false});
+    if (others) programs.others = {{"uncaptured", "streamed", {&streamed}}, {"no_overlap", "in turn", {&in_order}}};
     programs.left_out = {"bf16: this backend has no plan of it"};
     const AblationResult result =
         compare_variants({rig.world, rig.backend, *rig.compiled.state, 4 / ranks, 1, 6, [] {}}, programs,
@@ -59,6 +65,7 @@ class Ablating : public ::testing::Test {
   AblateOptions how{.rounds = 3, .steps = 4};
   int rank = rig.world.all().rank(), ranks = rig.world.all().size();
   int compute_ms = 0, sum_ms = 0, sums = 0, sums_a_step = 0;
+  bool others = false;
   std::vector<float> rates;
 };
 
@@ -120,6 +127,125 @@ TEST_F(Ablating, LossesAddUpAndTheModelStaysAsItWas) {
   EXPECT_EQ(document["losses_s"].size(), ranks == 1 ? 3U : 5U);
   EXPECT_EQ(document["left_out"].at(0), "bf16: this backend has no plan of it");
   EXPECT_NE(to_text(result).find("not compared: bf16: this backend has no plan of it\n"), std::string::npos);
+}
+
+std::vector<std::string> names_of(const AblationResult& result) {
+  std::vector<std::string> names;
+  for (const AblationResult::Row& row : result.rows)
+    names.push_back(row.name);
+  return names;
+}
+
+TEST_F(Ablating, ComparesWhatTheDeviceTakes) {
+  others = true;
+  int streamed = 0;
+  rig.backend.streams = [&] { ++streamed; };
+  const AblationResult result = compare();
+  const std::vector<std::string> names = names_of(result);
+  EXPECT_EQ(std::ranges::count(names, "uncaptured") + std::ranges::count(names, "no_overlap"), 2);
+  EXPECT_EQ(result.left_out.size(), 1U);
+  EXPECT_GE(streamed, how.rounds * how.steps);
+}
+
+TEST_F(Ablating, LeavesOutWhatTheDeviceRefusesOnAnyRank) {
+  others = true;
+  rig.backend.sum = {};  // who does not refuse waits for nobody
+  rig.backend.streams = [&] {
+    if (rank == ranks - 1)
+      throw Error(ExitCode::communication, Complaint{"engine 7", "the device refused it", "this step is lost", ""});
+  };
+  const AblationResult result = compare();
+  const std::vector<std::string> names = names_of(result);
+  EXPECT_EQ(std::ranges::count(names, "uncaptured"), 0);
+  EXPECT_EQ(std::ranges::count(names, "no_overlap"), 1);
+  ASSERT_EQ(result.left_out.size(), 2U);
+  EXPECT_EQ(result.left_out[1].find("uncaptured: "), 0U) << result.left_out[1];
+  EXPECT_NE(result.left_out[1].find("engine 7: the device refused it"), std::string::npos) << result.left_out[1];
+  EXPECT_GT(result.attribution.full.mean, 0.0);
+}
+
+/// Host memory of which so much may be taken at a time.
+class Room final : public std::pmr::memory_resource {
+ public:
+  std::size_t most = std::numeric_limits<std::size_t>::max(), taken = 0, peak = 0;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    if (taken + bytes > most) throw Error(ExitCode::environment, Complaint{"device memory", "it is full", "", ""});
+    taken += bytes;
+    peak = std::max(peak, taken);
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    taken -= bytes;
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+};
+
+class Shelved : public ::testing::Test {
+ protected:
+  class Backend final : public testing::SpyBackend {
+   public:
+    Room room;
+    [[nodiscard]] std::pmr::memory_resource& device_memory() override { return room; }
+  };
+  static StepGraphs graphs() {
+    StepOptions shape;
+    shape.graph = {.local_batch = 2, .global_batch = 4};
+    shape.accumulation_steps = 2;
+    return graphs_of({.model = CosmoflowOptions{.extent = 32, .width = 0.0625}, .rule = {}, .schedule = {}}, shape);
+  }
+  const Group& ranks = test_world().all();
+  Backend backend;
+  StepGraphs whole = graphs();
+  std::unique_ptr<Collective> sums = backend.make_collective(ranks);
+  ModelState state{backend, whole.last, 1};
+
+  std::string refusal(StepShelf& shelf, Program::Options how) {
+    try {
+      static_cast<void>(shelf.try_to_add(ranks, whole, *sums, how));
+    } catch (const AgreedError& error) {
+      return error.what();
+    }
+    return {};
+  }
+  /// Bytes that the programs take as they are used.
+  std::size_t used(const StepPrograms& programs) {
+    const std::size_t before = backend.room.taken;
+    programs.train->step(0);
+    return backend.room.taken - before;
+  }
+};
+
+TEST_F(Shelved, ProgramsThatFitByThemselvesMayFindNoRoomBesideOthers) {
+  const std::size_t before = backend.room.taken;
+  StepShelf alone(backend, state), shared(backend, state);
+  EXPECT_EQ(refusal(alone, {.reuse = false}), "");
+  EXPECT_EQ(backend.room.taken, before) << "what was tried is given back";
+  backend.room.most = backend.room.peak + 100;  // less than the scratch memory of the others
+  EXPECT_EQ(refusal(alone, {.reuse = false}), "");
+  backend.wants_scratch = {"Conv"};
+  const StepPrograms whole_step = shared.add(whole, *sums, {});
+  backend.wants_scratch = {};
+  EXPECT_NE(refusal(shared, {.reuse = false}).find("device memory: it is full"), std::string::npos);
+  backend.wants_scratch = {"Conv"};
+  StepShelf only(backend, state);
+  const std::size_t wanted = used(only.add(whole, *sums, {}));
+  backend.room.most = std::numeric_limits<std::size_t>::max();
+  EXPECT_EQ(used(whole_step), wanted) << "what was refused is not paid for";
+}
+
+TEST_F(Shelved, AllProgramsOfAStepBelongToIt) {
+  backend.refuse = [](const Op& op) {
+    const auto* sum = std::get_if<Accumulate>(&op);
+    return std::string(sum != nullptr && !sum->last ? "no sums of parts here" : "");
+  };
+  StepShelf shelf(backend, state);
+  ASSERT_TRUE(whole.earlier.has_value());
+  EXPECT_NE(refusal(shelf, {}).find("no sums of parts here"), std::string::npos);
 }
 
 TEST(Interval, IsStudentsT) {
