@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "report/analyse/statistics.hpp"
 #include "report/analyse/what_if.hpp"
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
@@ -125,6 +126,48 @@ TEST(StepModel, AddsWhatAStatedNetworkExposes) {
   EXPECT_EQ(network.exposed_s(1), 0.0);
   const std::vector<StepObservation> single{{1, 1, 0.100, 0}};
   EXPECT_NEAR(predict_step(single, 4, 1, published_experience(), network).prediction->step_s, 0.100 + 0.00502, 1e-9);
+}
+
+/// Steps of 1 and 2 processes, three runs each, whose time is known but for `noise`, as what a report makes of them.
+std::vector<StepObservation> noisy(const std::function<double(double)>& truth, double noise, std::uint64_t seed) {
+  Rng random(seed, Purpose::test);
+  std::vector<StepObservation> seen;
+  for (const double processes : {1.0, 2.0}) {
+    std::vector<double> runs;
+    for (int run = 0; run < 3; ++run)
+      runs.push_back(truth(processes) * (1.0 + noise * random.normal()));
+    seen.push_back({processes, 4, quantile_of(runs, 0.5), deviation_of(runs) / mean_of(runs)});
+  }
+  return seen;
+}
+
+TEST(StepModel, PredictsFourFromOneAndTwoWithinItsBandWhereTheTruthIsItsOwn) {
+  const Experience experience = published_experience();
+  constexpr double compute_s = 0.1, doubling_s = 0.012, noise = 0.01;
+  const auto truth = [](double processes) { return compute_s + doubling_s * std::log2(processes); };
+  double mean_error = 0.0;
+  constexpr int seeds = 50;
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+    const StepPrediction at = predict_step(noisy(truth, noise, seed), 4, 4, experience).prediction.value();
+    EXPECT_LE(at.low_s, truth(4)) << seed;
+    EXPECT_GE(at.high_s, truth(4)) << seed;
+    mean_error += (at.step_s / truth(4) - 1.0) / seeds;
+  }
+  EXPECT_NEAR(mean_error, 0.0, 0.01) << "no bias";
+}
+
+/// A ring's volume grows from 1 to 3/2 between two processes and four; a line over log2 of them has 2.
+TEST(StepModel, ErrsUpwardsFromOneAndTwoBelowARingsAllReduce) {
+  const Experience experience = published_experience();
+  constexpr double compute_s = 0.1;
+  for (const double share : {0.05, 0.2}) {  // of computing, that two processes exchange for
+    const StatedNetwork network{1e9, 0.0, share * compute_s * 1e9, 0.0};
+    const auto truth = [&](double processes) { return compute_s + network.exposed_s(processes); };
+    const StepPrediction at = predict_step(noisy(truth, 0.0, 1), 4, 4, experience).prediction.value();
+    EXPECT_NEAR(at.step_s - truth(4), 0.5 * share * compute_s, 1e-12);
+    EXPECT_LE(at.low_s, truth(4)) << share;
+    EXPECT_GE(at.high_s, truth(4)) << share;
+  }
 }
 
 TEST(StepModel, WidensItsBandWithDistanceAndWithTheSpreadOfRuns) {
