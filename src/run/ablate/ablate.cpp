@@ -59,6 +59,7 @@ class Variants {
     try {
       programs.others.push_back({std::string(name), meaning, shelf_->try_to_add(ranks, graphs, sums_.get(), how)});
     } catch (const AgreedError& error) {
+      if (!may_be_left_out(error)) throw;
       programs.left_out.push_back(fmt::format("{}: {}", name, error.what()));
     }
   }

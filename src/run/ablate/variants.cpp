@@ -41,6 +41,10 @@ StepPrograms StepShelf::try_to_add(const Group& ranks, const StepGraphs& graphs,
   return step;
 }
 
+bool may_be_left_out(const Error& error) {
+  return error.code() == ExitCode::environment || error.code() == ExitCode::communication;
+}
+
 namespace {
 
 /// Whether all ranks come here within `limit` of this one. Where they do not, they may be in a sum that it will never
@@ -57,7 +61,10 @@ bool all_come(const Group& ranks, std::chrono::seconds limit) {
 }  // namespace
 
 Turns::Turns(const Bench& bench, const Batch& first)
-    : bench_(bench), before_(bench.state.snapshot()), feed_(bench.backend, bench.local_batch) {
+    : bench_(bench),
+      meeting_(bench.world.all().duplicate()),
+      before_(bench.state.snapshot()),
+      feed_(bench.backend, bench.local_batch) {
   const auto keep = [this](std::span<const std::byte> bytes) {
     batch_.emplace_back(bytes.begin(), bytes.end(), &bench_.backend.pinned_memory());
   };
@@ -77,21 +84,24 @@ void Turns::upload_batch(const Variant& variant) {
     variant.programs.train->upload(slot, inputs_);
 }
 
+void Turns::settle(const Variant& variant) {
+  bench_.state.restore(before_);
+  upload_batch(variant);
+  fixed_steps(variant, 2 * bench_.backend.warm_up_launches());
+  static_cast<void>(bench_.state.loss());
+}
+
 std::string Turns::refusal(const Variant& variant) {
-  const Group& ranks = bench_.world.all();
-  const Status mine = status_of([&] {
-    bench_.state.restore(before_);
-    upload_batch(variant);
-    fixed_steps(variant, 2 * bench_.backend.warm_up_launches());
-    static_cast<void>(bench_.state.loss());
-  });
+  constexpr std::chrono::seconds patience{60};
+  const Status mine = status_of([&] { settle(variant); });
   if (mine.ok())
-    ranks.barrier();
-  else if (!all_come(ranks, std::chrono::seconds(10)))
+    meeting_.barrier();
+  else if (!all_come(meeting_, patience))
     throw Error(mine.code, fmt::format("{}: {}", variant.name, mine.message), mine.complaint);
   try {
-    agree(ranks, mine);
+    agree(meeting_, mine);
   } catch (const AgreedError& error) {
+    if (!may_be_left_out(error)) throw;
     for (const Lane lane : {Lane::compute, Lane::communication, Lane::copy})
       bench_.backend.stream(lane).synchronize();  // raises where the device is lost to all variants
     return error.what();

@@ -64,6 +64,9 @@ struct Bench {  // all of it outlives the turns
   std::function<void()> alive{};  ///< called each step
 };
 
+/// Whether an error is of a kind by which a device, or its memory, refuses a variant.
+[[nodiscard]] bool may_be_left_out(const Error& error);
+
 /// Takes turns. Each begins from the same model, and updates at a rate of zero: whatever ranks do not sum, they stay
 /// equal, and no loss goes astray.
 class Turns {
@@ -71,8 +74,10 @@ class Turns {
   /// `first`: a batch as the loader packs it.
   Turns(const Bench& bench, const Batch& first);
   /// Collective. Launches the programs of a variant as often as it takes until all launches are alike, without its
-  /// loader. Why a device or its memory refuses that, the same on all ranks; empty where nothing does. Raises what a
-  /// rank meets alone, while the others are in a step that it will never join.
+  /// loader.
+  void settle(const Variant& variant);
+  /// Why a device or its memory refuses that, the same on all ranks; empty where nothing does. Raises what a rank meets
+  /// alone, while the others are in a step that it will never join, and what is no refusal.
   [[nodiscard]] std::string refusal(const Variant& variant);
   /// Collective. Seconds a step, by rank.
   [[nodiscard]] std::vector<double> take(const Variant& variant, int steps);
@@ -85,6 +90,7 @@ class Turns {
   void fixed_steps(const Variant& variant, int steps);
 
   Bench bench_;
+  Group meeting_;  // a context of its own: a rank that failed comes to it while others may be in a step
   std::vector<std::pmr::vector<std::byte>> batch_;  // pinned: fields, then the step's state
   std::vector<std::span<const std::byte>> inputs_;
   std::vector<std::byte> before_;  // the model
