@@ -175,9 +175,10 @@ class Sampler {
 };
 
 struct LoadOptions {
-  int threads = 1;                   ///< reader threads per rank
+  int threads = 1;                   ///< reader threads per rank to begin with; 0: one, and more as they are needed
   int prefetch = 4;                  ///< batches read ahead, at most
   std::int64_t image_cache_mib = 0;  ///< per rank, for decoded images of both splits; 0: none are kept
+  int most_threads = 0;              ///< up to which readers are added to those; of a launch, not of a config
   bool operator==(const LoadOptions&) const = default;
 };
 
@@ -193,8 +194,10 @@ struct Batch {
 struct LoaderStats {
   double wait_seconds = 0.0;  ///< the consumer waited for input
   double read_seconds = 0.0;  ///< summed over reader threads
+  double cpu_seconds = 0.0;   ///< of these: on a CPU
   std::int64_t bytes = 0;
   std::int64_t samples = 0;
+  int threads = 0;
   ImageCacheStats images = {};  ///< of the source
   PlaceStats places = {};       ///< of the source, where it is being staged
 };
@@ -218,6 +221,9 @@ class Loader {
   /// The next batch, valid until the next call. Rethrows what a reader met (Error{data} naming file and sample).
   [[nodiscard]] const Batch& next();
   [[nodiscard]] LoaderStats stats() const;
+  /// Starts more readers, which changes no bit of what is read. To be called where next() is. Raises std::system_error
+  /// where the system gives no more threads; those that there are go on.
+  void add_threads(int count);
 
  private:
   struct Impl;

@@ -49,7 +49,7 @@ void fit_cpus(BatchRequest& request, const RunOptions& options) {
     refuse("--cpus-per-task", "is not given, nor are the config's backend.threads",
            request.shared ? "a job that shares its nodes must say what it takes" : "PBS must be told the CPUs of a job",
            "give the CPUs of a rank: --cpus-per-task 16");
-  request.cpus_per_rank = static_cast<int>(options.backend.threads + options.load.threads);
+  request.cpus_per_rank = static_cast<int>(options.backend.threads + std::max(1, options.load.threads));
 }
 
 void require_fit(const RunOptions& options, const BatchRequest& request) {

@@ -110,7 +110,14 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
       &stage.wait_seconds);
   visitor.close();
   visitor.open("load", "Reading samples ahead of need.");
-  visitor.field({.name = "threads", .doc = "Reader threads per rank.", .minimum = 1, .maximum = 1024}, &load.threads);
+  visitor.field(
+      {.name = "threads",
+       .doc = "Reader threads per rank and split. auto: one, and more where steps turn out to wait for input, as "
+              "many as bring a step's samples in the time that it takes without.",
+       .minimum = 1,
+       .maximum = 1024,
+       .zero_as = "auto"},
+      &load.threads);
   visitor.field(
       {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},
       &load.prefetch);

@@ -32,6 +32,7 @@ struct Field {
   std::optional<double> minimum = {}, maximum = {};
   std::optional<double> above = {}, below = {};  ///< exclusive limits
   std::int64_t multiple_of = 0;
+  std::string_view zero_as = {};       ///< word that may stand in a whole number's place: the member is 0 then
   std::string_view pattern = {};       ///< regular expression of a string
   std::string_view pattern_text = {};  ///< the same in words
   std::size_t longest = 0;             ///< most characters of a string; 0: no limit

@@ -37,6 +37,9 @@ struct DefaultText {
   const config::Field& field;
   std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
   std::string operator()(const std::string* value) const { return fmt::format("\"{}\"", *value); }
+  std::string operator()(const int* value) const {
+    return *value == 0 && !field.zero_as.empty() ? fmt::format("\"{}\"", field.zero_as) : fmt::format("{}", *value);
+  }
   std::string operator()(const config::Word& value) const { return fmt::format("\"{}\"", field.words.at(value.get())); }
   template <class Number>
   std::string operator()(const Number* value) const {
@@ -63,6 +66,7 @@ class Manual final : public config::Visitor {
     if (allowed.starts_with("allowed: ")) allowed.erase(0, 9);
     std::string type = std::visit(TypeName{}, member);
     if (field.path) type = "*path*";
+    if (!field.zero_as.empty()) type += " or word";
     if (!field.unit.empty()) type += fmt::format(", {}", field.unit);
     const auto* string = std::get_if<std::string*>(&member);
     const bool required = field.required && (in_list_ || (string != nullptr && (*string)->empty()));

@@ -121,7 +121,17 @@ class SchemaWriter final : public config::Visitor {
     if (!field.pattern.empty()) entry["pattern"] = std::string(field.pattern);
     if (field.longest > 0) entry["maxLength"] = field.longest;
     if (field.required && std::is_same_v<Value, std::string*>) entry["minLength"] = 1;
+    if (!field.zero_as.empty()) return with_alternative(std::move(entry), {{"const", field.zero_as}});
     return entry;
+  }
+
+  /// What limits the value goes into one of two alternatives.
+  static Json with_alternative(Json entry, Json other) {
+    Json both = {{"description", entry["description"]}, {"default", entry["default"]}};
+    entry.erase("description");
+    entry.erase("default");
+    both["anyOf"] = {std::move(entry), std::move(other)};
+    return both;
   }
 
   std::vector<Level> stack_;

@@ -69,6 +69,12 @@ struct Store {
     return {};
   }
   std::string operator()(int* member) const {
+    const auto* word = std::get_if<std::string>(&node.value);
+    if (word != nullptr && !field.zero_as.empty()) {
+      if (*word != field.zero_as) return wrong_type(node, "a whole number", field);
+      *member = 0;
+      return {};
+    }
     std::int64_t value = *member;
     if (std::string wrong = whole(value, std::numeric_limits<int>::max()); !wrong.empty()) return wrong;
     *member = static_cast<int>(value);
@@ -170,6 +176,7 @@ std::string allowed_text(const Field& field) {
     if (field.maximum) parts.push_back(fmt::format("at most {}", *field.maximum));
   }
   if (field.below) parts.push_back(fmt::format("less than {}", *field.below));
+  if (!field.zero_as.empty()) parts.push_back(fmt::format("or \"{}\"", field.zero_as));
   return parts.empty() ? std::string() : fmt::format("allowed: {}", fmt::join(parts, ", "));
 }
 

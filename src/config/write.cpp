@@ -53,6 +53,9 @@ struct Written {
   const config::Field& field;
   /// 0.9 as it was written, where a float holds the nearest to it.
   Json operator()(const float* value) const { return std::stod(fmt::format("{}", *value)); }
+  Json operator()(const int* value) const {
+    return *value == 0 && !field.zero_as.empty() ? Json(field.zero_as) : Json(*value);
+  }
   Json operator()(const config::Word& value) const { return field.words.at(value.get()); }
   template <class Value>
   Json operator()(const Value* value) const {

@@ -1,6 +1,7 @@
 // A ring of batches that reader threads fill and the consumer empties in order. Threads take single samples, so all of
 // them work on the batch that is needed next; the ring bounds what is read ahead, across the ends of epochs.
 #include <pthread.h>
+#include <time.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -41,6 +42,13 @@ class BlockedSignals {
   sigset_t before_{};
 };
 
+/// Of the calling thread.
+double cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 struct Slot {
   Batch batch;
   std::vector<std::int64_t> ids;
@@ -66,6 +74,7 @@ struct Loader::Impl {
   ~Impl();
   void stop();  ///< joins the readers and gives the block back
 
+  void start_threads(int count);
   void run();
   bool prepare(std::unique_lock<std::mutex>& lock);
   bool read_one(std::unique_lock<std::mutex>& lock, SampleView& view);
@@ -111,10 +120,7 @@ Loader::Impl::Impl(SampleSource& from, const DataSchema& of, Sampling sampling, 
     }
   }
   try {
-    const BlockedSignals blocked;
-    const OnAllCpus anywhere;
-    for (int i = 0; i < options.threads; ++i)
-      threads.emplace_back([this] { run(); });
+    start_threads(options.threads);
   } catch (...) {  // no more threads: those that started must not outlive this
     stop();
     throw;
@@ -122,6 +128,13 @@ Loader::Impl::Impl(SampleSource& from, const DataSchema& of, Sampling sampling, 
 }
 
 Loader::Impl::~Impl() { stop(); }
+
+void Loader::Impl::start_threads(int count) {
+  const BlockedSignals blocked;
+  const OnAllCpus anywhere;
+  for (int i = 0; i < count; ++i)
+    threads.emplace_back([this] { run(); });
+}
 
 void Loader::Impl::stop() {
   {
@@ -192,6 +205,7 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view
   ++reading;
   lock.unlock();
   const Clock clock;
+  const double cpu_before = cpu_seconds();
   std::exception_ptr failure;
   try {
     for (std::size_t i = 0; i < slot.fields.size(); ++i) {
@@ -202,10 +216,11 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view
   } catch (...) {
     failure = std::current_exception();
   }
-  const double seconds = clock.seconds();
+  const double seconds = clock.seconds(), on_cpu = cpu_seconds() - cpu_before;
   lock.lock();
   --reading;
   stats.read_seconds += seconds;
+  stats.cpu_seconds += on_cpu;
   stats.bytes += static_cast<std::int64_t>(schema.sample_bytes());
   ++stats.samples;
   if (failure && !slot.failure) slot.failure = failure;
@@ -262,9 +277,12 @@ const Batch& Loader::next() {
   return slot.batch;
 }
 
+void Loader::add_threads(int count) { impl_->start_threads(count); }
+
 LoaderStats Loader::stats() const {
   const std::lock_guard lock(impl_->mutex);
   LoaderStats stats = impl_->stats;
+  stats.threads = static_cast<int>(impl_->threads.size());
   stats.images = impl_->source.image_cache();
   stats.places = impl_->source.places();
   return stats;

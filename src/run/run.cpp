@@ -109,6 +109,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
     Trainer::Plan plan = trainer_plan(options, world.all().size(), input.train_sampling, input.validation_sampling);
     plan.profile_steps = context.profile_steps;
     plan.job_ends_at = context.job.ends_at;
+    plan.reader_cpus = reader_cpus(world, *backend);
     Trainer trainer({world, *backend, *compiled.state, *compiled.train, compiled.accumulate.get(),
                      compiled.average.get(), *compiled.evaluate, *input.train, *input.validation, timeline, watchdog,
                      results, progress, trace, beside.work.get()},
@@ -132,8 +133,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       input.validation.reset();
       watchdog.phase("probe", std::max(options.watchdog.step_seconds, context.probe_seconds));
       on_device(*backend, stuck, [&] {
-        probe_after_run(world, *backend, compiled.collectives.get(), options, dataset, results.folder(),
-                        {context.probe_seconds, [&] { watchdog.beat(); }, say});
+        probe_after_run(world, *backend, compiled.collectives.get(), with_all_readers(options), dataset,
+                        results.folder(), {context.probe_seconds, [&] { watchdog.beat(); }, say});
       });
     }
     return result;

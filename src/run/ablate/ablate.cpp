@@ -79,7 +79,7 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   const auto say = [&](const std::string& line) { progress.line(line); };
   const auto alive = [&] { watchdog.beat(); };
 
-  const RunOptions options = options_of_launch(world, wanted);
+  const RunOptions options = with_all_readers(options_of_launch(world, wanted));
   require_computes(options, "trainmark ablate");
   const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);

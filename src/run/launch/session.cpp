@@ -10,6 +10,9 @@
 #include <array>
 #include <cstring>
 
+#include "run/train/readers.hpp"
+#include "trainmark/process.hpp"
+
 namespace trainmark {
 
 std::int64_t chosen_seed(const World& world, std::int64_t wanted) {
@@ -28,6 +31,39 @@ std::int64_t chosen_seed(const World& world, std::int64_t wanted) {
   return seed;
 }
 
+namespace {
+
+/// With "auto" training begins with one reader. There is memory for the ring of more before the clock starts: rings of
+/// all ranks of the node may take a quarter of what is left there.
+void settle_readers(const World& world, RunOptions& options) {
+  if (options.load.threads > 0) return;
+  constexpr double part_of_memory = 0.25;
+  const std::int64_t local_batch = std::max<std::int64_t>(1, options.train.batch() / world.all().size());
+  const std::size_t batch_bytes =
+      schema_of(options.recipe.model).sample_bytes() * static_cast<std::size_t>(local_batch);
+  const ReaderLimits limits = reader_limits(cpu_share(world).threads(), local_batch, batch_bytes, options.load.prefetch,
+                                            part_of_memory * memory_room().bytes / world.node().size());
+  options.load.threads = 1;
+  options.load.most_threads = limits.threads;
+  options.load.prefetch = limits.prefetch;
+  diagnose(LogLevel::info, [&] {
+    return fmt::format("/load/threads \"auto\": one reader a split to begin with, {} at most; {} batches ahead",
+                       limits.threads, limits.prefetch);
+  });
+}
+
+}  // namespace
+
+RunOptions with_all_readers(RunOptions options) {
+  options.load.threads = std::max(options.load.threads, options.load.most_threads);
+  return options;
+}
+
+double reader_cpus(const World& world, const Backend& backend) {
+  const int computing = backend.threads() + (backend.overlaps() ? 1 : 0);
+  return std::max(1, cpu_share(world).threads() - computing);
+}
+
 RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
   constexpr int endings = 3;  // threads that see to it that a failure ends in time
   constexpr int meters = 1;
@@ -36,7 +72,9 @@ RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
   options.seed = chosen_seed(world, wanted.seed);
   options.backend.tf32 = options.train.precision == Precision::tf32;
   options.backend.emulated.parts = options.train.gradient_accumulation_steps;
-  options.backend.other_threads = 2 * options.load.threads + endings + meters + staging;
+  settle_readers(world, options);
+  const int readers = std::max(options.load.threads, options.load.most_threads);
+  options.backend.other_threads = 2 * readers + endings + meters + staging;
   return options;
 }
 

@@ -12,9 +12,16 @@ namespace trainmark {
 /// The seed of the config, or one drawn from the operating system's entropy by rank 0. Never 0. Collective.
 [[nodiscard]] std::int64_t chosen_seed(const World& world, std::int64_t wanted);
 
-/// The options with what is settled once a launch is there: seed, TF32, and the threads that the backend must leave
-/// room for. Collective.
+/// The options with what is settled once a launch is there: seed, TF32, readers, and the threads that the backend must
+/// leave room for. Collective.
 [[nodiscard]] RunOptions options_of_launch(const World& world, const RunOptions& wanted);
+
+/// The same where as many readers as a run may come to are there from the beginning: for who measures ceilings.
+[[nodiscard]] RunOptions with_all_readers(RunOptions options);
+
+/// CPUs that this rank's readers may keep busy beside what computes; at least the one that any reader takes.
+/// Collective.
+[[nodiscard]] double reader_cpus(const World& world, const Backend& backend);
 
 /// Raises Error{usage} where `what` ("trainmark ablate") would measure a device that is not there.
 void require_computes(const RunOptions& options, std::string_view what);

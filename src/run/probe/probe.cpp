@@ -145,7 +145,7 @@ ProbeOutcome probe(const World& world, const RunOptions& wanted, double seconds,
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress = progress_of(world, wanted.results, context);
   const auto alive = [&] { watchdog.beat(); };
-  const RunOptions options = options_of_launch(world, wanted);
+  const RunOptions options = with_all_readers(options_of_launch(world, wanted));
   require_computes(options, "trainmark probe");
   const Dataset dataset = find_dataset(world, options, alive, [&](const std::string& line) { progress.line(line); });
   require_options(world, options, dataset);

@@ -296,6 +296,10 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   if (input.read_seconds > 0.0)
     figures["samples_per_s_a_reader"] = static_cast<double>(input.samples) / input.read_seconds;
   figures["read_mib"] = mib(input.bytes);
+  figures["reader_threads"] = std::int64_t{trained.readers};
+  figures["eval_reader_threads"] = std::int64_t{trained.eval_readers};
+  if (!trained.readers_why.empty()) record_.texts["reader_threads_why"] = trained.readers_why;
+  if (!trained.eval_readers_why.empty()) record_.texts["eval_reader_threads_why"] = trained.eval_readers_why;
   if (options_.load.image_cache_mib > 0) {
     figures["image_cache_mib"] = mib(input.images.bytes);
     figures["image_cache_images"] = input.images.images;
@@ -329,11 +333,11 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   }
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(fmt::format(
-      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
+      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{},{},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
       trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
       mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors),
-      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "",
-      step_cells(trained.log, trained.sensors))));
+      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "", trained.readers,
+      trained.eval_readers, step_cells(trained.log, trained.sensors))));
   tell_of_last_rank(trained);
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;

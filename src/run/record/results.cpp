@@ -114,7 +114,8 @@ void Results::ranks(const std::vector<std::string>& rows) {
   if (!writes_) return;
   std::string table = fmt::format(
       "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib,"
-      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib,{}\n",
+      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib,reader_threads,eval_reader_"
+      "threads,{}\n",
       step_columns());
   for (const std::string& row : rows)
     table += row;

@@ -35,6 +35,8 @@ struct TrainOutcome {
   std::optional<LossScale> loss_scale;  ///< at the end, where the loss is scaled
   SensorLog sensors;                    ///< of this rank's device
   std::int64_t profiled_steps = 0;
+  int readers = 0, eval_readers = 0;          ///< threads, at the end
+  std::string readers_why, eval_readers_why;  ///< so many; empty where a config said it
   // Not zero only where /train/on_divergence lets a run go on:
   std::int64_t losses_not_finite = 0;
   std::int64_t metrics_not_finite = 0;

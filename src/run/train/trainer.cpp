@@ -28,7 +28,9 @@ Trainer::Trainer(Parts parts, Plan plan)
       journal_({parts_.backend, parts_.timeline, parts_.results, parts_.progress},
                {goal_, plan_.schedule, plan_.target, plan_.options.global_batch, plan_.steps_per_epoch,
                 plan_.profile_steps, plan_.job_ends_at}),
-      divergence_(plan_.schedule, plan_.options.on_divergence) {
+      divergence_(plan_.schedule, plan_.options.on_divergence),
+      readers_(parts_.train_input, "training", plan_.most_readers, plan_.reader_cpus),
+      eval_readers_(parts_.validation_input, "evaluation", plan_.most_readers, plan_.reader_cpus) {
   reached_.best =
       plan_.target.lower_is_better ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
 }
@@ -152,6 +154,11 @@ void Trainer::settle(EpochFigures& figures) {
   const std::int64_t number = position_.step;
   parts_.trace.step_ended(number, position_.epoch, loss, seconds, terms);
   journal_.step(number, position_.epoch, loss, seconds, step.sums.waited_seconds, terms);
+  if (number > 1) {
+    const std::int64_t samples = plan_.local_batch * plan_.options.gradient_accumulation_steps;
+    if (const auto line = readers_.took(seconds, step.sums.exposed_seconds, samples, false))
+      parts_.progress.line(*line);
+  }
   if (loss) divergence_.look_at_loss(number, position_.epoch, *loss);
   if (number % scale_interval == 0) divergence_.look_at_updates(number, result.scale);
 }
@@ -194,9 +201,12 @@ void Trainer::evaluate_epoch(EpochFigures& figures) {
 std::optional<double> Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
   if (parts_.average != nullptr) parts_.average->step(0);
   parts_.state.clear_metrics();
+  const Clock clock;
+  double exposed_seconds = 0.0;
   for (std::int64_t step = 0; step < plan_.validation_steps; ++step) {
     const Feed::Brought brought = feed_.bring(parts_.evaluate, parts_.validation_input, {}, epoch);
     row.eval_wait_seconds += brought.waited_seconds;
+    exposed_seconds += brought.exposed_seconds;
     feed_.launch(parts_.evaluate, brought.slot);
     alive();
     if (parts_.progress.due()) {
@@ -204,6 +214,9 @@ std::optional<double> Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
           fmt::format("epoch {}: evaluating, {} of {}", epoch + 1, step + 1, plan_.validation_steps));
     }
   }
+  const std::int64_t samples = plan_.local_batch * plan_.validation_steps;
+  if (const auto line = eval_readers_.took(clock.seconds(), exposed_seconds, samples, true))
+    parts_.progress.line(*line);
   const Score mine = parts_.state.score();
   if (parts_.backend.emulates()) return std::nullopt;
   std::array<double, 3> sums = {mine.quality, mine.loss, mine.count};
@@ -252,6 +265,10 @@ TrainOutcome Trainer::outcome() const {
   outcome.metric = reached_.metric;
   outcome.best_metric = reached_.best;
   outcome.loss_scale = parts_.state.loss_scale();
+  outcome.readers = readers_.threads();
+  outcome.readers_why = readers_.why();
+  outcome.eval_readers = eval_readers_.threads();
+  outcome.eval_readers_why = eval_readers_.why();
   if (const std::optional<std::int64_t> bytes = bytes_from_storage())
     outcome.from_storage_bytes = *bytes - from_storage_at_start_;
   outcome.losses_not_finite = divergence_.losses_not_finite();
@@ -270,6 +287,7 @@ Trainer::Plan trainer_plan(const RunOptions& options, int ranks, const Sampling&
   plan.validation_steps = validation.steps_per_epoch();
   plan.local_batch = options.train.batch() / ranks;
   plan.step_limit_seconds = options.watchdog.step_seconds;
+  plan.most_readers = options.load.most_threads;
   return plan;
 }
 

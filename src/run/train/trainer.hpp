@@ -9,6 +9,7 @@
 #include "run/train/divergence.hpp"
 #include "run/train/feed.hpp"
 #include "run/train/journal.hpp"
+#include "run/train/readers.hpp"
 #include "trainmark/load.hpp"
 
 namespace trainmark {
@@ -43,6 +44,8 @@ class Trainer {
     double step_limit_seconds = 300;
     std::optional<StepRange> profile_steps;
     std::optional<std::int64_t> job_ends_at;  ///< seconds since 1970
+    int most_readers = 0;                     ///< of each split: up to which they are added; 0: none are
+    double reader_cpus = 1.0;                 ///< that readers may keep busy
   };
   Trainer(Parts parts, Plan plan);
 
@@ -88,6 +91,7 @@ class Trainer {
   double step_began_ = 0.0;  ///< by feed_'s clock: where the step before ended, or the epoch began
   RunJournal journal_;
   Divergence divergence_;
+  Readers readers_, eval_readers_;
   std::int64_t asked_before_ = 0, from_storage_before_ = 0;  ///< by this rank, when they were last counted
   std::int64_t from_storage_at_start_ = 0;
   Clock clock_;

@@ -88,6 +88,9 @@ TEST(ConfigComplaints, NameWhatIsAllowedWhereANumberIsOutOfRange) {
   expect_part(complaints(with(R"("model": {"dropout": 1})")),
               "/model/dropout: 1 is out of range (allowed: at least 0, less than 1)");
   expect_part(complaints(with(R"("load": {"threads": 99999999999})")), "/load/threads: 99999999999 is out of range");
+  expect_part(complaints(with(R"("load": {"threads": "many"})")),
+              R"(/load/threads: must be a whole number, not "many" (a string) (allowed: 1 to 1024, or "auto"))");
+  expect_part(complaints(with(R"("load": {"threads": 0})")), R"(0 is out of range (allowed: 1 to 1024, or "auto"))");
   expect_part(complaints(with(R"("model": {"width": 1e999})")),
               "not JSON: the number 1e999 is too large (at most 1.8e308)");
 }
@@ -107,7 +110,7 @@ TEST(ConfigComplaints, RepeatNumbersAsTheyWereWritten) {
                 "/seed: must be a whole number, not " + std::string(number));
   }
   expect_part(complaints(with(R"("load": {"threads": 2147483648})")),
-              "/load/threads: 2147483648 is out of range (allowed: 1 to 1024)");
+              R"(/load/threads: 2147483648 is out of range (allowed: 1 to 1024, or "auto"))");
   expect_part(complaints(with(R"("schedule": {"warmup_epochs": 2147483648})")),
               "/schedule/warmup_epochs: 2147483648 is out of range (allowed: at least 0, at most 2147483647)");
 }

@@ -72,7 +72,8 @@ TEST(ConfigSchema, SaysWhatTheParserDemands) {
   };
   EXPECT_EQ(limits("/stage/properties/reserve_percent"), Json({{"minimum", 0}, {"exclusiveMaximum", 100}}));
   EXPECT_EQ(limits("/watchdog/properties/step_seconds"), Json({{"exclusiveMinimum", 0}}));
-  EXPECT_EQ(limits("/load/properties/threads"), Json({{"minimum", 1}, {"maximum", 1024}}));
+  EXPECT_EQ(limits("/load/properties/threads"),
+            Json::parse(R"({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]})"));
   EXPECT_EQ(limits("/model/properties/extent"), Json({{"minimum", 32}, {"maximum", 1024}, {"multipleOf", 32}}));
   EXPECT_EQ(limits("/model/properties/width"), Json({{"exclusiveMinimum", 0}, {"maximum", 16}}));
   const auto description = [&](const char* pointer) {

@@ -70,6 +70,13 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
             std::make_tuple(20.5, 21.5, 22.5));
 }
 
+TEST(ConfigKeys, MayHoldAWordInsteadOfANumber) {
+  const RunOptions o = parse("{" + data_section + R"(, "load": {"threads": "auto"}})");
+  EXPECT_EQ(o.load.threads, 0);
+  EXPECT_EQ(Json::parse(to_json(o)).at("load").at("threads"), "auto");
+  EXPECT_EQ(parse(to_json(o)).load, o.load);
+}
+
 TEST(ConfigKeys, OfBucketsFillTheirOwnOptions) {
   const TrainOptions train = parse(distinct().dump()).train;
   EXPECT_EQ(train.buckets, Buckets::listed);

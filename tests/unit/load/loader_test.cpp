@@ -335,6 +335,27 @@ TEST(Loader, LetsAllThreadsWorkOnABatchWithSignalsBlocked) {
   EXPECT_TRUE(source.signals_blocked);
 }
 
+TEST(Loader, TakesMoreThreadsWhileItReads) {
+  CountingSource source(64);
+  CountingMemory memory;
+  Loader loader(source, schema, sampling_of(64, 16), memory, {1, 1});
+  loader.start(0);
+  EXPECT_EQ(loader.next().valid, 16);
+  EXPECT_EQ(loader.stats().threads, 1);
+  {
+    const std::lock_guard lock(source.mutex);
+    source.threads.clear();
+    source.meeting = 4;
+  }
+  loader.add_threads(3);
+  EXPECT_EQ(loader.stats().threads, 4);
+  for (int batch = 0; batch < 4; ++batch)
+    EXPECT_EQ(loader.next().valid, 16);
+  const std::lock_guard lock(source.mutex);
+  EXPECT_EQ(source.threads.size(), 4U);
+  EXPECT_TRUE(source.signals_blocked);
+}
+
 TEST(Loader, MeasuresWaitingAndReading) {
   CountingSource source(64);
   source.delay = 20ms;
@@ -348,6 +369,7 @@ TEST(Loader, MeasuresWaitingAndReading) {
   const LoaderStats stats = loader.stats();
   EXPECT_GT(stats.wait_seconds, 0.01);
   EXPECT_GE(stats.read_seconds, 0.02);
+  EXPECT_LT(stats.cpu_seconds, stats.read_seconds) << "the source sleeps";
   EXPECT_GE(stats.samples, 2);
   EXPECT_EQ(stats.bytes, stats.samples * 28);
 }

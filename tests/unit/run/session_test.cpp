@@ -71,6 +71,22 @@ TEST(RequireOptions, RaisesAllComplaintsAtOnce) {
   EXPECT_NO_THROW(require_options(world(), options, dataset));
 }
 
+TEST(Options, LeaveRoomForAllReadersThatThereMayBe) {
+  RunOptions options = small();
+  options.load = {.threads = 3, .prefetch = 2};
+  const RunOptions stated = options_of_launch(world(), options);
+  EXPECT_EQ(stated.load, options.load) << "as the config says";
+  options.load.threads = 0;
+  const RunOptions found = options_of_launch(world(), options);
+  EXPECT_EQ(found.load.threads, 1) << "to begin with";
+  EXPECT_GE(found.load.most_threads, 1);
+  EXPECT_LE(found.load.most_threads, found.load.prefetch * options.train.global_batch / world().all().size())
+      << "the ring has a sample for each";
+  EXPECT_EQ(found.backend.other_threads - stated.backend.other_threads, 2 * (found.load.most_threads - 3));
+  EXPECT_EQ(with_all_readers(found).load.threads, found.load.most_threads);
+  EXPECT_EQ(with_all_readers(stated).load.threads, 3);
+}
+
 TEST(Options, SayWhichGradientsTravelTogether) {
   RunOptions options = small();
   EXPECT_TRUE(step_options(options, 1).grouping.ends.empty());
