@@ -63,6 +63,8 @@ struct MemoryRoom {
 /// Bytes that the kernel has brought from storage (disks, file servers) for this process so far, what it read ahead and
 /// what was mapped included; what was in the page cache is not among them. Nothing where the kernel does not count.
 [[nodiscard]] std::optional<std::int64_t> bytes_from_storage(const std::filesystem::path& root = "/");
+/// The same for the calling thread alone.
+[[nodiscard]] std::optional<std::int64_t> thread_bytes_from_storage(const std::filesystem::path& root = "/");
 
 /// Starts `count` threads and holds them while it lives, to know beforehand whether they can be started: OpenMP ends
 /// the program where they cannot. When it is gone, so are they, in the system's count too. Raises Error{environment}

@@ -49,6 +49,14 @@ struct Words<StageForm> {
   static constexpr std::array<std::string_view, 2> all = {"files", "packed"};
 };
 
+/// How far a copy is known to be right. none: not looked at; copy: its bytes are hashed on their way, and compared with
+/// what is known; readback: what the device holds in the end is hashed as well.
+enum class Verify : std::uint8_t { none, copy, readback };
+template <>
+struct Words<Verify> {
+  static constexpr std::array<std::string_view, 3> all = {"none", "copy", "readback"};
+};
+
 struct StageOptions {
   /// replicate: every node gets the whole set; shard: each its part; group: `group` nodes in a row hold one part.
   Strategy strategy = Strategy::none;
@@ -57,10 +65,13 @@ struct StageOptions {
   int group = 1;                      ///< nodes that hold the same part; of no effect but with strategy group
   std::int64_t deal_seed = 0;         ///< which files make up a part, as far as their samples leave a choice
   Transport transport = Transport::automatic;
-  int inflight_mib = 64;         ///< memory of a rank for blocks on their way to other nodes
-  std::string target;            ///< folder on node-local storage; empty only with strategy none
+  int inflight_mib = 64;  ///< memory of a rank for blocks on their way to other nodes
+  std::string target;     ///< folder on node-local storage; empty only with strategy none
+  /// Folders to take instead where a node's part does not fit there: the first in which all fit (choose_target).
+  std::vector<std::string> other_targets = {};
+  std::string target_why = {};   ///< it is the target, where there were others; of a launch, not of a config
   bool reuse = true;             ///< keep what is already there and right
-  bool verify = true;            ///< hash what is copied, and what is reused, and compare with what is known
+  Verify verify = Verify::copy;  ///< of what is reused, too
   double reserve_percent = 1.0;  ///< free space to leave on the target, in percent of the file system
   /// How long to wait for another run that holds the target: counted anew whenever one that fills it makes progress.
   double wait_seconds = 60.0;
@@ -196,10 +207,13 @@ struct NodeStaging {
   std::int64_t files_packed = 0;   ///< of those copied and reused: that lie in containers
   std::int64_t bytes_copied = 0;
   std::int64_t bytes_reused = 0;
-  std::int64_t bytes_read = 0;  ///< off the source; less than copied where other nodes sent the rest
-  std::int64_t retries = 0;     ///< reads of the source that failed once and then succeeded
-  double copy_seconds = 0.0;    ///< of own work, as all three; longest of the node's ranks
+  std::int64_t bytes_read = 0;                    ///< off the source; less than copied where other nodes sent the rest
+  std::int64_t retries = 0;                       ///< reads of the source that failed once and then succeeded
+  std::int64_t bytes_read_back = 0;               ///< of the target, to see what it holds
+  std::int64_t bytes_read_back_from_storage = 0;  ///< that the kernel says it brought from a device for that
+  double copy_seconds = 0.0;                      ///< of own work, as all three; longest of the node's ranks
   double verify_seconds = 0.0;
+  double read_back_seconds = 0.0;      ///< within those two
   double exchange_wait_seconds = 0.0;  ///< for blocks that other nodes send
   double done_seconds = 0.0;           ///< in the background: from its start until all of the node's share was there
 };
@@ -233,6 +247,17 @@ struct StageContext {
   bool only_looks = false;                           ///< finds out what is missing and copies nothing
   bool wants_manifest = false;                       ///< the outcome is to hold it
 };
+
+/// Which of several targets is taken.
+struct TargetChoice {
+  std::size_t number = 0;
+  std::vector<std::string> passed_over;  ///< why, of each that comes before it
+};
+/// Collective over the world. `candidates` are the same sets, each time with other targets: the first in which every
+/// node's part fits, as stage() demands it, beside what is there already by name, size and time. All ranks come to the
+/// same; nothing is made or changed. Raises Error{data} with what each lacks where none has room.
+[[nodiscard]] TargetChoice choose_target(const World& world, std::span<const std::vector<StagingSet>> candidates,
+                                         const StageOptions& options, const StageContext& context = {});
 
 /// Collective over the world. Waits until no other run is staging to the target, for as long as that one makes
 /// progress, and where files must be replaced or added, for a limited time, until none reads it. Checks free space per

@@ -24,7 +24,8 @@ int stage_all(const Flags& flags, const World& world) {
   if (flags.verify) task = StageTask::look;
   if (flags.clean) task = StageTask::clean;
   // What is looked at is compared by content, and a manifest holds hashes, whatever the runs do.
-  if (flags.verify || flags.write_manifest) options.stage.verify = true;
+  if ((flags.verify || flags.write_manifest) && options.stage.verify == Verify::none)
+    options.stage.verify = Verify::copy;
   if (flags.verify) options.stage.reuse = true;
   RunContext context;
   context.job_id = job_id();

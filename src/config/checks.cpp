@@ -62,6 +62,10 @@ class Checker {
           "\"packed\" does not go with /stage/mode \"overlap\" (each file is to be read from the target as soon as it "
           "is "
           "there, by its name); set it to \"files\", or /stage/mode to \"before\"");
+    if (stage.verify == Verify::readback)
+      add("/stage/verify",
+          "\"readback\" does not go with /stage/form \"packed\" (containers are not read back); set it to \"copy\", or "
+          "/stage/form to \"files\"");
   }
   void staging() {
     overlap();
@@ -72,9 +76,22 @@ class Checker {
                                        word(options_.stage.strategy)));
       return;
     }
+    stays_apart(options_.stage.target);
+    for (std::size_t at = 0; at < options_.stage.other_targets.size(); ++at) {
+      const std::string& other = options_.stage.other_targets[at];
+      stays_apart(other);
+      const auto same = [&](const std::string& before) {
+        return std::filesystem::path(before).lexically_normal() == std::filesystem::path(other).lexically_normal();
+      };
+      const std::span before = std::span(options_.stage.other_targets).first(at);
+      if (same(options_.stage.target) || std::ranges::any_of(before, same))
+        add("/stage/target", fmt::format("names \"{}\" twice; name each folder once, the fastest first", other));
+    }
+  }
+  void stays_apart(const std::string& named) {
     // Splits are staged below the target under names of their own, and a source is read at any depth.
     const auto clean = [](const std::filesystem::path& path) { return (path / "").lexically_normal(); };
-    const std::filesystem::path target(options_.stage.target);
+    const std::filesystem::path target(named);
     const std::pair<const std::string&, const char*> splits[] = {{options_.data.train, "train"},
                                                                  {options_.data.validation, "validation"}};
     const auto lies_in = [](const std::filesystem::path& path, const std::filesystem::path& folder) {
@@ -96,7 +113,7 @@ class Checker {
       } else if (lies_in(to, from)) {
         add("/stage/target", fmt::format("\"{}\" lies within \"{}\" (the copies would be taken for samples); name a "
                                          "folder outside of it",
-                                         options_.stage.target, source));
+                                         named, source));
       }
     }
   }

@@ -53,6 +53,20 @@ void describe_data(Visitor& visitor, DataOptions& data) {
   visitor.close();
 }
 
+/// The first and those after it.
+Texts targets_of(StageOptions& stage) {
+  return {[&stage] {
+            std::vector<std::string> all = stage.other_targets;
+            if (!stage.target.empty()) all.insert(all.begin(), stage.target);
+            return all;
+          },
+          [&stage](std::vector<std::string> all) {
+            stage.target = all.empty() ? "" : std::move(all.front());
+            if (!all.empty()) all.erase(all.begin());
+            stage.other_targets = std::move(all);
+          }};
+}
+
 void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) {
   visitor.open("stage", "Copying the dataset to node-local storage before training.");
   visitor.words({.name = "strategy",
@@ -89,12 +103,17 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
                  .minimum = 8,
                  .maximum = 16384},
                 &stage.inflight_mib);
-  visitor.field(
-      {.name = "target", .doc = "Folder on node-local storage; required unless the strategy is none.", .path = true},
-      &stage.target);
+  visitor.field({.name = "target",
+                 .doc = "Folder on node-local storage; required unless the strategy is none. Of several in a list the "
+                        "first is taken in which every node's part fits.",
+                 .path = true},
+                targets_of(stage));
   visitor.field({.name = "reuse", .doc = "Keep files that are already in the target and right."}, &stage.reuse);
-  visitor.field({.name = "verify", .doc = "Hash what is copied and what is reused, and compare with what is known."},
-                &stage.verify);
+  visitor.words({.name = "verify",
+                 .doc = "copy: hash what is copied and what is reused, and compare with what is known; readback: also "
+                        "what the device holds then, past the page cache; none: neither.",
+                 .no_and_yes = {"none", "copy"}},
+                stage.verify);
   visitor.field({.name = "reserve_percent",
                  .doc = "Free space to leave on the target's file system.",
                  .unit = "percent",

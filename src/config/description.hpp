@@ -2,6 +2,7 @@
 // JSON Schema and the manual page are visitors of it, so that none of them can know a key that the others do not.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -20,7 +21,12 @@ struct Word {
   std::function<std::size_t()> get;
   std::function<void(std::size_t)> set;
 };
-using Member = std::variant<bool*, int*, std::int64_t*, float*, double*, std::string*, Word>;
+/// Several strings, of which one alone may be written without a list; an empty one is none.
+struct Texts {
+  std::function<std::vector<std::string>()> get;
+  std::function<void(std::vector<std::string>)> set;
+};
+using Member = std::variant<bool*, int*, std::int64_t*, float*, double*, std::string*, Word, Texts>;
 
 /// What may be written behind a key. Everything left out does not limit.
 struct Field {
@@ -32,6 +38,7 @@ struct Field {
   std::optional<double> minimum = {}, maximum = {};
   std::optional<double> above = {}, below = {};  ///< exclusive limits
   std::int64_t multiple_of = 0;
+  std::array<std::string_view, 2> no_and_yes = {};  ///< words for which false and true may stand
   std::string_view zero_as = {};       ///< word that may stand in a whole number's place: the member is 0 then
   std::string_view pattern = {};       ///< regular expression of a string
   std::string_view pattern_text = {};  ///< the same in words

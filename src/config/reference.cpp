@@ -32,6 +32,7 @@ struct TypeName {
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "string"; }
   std::string operator()(const config::Word&) const { return "string"; }
+  std::string operator()(const config::Texts&) const { return "string"; }
 };
 struct DefaultText {
   const config::Field& field;
@@ -41,6 +42,9 @@ struct DefaultText {
     return *value == 0 && !field.zero_as.empty() ? fmt::format("\"{}\"", field.zero_as) : fmt::format("{}", *value);
   }
   std::string operator()(const config::Word& value) const { return fmt::format("\"{}\"", field.words.at(value.get())); }
+  std::string operator()(const config::Texts& value) const {
+    return value.get().empty() ? "\"\"" : fmt::format("{}", fmt::join(value.get(), ", "));
+  }
   template <class Number>
   std::string operator()(const Number* value) const {
     return fmt::format("{}", *value);
@@ -67,6 +71,8 @@ class Manual final : public config::Visitor {
     std::string type = std::visit(TypeName{}, member);
     if (field.path) type = "*path*";
     if (!field.zero_as.empty()) type += " or word";
+    if (!field.no_and_yes[0].empty()) type += " or boolean";
+    if (std::holds_alternative<config::Texts>(member)) type += ", or several in a list";
     if (!field.unit.empty()) type += fmt::format(", {}", field.unit);
     const auto* string = std::get_if<std::string*>(&member);
     const bool required = field.required && (in_list_ || (string != nullptr && (*string)->empty()));

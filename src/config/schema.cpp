@@ -104,6 +104,7 @@ class SchemaWriter final : public config::Visitor {
   static std::string type_of(const double*) { return "number"; }
   static std::string type_of(const std::string*) { return "string"; }
   static std::string type_of(const config::Word&) { return "string"; }
+  static std::string type_of(const config::Texts&) { return "string"; }
 
   template <class Value>
   static Json described(const config::Field& field, const Value& value) {
@@ -121,6 +122,15 @@ class SchemaWriter final : public config::Visitor {
     if (!field.pattern.empty()) entry["pattern"] = std::string(field.pattern);
     if (field.longest > 0) entry["maxLength"] = field.longest;
     if (field.required && std::is_same_v<Value, std::string*>) entry["minLength"] = 1;
+    if (!field.no_and_yes[0].empty()) {
+      entry["type"] = {"string", "boolean"};
+      entry["enum"].push_back(false);
+      entry["enum"].push_back(true);
+    }
+    if (std::is_same_v<Value, config::Texts>) {
+      const Json element = {{"type", "string"}, {"minLength", 1}};
+      return with_alternative(std::move(entry), {{"type", "array"}, {"items", element}, {"minItems", 1}});
+    }
     if (!field.zero_as.empty()) return with_alternative(std::move(entry), {{"const", field.zero_as}});
     return entry;
   }

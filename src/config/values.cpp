@@ -85,9 +85,28 @@ struct Store {
   }
 
   std::string operator()(const Word& member) const {
+    const bool* yes = std::get_if<bool>(&node.value);
+    if (yes != nullptr && !field.no_and_yes[0].empty()) {
+      const std::string_view word = field.no_and_yes[*yes ? 1 : 0];
+      member.set(static_cast<std::size_t>(std::ranges::find(field.words, word) - field.words.begin()));
+      return {};
+    }
     std::string text(field.words.at(member.get()));
     if (std::string wrong = (*this)(&text); !wrong.empty()) return wrong;
     member.set(static_cast<std::size_t>(std::ranges::find(field.words, text) - field.words.begin()));
+    return {};
+  }
+  std::string operator()(const Texts& member) const {
+    const Array* list = std::get_if<Array>(&node.value);
+    std::vector<std::string> all(list != nullptr ? list->size() : 1);
+    if (all.empty()) return "must not be an empty list";
+    for (std::size_t at = 0; at < all.size(); ++at) {
+      std::string wrong = Store{list != nullptr ? list->at(at) : node, field, lookup}(&all[at]);
+      if (wrong.empty() && list != nullptr && all[at].empty()) wrong = "must not be empty";
+      if (!wrong.empty()) return list != nullptr ? fmt::format("element {}: {}", at, wrong) : wrong;
+    }
+    if (all.size() == 1 && all[0].empty()) all.clear();
+    member.set(std::move(all));
     return {};
   }
   std::string operator()(std::string* member) const {
@@ -163,7 +182,9 @@ std::string store(const Node& node, const Field& field, Member member, const Loo
 }
 
 std::string allowed_text(const Field& field) {
-  if (!field.words.empty()) return fmt::format("allowed: {}", fmt::join(field.words, ", "));
+  if (!field.words.empty())
+    return fmt::format("allowed: {}{}", fmt::join(field.words, ", "),
+                       field.no_and_yes[0].empty() ? "" : ", false, true");
   if (!field.choices.empty()) return fmt::format("allowed: {}", fmt::join(field.choices, ", "));
   if (!field.pattern_text.empty()) return fmt::format("allowed: {}", field.pattern_text);
   std::vector<std::string> parts;

@@ -57,6 +57,11 @@ struct Written {
     return *value == 0 && !field.zero_as.empty() ? Json(field.zero_as) : Json(*value);
   }
   Json operator()(const config::Word& value) const { return field.words.at(value.get()); }
+  Json operator()(const config::Texts& value) const {
+    const std::vector<std::string> all = value.get();
+    if (all.size() > 1) return all;
+    return all.empty() ? "" : all.front();
+  }
   template <class Value>
   Json operator()(const Value* value) const {
     return *value;

@@ -26,7 +26,7 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   Progress progress = progress_of(world, wanted.results, context);
   const Stuck stuck = ends_where_stuck(world, open, context, watchdog);
 
-  const RunOptions options = options_of_launch(world, wanted);
+  RunOptions options = options_of_launch(world, wanted);
   if (context.check) require_computes(options, "run --check");
   if (context.measure_nodes) require_computes(options, "run --measure-nodes");
   if (context.probe_seconds > 0.0) require_computes(options, "run --probe");
@@ -39,6 +39,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const Dataset dataset = find_dataset(
       world, options, [&] { watchdog.beat(); }, say);
   require_options(world, options, dataset);
+  options.stage = with_target(
+      world, options, dataset, [&] { watchdog.beat(); }, say);
   start_up.was(Scope::dataset);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   start_up.was(Scope::backend);

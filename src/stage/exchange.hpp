@@ -51,6 +51,10 @@ struct ExchangeJob {
 };
 
 inline constexpr std::int64_t exchange_block_bytes = 4 << 20;
+/// A rank's memory for blocks, those under way and the one that it reads.
+[[nodiscard]] inline std::int64_t exchange_buffer_bytes(const StageOptions& options) {
+  return (std::int64_t{options.inflight_mib} << 20) + exchange_block_bytes;
+}
 
 /// One rank's side of an exchange over `lane`, a rank of each node that takes part. Block b is read by rank b modulo
 /// their number, ahead of need by a thread of its own, and broadcast; all write and hash what they receive. Bounded

@@ -70,6 +70,16 @@ class ContentHash {
   std::unique_ptr<State> state_;
 };
 
+/// What a file's device holds: its hash, and what it took to read it.
+struct ReadBack {
+  std::string xxh3;
+  std::int64_t bytes = 0;
+  std::int64_t from_storage = 0;  ///< bytes that the kernel says it brought for this thread meanwhile
+};
+/// Of a file that is on the disk: its pages are dropped from the page cache, and it is read past the cache (O_DIRECT)
+/// where the file system takes that. Raises Error{data}: cannot be read.
+[[nodiscard]] ReadBack hash_of_device(const std::filesystem::path& path, const ByteProgress& progress);
+
 /// A file of the source, read by offset: what was promised is what is read, or it is an error. A read that fails for a
 /// reason that may pass (a server that restarts) is tried once more.
 class SourceFile {
@@ -153,9 +163,11 @@ inline constexpr std::int64_t commit_bytes = 256 << 20;
 class Commit {
  public:
   using Published = std::function<void(const ManifestEntry& entry, const std::string& xxh3)>;
-  /// `published` hears of each file that is in its place to stay; `beat` is called between files.
+  using Check = std::function<void(Landing& landing, const std::string& xxh3, const ByteProgress& beat)>;
+  /// `published` hears of each file that is in its place to stay; `beat` is called between files. `check`, if there is
+  /// one, is shown each file that is on the disk before it takes its place, and raises Error where it may not.
   /// To be made before the first file below `target` is.
-  Commit(std::filesystem::path target, Published published, ByteProgress beat);
+  Commit(std::filesystem::path target, Published published, ByteProgress beat, Check check = {});
   /// `replaces`: a file of that name is there.
   void add(std::unique_ptr<Landing> finished, std::string xxh3, bool replaces);
   void flush();  ///< to be called after the last; raises Error{data}
@@ -171,12 +183,14 @@ class Commit {
   /// Whether all that wait are on the disk by one call for the file system.
   bool sync_together();
   void sync_each();
+  void check_each();
 
   std::filesystem::path target_;
   FileDescriptor since_;  ///< told of every write that failed since it was opened; none where syncfs does not tell
   std::uint64_t file_system_ = 0;  ///< that it tells of
   Published published_;
   ByteProgress beat_;
+  Check check_;
   std::vector<Waiting> waiting_;
   std::int64_t bytes_ = 0;
 };
@@ -189,10 +203,23 @@ struct SpaceNeed {
   std::int64_t files = 0;
   std::int64_t buffers = 0;  ///< memory that copying takes meanwhile: of account where the folder is in memory, too
   void add(const SpaceNeed& later) noexcept;  ///< of files that are written after these
+  /// A file that takes the place of one to which the file system gave so many bytes; 0: there is none.
+  void add_file(std::int64_t new_bytes, std::int64_t replaced_bytes) noexcept;
 };
+/// Collective over the node: what all its ranks need for sets of which some lie on one file system, of number `at`.
+[[nodiscard]] SpaceNeed node_need(const World& world, std::span<const SpaceNeed> needs,
+                                  std::span<const std::uint64_t> file_systems, std::size_t at);
+/// The folder itself, or the nearest above it that is there.
+[[nodiscard]] std::filesystem::path nearest_folder(const std::filesystem::path& path);
+/// Whether its files are in memory (tmpfs, ramfs). Raises Error{data}.
+[[nodiscard]] bool is_in_memory(const std::filesystem::path& folder);
 /// Tells file systems apart. Raises Error{data}.
 [[nodiscard]] std::uint64_t file_system_of(const std::filesystem::path& folder);
-/// Raises Error{data} with what is free, needed and reserved.
+/// What a folder that is there lacks, with what is free, needed and reserved; nothing where there is room. Raises
+/// Error{data} where the file system does not say.
+[[nodiscard]] std::optional<Complaint> lacking_space(const std::filesystem::path& folder, const SpaceNeed& need,
+                                                     double reserve_percent, const std::string& where);
+/// Raises Error{data} with that.
 void require_space(const std::filesystem::path& folder, const SpaceNeed& need, double reserve_percent,
                    const std::string& where);
 

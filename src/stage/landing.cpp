@@ -94,8 +94,8 @@ std::string Landing::finish() {
   return found;
 }
 
-Commit::Commit(std::filesystem::path target, Published published, ByteProgress beat)
-    : target_(std::move(target)), published_(std::move(published)), beat_(std::move(beat)) {
+Commit::Commit(std::filesystem::path target, Published published, ByteProgress beat, Check check)
+    : target_(std::move(target)), published_(std::move(published)), beat_(std::move(beat)), check_(std::move(check)) {
   static const bool kernel_tells = kernel_tells_of_lost_writes();
   if (kernel_tells) since_ = opened_folder(target_);
   if (since_ && !file_system_tells_of_lost_writes(since_.get())) since_ = {};
@@ -136,8 +136,20 @@ void Commit::sync_each() {
   }
 }
 
+void Commit::check_each() {
+  for (auto each = waiting_.begin(); check_ && each != waiting_.end(); ++each) {
+    try {
+      check_(*each->landing, each->xxh3, beat_);
+    } catch (const Error&) {  // of this file; others that wait may be right
+      waiting_.erase(each);
+      throw;
+    }
+  }
+}
+
 void Commit::flush() {
   if (!sync_together()) sync_each();
+  check_each();
   std::vector<Waiting> placed;
   const auto publish = [&] {
     std::set<std::filesystem::path> folders;

@@ -36,8 +36,9 @@ std::optional<Stager::Found> Stager::at_target(const ManifestEntry& entry) const
   return Found{there->bytes, there->modified_ns, find_entry(staged_before_, entry.name), there->stored_bytes, {}};
 }
 
-std::string Stager::hash_of(const ManifestEntry& entry, const Found& there) const {
-  if (!is_packed(entry)) return hash_file(target_ / entry.name, progress_);
+std::string Stager::hash_of(const ManifestEntry& entry, const Found& there) {
+  const std::filesystem::path path = target_ / entry.name;
+  if (!is_packed(entry)) return reads_back_ ? read_back(path, progress_) : hash_file(path, progress_);
   return hash_range(container_path(target_, there.place.container), there.place.offset, there.bytes, progress_);
 }
 
@@ -120,6 +121,7 @@ SpaceNeed Stager::need() const {
     need.overlap = std::max(need.overlap, there.stored_bytes);
   }
   need.reclaimed += outdated_bytes_;  // before the first byte
+  if (!exchanged_.empty()) need.buffers = exchange_buffer_bytes(options_);
   return need;
 }
 

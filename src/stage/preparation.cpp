@@ -65,20 +65,14 @@ void Preparation::require_space_on_nodes() const {
     for (std::size_t i = 0; i < stagers_.size(); ++i)
       systems[i] = file_system_of(stagers_[i].target());
   });
+  std::vector<SpaceNeed> needs;
+  for (const Stager& stager : stagers_)
+    needs.push_back(stager.need());
   for (std::size_t i = 0; i < stagers_.size(); ++i) {
-    SpaceNeed mine;
-    std::int64_t buffers = 0;  // of one set at a time
-    for (std::size_t j = 0; j < stagers_.size(); ++j) {
-      if (systems[j] != systems[i]) continue;
-      mine.add(stagers_[j].need());
-      buffers = std::max(buffers, stagers_[j].buffer_bytes());
-    }
-    std::array<std::int64_t, 5> sums = {mine.bytes, mine.reclaimed, mine.overlap, mine.files, buffers};
-    world_.node().sum(sums);
+    const SpaceNeed need = node_need(world_, needs, systems, i);
     agree_on(world_.all(), [&] {
       if (world_.node().rank() != 0) return;
-      require_space(stagers_[i].target(), {sums[0], sums[1], sums[2], sums[3], sums[4]}, options_.reserve_percent,
-                    fmt::format("node {}", world_.host()));
+      require_space(stagers_[i].target(), need, options_.reserve_percent, fmt::format("node {}", world_.host()));
     });
   }
 }

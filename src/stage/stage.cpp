@@ -76,6 +76,7 @@ void Stager::open_target() {
 void Stager::examine() {
   const Clock clock;
   recall_earlier_runs();
+  choose_reading_back();
   recall_containers();
   form_lane();
   find_missing();
@@ -205,12 +206,12 @@ void Stager::recall_earlier_runs() {
 
 /// Size and time do not tell two datasets apart: uncompressed files of one kind all have the same size, and copies keep
 /// times. So it takes a content that is known from the source, or a copy that is known to be of this very file.
-bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& there) const {
+bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& there) {
   // Readers expect the source's time: a file whose time was lost is as good as replaced, whatever its content.
   if (!options_.reuse || !there || there->bytes != entry.bytes || !same_time(there->modified_ns, entry.modified_ns))
     return false;
   const bool same_file = there->staged != nullptr && there->staged->stamp == entry.stamp && entry.stamp != 0;
-  if (!options_.verify) return same_file;
+  if (options_.verify == Verify::none) return same_file;
   std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? there->staged->xxh3 : "";
   if (known.empty() && only_looks_) known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
   return !known.empty() && hash_of(entry, *there) == known;
@@ -277,8 +278,9 @@ void Stager::find_missing() {
   });
   diagnose(LogLevel::debug, [&] {
     return fmt::format("{}: of this rank's share {} files are there and right ({} them), {} are to be copied{}",
-                       target_.string(), mine_.files_reused, options_.verify ? "hashes tell" : "times and stamps tell",
-                       missing_.size(), options_.reuse ? "" : " (reuse is off)");
+                       target_.string(), mine_.files_reused,
+                       options_.verify != Verify::none ? "hashes tell" : "times and stamps tell", missing_.size(),
+                       options_.reuse ? "" : " (reuse is off)");
   });
 }
 
@@ -286,14 +288,10 @@ bool Stager::replaces(std::size_t entry) const {
   return std::ranges::binary_search(replaced_, entry, {}, &Replaced::entry);
 }
 
-std::int64_t Stager::buffer_bytes() const {
-  return exchanged_.empty() ? 0 : (std::int64_t{options_.inflight_mib} << 20) + exchange_block_bytes;
-}
-
 void Stager::published(const ManifestEntry& entry, const std::string& xxh3) {
   const auto index = static_cast<std::size_t>(&entry - manifest_.entries.data());
   ManifestEntry& mine = manifest_.entries[index];
-  if (options_.verify && mine.xxh3.empty()) {
+  if (options_.verify != Verify::none && mine.xxh3.empty()) {
     mine.xxh3 = xxh3;
     hashed_.push_back(index);
   }
@@ -331,7 +329,10 @@ void Stager::make_ready_to_copy() {
         published(entry, xxh3);
         journal_->note(entry);
       },
-      progress_);
+      progress_,
+      !reads_back_ ? Commit::Check()
+                   : [this](Landing& landing, const std::string& xxh3,
+                            const ByteProgress& beat) { require_as_written(landing, xxh3, beat); });
   agree_on(world_.all(), [&] {
     std::set<fs::path> folders;
     for (const std::size_t index : missing_) {
@@ -349,7 +350,7 @@ void Stager::copy_alone() {
   for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
     if (is_in(exchanged_, index)) continue;
     const ManifestEntry& entry = manifest_.entries[index];
-    Copied copied = copy_entry(entry, source_ / entry.name, place_of(index), options_.verify, progress_);
+    Copied copied = copy_entry(entry, source_ / entry.name, place_of(index), options_.verify != Verify::none, progress_);
     mine_.retries += copied.retries;
     mine_.bytes_read += entry.bytes;
     land(std::move(copied.landing), std::move(copied.xxh3));
@@ -367,7 +368,7 @@ void Stager::copy_missing() {
         manifest_,
         stream,
         source_,
-        options_.verify,
+        options_.verify != Verify::none,
         [&](std::size_t entry) { return is_in(missing_, entry); },
         [&](std::size_t entry) { return place_of(entry); },
         [&](std::unique_ptr<Landing> finished, std::string xxh3) { land(std::move(finished), std::move(xxh3)); },

@@ -35,8 +35,7 @@ class Stager {
   void open_target();
   void examine();  ///< collective, in this run's turn: finds out what is missing in the target
   [[nodiscard]] const std::filesystem::path& target() const noexcept { return target_; }
-  [[nodiscard]] SpaceNeed need() const;             ///< of what this rank will copy
-  [[nodiscard]] std::int64_t buffer_bytes() const;  ///< of this rank's memory, while it does
+  [[nodiscard]] SpaceNeed need() const;  ///< of what this rank will copy, with its memory while it does
   /// Whether a rank of this node will change files of the target. Collective over the node.
   [[nodiscard]] bool changes_files() const;
   [[nodiscard]] Staged copy();  ///< collective: brings it there and publishes the set
@@ -67,14 +66,17 @@ class Stager {
   void make_ready_to_write() const;
   void recall_earlier_runs();
   void recall_containers();
+  void choose_reading_back();
   void form_lane();
   void find_missing();
   void choose_exchanged();
   [[nodiscard]] bool is_packed(const ManifestEntry& entry) const noexcept;
   [[nodiscard]] std::optional<Found> at_target(const ManifestEntry& entry) const;
-  [[nodiscard]] std::string hash_of(const ManifestEntry& entry, const Found& there) const;
-  [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<Found>& there) const;
+  [[nodiscard]] std::string hash_of(const ManifestEntry& entry, const Found& there);
+  [[nodiscard]] bool reusable(const ManifestEntry& entry, const std::optional<Found>& there);
   void note_outdated(std::size_t entry, const Found& there);
+  [[nodiscard]] std::string read_back(const std::filesystem::path& path, const ByteProgress& progress);
+  void require_as_written(Landing& landing, const std::string& xxh3, const ByteProgress& beat);
   [[nodiscard]] bool replaces(std::size_t entry) const;
   void make_ready_to_copy();
   void forget_outdated();
@@ -113,6 +115,7 @@ class Stager {
   std::int64_t outdated_bytes_ = 0;
   std::vector<ContainerPlace> places_;  // by entry: of this rank's share; in the end, of all that the node holds
   std::unique_ptr<ContainerWriter> writer_;
+  bool reads_back_ = false;          // what the target's device holds
   std::vector<std::size_t> hashed_;  // entries whose hash this rank found out
   NodeStaging mine_;                 // this rank's part of the node's figures
   std::string warning_;              // on a leading rank

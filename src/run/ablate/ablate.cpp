@@ -79,10 +79,11 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   const auto say = [&](const std::string& line) { progress.line(line); };
   const auto alive = [&] { watchdog.beat(); };
 
-  const RunOptions options = with_all_readers(options_of_launch(world, wanted));
+  RunOptions options = with_all_readers(options_of_launch(world, wanted));
   require_computes(options, "trainmark ablate");
   const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);
+  options.stage = with_target(world, options, dataset, alive, say);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   open.backend = backend.get();
   Timeline nowhere({});

@@ -205,8 +205,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   Dataset dataset;
   dataset.schema = schema_of(options.recipe.model);
   // Beside training the source is read before it is compared, or a run ends before all of it is.
-  const bool compared_by_staging =
-      options.stage.strategy != Strategy::none && options.stage.verify && options.stage.mode == StageMode::before;
+  const bool compared_by_staging = options.stage.strategy != Strategy::none && options.stage.verify != Verify::none &&
+                                   options.stage.mode == StageMode::before;
   const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, say};
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
@@ -254,19 +254,46 @@ bool stages_before_clock(const World& world, const StageOptions& stage, const Ru
 
 namespace {
 
-std::array<StagingSet, 2> staging_sets(const RunOptions& options, const Dataset& dataset) {
-  const auto set_of = [&](const Split& split) {
-    return staging_set(split, options.stage.target, options.data.manifest);
-  };
+std::array<StagingSet, 2> staging_sets(const RunOptions& options, const Dataset& dataset, const std::string& target) {
+  const auto set_of = [&](const Split& split) { return staging_set(split, target, options.data.manifest); };
   return {set_of(dataset.train), set_of(dataset.validation)};
 }
 
 }  // namespace
 
+std::vector<std::string> targets_of(const StageOptions& stage) {
+  std::vector<std::string> all = {stage.target};
+  all.insert(all.end(), stage.other_targets.begin(), stage.other_targets.end());
+  return all;
+}
+
+StageOptions with_target(const World& world, const RunOptions& options, const Dataset& dataset,
+                         const std::function<void()>& alive, const std::function<void(const std::string& line)>& say) {
+  StageOptions chosen = options.stage;
+  if (chosen.strategy == Strategy::none || chosen.other_targets.empty()) return chosen;
+  const std::vector<std::string> targets = targets_of(options.stage);
+  std::vector<std::vector<StagingSet>> candidates;
+  for (const std::string& target : targets) {
+    const std::array<StagingSet, 2> sets = staging_sets(options, dataset, target);
+    candidates.emplace_back(sets.begin(), sets.end());
+  }
+  StageContext context;
+  context.progress = [&](std::int64_t) { alive(); };
+  const TargetChoice choice = choose_target(world, candidates, options.stage, context);
+  chosen.target = targets.at(choice.number);
+  chosen.other_targets.clear();
+  chosen.target_why = choice.passed_over.empty()
+                          ? fmt::format("the first of {}, and every node's part fits", targets.size())
+                          : fmt::format("every node's part fits; not so in {}", fmt::join(choice.passed_over, "; "));
+  if (say && world.all().rank() == 0) say(fmt::format("staging to {}: {}", chosen.target, chosen.target_why));
+  diagnose(LogLevel::info, [&] { return fmt::format("staging to {}: {}", chosen.target, chosen.target_why); });
+  return chosen;
+}
+
 StagedDataset bring_dataset(const World& world, const RunOptions& options, const Dataset& dataset,
                             const std::function<void()>& alive, StageContext context) {
   context.progress = [&](std::int64_t) { alive(); };
-  const std::array<StagingSet, 2> sets = staging_sets(options, dataset);
+  const std::array<StagingSet, 2> sets = staging_sets(options, dataset, options.stage.target);
   StageOutcome outcome = stage(world, sets, options.stage, context);
   require_as_scanned(world, options.data, dataset, alive);
   return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
@@ -325,7 +352,7 @@ StagingBeside stage_beside(const World& world, const RunOptions& options, const 
   const double limit = options.watchdog.stage_seconds;
   const BackgroundStaging::Heard heard = {[&copying, limit] { copying.beside("staging", limit); },
                                           [&copying] { copying.beside("staging", 1e300); }};
-  const std::array<StagingSet, 2> sets = staging_sets(options, dataset);
+  const std::array<StagingSet, 2> sets = staging_sets(options, dataset, options.stage.target);
   StagingBeside beside;
   beside.work = std::make_unique<BackgroundStaging>(world, sets, options.stage, context, heard);
   require_as_scanned(world, options.data, dataset, [&] { watchdog.beat(); });

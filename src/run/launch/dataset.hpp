@@ -50,6 +50,15 @@ struct StagedDataset {
 [[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
                                    const std::function<void(const std::string& line)>& say = {});
 
+/// The folders that a config names, in its order.
+[[nodiscard]] std::vector<std::string> targets_of(const StageOptions& stage);
+/// Collective: the options with the one target that is staged to; where a config names several, the first in which
+/// every node's part fits. Files' names, sizes and times only, which may be looked at before the clock starts. `say` is
+/// called on rank 0 where there was a choice. Raises Error{data}: room in none.
+[[nodiscard]] StageOptions with_target(const World& world, const RunOptions& options, const Dataset& dataset,
+                                       const std::function<void()>& alive,
+                                       const std::function<void(const std::string& line)>& say = {});
+
 /// Whether the ruleset lets staging stand before init_start, outside the clock: 3.0 on, and only to durable storage.
 [[nodiscard]] bool stages_before_clock(const World& world, const StageOptions& stage, const Rules& rules);
 

@@ -57,10 +57,11 @@ std::string line_of(const std::string& split, const NodeStaging& node, StageTask
       packed);
 }
 
-StageOnlyOutcome told(const StagedDataset& dataset, StageTask task) {
+StageOnlyOutcome told(const StagedDataset& dataset, const StageOptions& options, StageTask task) {
   StageOnlyOutcome outcome;
-  outcome.json = staging_json(dataset, std::nullopt);
+  outcome.json = staging_json(dataset, options, std::nullopt);
   outcome.lines = stragglers(dataset);
+  if (const auto line = read_back_line(dataset, options)) outcome.lines.push_back(*line);
   for (const auto& [name, split] : {std::pair{"train", &dataset.train}, {"validation", &dataset.validation}}) {
     for (const NodeStaging& node : split->nodes) {
       outcome.lines.push_back(line_of(name, node, task));
@@ -71,13 +72,18 @@ StageOnlyOutcome told(const StagedDataset& dataset, StageTask task) {
 }
 
 StageOnlyOutcome clean(const World& world, const RunOptions& options, const StageContext& context) {
-  const std::filesystem::path root = options.stage.target;
-  const std::array<std::filesystem::path, 2> targets = {root / "train", root / "validation"};
+  std::vector<std::filesystem::path> targets;
+  std::string roots;
+  for (const std::string& root : targets_of(options.stage)) {
+    targets.push_back(std::filesystem::path(root) / "train");
+    targets.push_back(std::filesystem::path(root) / "validation");
+    roots += (roots.empty() ? "" : ", ") + root;
+  }
   const std::array<std::filesystem::path, 2> sources = {options.data.train, options.data.validation};
   const Cleaned done = clean_targets(world, sources, targets, options.stage, context);
   StageOnlyOutcome outcome;
   outcome.lines.push_back(
-      fmt::format("removed {} files, {:.1f} MiB, from {} on {} node(s){}", done.files, mib(done.bytes), root.string(),
+      fmt::format("removed {} files, {:.1f} MiB, from {} on {} node(s){}", done.files, mib(done.bytes), roots,
                   world.nodes(), done.kept > 0 ? fmt::format("; kept {} that were changed since", done.kept) : ""));
   outcome.json = fmt::format("{{\n  \"files_removed\": {},\n  \"bytes_removed\": {},\n  \"files_kept\": {}\n}}\n",
                              done.files, done.bytes, done.kept);
@@ -86,8 +92,9 @@ StageOnlyOutcome clean(const World& world, const RunOptions& options, const Stag
 
 }  // namespace
 
-StageOnlyOutcome stage_only(const World& world, const RunOptions& options, StageTask task, bool writes_manifest,
+StageOnlyOutcome stage_only(const World& world, const RunOptions& wanted, StageTask task, bool writes_manifest,
                             const RunContext& context) {
+  RunOptions options = wanted;
   agree_on(world.all(), [&] { require_staging(options); });
   const Open open;
   Watchdog watchdog([&](const std::string& message) {
@@ -107,6 +114,7 @@ StageOnlyOutcome stage_only(const World& world, const RunOptions& options, Stage
 
   watchdog.phase("initialisation", options.watchdog.init_seconds);
   const Dataset dataset = find_dataset(world, options, alive, stage_context.say);
+  options.stage = with_target(world, options, dataset, alive, stage_context.say);
   watchdog.phase("staging", options.watchdog.stage_seconds);
   agree_on(world.all(), [&] {
     for (const Split* split : {&dataset.train, &dataset.validation})
@@ -122,7 +130,7 @@ StageOnlyOutcome stage_only(const World& world, const RunOptions& options, Stage
       write_beside_source(dataset.validation, std::move(staged.validation.manifest));
     });
   }
-  return told(staged, task);
+  return told(staged, options.stage, task);
 }
 
 }  // namespace trainmark

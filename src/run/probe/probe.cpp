@@ -145,10 +145,12 @@ ProbeOutcome probe(const World& world, const RunOptions& wanted, double seconds,
   watchdog.phase("initialisation", wanted.watchdog.init_seconds);
   Progress progress = progress_of(world, wanted.results, context);
   const auto alive = [&] { watchdog.beat(); };
-  const RunOptions options = with_all_readers(options_of_launch(world, wanted));
+  RunOptions options = with_all_readers(options_of_launch(world, wanted));
   require_computes(options, "trainmark probe");
-  const Dataset dataset = find_dataset(world, options, alive, [&](const std::string& line) { progress.line(line); });
+  const auto say = [&](const std::string& line) { progress.line(line); };
+  const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);
+  options.stage = with_target(world, options, dataset, alive, say);
   const std::unique_ptr<Backend> backend = make_backend(options.backend, world);
   open.backend = backend.get();
   const OwnedCollectives collectives = make_collectives(world, *backend, options.recipe.model);

@@ -176,7 +176,8 @@ void Recorder::timed(const std::vector<NodeTime>& nodes) {
 void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   if (dataset.wait_seconds > 0.0) record_.figures["waiting_for_another_run_s"] = dataset.wait_seconds;
   if (options_.stage.strategy == Strategy::none) return;
-  results_.staging(dataset, !before_clock);
+  results_.staging(dataset, options_.stage, !before_clock);
+  tell_of_target();
   const auto [bytes, reused, read] = bytes_of(dataset);
   record_.texts["stage_mode"] = word(StageMode::before);
   record_.texts["stage_form"] = word(options_.stage.form);
@@ -192,6 +193,18 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
     kept += fmt::format("; {} of it waiting for another run", duration_text(dataset.wait_seconds));
   progress_.line(fmt::format("staged {:.1f} MiB to {} in {} ({} the clock{})", mib(bytes), options_.stage.target,
                              duration_text(staging_s_), before_clock ? "before" : "inside", kept));
+  tell_of_nodes(dataset);
+}
+
+/// Where it was staged to, and what of it was read back.
+void Recorder::tell_of_target() {
+  record_.texts["stage_target"] = options_.stage.target;
+  if (!options_.stage.target_why.empty()) record_.texts["stage_target_why"] = options_.stage.target_why;
+  record_.texts["stage_verify"] = word(options_.stage.verify);
+}
+
+void Recorder::tell_of_nodes(const StagedDataset& dataset) {
+  if (const auto line = read_back_line(dataset, options_.stage)) progress_.line(*line);
   for (const std::string& line : stragglers(dataset))
     progress_.line(line);
 }
@@ -208,7 +221,8 @@ void Recorder::staged_beside(StagedDataset dataset, PlaceStats mine) {
   std::array<std::int64_t, 2> samples = {mine.at_source, mine.at_target};
   world_.all().sum(samples);
   dataset.reads = {samples[0], samples[1], mine.sample_bytes};
-  results_.staging(dataset, true);
+  results_.staging(dataset, options_.stage, true);
+  tell_of_target();
   const StagedBytes bytes = bytes_of(dataset);
   auto& figures = record_.figures;
   figures["staging_preparation_s"] = dataset.seconds;
@@ -225,8 +239,7 @@ void Recorder::staged_beside(StagedDataset dataset, PlaceStats mine) {
                               : "training ended before all was there: the next run goes on";
   progress_.line(fmt::format("staged {:.1f} MiB to {} beside training: {}; {} of {} samples came from the source",
                              mib(bytes.copied), options_.stage.target, how, samples[0], samples[0] + samples[1]));
-  for (const std::string& line : stragglers(dataset))
-    progress_.line(line);
+  tell_of_nodes(dataset);
 }
 
 /// Whoever measures storage must know that an epoch may never come to it.

@@ -28,6 +28,8 @@ class Recorder {
   [[nodiscard]] bool emulates() const { return options_.backend.device == DeviceChoice::emulated; }
   void judge(RunOutcome& outcome);
   void timed(const std::vector<NodeTime>& nodes);
+  void tell_of_target();
+  void tell_of_nodes(const StagedDataset& dataset);
   void tell_of_threads(const Backend& backend, const Placement& placement);
   void tell_of_last_rank(const TrainOutcome& trained);
   void tell_of_device(const TrainOutcome& trained);

@@ -99,8 +99,8 @@ void Results::environment(const std::string& json, const std::vector<std::string
   write_result(folder_ / "env.json", json_text(document, 2) + "\n");
 }
 
-void Results::staging(const StagedDataset& dataset, bool inside_clock) {
-  if (writes_) write_result(folder_ / "staging.json", staging_json(dataset, inside_clock));
+void Results::staging(const StagedDataset& dataset, const StageOptions& options, bool inside_clock) {
+  if (writes_) write_result(folder_ / "staging.json", staging_json(dataset, options, inside_clock));
 }
 
 void Results::close_tables() {

@@ -45,7 +45,7 @@ class Results {
   [[nodiscard]] bool writes() const noexcept { return writes_; }
 
   void environment(const std::string& json, const std::vector<std::string>& placements, const std::string& backend);
-  void staging(const StagedDataset& dataset, bool inside_clock);
+  void staging(const StagedDataset& dataset, const StageOptions& options, bool inside_clock);
   void ranks(const std::vector<std::string>& rows);  ///< ranks.csv: one row a rank, as made by Recorder
   void nodes(const std::string& rows);               ///< nodes.csv: one row a node of the step
   CsvFile& epochs() noexcept { return epochs_; }

@@ -12,13 +12,17 @@ namespace trainmark {
 
 using Json = nlohmann::ordered_json;
 
-std::string staging_json(const StagedDataset& dataset, std::optional<bool> inside_clock) {
+std::string staging_json(const StagedDataset& dataset, const StageOptions& options, std::optional<bool> inside_clock) {
+  const bool reads_back = options.verify == Verify::readback;
   Json document;
   if (inside_clock) document["inside_the_clock"] = *inside_clock;
   document["mode"] = word(dataset.reads ? StageMode::overlap : StageMode::before);
   document["form"] = word(dataset.train.places.empty() ? StageForm::files : StageForm::packed);
   document[dataset.reads ? "preparation_s" : "staging_s"] = dataset.seconds;
   document["waiting_for_another_run_s"] = dataset.wait_seconds;
+  document["target"] = options.target;
+  if (!options.target_why.empty()) document["target_why"] = options.target_why;
+  document["verify"] = word(options.verify);
   if (dataset.reads) {
     const auto& [at_source, at_target, sample_bytes] = *dataset.reads;
     document["complete"] = dataset.complete();
@@ -41,6 +45,11 @@ std::string staging_json(const StagedDataset& dataset, std::optional<bool> insid
                        {"copy_s", node.copy_seconds},
                        {"exchange_wait_s", node.exchange_wait_seconds},
                        {"verify_s", node.verify_seconds}});
+      if (reads_back) {
+        nodes.back()["read_back_bytes"] = node.bytes_read_back;
+        nodes.back()["read_back_from_storage_bytes"] = node.bytes_read_back_from_storage;
+        nodes.back()["read_back_s"] = node.read_back_seconds;
+      }
       if (!dataset.reads) continue;
       nodes.back()["done_s"] = node.files_missing == 0 ? Json(node.done_seconds) : Json();
     }
@@ -48,6 +57,24 @@ std::string staging_json(const StagedDataset& dataset, std::optional<bool> insid
         {"root", staged->root.string()}, {"total_s", staged->seconds}, {"nodes", std::move(nodes)}};
   }
   return json_text(document, 2) + "\n";
+}
+
+std::optional<std::string> read_back_line(const StagedDataset& dataset, const StageOptions& options) {
+  if (options.verify != Verify::readback) return std::nullopt;
+  std::int64_t bytes = 0, from_storage = 0;
+  for (const Staged* split : {&dataset.train, &dataset.validation}) {
+    for (const NodeStaging& node : split->nodes) {
+      bytes += node.bytes_read_back;
+      from_storage += node.bytes_read_back_from_storage;
+    }
+  }
+  const std::string shown = from_storage >= bytes
+                                ? "all of it from storage, by the kernel's count"
+                                : fmt::format(
+                                      "{:.1f} MiB from storage by the kernel's count; of the rest it cannot be told "
+                                      "from a page cache",
+                                      mib(from_storage));
+  return fmt::format("read back {:.1f} MiB of the target: {}", mib(bytes), bytes == 0 ? "nothing" : shown);
 }
 
 std::vector<std::string> stragglers(const StagedDataset& dataset) {

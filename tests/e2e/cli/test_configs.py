@@ -51,7 +51,8 @@ class Configs(unittest.TestCase):
             ("model", {"width": 0}), ("train", {"global_batch": 0}), ("train", {"until": "never"}),
             ("train", {"precision": "fp64"}), ("schedule", {"decay": [{"epoch": 1}]}), ("schedule", {"decay": {}}),
             ("schedule", {"decay": [{"epoch": 1, "factor": 1}]}), ("schedule", {"decay": [{"epoch": 1, "factor": 0.5, "x": 1}]}),
-            ("stage", {"strategy": "copy"}), ("stage", {"reserve_percent": 100}), ("load", {"threads": 0}), ("load", {"threads": "many"}),
+            ("stage", {"strategy": "copy"}), ("stage", {"reserve_percent": 100}), ("load", {"threads": 0}), ("load", {"threads": "many"}), ("stage", {"verify": "twice"}), ("stage", {"target": []}),
+            ("stage", {"target": ["a", ""]}),
             ("load", {"prefetch": 0}), ("optimizer", {"momentum": 1}), ("backend", {"device": "tpu"}),
             ("submission", {"ruleset": "5.0.0"}), ("results", {"progress_seconds": 0}), ("watchdog", {"step_seconds": 0}),
         ]
@@ -69,7 +70,8 @@ class Configs(unittest.TestCase):
             path.write_text(json.dumps(base))
             self.assertEqual(call("validate", path).returncode, 0)
             self.assertTrue(self.validator.is_valid(base))
-            for key, value in [("load", {"threads": 3}), ("load", {"threads": "auto"})]:
+            for key, value in [("load", {"threads": 3}), ("load", {"threads": "auto"}), ("stage", {"target": ["a", "b"]}), ("stage", {"target": ""}),
+                               ("stage", {"verify": "readback"}), ("stage", {"verify": True})]:
                 with self.subTest(key=key, value=value):
                     document = {**base, key: value}
                     path.write_text(json.dumps(document))

@@ -1,7 +1,7 @@
 // A file system that takes every byte and gives the error when the file is closed, as NFS and quotas do; loses one
-// write in the middle; or never comes back from a write. For LD_PRELOAD: what fails is named by the environment, with
-// the end of the file's path or, of writes that hang, with a part of it. And a host that is slow at what teams of
-// threads do.
+// write in the middle; never comes back from a write; or keeps another byte than it was given once it is told to keep
+// it. For LD_PRELOAD: what fails is named by the environment, with the end of the file's path or, of writes that hang
+// and files that are damaged, with a part of it. And a host that is slow at what teams of threads do.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -50,6 +50,15 @@ extern "C" int close(int descriptor) {
   if (!fails) return result;
   errno = EDQUOT;
   return -1;
+}
+
+extern "C" int fsync(int descriptor) {
+  static const auto real = reinterpret_cast<int (*)(int)>(dlsym(RTLD_NEXT, "fsync"));
+  const int result = real(descriptor);
+  unsigned char byte = 0;
+  if (!is_file_of("DAMAGE_SYNCED_IN", descriptor, true) || pread(descriptor, &byte, 1, 4096) != 1) return result;
+  byte ^= 1;
+  return pwrite(descriptor, &byte, 1, 4096) == 1 ? real(descriptor) : -1;
 }
 
 extern "C" ssize_t write(int descriptor, const void* bytes, std::size_t size) {

@@ -260,6 +260,20 @@ class TwoNodes(EndToEnd):
             self.assertIn(words, run.output)
         self.assertEqual(list(self.disks.rglob("*.hdf5")), [])
 
+    def test_one_node_with_too_little_space_sends_all_to_the_next_target(self):
+        full = self.disks / "node-b"
+        full.mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", str(full)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(full)], check=True)
+        run = self.run_on_nodes("node-a:2,node-b:2", **self.still,  # each node has a /dev/shm of its own
+                                stage={"strategy": "shard", "target": [str(self.disks / "local/data"), "/dev/shm/tm"]})
+        told = run.json("staging.json")
+        self.assertEqual((told["target"], told["inside_the_clock"]), ("/dev/shm/tm", True))
+        self.assertIn("not so in node node-b: ", told["target_why"])
+        self.assertEqual([(node["host"], node["files_copied"]) for node in told["splits"]["train"]["nodes"]],
+                         [("node-a", 4), ("node-b", 4)])
+        self.assertEqual(list(self.disks.rglob("*.hdf5")), [])
+
 
 if __name__ == "__main__":
     if reason := obstacle():

@@ -148,9 +148,9 @@ TEST_F(Staging, LooksWithoutMakingAFolder) {
 }
 
 TEST_F(Staging, ComparesWithTheSourceWhereNobodyKnowsAHashYet) {
-  options_.verify = false;
+  options_.verify = Verify::none;
   (void)run();
-  options_.verify = true;
+  options_.verify = Verify::copy;
   context_.only_looks = true;
   EXPECT_EQ(run().nodes.at(0).files_missing, 0);
   on_one_rank([&] {

@@ -43,7 +43,7 @@ class Reuse : public Staging {
 
 TEST_F(Reuse, TakesNothingOfAnotherDatasetWithEqualNamesSizesAndTimes) {
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     options_.target = (root_ / (verify ? "verified" : "unverified")).string();
     source_ = root_ / "source";
     scan();
@@ -61,7 +61,7 @@ TEST_F(Reuse, TakesNothingOfAnotherDatasetWithEqualNamesSizesAndTimes) {
 TEST_F(Reuse, TakesNothingOfADatasetThatStoodUnderTheSourcesName) {
   (void)run();
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     on_one_rank([&] {
       make_twin(root_ / "twin");
       fs::rename(source_, root_ / "moved");
@@ -89,7 +89,7 @@ TEST_F(Reuse, TakesNothingOfAnotherDatasetFromTheJournalOfAKilledRun) {
     fs::remove(folder / manifest_name);
     make_twin(root_ / "twin");
   });
-  options_.verify = false;
+  options_.verify = Verify::none;
   source_ = root_ / "twin";
   scan();
   EXPECT_EQ(run().nodes[0].files_copied, 7);
@@ -117,7 +117,7 @@ TEST_F(Reuse, TakesNothingOnTheWordOfAManifestThatNamesNoSource) {
   for (const bool verify : {true, false}) {
     (void)run();
     scan();
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     on_one_rank([&] { write_first_version(); });
     EXPECT_EQ(run().nodes[0].files_copied, 7);
     on_one_rank([&] { fs::remove(fs::path(options_.target) / manifest_name); });
@@ -128,7 +128,7 @@ TEST_F(Reuse, TakesNothingOnTheWordOfAManifestThatNamesNoSource) {
 
 TEST_F(Reuse, TakesNothingWhoseSourceIsNotKnownToBeTheSame) {
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     for (int run_number = 0; run_number < 2; ++run_number) {
       scan();
       for (ManifestEntry& entry : manifest_.entries)
@@ -140,7 +140,7 @@ TEST_F(Reuse, TakesNothingWhoseSourceIsNotKnownToBeTheSame) {
 }
 
 TEST_F(Reuse, TakesNoFileOfAnotherTimeWithoutHashing) {
-  options_.verify = false;
+  options_.verify = Verify::none;
   (void)run();
   on_one_rank([&] { fs::last_write_time(target(3), fs::last_write_time(target(3)) + std::chrono::seconds(5)); });
   EXPECT_EQ(run().nodes[0].files_copied, 1) << "somebody wrote there";
@@ -148,7 +148,7 @@ TEST_F(Reuse, TakesNoFileOfAnotherTimeWithoutHashing) {
 
 TEST_F(Reuse, TakesWhatARunThatFailedHadCopied) {
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     options_.target = (root_ / (verify ? "verified" : "unverified")).string();
     scan();
     on_one_rank([&] { fs::rename(source_ / name_of(6), root_ / "away"); });

@@ -75,7 +75,7 @@ TEST_F(Staging, ReusesWhatIsThereAndRight) {
   (void)run();
   for (const bool verify : {true, false}) {
     scan();  // without hashes: the target's own manifest knows them
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     const Staged again = run();
     EXPECT_EQ(again.nodes[0].files_reused, 7);
     EXPECT_EQ(again.nodes[0].bytes_reused, 21007);
@@ -119,7 +119,7 @@ TEST_F(Staging, CopiesAgainWhatLostTheSourcesTimeSinceReadersExpectIt) {
 }
 
 TEST_F(Staging, MendsWhatHasAnotherSizeWithoutHashing) {
-  options_.verify = false;
+  options_.verify = Verify::none;
   (void)run();
   on_one_rank([&] {
     fs::resize_file(target(4), 10);
@@ -132,7 +132,7 @@ TEST_F(Staging, MendsWhatHasAnotherSizeWithoutHashing) {
 TEST_F(Staging, CopiesAFileAgainThatChangedAtTheSource) {
   (void)run();
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     on_one_rank([&] { write_file(source_ / name_of(2), text_of(2)); });  // a later time, the same content
     scan();
     EXPECT_EQ(run().nodes[0].files_copied, 1);
@@ -367,7 +367,7 @@ TEST_F(Staging, ReadsFromTheSourceWithStrategyNone) {
 }
 
 TEST_F(Staging, CopiesWithoutHashingWhereVerifyIsOff) {
-  options_.verify = false;
+  options_.verify = Verify::none;
   EXPECT_EQ(run().nodes[0].files_copied, 7);
   expect_complete();
   EXPECT_EQ(read_manifest(options_.target).value().entries[0].xxh3, "");

@@ -300,8 +300,24 @@ TEST(ConfigComplaints, SayWhatDoesNotGoWithContainers) {
   expect_part(complaints(with(packed + R"("none"})")), "/stage/form: \"packed\" has no effect");
   expect_part(complaints(with(packed + R"("shard", "mode": "overlap"})")),
               "/stage/form: \"packed\" does not go with /stage/mode \"overlap\"");
+  expect_part(complaints(with(packed + R"("shard", "verify": "readback"})")),
+              "/stage/verify: \"readback\" does not go with /stage/form \"packed\"");
   for (const char* strategy : {"replicate", "shard", "group"})
     EXPECT_EQ(complaints(with(packed + '"' + strategy + "\"}")), "no error");
+}
+
+TEST(ConfigComplaints, AreAboutEachOfSeveralTargets) {
+  const auto of = [](const std::string& target) {
+    return complaints(with(R"("stage": {"strategy": "replicate", "target": )" + target + "}"));
+  };
+  EXPECT_EQ(of(R"(["/dev/shm/a", "/local/a"])"), "no error");
+  expect_part(of("[]"), "/stage/target: must not be an empty list");
+  expect_part(of(R"(["a", ""])"), "/stage/target: element 1: must not be empty");
+  expect_part(of(R"(["a", 3])"), "/stage/target: element 1: must be a string, not 3");
+  expect_part(of(R"(["a", "b", "b/../a"])"), "/stage/target: names \"b/../a\" twice");
+  expect_part(of(R"(["a", "t"])"), "/stage/target: \"t\" is the source itself");
+  expect_part(complaints(with(R"("stage": {"verify": "twice"})")),
+              "/stage/verify: \"twice\" is not known (allowed: none, copy, readback, false, true");
 }
 
 TEST(ConfigComplaints, RefuseToStageIntoTheSource) {

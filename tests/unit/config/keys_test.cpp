@@ -16,7 +16,7 @@ Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
-    "stage": {"strategy": "shard", "mode": "overlap", "form": "files", "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": false, "reserve_percent": 7.5, "wait_seconds": 7.25},
+    "stage": {"strategy": "shard", "mode": "overlap", "form": "files", "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": "readback", "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9, "image_cache_mib": 0},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
@@ -40,7 +40,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
   EXPECT_EQ(std::tie(o.data.format.layout, o.data.format.input, o.data.format.target),
             std::make_tuple(DatasetLayout::packed, "c", "d"));
   EXPECT_EQ(std::tie(o.stage.strategy, o.stage.target, o.stage.reuse, o.stage.verify, o.stage.reserve_percent),
-            std::make_tuple(Strategy::shard, "e", false, false, 7.5));
+            std::make_tuple(Strategy::shard, "e", false, Verify::readback, 7.5));
   EXPECT_EQ(std::tie(o.stage.group, o.stage.deal_seed, o.stage.transport, o.stage.inflight_mib),
             std::make_tuple(2, 3, Transport::copy, 9));
   EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch), std::make_tuple(3, 9));
@@ -75,6 +75,33 @@ TEST(ConfigKeys, MayHoldAWordInsteadOfANumber) {
   EXPECT_EQ(o.load.threads, 0);
   EXPECT_EQ(Json::parse(to_json(o)).at("load").at("threads"), "auto");
   EXPECT_EQ(parse(to_json(o)).load, o.load);
+}
+
+TEST(ConfigKeys, MayHoldABooleanForAWord) {
+  for (const auto& [text, verify] : {std::pair{"false", Verify::none},
+                                     {"true", Verify::copy},
+                                     {"\"none\"", Verify::none},
+                                     {"\"copy\"", Verify::copy},
+                                     {"\"readback\"", Verify::readback}}) {
+    const RunOptions o = parse("{" + data_section + R"(, "stage": {"verify": )" + text + "}}");
+    EXPECT_EQ(o.stage.verify, verify) << text;
+    EXPECT_EQ(Json::parse(to_json(o)).at("stage").at("verify"), word(verify));
+  }
+}
+
+TEST(ConfigKeys, MayHoldOneStringOrSeveral) {
+  const auto targets = [](const std::string& text) {
+    const RunOptions o = parse("{" + data_section + R"(, "stage": {"target": )" + text + "}}");
+    EXPECT_EQ(parse(to_json(o)).stage, o.stage);
+    return std::pair(std::pair(o.stage.target, o.stage.other_targets),
+                     Json::parse(to_json(o)).at("stage").at("target"));
+  };
+  using Others = std::vector<std::string>;
+  EXPECT_EQ(targets(R"("a")"), std::pair(std::pair(std::string("a"), Others{}), Json("a")));
+  EXPECT_EQ(targets(R"("")"), std::pair(std::pair(std::string(), Others{}), Json("")));
+  EXPECT_EQ(targets(R"(["a"])"), std::pair(std::pair(std::string("a"), Others{}), Json("a")));
+  EXPECT_EQ(targets(R"(["a", "b", "c"])"),
+            std::pair(std::pair(std::string("a"), Others{"b", "c"}), Json({"a", "b", "c"})));
 }
 
 TEST(ConfigKeys, OfBucketsFillTheirOwnOptions) {

@@ -2,8 +2,10 @@
 
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
 
 namespace trainmark::testing {
 
@@ -37,7 +39,14 @@ int __wrap_fsync(int descriptor) {
   struct stat info {};
   fstat(descriptor, &info);
   calls().made.emplace_back(S_ISDIR(info.st_mode) ? "fsync folder" : "fsync file");
-  return calls().fsync_fails_with != 0 ? failure(calls().fsync_fails_with) : __real_fsync(descriptor);
+  if (calls().fsync_fails_with != 0) return failure(calls().fsync_fails_with);
+  const int result = __real_fsync(descriptor);
+  char byte = 0;
+  if (!S_ISREG(info.st_mode) || calls().files_to_damage == 0 || pread(descriptor, &byte, 1, 0) != 1) return result;
+  --calls().files_to_damage;
+  byte = static_cast<char>(~byte);
+  if (pwrite(descriptor, &byte, 1, 0) != 1) return failure(EIO);
+  return __real_fsync(descriptor);
 }
 int __wrap_syncfs(int descriptor) {
   calls().made.emplace_back("sync all");
@@ -68,7 +77,8 @@ ssize_t __wrap_pread(int descriptor, void* to, size_t bytes, off_t offset) {
 }
 int __wrap_statvfs(const char* path, struct statvfs* to) {
   const int result = __real_statvfs(path, to);
-  if (result == 0 && calls().file_system) *to = *calls().file_system;
+  const bool meant = std::string_view(path).find(calls().told_of) != std::string_view::npos;
+  if (result == 0 && calls().file_system && meant) *to = *calls().file_system;
   return result;
 }
 }

@@ -20,6 +20,8 @@ struct SystemCalls {
   int pread_failures = 0;      ///< that are still to come
   int pread_fails_with = 0;
   std::optional<struct statvfs> file_system{};  ///< what statvfs tells of every folder
+  std::string told_of{};                        ///< or only of those whose path holds this
+  int files_to_damage = 0;  ///< that are still to come: their first byte is another one on the disk, once fsync is done
 };
 SystemCalls& system_calls();
 
