@@ -79,10 +79,11 @@ void Stager::publish() const {
 }
 
 std::vector<NodeStaging> Stager::report() const {
-  constexpr std::array counts_of = {
-      &NodeStaging::files_copied,  &NodeStaging::files_reused,    &NodeStaging::bytes_copied,
-      &NodeStaging::bytes_reused,  &NodeStaging::bytes_read,      &NodeStaging::retries,
-      &NodeStaging::files_missing, &NodeStaging::files_packed, &NodeStaging::bytes_read_back, &NodeStaging::bytes_read_back_from_storage};
+  constexpr std::array counts_of = {&NodeStaging::files_copied,    &NodeStaging::files_reused,
+                                    &NodeStaging::bytes_copied,    &NodeStaging::bytes_reused,
+                                    &NodeStaging::bytes_read,      &NodeStaging::retries,
+                                    &NodeStaging::files_missing,   &NodeStaging::files_packed,
+                                    &NodeStaging::bytes_read_back, &NodeStaging::bytes_read_back_from_storage};
   constexpr std::array seconds_of = {&NodeStaging::copy_seconds, &NodeStaging::verify_seconds,
                                      &NodeStaging::read_back_seconds, &NodeStaging::exchange_wait_seconds,
                                      &NodeStaging::done_seconds};

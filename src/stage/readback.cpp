@@ -14,7 +14,7 @@
 namespace trainmark {
 namespace {
 
-constexpr std::size_t alignment = 4096;  // of memory, offsets and sizes that any device's direct reads take
+constexpr std::size_t alignment = 4096;          // of memory, offsets and sizes that any device's direct reads take
 constexpr std::size_t request_bytes = 4U << 20;  // nothing reads ahead here
 
 struct Free {

@@ -350,7 +350,8 @@ void Stager::copy_alone() {
   for (const std::size_t index : copy_order(missing_, world_.node_index(), world_.nodes())) {
     if (is_in(exchanged_, index)) continue;
     const ManifestEntry& entry = manifest_.entries[index];
-    Copied copied = copy_entry(entry, source_ / entry.name, place_of(index), options_.verify != Verify::none, progress_);
+    Copied copied =
+        copy_entry(entry, source_ / entry.name, place_of(index), options_.verify != Verify::none, progress_);
     mine_.retries += copied.retries;
     mine_.bytes_read += entry.bytes;
     land(std::move(copied.landing), std::move(copied.xxh3));

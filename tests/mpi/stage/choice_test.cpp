@@ -40,7 +40,6 @@ class Choice : public Staging {
     test_world().all().barrier();
     return choice;
   }
-  const World& test_world() const { return testing::test_world(); }
   StagingPlan plan_;
 };
 

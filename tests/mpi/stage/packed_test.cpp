@@ -57,7 +57,7 @@ TEST_F(Packed, PutsAllIntoOneContainerARankAndFindsThemAgain) {
   EXPECT_EQ(container_numbers(options_.target).size(), std::min<std::size_t>(7, test_world().all().size()));
   for (const bool verify : {true, false}) {
     scan();
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     const Staged again = run();
     EXPECT_EQ(again.nodes[0].files_reused, 7);
     EXPECT_EQ(again.nodes[0].files_packed, 7);
@@ -93,7 +93,7 @@ TEST_F(Packed, FindsDamagedBytesAndCopiesThatContentAgain) {
   EXPECT_EQ(mended.nodes[0].files_copied, 2);
   EXPECT_EQ(mended.nodes[0].files_reused, 5);
   expect_packed(mended);
-  options_.verify = false;  // the damaged bytes are vouched for by nothing any more
+  options_.verify = Verify::none;  // the damaged bytes are vouched for by nothing any more
   scan();
   const Staged again = run();
   EXPECT_EQ(again.nodes[0].files_reused, 7);
@@ -104,7 +104,7 @@ TEST_F(Packed, CopiesOnlyWhatChangedAtTheSource) {
   (void)run();
   on_one_rank([&] { write_file(source_ / name_of(5), std::string(text_of(5).size(), '?')); });
   scan();
-  options_.verify = false;
+  options_.verify = Verify::none;
   const Staged staged = run();
   EXPECT_EQ(staged.nodes[0].files_copied, 1);
   expect_packed(staged);
@@ -122,7 +122,7 @@ TEST_F(Packed, CopiesAllAgainWhereReuseIsOffAndKeepsNothingOfBefore) {
 
 TEST_F(Packed, TakesNothingOfAnotherDatasetWithEqualNamesSizesAndTimes) {
   for (const bool verify : {true, false}) {
-    options_.verify = verify;
+    options_.verify = verify ? Verify::copy : Verify::none;
     options_.target = (root_ / (verify ? "verified" : "unverified")).string();
     source_ = root_ / "source";
     scan();
@@ -170,7 +170,7 @@ TEST_F(Packed, LeavesFilesOfTheOtherFormAloneAndVouchesForNoneOfThem) {
   });
   scan();
   options_.form = StageForm::packed;
-  options_.verify = false;
+  options_.verify = Verify::none;
   EXPECT_EQ(run().nodes[0].files_copied, 7);
   EXPECT_EQ(contents_of(target(5)), text_of(5)) << "it is not this run's";
   EXPECT_EQ(contents_of(fs::path(options_.target) / manifest_name), manifest);

@@ -15,7 +15,6 @@ using testing::contents_of;
 using testing::expect_data_error;
 using testing::Staging;
 using testing::system_calls;
-using testing::test_world;
 namespace fs = std::filesystem;
 
 class ReadingBack : public Staging {

@@ -74,13 +74,29 @@ TEST(ResultsOfARun, TellWhatEachNodeCopiedAndHowLongThatTook) {
                          .copy_seconds = 0.5,
                          .verify_seconds = 0.25,
                          .exchange_wait_seconds = 0.125}};
-  rig.results->staging(staged, true);
+  StageOptions options;
+  options.target = "/local";
+  rig.results->staging(staged, options, true);
   if (!rig.results->writes()) return;
-  EXPECT_EQ(rig.json("staging.json")["splits"]["train"]["nodes"],
-            nlohmann::json::parse(
-                R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "files_missing": 5, "files_packed": 8, "copied_bytes": 3,
-                                       "reused_bytes": 4, "source_read_bytes": 6, "source_read_retries": 7, "copy_s": 0.5,
-                                       "exchange_wait_s": 0.125, "verify_s": 0.25}])"));
+  nlohmann::json nodes = nlohmann::json::parse(
+      R"([{"host": "node7", "files_copied": 1, "files_reused": 2, "files_missing": 5, "files_packed": 8, "copied_bytes": 3,
+           "reused_bytes": 4, "source_read_bytes": 6, "source_read_retries": 7, "copy_s": 0.5,
+           "exchange_wait_s": 0.125, "verify_s": 0.25}])");
+  const nlohmann::json plain = rig.json("staging.json");
+  EXPECT_EQ(plain["splits"]["train"]["nodes"], nodes);
+  EXPECT_EQ(plain["target"], "/local");
+  EXPECT_FALSE(plain.contains("target_why"));
+  EXPECT_EQ(plain["verify"], "copy");
+
+  options.verify = Verify::readback;
+  options.target_why = "it fits";
+  staged.train.nodes[0].bytes_read_back = 3;
+  staged.train.nodes[0].bytes_read_back_from_storage = 8;
+  staged.train.nodes[0].read_back_seconds = 0.0625;
+  rig.results->staging(staged, options, true);
+  nodes[0].update({{"read_back_bytes", 3}, {"read_back_from_storage_bytes", 8}, {"read_back_s", 0.0625}});
+  EXPECT_EQ(rig.json("staging.json")["splits"]["train"]["nodes"], nodes);
+  EXPECT_EQ(rig.json("staging.json")["target_why"], "it fits");
 }
 
 TEST(ResultsOfARun, TellHowFastAReaderReads) {
