@@ -199,8 +199,9 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
   text += fmt::format("model state      {:.1f} MiB (parameters, gradients{}, optimizer)\n",
                       mib(static_cast<double>(plan.state_bytes)),
                       options.train.gradient_accumulation_steps > 1 ? " and their sums" : "");
-  text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation)\n",
-                      mib(static_cast<double>(plan.input_bytes)), options.load.prefetch);
+  text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation{})\n",
+                      mib(static_cast<double>(plan.input_bytes)), options.load.prefetch,
+                      options.load.threads == 0 ? ", more where load.threads \"auto\" needs it" : "");
   if (plan.image_cache_bytes > 0)
     text += fmt::format("image cache      {:.1f} MiB at most (decoded images, on the host)\n",
                         mib(static_cast<double>(plan.image_cache_bytes)));

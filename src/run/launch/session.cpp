@@ -43,12 +43,15 @@ void settle_readers(const World& world, RunOptions& options) {
       schema_of(options.recipe.model).sample_bytes() * static_cast<std::size_t>(local_batch);
   const ReaderLimits limits = reader_limits(cpu_share(world).threads(), local_batch, batch_bytes, options.load.prefetch,
                                             part_of_memory * memory_room().bytes / world.node().size());
+  // The same everywhere: ablations take as many steps to fill the ring.
+  std::array<double, 2> least = {-static_cast<double>(limits.threads), -static_cast<double>(limits.prefetch)};
+  world.all().max(least);
   options.load.threads = 1;
-  options.load.most_threads = limits.threads;
-  options.load.prefetch = limits.prefetch;
+  options.load.most_threads = static_cast<int>(-least[0]);
+  options.load.prefetch = static_cast<int>(-least[1]);
   diagnose(LogLevel::info, [&] {
     return fmt::format("/load/threads \"auto\": one reader a split to begin with, {} at most; {} batches ahead",
-                       limits.threads, limits.prefetch);
+                       options.load.most_threads, options.load.prefetch);
   });
 }
 
@@ -73,8 +76,8 @@ RunOptions options_of_launch(const World& world, const RunOptions& wanted) {
   options.backend.tf32 = options.train.precision == Precision::tf32;
   options.backend.emulated.parts = options.train.gradient_accumulation_steps;
   settle_readers(world, options);
-  const int readers = std::max(options.load.threads, options.load.most_threads);
-  options.backend.other_threads = 2 * readers + endings + meters + staging;
+  // With "auto" no more readers than start are ever wanted: only the first are to be there.
+  options.backend.other_threads = 2 * options.load.threads + endings + meters + staging;
   return options;
 }
 

@@ -61,7 +61,10 @@ std::optional<std::string> Readers::took(double seconds, double waited_seconds, 
   if (++steps_ < steps_of_window && !ends) return std::nullopt;
   const InputWindow window = whole_window();
   const int wanted = readers_wanted(window, threads_, most_, cpus_);
-  if (wanted == threads_) return std::nullopt;
+  if (wanted == threads_) {
+    rate_before_ = 0.0;  // what the last ones brought is known: enough
+    return std::nullopt;
+  }
   const double rate = static_cast<double>(window.samples) / window.seconds;
   const double before = std::exchange(rate_before_, rate);
   if (rate >= least_gain * before) return add(wanted - threads_, window);

