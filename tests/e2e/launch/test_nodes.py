@@ -10,7 +10,7 @@ import sys
 import time
 import unittest
 
-from harness import MPIRUN, ROOT, EndToEnd
+from harness import OPEN_MPI, ROOT, EndToEnd
 
 AGENT = ROOT / "tests/support/node_agent.sh"
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
@@ -18,8 +18,7 @@ SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
 def obstacle() -> str:
     """Why nodes cannot be played here; empty if they can."""
-    version = subprocess.run([MPIRUN[0], "--version"], capture_output=True, text=True).stdout
-    if "Open MPI" not in version:
+    if not OPEN_MPI:
         return "the daemons of this MPI are not started through an agent (Open MPI's are)"
     tried = subprocess.run(["unshare", "--uts", "--ipc", "--mount", "--propagation", "private", "sh", "-c",
                             "hostname node-a && mount -t tmpfs tmpfs /dev/shm"], capture_output=True, text=True)
