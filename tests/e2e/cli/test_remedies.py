@@ -19,7 +19,7 @@ OTHERS = {
     "scancel": {"--signal", "--batch"}, "PALS": {"--depth", "--cpu-bind", "--ppn"}, "jsrun": {"--cpu_per_rs", "--bind"},
     "flux": {"--cores-per-task", "--gpus-per-task", "--exclusive", "--cc"},
     "cmake": {"--preset", "--build", "--install", "--prefix", "--target"},
-    "ctest": {"--preset", "--repeat"}, "nsys": {"--capture-range"}, "compliance_checker": {"--usage", "--ruleset", "--werror", "--log_output"},
+    "ctest": {"--preset", "--repeat", "--test-dir"}, "nsys": {"--capture-range"}, "compliance_checker": {"--usage", "--ruleset", "--werror", "--log_output"},
     "chromium": {"--headless", "--screenshot", "--window-size"}, "batch system": {"--gpus", "--gpus-per-task"}, "job's memory limit": {"--mem"}, "official checker": {"--werror"},
 }
 SPEC = {"base", "nodes", "repeats", "axes"}  # keys of a sweep
