@@ -217,25 +217,7 @@ TEST_F(Packed, IsCleanedAwayWithItsIndices) {
   EXPECT_EQ(contents_of(fs::path(options_.target) / "mine"), "a user's own file");
 }
 
-/// A file system of so many bytes as the target.
-class SmallForPacked : public Packed {
- protected:
-  bool mount_small(const char* size) {
-    small_ = root_ / "small";
-    std::string mounted;
-    if (leads()) {
-      fs::create_directories(small_);
-      mounted = mount("tmpfs", small_.c_str(), "tmpfs", 0, size) == 0 ? "yes" : "";
-    }
-    options_.target = (small_ / "target").string();
-    return !test_world().all().broadcast(mounted).empty();
-  }
-  ~SmallForPacked() override {
-    test_world().all().barrier();
-    if (leads()) umount(small_.c_str());
-  }
-  fs::path small_;
-};
+using SmallForPacked = testing::OnSmallTarget<Packed>;
 
 TEST_F(SmallForPacked, IsRefusedBeforeTheFirstByteAndFilledToItsEnd) {
   if (!mount_small("size=36k")) GTEST_SKIP() << "mounting a file system needs more rights";

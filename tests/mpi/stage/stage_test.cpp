@@ -1,5 +1,4 @@
 // Staging by several ranks of one node: what ends up where, what is kept, mended and refused.
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -226,25 +225,7 @@ TEST_F(Staging, StopsOnAllRanksWhereTheTargetCannotBeWritten) {
   expect_data_error([&] { (void)run(); }, {test_world().host(), "file/target"});
 }
 
-/// A file system of so many bytes as the staging target, or false without the right to mount one.
-class SmallTarget : public Staging {
- protected:
-  bool mount_small(const char* size) {
-    small_ = root_ / "small";
-    std::string mounted;
-    if (leads()) {
-      fs::create_directories(small_);
-      mounted = mount("tmpfs", small_.c_str(), "tmpfs", 0, size) == 0 ? "yes" : "";
-    }
-    options_.target = (small_ / "target").string();
-    return !test_world().all().broadcast(mounted).empty();
-  }
-  ~SmallTarget() override {
-    test_world().all().barrier();
-    if (leads()) umount(small_.c_str());
-  }
-  fs::path small_;
-};
+using SmallTarget = testing::OnSmallTarget<Staging>;
 
 TEST_F(SmallTarget, StopsStagingBeforeTheFirstByte) {
   if (!mount_small("size=16k")) GTEST_SKIP() << "mounting a file system needs more rights";

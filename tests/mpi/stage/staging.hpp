@@ -1,6 +1,7 @@
 // A source with seven files and an empty target for ranks of one node, and what tests of staging look at.
 #pragma once
 
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -99,6 +100,28 @@ class Staging : public ::testing::Test {
   std::int64_t heard_ = 0;
   std::string said_;
   double waited_ = 0.0;
+};
+
+/// A test whose target is on a file system of its own, of a size that it chooses.
+template <class Test>
+class OnSmallTarget : public Test {
+ protected:
+  /// False without the right to mount one.
+  bool mount_small(const char* size) {
+    small_ = this->root_ / "small";
+    std::string mounted;
+    if (this->leads()) {
+      std::filesystem::create_directories(small_);
+      mounted = mount("tmpfs", small_.c_str(), "tmpfs", 0, size) == 0 ? "yes" : "";
+    }
+    this->options_.target = (small_ / "target").string();
+    return !test_world().all().broadcast(mounted).empty();
+  }
+  ~OnSmallTarget() override {
+    test_world().all().barrier();
+    if (this->leads()) umount(small_.c_str());
+  }
+  std::filesystem::path small_;
 };
 
 }  // namespace trainmark::testing
