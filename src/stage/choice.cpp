@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "stage/container.hpp"
 #include "stage/exchange.hpp"
 #include "stage/files.hpp"
 #include "trainmark/stage.hpp"
@@ -12,24 +13,48 @@
 namespace trainmark {
 namespace {
 
+/// A file that is there under an entry's name, in either form.
+struct There {
+  std::int64_t bytes, modified_ns, stored_bytes;
+};
+
+std::optional<There> found_at(const std::filesystem::path& target, const ManifestEntry& entry,
+                              const Containers* containers) {
+  if (containers == nullptr) {
+    const std::optional<FileFacts> facts = facts_of(target / entry.name);
+    return facts ? std::optional(There{facts->bytes, facts->modified_ns, facts->stored_bytes}) : std::nullopt;
+  }
+  const std::optional<Containers::Listed> listed = containers->find(entry.name);
+  if (!listed) return std::nullopt;
+  return There{listed->entry->bytes, listed->entry->modified_ns, in_blocks(listed->entry->bytes)};
+}
+
 /// What this rank's part of its node's files wants: those that are not there as they should be. Files that only look so
 /// are replaced, which takes no more space.
 SpaceNeed need_of(const World& world, const StagingSet& set, const StageOptions& options,
                   const ByteProgress& progress) {
   SpaceNeed need;
+  PackedNeed packed;
+  std::optional<Containers> containers;
+  if (options.form == StageForm::packed) containers.emplace(set.target);
   const std::vector<std::size_t>& entries = set.plan.part_of(world.node_index());
   const Range mine = slice_of(std::ssize(entries), world.node().size(), world.node().rank());
   for (std::int64_t at = mine.begin; at < mine.end; ++at) {
     progress(0);
     const ManifestEntry& entry = set.manifest.entries[entries[static_cast<std::size_t>(at)]];
-    const std::optional<FileFacts> there = facts_of(set.target / entry.name);
-    const bool kept =
-        options.reuse && there && there->bytes == entry.bytes && same_time(there->modified_ns, entry.modified_ns);
-    if (!kept) need.add_file(entry.bytes, there ? there->stored_bytes : 0);
+    const bool in_container = is_packed(options, entry);
+    const auto there = found_at(set.target, entry, in_container ? &*containers : nullptr);
+    if (options.reuse && there && there->bytes == entry.bytes && same_time(there->modified_ns, entry.modified_ns))
+      continue;
+    if (!in_container) {
+      need.add_file(entry.bytes, there ? there->stored_bytes : 0);
+      continue;
+    }
+    packed.add(entry);
+    need.reclaimed += there ? there->stored_bytes : 0;  // before the first byte
   }
-  const bool exchanges = options.transport != Transport::copy && options.mode == StageMode::before &&
-                         world.nodes() > std::ssize(set.plan.parts);
-  if (exchanges && need.files > 0) need.buffers = exchange_buffer_bytes(options);
+  packed.add_to(need);
+  if (need.files > 0 && exchanges(options, set.plan, world.nodes())) need.buffers = exchange_buffer_bytes(options);
   return need;
 }
 

@@ -23,6 +23,21 @@ inline constexpr std::int64_t container_bytes = 1 << 30;
   return (blocks > 0 ? blocks : 1) * container_block_bytes;
 }
 
+/// Whether a file goes into a container.
+[[nodiscard]] inline bool is_packed(const StageOptions& options, const ManifestEntry& entry) noexcept {
+  return options.form == StageForm::packed && entry.bytes <= largest_packed_bytes;
+}
+
+/// What the containers of one rank take of a file system, with their heads and indices.
+class PackedNeed {
+ public:
+  void add(const ManifestEntry& entry) noexcept;
+  void add_to(SpaceNeed& need) const noexcept;
+
+ private:
+  std::int64_t content_ = 0, lines_ = 0;  // bytes
+};
+
 /// One container as its index tells of it.
 struct Container {
   struct File {

@@ -13,6 +13,10 @@
 
 namespace trainmark {
 
+bool exchanges(const StageOptions& options, const StagingPlan& plan, int nodes) noexcept {
+  return options.transport != Transport::copy && options.mode == StageMode::before && nodes > std::ssize(plan.parts);
+}
+
 BlockStream::BlockStream(const Manifest& manifest, const std::vector<std::size_t>& entries, std::int64_t block_bytes) {
   constexpr std::int64_t pieces_at_most = 1024;
   std::int64_t room = 0;  // in the block that is being filled

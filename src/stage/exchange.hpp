@@ -50,6 +50,9 @@ struct ExchangeJob {
   ByteProgress progress;  ///< may raise Pulse::Cancelled
 };
 
+/// Whether nodes that hold the same part of a set send it to each other: where there are such, and not beside training.
+[[nodiscard]] bool exchanges(const StageOptions& options, const StagingPlan& plan, int nodes) noexcept;
+
 inline constexpr std::int64_t exchange_block_bytes = 4 << 20;
 /// A rank's memory for blocks, those under way and the one that it reads.
 [[nodiscard]] inline std::int64_t exchange_buffer_bytes(const StageOptions& options) {

@@ -10,9 +10,20 @@
 
 namespace trainmark {
 
-bool Stager::is_packed(const ManifestEntry& entry) const noexcept {
-  return options_.form == StageForm::packed && entry.bytes <= largest_packed_bytes;
+void PackedNeed::add(const ManifestEntry& entry) noexcept {
+  constexpr std::int64_t line = 160;  // without the name
+  content_ += in_blocks(entry.bytes);
+  lines_ += line + std::ssize(entry.name);
 }
+
+void PackedNeed::add_to(SpaceNeed& need) const noexcept {
+  if (content_ == 0) return;
+  const std::int64_t containers = content_ / container_bytes + 1;
+  need.bytes += content_ + in_blocks(lines_) + 2 * containers * container_block_bytes;
+  need.files += 2 * containers;
+}
+
+bool Stager::is_packed(const ManifestEntry& entry) const noexcept { return trainmark::is_packed(options_, entry); }
 
 /// Each rank reads all indices by itself: they lie on its node.
 void Stager::recall_containers() {
@@ -99,23 +110,16 @@ void Stager::share_places() {
 
 SpaceNeed Stager::need() const {
   SpaceNeed need;
-  std::int64_t packed = 0, listed = 0;  // bytes in containers and in indices
+  PackedNeed packed;
   for (const std::size_t index : missing_) {
     const ManifestEntry& entry = manifest_.entries[index];
     if (is_packed(entry)) {
-      constexpr std::int64_t line = 160;  // without the name
-      packed += in_blocks(entry.bytes);
-      listed += line + std::ssize(entry.name);
+      packed.add(entry);
     } else {
-      need.bytes += in_blocks(entry.bytes);
-      ++need.files;
+      need.add_file(entry.bytes, 0);
     }
   }
-  if (packed > 0) {
-    const std::int64_t containers = packed / container_bytes + 1;
-    need.bytes += packed + in_blocks(listed) + 2 * containers * container_block_bytes;
-    need.files += 2 * containers;
-  }
+  packed.add_to(need);
   for (const Replaced& there : replaced_) {
     need.reclaimed += there.stored_bytes;
     need.overlap = std::max(need.overlap, there.stored_bytes);

@@ -221,8 +221,7 @@ bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& th
 /// with more ranks than others leave some without.
 void Stager::form_lane() {
   const int rank = world_.node().rank(), ranks = world_.node().size();
-  const bool exchanges = options_.transport != Transport::copy && world_.nodes() > std::ssize(plan_.parts);
-  if (!exchanges) {
+  if (!exchanges(options_, plan_, world_.nodes())) {
     share_ = share_of(manifest_, entries_, rank, ranks);
     return;
   }

@@ -75,6 +75,23 @@ TEST_F(Choice, CountsNoSpaceForWhatIsThereAlready) {
   EXPECT_EQ(choose({"small", "large"}).number, 0U);
 }
 
+TEST_F(Choice, CountsNoSpaceForWhatLiesInContainersAlready) {
+  options_.target = (root_ / "small" / "train").string();
+  options_.form = StageForm::packed;
+  leave(std::uint64_t{100} * 4096);
+  (void)run();
+  leave(0);
+  EXPECT_EQ(choose({"small", "large"}).number, 0U);
+  options_.form = StageForm::files;
+  EXPECT_EQ(choose({"small", "large"}).number, 1U) << "in that form there is nothing";
+  options_.form = StageForm::packed;
+  on_one_rank([&] { testing::write_file(source_ / name_of(6), text_of(5)); });
+  scan();
+  EXPECT_EQ(choose({"small", "large"}).number, 1U) << "what is outdated gives its two blocks, new containers take more";
+  leave(std::uint64_t{4} * 4096);
+  EXPECT_EQ(choose({"small", "large"}).number, 0U);
+}
+
 TEST_F(Choice, OfNoneIsAnErrorThatNamesEach) {
   system_calls().told_of = "";
   expect_data_error(
