@@ -54,6 +54,7 @@ SpaceNeed need_of(const World& world, const StagingSet& set, const StageOptions&
     need.reclaimed += there ? there->stored_bytes : 0;  // before the first byte
   }
   packed.add_to(need);
+  if (containers && world.node().rank() == 0) need.reclaimed += containers->unlisted_bytes();
   if (need.files > 0 && exchanges(options, set.plan, world.nodes())) need.buffers = exchange_buffer_bytes(options);
   return need;
 }

@@ -85,7 +85,7 @@ std::optional<Container> read_container(const fs::path& folder, int number) {
   // An empty file is one that a killed run had just made.
   const bool known = facts ? head != 0 || facts->bytes == 0 : id != 0 || (index_facts && index_facts->bytes == 0);
   if (!known) return std::nullopt;
-  Container found{number, head, {}, {}};
+  Container found{number, head, {}, facts ? facts->bytes : 0, {}};
   if (head == 0 || id != head || !std::getline(index, line)) return found;
   const std::optional<std::string> source = checked_text(id, line);
   if (!source || !source->starts_with(source_mark)) return found;
@@ -168,6 +168,17 @@ Containers::Containers(fs::path folder) : folder_(std::move(folder)) {
 std::optional<Containers::Listed> Containers::find(const std::string& name) const {
   const auto found = files_.find(name);
   return found == files_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::int64_t Containers::unlisted_bytes() const noexcept {
+  std::int64_t unlisted = 0;
+  for (const Container& container : containers_) {
+    std::int64_t end = 0;
+    for (const Container::File& file : container.files)
+      end = std::max(end, file.offset + in_blocks(file.entry.bytes));
+    if (container.bytes > end) unlisted += in_blocks(container.bytes - end);
+  }
+  return unlisted;
 }
 
 void Containers::forget(std::vector<ContainerPlace> outdated) {

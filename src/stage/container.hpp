@@ -47,6 +47,7 @@ struct Container {
   int number = 0;
   std::uint64_t id = 0;     ///< stands in the container as well: an index beside another one's bytes tells nothing
   std::string source;       ///< the folder that its files were staged from
+  std::int64_t bytes = 0;   ///< of the container
   std::vector<File> files;  ///< all of which the container is long enough for
 };
 
@@ -72,6 +73,8 @@ class Containers {
     ContainerPlace place;
   };
   [[nodiscard]] std::optional<Listed> find(const std::string& name) const;
+  /// What forget() gives back beyond what it is told: behind the last file of each container that its index lists.
+  [[nodiscard]] std::int64_t unlisted_bytes() const noexcept;
   /// Takes these out of the indices and gives back their space, and whatever no index lists: what killed runs were in
   /// the middle of, or a container all of whose files are outdated. Nobody may be reading. Raises Error{data}.
   void forget(std::vector<ContainerPlace> outdated);
@@ -115,6 +118,7 @@ class ContainerWriter {
   FileDescriptor container_, index_;
   std::int64_t end_ = 0;      // of what is in it
   std::int64_t hurried_ = 0;  // up to here it was told to be written back
+  std::int64_t whole_ = 0;    // end of the last file that is all there
   std::vector<Waiting> waiting_;
   std::int64_t waiting_bytes_ = 0;
 };

@@ -49,10 +49,18 @@ void ContainerWriter::open_next() {
     unlink(index_path(folder_, now_.number).c_str());
   }
   const std::string head = container_head(now_.id), index = index_text(now_);
-  write_all(container_.get(), std::as_bytes(std::span(head)), container_path(folder_, now_.number));
-  write_all(index_.get(), std::as_bytes(std::span(index)), index_path(folder_, now_.number));
+  const std::filesystem::path path = container_path(folder_, now_.number), beside = index_path(folder_, now_.number);
+  try {
+    write_all(container_.get(), std::as_bytes(std::span(head)), path);
+    write_all(index_.get(), std::as_bytes(std::span(index)), beside);
+  } catch (const Error&) {  // a head that was cut short would be nobody's
+    container_ = {};
+    unlink(path.c_str());
+    unlink(beside.c_str());
+    throw;
+  }
   PartialFile::sync_folder(folder_);
-  end_ = hurried_ = container_block_bytes;
+  end_ = hurried_ = whole_ = container_block_bytes;
 }
 
 LandingPlace ContainerWriter::next(std::int64_t bytes) {
@@ -70,8 +78,10 @@ void ContainerWriter::add(std::unique_ptr<Landing> finished, std::string xxh3) {
   ManifestEntry listed = entry;
   if (!xxh3.empty()) listed.xxh3 = std::move(xxh3);
   listed.modified_ns = finished->modified_ns();
-  waiting_.push_back({entry, std::move(listed), finished->place().offset});
+  const std::int64_t finished_at = finished->place().offset;
+  waiting_.push_back({entry, std::move(listed), finished_at});
   waiting_bytes_ += in_blocks(entry.bytes);
+  whole_ = finished_at + entry.bytes;
   if (end_ - hurried_ >= hurry_bytes) {
     sync_file_range(container_.get(), hurried_, end_ - hurried_, SYNC_FILE_RANGE_WRITE);  // flush() is what counts
     hurried_ = end_;
@@ -105,6 +115,9 @@ void ContainerWriter::flush() {
 void ContainerWriter::keep() noexcept {
   try {
     beat_ = [](std::int64_t) {};
+    // A file that was not finished gives its space back: where none is left, the lines of those before it need it.
+    if (container_ && ftruncate(container_.get(), whole_) != 0)
+      diagnose(LogLevel::debug, [&] { return fmt::format("container {} cannot be cut", now_.number); });
     flush();
   } catch (const std::exception&) {
   }

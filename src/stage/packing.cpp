@@ -125,6 +125,7 @@ SpaceNeed Stager::need() const {
     need.overlap = std::max(need.overlap, there.stored_bytes);
   }
   need.reclaimed += outdated_bytes_;  // before the first byte
+  if (containers_ && world_.node().rank() == 0) need.reclaimed += containers_->unlisted_bytes();
   if (!exchanged_.empty()) need.buffers = exchange_buffer_bytes(options_);
   return need;
 }

@@ -3,10 +3,12 @@
 #include <sys/mount.h>
 
 #include <array>
+#include <cerrno>
 #include <fstream>
 
 #include "mpi/stage/staging.hpp"
 #include "stage/container.hpp"
+#include "unit/stage/system_calls.hpp"
 
 namespace trainmark {
 namespace {
@@ -15,6 +17,7 @@ namespace fs = std::filesystem;
 using testing::contents_of;
 using testing::expect_data_error;
 using testing::Staging;
+using testing::system_calls;
 using testing::write_file;
 
 class Packed : public Staging {
@@ -217,21 +220,93 @@ TEST_F(Packed, IsCleanedAwayWithItsIndices) {
   EXPECT_EQ(contents_of(fs::path(options_.target) / "mine"), "a user's own file");
 }
 
-using SmallForPacked = testing::OnSmallTarget<Packed>;
+TEST_F(Packed, ListsNothingThatDidNotReachTheDisk) {
+  system_calls().fsync_fails_with = ENOSPC;  // as where a quota is asked when the pages are written back
+  expect_data_error([&] { (void)run(); },
+                    {options_.target, "trainmark.container.", "cannot be flushed", "No space left on device"});
+  system_calls() = {};
+  test_world().all().barrier();
+  const Containers kept(options_.target);
+  for (const ManifestEntry& entry : manifest_.entries)
+    EXPECT_FALSE(kept.find(entry.name)) << entry.name;
+  test_world().all().barrier();
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_copied, 7);
+  expect_packed(staged);
+}
+
+class SmallForPacked : public testing::OnSmallTarget<Packed> {
+ protected:
+  SmallForPacked() { system_calls() = {}; }
+  ~SmallForPacked() override { system_calls() = {}; }
+
+  static int writers() { return std::min(7, test_world().all().size()); }
+  /// Two locks, of each rank a container's head and an index.
+  static int kib_without_content() { return 8 + 8 * writers(); }
+  /// 36 KiB of content in blocks, and what the space check adds for each rank.
+  static std::uint64_t room_kib() { return static_cast<std::uint64_t>(44 + 20 * writers()); }
+  void resize_small(std::uint64_t kib) {
+    on_one_rank([&] {
+      const std::string size = "size=" + std::to_string(kib) + "k";
+      ASSERT_EQ(mount("tmpfs", small_.c_str(), "tmpfs", MS_REMOUNT, size.c_str()), 0);
+    });
+  }
+};
+
+TEST_F(SmallForPacked, KeepsWhatIsWholeWhereSpaceEndsInTheMiddleAndGoesOnOnceThereIsMore) {
+  const std::string size = "size=" + std::to_string(kib_without_content() + 16) + "k";  // of 36 KiB of content
+  if (!mount_small(size.c_str())) GTEST_SKIP() << "mounting a file system needs more rights";
+  struct statvfs& plenty = system_calls().file_system.emplace();  // others take it once it has been looked at
+  plenty.f_frsize = 4096;
+  plenty.f_blocks = plenty.f_bfree = plenty.f_bavail = 1 << 20;
+  expect_data_error([&] { (void)run(); },
+                    {options_.target, "trainmark.container.", "cannot be written: No space left on device",
+                     "free space there, choose another stage.target"});
+  system_calls() = {};
+  test_world().all().barrier();
+  int listed = 0;
+  {
+    const Containers kept(options_.target);
+    for (const ManifestEntry& entry : manifest_.entries)
+      listed += kept.find(entry.name) ? 1 : 0;
+  }
+  EXPECT_LT(listed, 7);
+  EXPECT_TRUE(writers() > 1 || listed == 3) << listed << ": all that fits are files of one, one and two blocks";
+  expect_data_error([&] { (void)run(); }, {"free, staging needs", "nothing was copied"});
+  resize_small(room_kib());
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_reused, listed);
+  EXPECT_EQ(staged.nodes[0].files_copied, 7 - listed);
+  expect_packed(staged);
+}
+
+TEST_F(SmallForPacked, CountsAsFreeWhatAKilledRunDidNotList) {
+  const std::string size = "size=" + std::to_string(room_kib()) + "k";
+  if (!mount_small(size.c_str())) GTEST_SKIP() << "mounting a file system needs more rights";
+  (void)run();
+  on_one_rank([&] {
+    const fs::path index = index_path(options_.target, place_of(6).container);
+    std::string lines = contents_of(index);
+    lines.resize(lines.rfind('\n', lines.size() - 2) + 1);  // the last file of its container, of two blocks
+    write_file(index, lines);
+  });
+  struct statvfs now {};
+  ASSERT_EQ(statvfs(small_.c_str(), &now), 0);
+  test_world().all().barrier();
+  // Two locks, and a new container takes 20 KiB with that file in it, of which 8 are where the file is now.
+  resize_small((now.f_blocks - now.f_bfree) * now.f_frsize / 1024 + 8 + 12);
+  const Staged staged = run();
+  EXPECT_EQ(staged.nodes[0].files_copied, 1);
+  EXPECT_EQ(staged.nodes[0].files_reused, 6);
+  expect_packed(staged);
+}
 
 TEST_F(SmallForPacked, IsRefusedBeforeTheFirstByteAndFilledToItsEnd) {
   if (!mount_small("size=36k")) GTEST_SKIP() << "mounting a file system needs more rights";
   expect_data_error([&] { (void)run(); }, {test_world().host(), "free, staging needs", "nothing was copied"});
   EXPECT_TRUE(container_numbers(options_.target).empty());
   test_world().all().barrier();
-  // 36 KiB of content in blocks, two locks, of each rank a container's head and an index; and all but the content
-  // twice.
-  const int ranks = std::min(7, test_world().all().size());
-  if (leads()) {
-    umount(small_.c_str());
-    ASSERT_EQ(mount("tmpfs", small_.c_str(), "tmpfs", 0, ("size=" + std::to_string(44 + 20 * ranks) + "k").c_str()), 0);
-  }
-  test_world().all().barrier();
+  resize_small(room_kib());
   expect_packed(run());
   on_one_rank([&] {
     for (int i = 0; i < 7; ++i)
