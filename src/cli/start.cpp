@@ -93,6 +93,9 @@ void begin() {
   }
   started_with(std::move(cpus));
   sigaction(SIGHUP, &first_hangup, nullptr);
+  // HDF5 locks files that it only reads, which file systems without locks refuse, and opens a virtual dataset's sources
+  // by this variable alone: one that it cannot open, or not in the way in which it is open already, it reads as zeros.
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
   for (char** entry = environ; *entry != nullptr; ++entry) {
     if (!is(*entry, guard)) continue;
     unsetenv(std::string(guard.substr(0, guard.size() - 1)).c_str());

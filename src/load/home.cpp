@@ -9,7 +9,9 @@
 #include <functional>
 #include <string_view>
 
+#include "load/fill.hpp"
 #include "load/places.hpp"
+#include "load/verdict.hpp"
 
 namespace trainmark {
 namespace {
@@ -47,6 +49,14 @@ std::string text_of(Get&& get) {
 
 fs::path file_of(hid_t object) {
   return text_of([&](char* to, std::size_t size) { return H5Fget_name(object, to, size); });
+}
+
+/// Opens a source with the properties that the library itself will open it with. A source that it cannot open it reads
+/// as fill values, without a word.
+FileHandle open_as_source(const fs::path& path) {
+  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT));
+  if (!file) throw Error(ExitCode::data, verdict(path, "cannot be opened as the source of a virtual dataset"));
+  return file;
 }
 
 bool is_file(const fs::path& path) {
@@ -125,7 +135,8 @@ class Search {
     }
     const fs::path there = locate(dataset, file, name, path).lexically_normal();
     if (there != last_path_ || !last_) {
-      last_ = open_file(there);
+      (void)open_file(there);  // says best what is wrong with it
+      last_ = open_as_source(there);
       last_path_ = there;
       add(there);
     }
@@ -137,6 +148,9 @@ class Search {
   void visit_opened(hid_t file, const std::string& source, hid_t selected, hssize_t points, const fs::path& path,
                     int depth) {
     const DatasetHandle dataset = require_dataset(file, source, path);
+    const PropertyHandle creation(H5Dget_create_plist(dataset.get()));
+    if (holds_nothing(dataset.get(), creation.get()))
+      refuse(path, source, "is a source of a virtual dataset, and cannot be read", never_written, "write all of it");
     visit(dataset.get(), source, path, depth + 1);
     const SpaceHandle space(H5Dget_space(dataset.get()));
     if (holds(space.get(), selected, points)) return;

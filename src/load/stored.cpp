@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "load/fill.hpp"
 #include "load/home.hpp"
 
 namespace trainmark {
@@ -134,20 +135,6 @@ std::string describe_filters(hid_t creation, Stored& stored) {
   return unknown;
 }
 
-/// What never-written parts hold.
-enum class Fill : std::uint8_t { zero, other, nothing };
-
-Fill fill_of(hid_t creation) {
-  H5D_fill_value_t defined = H5D_FILL_VALUE_UNDEFINED;
-  H5D_fill_time_t time = H5D_FILL_TIME_NEVER;
-  H5Pfill_value_defined(creation, &defined);
-  H5Pget_fill_time(creation, &time);
-  if (defined == H5D_FILL_VALUE_UNDEFINED || time == H5D_FILL_TIME_NEVER) return Fill::nothing;
-  if (defined == H5D_FILL_VALUE_DEFAULT) return Fill::zero;
-  double value = 1.0;
-  return H5Pget_fill_value(creation, H5T_NATIVE_DOUBLE, &value) >= 0 && value == 0.0 ? Fill::zero : Fill::other;
-}
-
 /// With a user block in front, versions of the library differ in what chunk addresses are relative to.
 bool has_user_block(hid_t dataset) {
   const FileHandle file(H5Iget_file_id(dataset));
@@ -164,6 +151,16 @@ bool has_chunk_options(hid_t creation) {
 #else
   return false;
 #endif
+}
+
+/// Chunks in an extensible array, whose growing axis the file keeps as the first one: the library (1.10 to 2.0) lists
+/// the chunks' places with their axes in that order, not in the dataset's.
+bool lists_other_axes(hid_t dataset) {
+  H5D_chunk_index_t index = H5D_CHUNK_IDX_EARRAY;
+  if (H5Dget_chunk_index_type(dataset, &index) >= 0 && index != H5D_CHUNK_IDX_EARRAY) return false;
+  const SpaceHandle space(H5Dget_space(dataset));
+  std::array<hsize_t, H5S_MAX_RANK> most{};
+  return H5Sget_simple_extent_dims(space.get(), nullptr, most.data()) < 1 || most[0] != H5S_UNLIMITED;
 }
 
 /// Why this module cannot read the chunks itself; empty where it can.
@@ -185,23 +182,12 @@ std::string describe_chunked(hid_t dataset, hid_t creation, Stored& stored, cons
   if (!unknown.empty()) return unknown;
   if (has_chunk_options(creation)) return "partial chunks may be stored without filters";
   if (fill_of(creation) == Fill::other) return "its fill value is not zero";
+  if (lists_other_axes(dataset)) return "it may grow along another axis than the first";
   if (has_user_block(dataset)) return "the file has a user block";
   if (chunks_of(stored) > static_cast<double>(most_chunks))
     return fmt::format("it has more than {} chunks", most_chunks);
   if (bytes > 4294967295.0) return "its chunks have 4 GiB or more";
   return "";
-}
-
-/// Whether values are asked for that were never written and that have no fill value: the library would leave them as
-/// they are in memory.
-bool holds_nothing(hid_t dataset, hid_t creation, const Stored& stored) {
-  const H5D_layout_t layout = H5Pget_layout(creation);
-  const bool late = layout == H5D_CHUNKED || (layout == H5D_CONTIGUOUS && H5Pget_external_count(creation) == 0);
-  if (!late || fill_of(creation) != Fill::nothing) return false;
-  if (layout == H5D_CONTIGUOUS) return H5Dget_offset(dataset) == HADDR_UNDEF;
-  const SpaceHandle space(H5Dget_space(dataset));
-  hsize_t written = 0;
-  return H5Dget_num_chunks(dataset, space.get(), &written) < 0 || static_cast<double>(written) < chunks_of(stored);
 }
 
 /// Decides who reads the dataset: the reason why the library must, or nothing.
@@ -259,8 +245,7 @@ Stored describe(hid_t file, const std::string& name, const std::filesystem::path
     if (H5Pget_layout(creation.get()) == H5D_CHUNKED)
       (void)describe_chunked(dataset.get(), creation.get(), stored, path);
   }
-  if (holds_nothing(dataset.get(), creation.get(), stored))
-    stored.unusable = "parts of it were never written, and it has no fill value that says what they hold";
+  if (holds_nothing(dataset.get(), creation.get())) stored.unusable = never_written;
   return stored;
 }
 

@@ -110,6 +110,11 @@ Complaint verdict(const std::filesystem::path& path, const std::string& doing, c
     return {where, fmt::format("{}: {}", doing, filter), "the HDF5 library has no plugin for this filter",
             "install the plugin and name its folder in HDF5_PLUGIN_PATH, or write the file again with gzip"};
   }
+  if (!frame_with(frames, "conversion exception").empty()) {
+    return {where, fmt::format("{}: a value does not fit the type that it is read as", doing),
+            "in a virtual dataset, a source has a wider type than what is made of it",
+            "give the virtual dataset the type of its sources"};
+  }
   return {where, fmt::format("{}: {}", doing, innermost), "it is damaged, or holds what HDF5 cannot read",
           "copy or generate it again"};
 }

@@ -151,6 +151,12 @@ def chunks_extensible(folder):
 
 
 @form
+def chunks_extensible_inside(folder):
+    """The axis that can grow is not the first: the file keeps the array's axes in another order than the dataset's."""
+    with_x(folder, mode=NEW, chunk=(1, 8, 8, 32, 4), maximum=(X_SHAPE[0], h5s.UNLIMITED, 32, 32, 4))
+
+
+@form
 def chunks_fixed(folder):
     with_x(folder, mode=NEW, chunk=ODD_CHUNK, prepare=filters("shuffle", "gzip"))
 

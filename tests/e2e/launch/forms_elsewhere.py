@@ -58,6 +58,62 @@ def virtual_here(folder):
     make_virtual(folder / "one.hdf5", [(".", "parts/a", HALF), (".", "parts/b", HALF)], mode="a")
 
 
+def mapped(path, sources, prepare=lambda properties: None, type=h5t.STD_I16LE):
+    """x of all of each source, one after the other; sources are (file, dataset, samples)."""
+    properties = h5p.create(h5p.DATASET_CREATE)
+    prepare(properties)
+    with h5py.File(path, "a") as file:
+        space, begin = h5s.create_simple(X_SHAPE), 0
+        for name, inside, samples in sources:
+            part = (samples, *X_SHAPE[1:])
+            space.select_hyperslab((begin, 0, 0, 0, 0), part)
+            properties.set_virtual(space, name, inside, h5s.create_simple(part))
+            begin += samples
+        h5d.create(file.id, b"x", type, h5s.create_simple(X_SHAPE), properties)
+
+
+@form
+def virtual_named_here(folder):
+    """The library opens the file once more, as it opens any source."""
+    plain(folder / "one.hdf5", **{"parts/a": X[:2], "parts/b": X[2:], "y": Y})
+    mapped(folder / "one.hdf5", [(b"one.hdf5", b"parts/a", 2), (b"one.hdf5", b"parts/b", 2)])
+
+
+@form
+def virtual_leads_back(folder):
+    plain(folder / "one.hdf5", **{"parts/a": X, "y": Y})
+    virtual_of_one(folder / "store.part", "one.hdf5", "parts/a")
+    mapped(folder / "one.hdf5", [(b"store.part", b"x", SAMPLES)])
+
+
+def never(properties):
+    properties.set_fill_time(h5d.FILL_TIME_NEVER)
+
+
+@form
+def virtual_of_never_written(folder):
+    halves(folder)
+    with h5py.File(folder / "store" / "b.part", "w") as file:
+        create(file, "x", X[2:], write=False, prepare=never)
+    make_virtual(folder / "one.hdf5", [("store/a.part", "x", HALF), ("store/b.part", "x", HALF)], y=Y)
+
+
+@form
+def virtual_in_part(folder):
+    halves(folder)
+    plain(folder / "one.hdf5", y=Y)
+    mapped(folder / "one.hdf5", [(b"store/a.part", b"x", 2)], never)
+
+
+@form
+def virtual_of_wider(folder):
+    wide = X.astype("<i4")
+    wide[-1, -1] = 65539
+    plain(folder / "store" / "wide.part", x=wide)
+    plain(folder / "one.hdf5", y=Y)
+    mapped(folder / "one.hdf5", [(b"store/wide.part", b"x", SAMPLES)])
+
+
 def halves(folder):
     plain(folder / "store" / "a.part", x=X[:2])
     plain(folder / "store" / "b.part", x=X[2:])
@@ -69,10 +125,10 @@ def virtual(folder):
     make_virtual(folder / "one.hdf5", [("store/a.part", "x", HALF), ("store/b.part", "x", HALF)], y=Y)
 
 
-def virtual_of_one(path, source, **members):
+def virtual_of_one(path, source, inside="x", **members):
     with h5py.File(path, "w") as file:
         layout = h5py.VirtualLayout(X_SHAPE, X.dtype)
-        layout[:] = h5py.VirtualSource(source, "x", X_SHAPE)
+        layout[:] = h5py.VirtualSource(source, inside, X_SHAPE)
         file.create_virtual_dataset("x", layout)
         for name, values in members.items():
             file[name] = values

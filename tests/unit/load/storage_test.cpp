@@ -369,6 +369,27 @@ TEST_F(Prefixes, OfTheEnvironmentDecideWhichSourceIsExaminedAsTheyDecideWhichIsR
   expect_source("HDF5_VDS_PREFIX", "${ORIGIN}/first:/no/such", "set", 1);  // only alone it stands for the file's folder
 }
 
+/// The library opens sources with locks unless the environment says otherwise, this module files without.
+TEST(Storage, RefusesASourceThatTheLibraryWouldNotOpenWhereItReads) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("y", {3, 4}, y);
+    file.put("parts", dims, x);
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(5, dims.data(), nullptr);
+    H5Pset_virtual(creation, space, "a.hdf5", "parts", space);
+    H5Dclose(H5Dcreate2(file.id(), "x", H5T_STD_I16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+  }
+  {
+    const Surroundings surroundings("HDF5_USE_FILE_LOCKING", "FALSE", folder.path());
+    expect_samples(folder.path());
+  }
+  expect_data_error([&] { (void)input_of(folder.path() / "a.hdf5"); },
+                    {"a.hdf5", "cannot be opened as the source of a virtual dataset"});
+}
+
 TEST_F(Prefixes, LeadToNoPipe) {
   std::filesystem::create_directory(root() / "pipes");
   ASSERT_EQ(mkfifo((root() / "pipes" / "s.h5x").c_str(), 0600), 0);
