@@ -14,11 +14,12 @@ STEPS = 4
 
 
 class OnDevice(EndToEnd):
-    """One rank a device unless a test says otherwise; a few steps of fixed work."""
+    """One rank a device unless a test says otherwise; a few steps of fixed work, of few samples: loops execute the graphs."""
+    samples, validation_samples = 32, 10
 
     def run_device(self, double: str = "", ranks: int = 0, expect: int = 0, options=(), env=None, **changes):
         changes["backend"] = {"device": "cuda", **changes.get("backend", {})}
-        changes["train"] = {"until": "steps", "steps": STEPS, **changes.get("train", {})}
+        changes["train"] = {"until": "steps", "steps": STEPS, "global_batch": 4, **changes.get("train", {})}
         double = ",".join(filter(None, [f"devices={max(1, ranks)}" if "devices=" not in double else "", double]))
         return self.run_small(ranks=ranks, expect=expect, options=options, env={"TRAINMARK_DOUBLE": double, **(env or {})}, **changes)
 
@@ -65,7 +66,7 @@ class Runs(OnDevice):
             run = self.run_device(ranks=ranks, train={"precision": precision}, results={"folder": str(self.folder / f"{precision}{ranks}")})
             run.results = self.folder / f"{precision}{ranks}"
             first[precision, ranks] = float(run.table("steps.csv")[0]["loss"])
-        cpu = self.run_small(train={"until": "steps", "steps": STEPS}, backend={"device": "cpu"}, results={"folder": str(self.folder / "cpu")})
+        cpu = self.run_small(train={"until": "steps", "steps": STEPS, "global_batch": 4}, backend={"device": "cpu"}, results={"folder": str(self.folder / "cpu")})
         cpu.results = self.folder / "cpu"
         expected = float(cpu.table("steps.csv")[0]["loss"])
         for case, loss in first.items():

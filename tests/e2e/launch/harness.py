@@ -73,14 +73,14 @@ class Run:
 
 class EndToEnd(unittest.TestCase):
     """One dataset a class, one scratch folder a test."""
-    samples = 64
+    samples, validation_samples = 64, 20
 
     @classmethod
     def setUpClass(cls):
         cls.scratch = pathlib.Path(tempfile.mkdtemp(prefix="trainmark-e2e-"))
         cls.data = cls.scratch / "data set"  # a path with a space, always
-        done = cls.trainmark("data", "generate", str(cls.data), "--train-samples", str(cls.samples), "--validation-samples", "20",
-                             "--samples-per-file", "8")
+        done = cls.trainmark("data", "generate", str(cls.data), "--train-samples", str(cls.samples), "--validation-samples",
+                             str(cls.validation_samples), "--samples-per-file", "8")
         assert done.code == 0, done.output
 
     @classmethod
