@@ -1,13 +1,17 @@
 // Files that are whole or not there.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
+#include <thread>
 
 #include "trainmark/core.hpp"
 
@@ -62,7 +66,59 @@ TEST_F(Files, KeepWhatWasThereWhenTheNewCannotTakeItsPlace) {
 }
 
 TEST_F(Files, NameAFolderThatIsNotThere) {
-  EXPECT_THROW(write_atomically(folder_ / "none" / "a", "text", unwritten), Error);
+  try {
+    write_atomically(folder_ / "none" / "a", "text", unwritten);
+    FAIL() << "it was made";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("none/a: cannot create: No such file or directory"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(Files, ThatDoNotFitLeaveWhatWasThere) {
+  write_atomically(folder_ / "a", "old", unwritten);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{1000, before.rlim_max};  // what a full disk looks like, without one
+  setrlimit(RLIMIT_FSIZE, &full);
+  std::string said;
+  try {
+    write_atomically(folder_ / "a", std::string(5000, 'x'), unwritten);
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(said.find("/a: cannot write: File too large"), std::string::npos) << said;
+  EXPECT_EQ(content("a"), "old");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(Files, OfNoFolderStandInTheOneOfTheProcess) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_);
+  write_atomically("bare", "text", unwritten);
+  std::filesystem::current_path(before);
+  EXPECT_EQ(content("bare"), "text");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(Files, OfMoreNamesThanAreRememberedAreMadeAllTheSame) {
+  std::vector<std::unique_ptr<TemporaryName>> names;
+  for (int i = 0; i < 250; ++i) {  // a signal's thread knows of 192
+    const int descriptor = names.emplace_back(std::make_unique<TemporaryName>())->create(folder_ / "same", 0644);
+    ASSERT_GE(descriptor, 0);
+    close(descriptor);
+  }
+  EXPECT_EQ(files(), 250);
+  if (const pid_t child = fork(); child == 0) {
+    remove_temporaries();
+    _exit(0);
+  } else {
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  }
+  EXPECT_EQ(files(), 250 - 192);
 }
 
 TEST_F(Files, HaveTemporaryNamesOfTheirOwnWhichTheEndOfTheProcessRemoves) {
@@ -90,6 +146,20 @@ TEST_F(Files, HaveTemporaryNamesOfTheirOwnWhichTheEndOfTheProcessRemoves) {
   EXPECT_FALSE(std::filesystem::exists(second.path()));
   EXPECT_TRUE(std::filesystem::exists(done.path()));
   EXPECT_TRUE(std::filesystem::exists(folder_ / "same"));
+}
+
+TEST_F(Files, AreNotMadeAnyMoreOnceAllWereRemoved) {
+  if (const pid_t child = fork(); child == 0) {
+    remove_temporaries();
+    std::thread([this] { (void)TemporaryName().create(folder_ / "late", 0644); }).detach();
+    for (int tries = 0; tries < 100 && files() == 0; ++tries)  // who comes late waits for the end of the process
+      usleep(1000);
+    _exit(files() == 0 ? 0 : 1);
+  } else {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << "nobody would remove it";
+  }
 }
 
 TEST_F(Files, AreMadeWithinTheUmask) {

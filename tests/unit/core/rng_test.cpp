@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <set>
+#include <map>
 
 #include "trainmark/core.hpp"
 
@@ -87,6 +87,20 @@ TEST_P(PoissonMean, IsTheMeanAndTheVarianceOfWhatIsDrawn) {
 }
 INSTANTIATE_TEST_SUITE_P(OnBothSidesOfTheSwitch, PoissonMean, ::testing::Values(0.01, 1.0, 9.9, 10.1, 50.0, 3000.0));
 
+TEST_P(PoissonMean, MakesEachCountAsFrequentAsTheLawDoes) {
+  Rng rng(8, Purpose::test);
+  const double mean = GetParam();
+  constexpr int draws = 400'000;
+  std::map<std::int64_t, int> seen;
+  for (int at = 0; at < draws; ++at)
+    ++seen[rng.poisson(mean)];
+  for (const auto& [count, times] : seen) {
+    const auto k = static_cast<double>(count);
+    const double expected = draws * std::exp(k * std::log(mean) - mean - std::lgamma(k + 1.0));
+    EXPECT_NEAR(times, expected, 6.0 * std::sqrt(expected + 1.0)) << count << " of mean " << mean;
+  }
+}
+
 TEST(Rng, DrawsNoCountsForMeansThatAreNotPositive) {
   Rng rng(4, Purpose::test);
   EXPECT_EQ(rng.poisson(0.0), 0);
@@ -104,6 +118,31 @@ TEST(Rng, DrawsEveryNumberBelowABoundAndNoOther) {
   const std::uint64_t large = (std::uint64_t{1} << 63) + 1;
   for (int at = 0; at < 100; ++at)
     EXPECT_LT(rng.below(large), large);
+}
+
+TEST(Rng, IsTheBlockCipherOfItsKeyWordByWord) {
+  // The counter holds position, b and a; another order of words would give equal seeds other weights and batches.
+  Rng rng(7, Purpose::dropout, (std::uint64_t{5} << 32U) + 4, 3);
+  const std::uint64_t key = 7 ^ (std::uint64_t{0x9E3779B97F4A7C15} * 2);
+  for (std::uint32_t block = 0; block < 3; ++block) {
+    for (const std::uint32_t word : philox(key, {block, 3, 4, 5}))
+      EXPECT_EQ(rng.bits(), word) << block;
+  }
+}
+
+TEST(Rng, DrawsFromEqualSeedsWhatItAlwaysDrew) {
+  // Weights, batches and generated data follow from these: a change here makes runs of equal seeds incomparable.
+  Rng rng(20231, Purpose::test);
+  EXPECT_EQ(rng.uniform(), 0.028840070729460154);
+  EXPECT_NEAR(rng.normal(), 0.050259029324213181, 1e-14);
+  EXPECT_EQ(rng.below(1'000'000'007), 473'761'560U);
+  std::vector<std::int64_t> counts;
+  for (const double mean : {0.5, 4.0, 11.0, 40.0, 5e5})
+    counts.push_back(rng.poisson(mean));
+  EXPECT_EQ(counts, (std::vector<std::int64_t>{0, 2, 14, 39, 499'925}));
+  std::vector<int> order = {0, 1, 2, 3, 4, 5, 6, 7};
+  permute(order, rng);
+  EXPECT_EQ(order, (std::vector<int>{5, 0, 7, 1, 6, 3, 2, 4}));
 }
 
 }  // namespace

@@ -20,7 +20,12 @@ TEST(SystemErrors, NameTheirReasonAndTheirOwnCure) {
                                                                               {EIO, "dmesg"},
                                                                               {ESTALE, "file server no longer knows"},
                                                                               {ENAMETOOLONG, "255 bytes"},
+                                                                              {ETIMEDOUT, "server does not answer"},
+                                                                              {EHOSTDOWN, "server does not answer"},
+                                                                              {ENOTCONN, "server does not answer"},
+                                                                              {EREMOTEIO, "server does not answer"},
                                                                               {EACCES, "this user may not"},
+                                                                              {EPERM, "this user may not"},
                                                                               {ELOOP, "links lead in a circle"},
                                                                               {ENOTDIR, "a file, not a folder"}}) {
     EXPECT_NE(said(number).find(words), std::string::npos) << said(number);

@@ -42,6 +42,12 @@ TEST(EditDistance, TakesASwapOfNeighboursForOneMistakeWhereverItIs) {
   EXPECT_EQ(edit_distance("ax", "xb"), 2) << "only one of both came from there";
 }
 
+TEST(EditDistance, LooksAtNothingBeforeItsWords) {
+  constexpr std::string_view longer = "ba";
+  EXPECT_EQ(edit_distance(longer.substr(1), "ab"), 1) << "the b stands before the word";
+  EXPECT_EQ(edit_distance("ab", longer.substr(1)), 1);
+}
+
 TEST(EditDistance, KnowsNoCase) {
   EXPECT_EQ(edit_distance("SEED", "seed"), 0);
   EXPECT_EQ(edit_distance("ABC", "abc"), 0);

@@ -54,6 +54,13 @@ TEST(Failure, IsNeverTheStandardLibrarysTextAlone) {
   EXPECT_EQ(failure_of(std::bad_alloc()).message.substr(0, 14), "out of memory;");
   EXPECT_EQ(failure_of(std::logic_error("broken")).message, "internal error, please report it: broken");
   EXPECT_EQ(failure_of(std::runtime_error("so")).code, ExitCode::environment);
+  EXPECT_EQ(failure_of(std::runtime_error("so")).message, "so");
+  try {
+    throw 7;
+  } catch (...) {
+    EXPECT_EQ(failure_at_hand().code, ExitCode::environment);
+    EXPECT_EQ(failure_at_hand().message, "internal error, please report it: an exception of no known kind");
+  }
 }
 
 TEST(Check, ThrowsWithTheConditionTheDetailAndThePlace) {
@@ -80,7 +87,16 @@ TEST(DType, HasASizeAndAName) {
                                                                {DType::u8, 1}}};
   for (const auto& [type, size] : sizes)
     EXPECT_EQ(size_of(type), size) << name_of(type);
-  EXPECT_EQ(name_of(DType::bf16), "bf16");
+  const std::array<std::pair<DType, std::string_view>, 8> names = {{{DType::f32, "f32"},
+                                                                    {DType::bf16, "bf16"},
+                                                                    {DType::f16, "f16"},
+                                                                    {DType::f64, "f64"},
+                                                                    {DType::i16, "i16"},
+                                                                    {DType::i32, "i32"},
+                                                                    {DType::i64, "i64"},
+                                                                    {DType::u8, "u8"}}};
+  for (const auto& [type, name] : names)
+    EXPECT_EQ(name_of(type), name);
 }
 
 TEST(Shape, CountsItsElementsIn64Bits) {
@@ -109,6 +125,26 @@ TEST(SliceOf, TilesTheWholeInOrderWithSizesThatDifferByAtMostOne) {
       EXPECT_EQ(at, total);
     }
   }
+}
+
+TEST(SliceOf, GivesTheFirstPartsOneMore) {
+  EXPECT_EQ(slice_of(8, 3, 0), (Range{0, 3}));
+  EXPECT_EQ(slice_of(8, 3, 1), (Range{3, 6}));
+  EXPECT_EQ(slice_of(8, 3, 2), (Range{6, 8}));
+}
+
+TEST(Median, IsTheMiddleOfWhateverOrder) {
+  EXPECT_EQ(median_of({}), 0.0);
+  EXPECT_EQ(median_of({7.0}), 7.0);
+  EXPECT_EQ(median_of({9.0, 1.0, 4.0}), 4.0);
+  EXPECT_EQ(median_of({10.0, 1.0, 4.0, 3.0}), 3.5) << "of an even number the mean of the two there";
+}
+
+TEST(Words, LeadToTheirValuesAndBack) {
+  EXPECT_EQ(word(LogLevel::warn), "warn");
+  EXPECT_EQ(from_word<LogLevel>("off"), LogLevel::off);
+  EXPECT_EQ(from_word<LogLevel>("trace"), LogLevel::trace);
+  EXPECT_EQ(from_word<LogLevel>("Off"), std::nullopt);
 }
 
 struct CountedTraits {
