@@ -73,19 +73,6 @@ TEST(Quota, IsToldWithTheCureWhereThreadsAreMore) {
 
 TEST(Quota, IsNotToldWhereItAllowsAll) { EXPECT_EQ(with_quota(4.0, 4), ""); }
 
-TEST(CpuShare, IsTheLesserOfCpusAndQuotaButOneAtLeast) {
-  EXPECT_EQ((CpuShare{4, 0.0, ""}.threads()), 4);
-  EXPECT_EQ((CpuShare{4, 2.9, ""}.threads()), 2);
-  EXPECT_EQ((CpuShare{4, 8.0, ""}.threads()), 4);
-  EXPECT_EQ((CpuShare{4, 0.5, ""}.threads()), 1);
-}
-
-TEST(CpuShare, CutsWhatTheRanksOfANodeHaveInCommon) {
-  const CpuShare share = cpu_share(world());  // nothing binds the ranks of this test apart
-  EXPECT_EQ(share.cpus, std::max(1, static_cast<int>(placement_of(world()).cores.size()) /
-                                        static_cast<int>(world().node().size())));
-}
-
 /// Of a job that has `node_cpus` here, and asked for so many a rank.
 Placement granted(int node_cpus, int asked_cpus, std::string cure = {}) {
   Placement placement;
