@@ -181,6 +181,11 @@ TEST_F(Generate, KeepsWhatIsThereAndRefusesToReplaceOtherData) {
   const SynthReport again = make(small(DatasetLayout::packed), "kept");
   EXPECT_EQ(again.files_written, 0);
   EXPECT_EQ(again.files_kept, 6);
+  EXPECT_GT(again.seconds, 0.0);
+  std::int64_t bytes = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "kept"))
+    bytes += entry.is_regular_file() ? static_cast<std::int64_t>(entry.file_size()) : 0;
+  EXPECT_EQ(again.bytes, bytes) << "of the whole dataset, whoever wrote it";
   const std::uint64_t before = hash_of(folder / "kept");
   SynthOptions other = small(DatasetLayout::packed);
   other.seed = 5;

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <string>
 
+#include "load/hdf5_writer.hpp"
 #include "trainmark/core.hpp"
 
 namespace trainmark::synth {
@@ -69,6 +70,59 @@ TEST_P(DataFile, ThatDoesNotFitIsAnErrorAndLeavesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(ContiguousAndCompressed, DataFile, testing::Values(0, 4));
+
+class InTheWay : public DataFile {
+ protected:
+  InTheWay() {
+    options.content = CosmoflowData{.extent = 4};
+    options.train_samples = 2;
+  }
+  [[nodiscard]] std::string said_of(const SynthOptions& wanted) const {
+    try {
+      return present(path(), wanted, files_of(wanted).front()) ? "present" : "absent";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      const std::string text = error.what(), begin = path().string() + ": ";
+      EXPECT_TRUE(text.starts_with(begin)) << text;
+      return text.substr(begin.size(), text.find(" (") - begin.size());
+    }
+  }
+  [[nodiscard]] fs::path path() const { return folder / "packed_000000.hdf5"; }
+  SynthOptions options;
+};
+
+TEST_F(InTheWay, AreOtherDataAndWhatDiffersIsNamed) {
+  EXPECT_EQ(said_of(options), "absent");
+  write_file(*make_content(options), files_of(options).front(), path(), [](std::int64_t) {});
+  EXPECT_EQ(said_of(options), "present");
+  SynthOptions other = options;
+  other.seed = 8;
+  EXPECT_EQ(said_of(other), "holds other data: seed is 20231, not 8");
+  other.gzip = 4;
+  EXPECT_EQ(said_of(other), "holds other data: gzip is 0, not 4; seed is 20231, not 8");
+  other = options;
+  other.content = DeepcamData{};
+  EXPECT_EQ(said_of(other),
+            "holds other data: height is unknown, not 96; label_bits is unknown, not 8; width is "
+            "unknown, not 144");
+}
+
+TEST_F(InTheWay, AreTheSameOptionsOfAnotherVersion) {
+  const FilePlan plan = files_of(options).front();
+  Hdf5Writer file(path(), "test");
+  file.attribute("options", fingerprint(options, plan));
+  file.attribute("generator_version", std::string("1"));
+  file.close();
+  EXPECT_EQ(said_of(options), "holds the same options' data by generator version 1, not 2");
+}
+
+TEST_F(InTheWay, AreFilesOfOthersAndLinksThatLeadNowhere) {
+  { Hdf5Writer(path(), "test").close(); }
+  EXPECT_EQ(said_of(options), "is in the way: damaged, or not made by this generator");
+  fs::remove(path());
+  fs::create_symlink(folder / "nowhere", path());
+  EXPECT_EQ(said_of(options), "is in the way: damaged, or not made by this generator");
+}
 
 }  // namespace
 }  // namespace trainmark::synth

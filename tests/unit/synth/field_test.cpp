@@ -118,6 +118,9 @@ TEST(Field, HasTheBitsItAlwaysHad) {
   std::vector<std::int16_t> counts(std::size_t{16} * 16 * 16 * 4);
   cosmoflow_field(16, {0.5F, 0.2F, -0.3F, 0.1F}, 11, 3, counts);
   EXPECT_EQ(hash(counts), 18131922124293269075ULL);
+  FieldMaker universe(16, 8);  // with modes that are longer than a sample's first
+  universe.make({0.5F, 0.2F, -0.3F, 0.1F}, 11, 1, 3, counts);
+  EXPECT_EQ(hash(counts), 4194093404881215587ULL);
 }
 
 TEST(Sampling, GivesTheBitsItAlwaysGave) {

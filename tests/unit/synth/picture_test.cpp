@@ -72,6 +72,30 @@ TEST(Picture, ItsClassIsSeenByTheNearestMean) {
   EXPECT_GT(right, tests * 4 / 10) << "of 10 classes, so that chance is a tenth";
 }
 
+TEST(Picture, HasThePixelsItAlwaysHad) {
+  // A change here changes what equal options generate: raise generator_version with these numbers.
+  const auto hash = [](int label, int of, std::uint64_t index) {
+    Rng random(5, Purpose::test, index);
+    std::uint64_t sum = 14695981039346656037ULL;
+    for (const std::uint8_t byte : draw_picture(label, of, 40, random).pixels)
+      sum = (sum ^ byte) * 1099511628211ULL;
+    return sum;
+  };
+  std::vector<std::uint64_t> few, most;
+  for (int label = 0; label < 10; ++label)
+    few.push_back(hash(label, 10, static_cast<std::uint64_t>(label)));
+  for (int label = 7; label < most_classes; label += 111)
+    most.push_back(hash(label, most_classes, static_cast<std::uint64_t>(label)));
+  EXPECT_EQ(few, (std::vector<std::uint64_t>{7972372311812676198ULL, 13715718326626928647ULL, 1863112228498651720ULL,
+                                             11594382425923709308ULL, 187368483677191650ULL, 2247324595975342479ULL,
+                                             16212020559600378259ULL, 10674125296108677587ULL, 10298075795888931258ULL,
+                                             11369817611543191955ULL}));
+  EXPECT_EQ(most,
+            (std::vector<std::uint64_t>{7763776997349709461ULL, 488972900286721428ULL, 12389094380421341492ULL,
+                                        3054370351253449127ULL, 529279697565944648ULL, 8457502219787393986ULL,
+                                        13861022097084439295ULL, 14299142620365132692ULL, 7670781153994173044ULL}));
+}
+
 TEST(Picture, SidesAndFormsVaryWithinTheirBounds) {
   std::set<int> widths;
   for (std::uint64_t i = 0; i < 200; ++i) {
