@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/analyse/convergence.hpp"
+#include "report/show/charts.hpp"
 #include "report/show/tables.hpp"
 #include "unit/report/report_support.hpp"
 
@@ -166,6 +167,41 @@ TEST(Convergence, GivesAScoreAnIntervalThatHoldsItAndIsTheSameEachTime) {
   EXPECT_GT(row.score_min->high, 12.0);
   EXPECT_LT(row.score_min->high, 17.1);
   EXPECT_EQ(row.score_min->low, convergence_of(groups).at(0).score_min->low);
+}
+
+TEST(ConvergenceCharts, ShowRunsBesideTheReferencesPointsNearThem) {
+  const std::vector<RunReport> runs =
+      joined({runs_of(512, {{10, 20}, {11, 21}, {12, 22}, {13, 23}, {19, 24}}), runs_of(128, {{30, 18}})});
+  const std::vector<Group> groups = group_runs(runs);
+  const std::vector<GroupConvergence> rows = convergence_of(groups);
+  const Chart epochs = convergence_chart(rows).value();
+  ASSERT_EQ(epochs.series.size(), 2U);
+  const auto& own = epochs.series[0].marks;
+  ASSERT_EQ(own.size(), 2U);
+  EXPECT_EQ(own[0].x, 128.0) << "by batch";
+  EXPECT_EQ(own[1].y, 22.0) << "the olympic mean";
+  EXPECT_EQ(own[1].low, 20.0);
+  EXPECT_EQ(own[1].high, 24.0);
+  std::vector<double> batches;
+  for (const Mark& each : epochs.series[1].marks)
+    batches.push_back(each.x);
+  EXPECT_EQ(batches, (std::vector<double>{32, 64, 128, 512, 1024}));
+  const std::vector<RunReport> small = runs_of(64, {{10, 20}, {11, 21}});
+  const std::vector<Group> of_small = group_runs(small);
+  EXPECT_EQ(convergence_chart(convergence_of(of_small))->series[1].marks.back().x, 128.0)
+      << "512 is more than 4.5 times as large";
+
+  const Chart repeats = repeats_chart(rows).value();
+  EXPECT_EQ(repeats.x_labels, (std::vector<std::string>{"1", "2"}));
+  ASSERT_EQ(repeats.series.at(0).marks.size(), 6U);
+  EXPECT_EQ(repeats.series[0].marks[0].x, -0.12) << "runs to the left of their score";
+  EXPECT_EQ(repeats.series[0].marks[0].y, 30.0) << "minutes";
+  EXPECT_EQ(repeats.series[0].marks[5].x, 0.88);
+  ASSERT_EQ(repeats.series.at(1).marks.size(), 1U) << "one run has no score";
+  EXPECT_EQ(repeats.series[1].marks[0].x, 1.12);
+  EXPECT_EQ(repeats.series[1].marks[0].y, 12.0);
+  EXPECT_EQ(repeats.series[1].marks[0].low, rows[1].score_min->low);
+  EXPECT_EQ(repeats.series[1].marks[0].high, rows[1].score_min->high);
 }
 
 TEST(CriticalBatch, IsFoundFromThreeBatchesAndNotFromTwo) {

@@ -8,6 +8,7 @@
 
 #include "report/analyse/statistics.hpp"
 #include "report/analyse/what_if.hpp"
+#include "report/show/charts.hpp"
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
 #include "unit/report/report_support.hpp"
@@ -311,6 +312,43 @@ TEST(Questions, AreRefusedWithWhatIsWrongInThem) {
   EXPECT_NE(scale("nodes=nan").find("not a number above 0"), std::string::npos);
   EXPECT_EQ(parse_tiers("dram=2GiB").at(0).bytes, 2147483648.0);
   EXPECT_NEAR(parse_what_if("nodes=2,network=25GB,latency_us=5").latency_s, 5e-6, 1e-18);
+}
+
+TEST(ScaleCharts, ShowWhatTheTablesSay) {
+  std::vector<RunReport> runs{run_of(a100_128), run_of(a100_1024), run_of(a100_1024, 1)};
+  runs[2].figures[1].value = 65713;
+  const std::vector<Group> groups = group_runs(runs);
+  const std::vector<Tier> tiers{{"dram", 0x1p40}};
+  const std::vector<ScaleRow> rows = scale_rows(groups, tiers);
+  const auto mark = [](const Chart& chart, std::size_t series, std::size_t at) {
+    return chart.series.at(series).marks.at(at);
+  };
+  const Chart interplay = interplay_chart(rows).value();
+  for (std::size_t series = 0; series < 3; ++series)
+    EXPECT_EQ(mark(interplay, series, 0).y, 1.0) << "the fewest ranks are the measure";
+  EXPECT_EQ(mark(interplay, 0, 1).x, 1024.0);
+  EXPECT_NEAR(mark(interplay, 0, 1).y, 65213.0 / 8620.0, 1e-9) << "the median of two";
+  EXPECT_NEAR(mark(interplay, 1, 1).y, 34.375 / 18.25, 1e-12);
+  EXPECT_NEAR(mark(interplay, 2, 1).y, 426.904 / 1546.86, 1e-12);
+  const Chart data = data_chart(rows, tiers).value();
+  EXPECT_EQ(mark(data, 0, 0).x, 16.0);
+  EXPECT_NEAR(mark(data, 0, 0).y, 589824.0 * 16777232.0 / 16.0 / 0x1p30, 1e-6);
+  EXPECT_NEAR(mark(data, 0, 1).y, mark(data, 0, 0).y / 8.0, 1e-6);
+  EXPECT_EQ(data.levels.at(0).y, 1024.0) << "GiB";
+  const WhatIfAnswer next = ask(runs, "ranks=4096");
+  const Chart step = step_chart(rows, next).value();
+  EXPECT_NEAR(mark(step, 0, 1).y, 1024.0 / 65213.0 * 1e3, 1e-9);
+  EXPECT_NEAR(mark(step, 0, 1).low.value(), 1024.0 / 65713.0 * 1e3, 1e-9) << "the fastest run has the shortest step";
+  EXPECT_NEAR(mark(step, 0, 1).high.value(), 1024.0 / 64713.0 * 1e3, 1e-9);
+  ASSERT_EQ(step.band.size(), 3U) << "1,024, 2,048, 4,096";
+  EXPECT_EQ(step.band[2].x, 4096.0);
+  EXPECT_NEAR(step.band[2].low.value(), value_in(next, "step", &Predicted::low), 1e-9);
+  EXPECT_NEAR(step.band[2].high.value(), value_in(next, "step", &Predicted::high), 1e-9);
+  EXPECT_NEAR(mark(step, 1, 2).y, value_in(next, "step", &Predicted::then), 1e-9);
+  const std::vector<RunReport> alone{run_of(a100_128)};
+  const std::vector<Group> one = group_runs(alone);
+  EXPECT_FALSE(interplay_chart(scale_rows(one, {})).has_value());
+  EXPECT_FALSE(data_chart(scale_rows(one, {}), {}).has_value());
 }
 
 TEST(ScaleReport, StandsInEveryForm) {
