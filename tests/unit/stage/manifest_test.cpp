@@ -45,7 +45,8 @@ TEST(Manifest, ReadsWhatItWrote) {
 
 TEST(Manifest, RefusesANameThatEscapesItsFolder) {
   const Scratch folder;
-  for (const std::string name : {"../a", "/a", "a/../../b", "a//b", "./a", "", "a\tb", "..", "a/.."}) {
+  for (const std::string name :
+       {"../a", "/a", "a/../../b", "a//b", "./a", "", "a\tb", "a\x7f", "..", "a/..", "a/", "a/.", "."}) {
     Manifest manifest = manifest_of({1});
     manifest.entries[0].name = name;
     expect_data_error([&] { write_manifest(folder.path(), manifest); }, {"is refused"});
@@ -69,7 +70,23 @@ TEST(Manifest, RefusesTextThatIsCutShortOutOfOrderOrNoManifest) {
   expect_data_error(read(head + "xyz\t1\t1\t1\t0\ta\nend 1\n"), {"trainmark.manifest:3", "hash"});
   expect_data_error(read(head + "-\t-1\t1\t1\t0\ta\nend 1\n"), {"trainmark.manifest:3"});
   expect_data_error(read(head + "-\t1\t1\t1\ta\nend 1\n"), {"trainmark.manifest:3"});
+  for (const std::string& hash : {std::string(31, 'a'), std::string(33, 'a'), std::string(32, 'A')})
+    expect_data_error(read(head + hash + "\t1\t1\t1\t0\ta\nend 1\n"), {"trainmark.manifest:3", "hash"});
   expect_data_error(read("trainmark manifest 2\n" + a + "end 1\n"), {"trainmark.manifest:2", "name its source"});
+}
+
+TEST(Manifest, HoldsUpToAPebibyteAFileSoThatSumsStayFarFromOverflow) {
+  const Scratch folder;
+  const auto read = [&](const std::string& bytes, const std::string& samples) {
+    write_file(folder.path() / manifest_name,
+               "trainmark manifest 2\nsource\t-\n-\t" + bytes + "\t" + samples + "\t1\t0\ta\nend 1\n");
+    return read_manifest(folder.path()).value();
+  };
+  const Manifest most = read("1125899906842624", "1125899906842624");
+  EXPECT_EQ(most.bytes(), std::int64_t{1} << 50);
+  EXPECT_EQ(most.samples(), std::int64_t{1} << 50);
+  expect_data_error([&] { (void)read("1125899906842625", "1"); }, {"trainmark.manifest:3"});
+  expect_data_error([&] { (void)read("1", "1125899906842625"); }, {"trainmark.manifest:3"});
 }
 
 TEST(Manifest, ReadsTheFirstVersionAndRefusesOnesItDoesNotKnow) {

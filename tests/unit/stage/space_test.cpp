@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "stage/files.hpp"
 #include "unit/stage/scratch.hpp"
 #include "unit/stage/system_calls.hpp"
@@ -57,6 +59,52 @@ TEST_F(Room, IsCountedInFilesTooWhereTheFileSystemCountsThem) {
   expect_data_error([&] { take({.files = 4}, 0.0); }, {"has room for 3 more files, staging needs 4"});
   system_calls().file_system->f_files = system_calls().file_system->f_favail = 0;
   take({.bytes = block, .files = 4000}, 0.0);
+}
+
+TEST(Space, OfAFileIsWholeBlocksAndOneReplacedFileAtATime) {
+  SpaceNeed need;
+  need.add_file(1, 0);
+  need.add_file(block, 3 * block);
+  need.add_file(block + 1, block);
+  EXPECT_EQ(need.bytes, 4 * block);
+  EXPECT_EQ(need.files, 3);
+  EXPECT_EQ(need.reclaimed, 4 * block);
+  EXPECT_EQ(need.overlap, 3 * block) << "the largest of those that are replaced";
+  need.add({.overlap = block, .buffers = 7});
+  need.add({.overlap = 5 * block, .buffers = 5});
+  EXPECT_EQ(need.overlap, 5 * block);
+  EXPECT_EQ(need.buffers, 7) << "a rank stages one set at a time";
+}
+
+TEST(Space, IsToldInTheLargestUnitThatItFills) {
+  constexpr std::int64_t kib = 1024;
+  for (const auto& [bytes, text] : std::vector<std::pair<std::int64_t, std::string>>{{0, "0 bytes"},
+                                                                                     {kib - 1, "1023 bytes"},
+                                                                                     {kib, "1.0 KiB"},
+                                                                                     {kib * kib - 1, "1024.0 KiB"},
+                                                                                     {kib * kib, "1.0 MiB"},
+                                                                                     {3 * kib * kib / 2, "1.5 MiB"},
+                                                                                     {kib * kib * kib, "1.00 GiB"},
+                                                                                     {kib << 30U, "1.00 TiB"}})
+    EXPECT_EQ(readable_bytes(bytes), text);
+}
+
+TEST(FileErrors, HaveARemedyOfTheirOwn) {
+  const auto said = [](int number) {
+    try {
+      file_error("/data/f", "cannot be written", number);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(said(ENOSPC),
+            "/data/f: cannot be written: No space left on device; free space there, choose another "
+            "stage.target, or use strategy shard");
+  EXPECT_NE(said(EDQUOT).find("; free space there"), std::string::npos);
+  EXPECT_NE(said(EROFS).find("; choose a folder that this user may write to (stage.target)"), std::string::npos);
+  EXPECT_NE(said(ENOENT).find("; check the path"), std::string::npos);
+  EXPECT_NE(said(EBADF).find("; check the file system"), std::string::npos);
 }
 
 TEST(Space, InMemoryIsWhatTheJobMayUseOfIt) {
