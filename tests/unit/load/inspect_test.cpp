@@ -60,6 +60,99 @@ TEST(Inspect, TellsShapesTypesAndValues) {
   EXPECT_DOUBLE_EQ(found.read_amplification, 1.0);
 }
 
+TEST(Inspect, CountsWhatIsNotLegalAndNamesTheFirstPlaces) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    std::vector<std::int16_t> x(64, 1);
+    x[5] = -1;
+    x[6] = -2;
+    file.put("x", {2, 2, 2, 2, 4}, x);
+    file.put("y", {2, 4}, std::vector<float>(8, 7.0F));
+  }
+  put_packed(folder.path() / "b.hdf5", 5, 0.25F);
+  {
+    File file(folder.path() / "c.hdf5");
+    std::vector<std::int16_t> x(64, 1);
+    x[40] = -9;
+    file.put("x", {2, 2, 2, 2, 4}, x);
+    file.put("y", {2, 4}, std::vector<float>(8, 0.25F));
+  }
+  const Inspection found = inspect_dataset(folder.path(), {}, small, 100);
+  EXPECT_EQ(found.samples_read, 6);
+  EXPECT_EQ(found.illegal, 2 + 8 + 1);
+  EXPECT_EQ(found.illegal_first,
+            (std::vector<std::string>{"a.hdf5: sample 0: x[0, 0, 1, 1] is -1, legal are 0 to 32767",
+                                      "a.hdf5: sample 0: y[0] is 7, legal are -1.2 to 1.2",
+                                      "a.hdf5: sample 1: y[0] is 7, legal are -1.2 to 1.2"}))
+      << "the first three";
+  EXPECT_EQ(inspect_dataset(folder.path() / "c.hdf5", {}, small, 100).illegal_first,
+            std::vector<std::string>{"c.hdf5: sample 1: x[0, 1, 0, 0] is -9, legal are 0 to 32767"});
+}
+
+TEST(Inspect, ReadsSamplesSpreadOverAllAndCountsThoseOfZeroes) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    std::vector<std::int16_t> x(std::size_t{6} * 32, 0);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<std::int16_t>(i / 32 % 3 == 1 ? 0 : i / 32);  // samples 1 and 4, and the first, are zero
+    file.put("x", {6, 2, 2, 2, 4}, x);
+    file.put("y", {6, 4}, std::vector<float>(24, 0.25F));
+  }
+  const Inspection all = inspect_dataset(folder.path(), {}, small, 100);
+  EXPECT_EQ(all.all_zero, 3);
+  EXPECT_EQ(all.values.at(0).maximum, 5.0);
+  const Inspection some = inspect_dataset(folder.path(), {}, small, 3);
+  EXPECT_EQ(some.samples_read, 3);
+  EXPECT_EQ(some.all_zero, 2) << "samples 0, 2 and 4";
+  EXPECT_EQ(some.values.at(0).maximum, 2.0);
+  const Inspection none = inspect_dataset(folder.path(), {}, small, 0);
+  EXPECT_EQ(none.samples_read, 0);
+  EXPECT_TRUE(none.values.empty());
+}
+
+TEST(Inspect, ShowsAttributesOfEveryKind) {
+  const Scratch folder;
+  {
+    File file(folder.path() / "a.hdf5");
+    file.put("x", {2, 2, 2, 4}, counting(32));
+    file.put("y", {4}, std::vector<float>(4));
+    const auto numbers = [&](hid_t object, const char* name, hsize_t count) {
+      const std::vector<double> values(count, 1.5);
+      const hid_t space = H5Screate_simple(1, &count, nullptr);
+      const hid_t attribute = H5Acreate2(object, name, H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+      H5Awrite(attribute, H5T_NATIVE_DOUBLE, values.data());
+      H5Aclose(attribute);
+      H5Sclose(space);
+    };
+    numbers(file.id(), "few", 3);
+    numbers(file.id(), "full", 64);
+    numbers(file.id(), "many", 65);
+    const hid_t null = H5Screate(H5S_NULL), scalar = H5Screate(H5S_SCALAR), text = H5Tcopy(H5T_C_S1);
+    H5Aclose(H5Acreate2(file.id(), "nothing", H5T_IEEE_F32LE, null, H5P_DEFAULT, H5P_DEFAULT));
+    H5Tset_size(text, H5T_VARIABLE);
+    const hid_t words = H5Acreate2(file.id(), "words", text, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    const char* said = "of any length";
+    H5Awrite(words, text, &said);
+    H5Aclose(words);
+    const hid_t dataset = H5Dopen2(file.id(), "y", H5P_DEFAULT);
+    numbers(dataset, "scale", 2);
+    H5Dclose(dataset);
+    H5Tclose(text);
+    H5Sclose(scalar);
+    H5Sclose(null);
+  }
+  const std::vector<std::string> found = inspect_dataset(folder.path(), {}, small, 1).attributes;
+  ASSERT_EQ(found.size(), 6U);
+  EXPECT_EQ(found[0], "few = 1.5, 1.5, 1.5");
+  EXPECT_TRUE(found[1].starts_with("full = 1.5, 1.5")) << found[1];
+  EXPECT_EQ(found[2], "many = (65 values)");
+  EXPECT_EQ(found[3], "nothing = (empty)");
+  EXPECT_EQ(found[4], "words = of any length");
+  EXPECT_EQ(found[5], "y.scale = 1.5, 1.5");
+}
+
 TEST(Inspect, CountsMagnitudesByPowersOfTwo) {
   FieldStatistics statistics(Field{"x", {6}, DType::f32, {}, {}});
   const std::vector<float> values = {0.0F, 0.5F, 1.0F, -1.5F, 2.0F, 4.0F};
