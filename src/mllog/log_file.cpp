@@ -29,6 +29,7 @@ struct Kind {
   std::string_view magic, name, command;
 };
 constexpr Kind kinds[] = {{0, "\x1f\x8b"sv, "compressed by gzip", "zcat"},
+                          {0, "\x1f\x9d"sv, "compressed by compress", "zcat"},
                           {0, "BZh"sv, "compressed by bzip2", "bzcat"},
                           {0,
                            "\xfd"

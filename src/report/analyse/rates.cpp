@@ -57,11 +57,19 @@ struct EpochSize {
 
 EpochSize size_of_epochs(RunReport& run, const RunFiles& files) {
   const int step = epoch_step(run.epochs);
-  if (counts_samples(run.epochs, files)) {
+  const EpochNumbers numbers = numbers_of(run.epochs, files);
+  if (numbers == EpochNumbers::samples) {
     run.notes.push_back(fmt::format("epochs are numbered by samples, {} each: train_samples is no epoch's size", step));
     return {step, FigureSource::modelled};
   }
-  if (step == 1) return {files.number("train_samples"), FigureSource::logged};
+  if (numbers == EpochNumbers::unknown) {
+    run.notes.push_back(
+        fmt::format("epochs are numbered in {}, and nothing tells how many samples one has: there are no "
+                    "epochs to target, and no rates but the log's own",
+                    step > 1 ? fmt::format("steps of {}, of samples or of iterations", step) : "fractions"));
+    return {};
+  }
+  if (step == 1) return {files.count("train_samples"), FigureSource::logged};
   run.notes.push_back(fmt::format("epochs are numbered in steps of {}: how many samples one has is not known", step));
   return {};
 }
@@ -113,18 +121,23 @@ int epoch_step(const std::vector<EpochReport>& epochs) {
   return std::max(1, step);
 }
 
-bool counts_samples(const std::vector<EpochReport>& epochs, const RunFiles& files) {
-  const double batch = files.number("global_batch_size").value_or(0.0);
+EpochNumbers numbers_of(const std::vector<EpochReport>& epochs, const RunFiles& files) {
+  for (const LogRecord& record : files.log.records) {
+    const auto number = record.key == "epoch_start" ? number_of(record.metadata, "epoch_num") : std::nullopt;
+    if (number && *number != std::floor(*number)) return EpochNumbers::unknown;
+  }
+  const double batch = files.count("global_batch_size").value_or(0.0);
   const int step = epoch_step(epochs);
-  return step > 1 && batch > 1.0 && std::fmod(step, batch) == 0.0;
+  if (step == 1 || batch <= 1.0 || std::fmod(step, batch) != 0.0) return EpochNumbers::passes;
+  return files.text("submission_benchmark") == "openfold" ? EpochNumbers::samples : EpochNumbers::unknown;
 }
 
 double processes_of(const RunFiles& files) {
-  if (const auto ranks = files.number("number_of_ranks")) return *ranks;
+  if (const auto ranks = files.count("number_of_ranks")) return *ranks;
   const auto ranks = files.beside.figures.find("ranks");
   if (ranks != files.beside.figures.end()) return ranks->second;
   if (files.log.of_many) return 0.0;  // published instances name the whole machine's nodes
-  return files.number("number_of_nodes").value_or(0.0) * files.number("accelerators_per_node").value_or(0.0);
+  return files.count("number_of_nodes").value_or(0.0) * files.count("accelerators_per_node").value_or(0.0);
 }
 
 void set_rates(RunReport& run, const RunFiles& files) {
@@ -157,7 +170,7 @@ void add_rate_figures(RunReport& run, const RunFiles& files) {
   const auto add = [&run](const char* name, double value, const char* unit, FigureSource from) {
     run.figures.push_back({name, value, unit, from});
   };
-  const auto logged = files.number("number_of_ranks");
+  const auto logged = files.count("number_of_ranks");
   const double processes = processes_of(files);
   if (!rates.empty()) {
     add("samples/s median epoch", median_of(rates), "1/s", source);
@@ -169,7 +182,7 @@ void add_rate_figures(RunReport& run, const RunFiles& files) {
     add(ranks ? "ranks" : "accelerators", processes, "",
         ranks && !logged ? FigureSource::measured : FigureSource::logged);
     add(ranks ? "samples/s a rank" : "samples/s an accelerator", median_of(rates) / processes, "1/s", source);
-    const double batch = files.number("global_batch_size").value_or(processes);
+    const double batch = files.count("global_batch_size").value_or(processes);
     if (batch < processes)
       run.notes.push_back(
           fmt::format("a batch of {} samples on {} {}: not each trains a sample of its own, or the count "
@@ -177,7 +190,7 @@ void add_rate_figures(RunReport& run, const RunFiles& files) {
                       batch, processes, ranks ? "ranks" : "accelerators"));
   }
   const double machine =
-      files.number("number_of_nodes").value_or(0.0) * files.number("accelerators_per_node").value_or(0.0);
+      files.count("number_of_nodes").value_or(0.0) * files.count("accelerators_per_node").value_or(0.0);
   if (logged && machine > 0.0 && machine != *logged)
     run.notes.push_back(
         fmt::format("number_of_ranks says {}, nodes x accelerators {}: an instance of several may name "

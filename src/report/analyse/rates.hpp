@@ -8,10 +8,15 @@
 
 namespace trainmark::report {
 
+/// What the numbers of epochs count.
+enum class EpochNumbers : std::uint8_t {
+  passes,   ///< over the samples
+  samples,  ///< as OpenFold's do: those seen, in steps of whole batches
+  unknown   ///< steps of whole batches in another benchmark (of samples, or of iterations), or fractions of a pass
+};
+[[nodiscard]] EpochNumbers numbers_of(const std::vector<EpochReport>& epochs, const RunFiles& files);
 /// By how much the numbers of epochs grow from one to the next, at the least; 1 where nothing tells, and for blocks.
 [[nodiscard]] int epoch_step(const std::vector<EpochReport>& epochs);
-/// Whether epochs are numbered by the samples seen, as OpenFold's are: in steps of whole batches.
-[[nodiscard]] bool counts_samples(const std::vector<EpochReport>& epochs, const RunFiles& files);
 /// Ranks, or the accelerators of all nodes; 0 where neither is known, or known of this run and not of others beside it.
 [[nodiscard]] double processes_of(const RunFiles& files);
 

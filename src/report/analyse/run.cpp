@@ -153,7 +153,7 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
                                 [&run](const auto& each) { return each.metric && reaches(run, *each.metric); });
   const bool succeeded = run.status.empty() || run.status == word(Ending::success);
   const bool scratch = from_scratch(run, files);
-  run.target_met = run.finished && succeeded && scratch && hit != run.epochs.end();
+  run.target_met = run.finished && succeeded && scratch && !phases.restarted && hit != run.epochs.end();
   if (!scratch)
     run.notes.push_back(
         fmt::format("training begins with epoch {}: what came before is not in these records, so there is "
@@ -163,16 +163,29 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   report::add_recorded_figures(run, files);
   report::add_rate_figures(run, files);
   if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::given});
-  const bool samples = report::counts_samples(run.epochs, files);
-  if (hit != run.epochs.end())
-    run.figures.push_back(
-        {samples ? "samples to target" : "epochs to target", static_cast<double>(hit->number), "", hit->metric_source});
-  else if (run.target && run.finished && run.status == word(Ending::success))
+  const report::EpochNumbers numbers = report::numbers_of(run.epochs, files);
+  const bool from_zero = !run.epochs.empty() && run.epochs.front().number < run.epochs.front().epochs;
+  if (from_zero) run.notes.push_back("epochs are numbered from 0: the one numbered N is the run's epoch N + 1");
+  if (hit != run.epochs.end() && numbers == report::EpochNumbers::samples)
+    run.figures.push_back({"samples to target", static_cast<double>(hit->number), "", hit->metric_source});
+  else if (hit != run.epochs.end() && numbers == report::EpochNumbers::passes && !phases.restarted)
+    run.figures.push_back({"epochs to target", static_cast<double>(hit->number + from_zero), "", hit->metric_source});
+  else if (hit == run.epochs.end() && run.target && run.finished && run.status == word(Ending::success))
     run.notes.push_back("status is success, but no metric reaches the target: there is no time to train");
   for (auto epoch = run.epochs.rbegin(); epoch != run.epochs.rend(); ++epoch) {
     if (!epoch->metric) continue;
     run.figures.push_back({"last metric", *epoch->metric, "", epoch->metric_source});
     break;
+  }
+}
+
+/// Counts that cannot be: the figures that need them are left out.
+void add_wrong_counts(RunReport& run, const RunFiles& files) {
+  for (const char* key : {"train_samples", "eval_samples", "global_batch_size", "number_of_ranks", "number_of_nodes",
+                          "accelerators_per_node"}) {
+    const auto number = files.number(key);
+    if (number && !files.count(key))
+      run.notes.push_back(fmt::format("{} is {}, which counts nothing: it is left out", key, *number));
   }
 }
 
@@ -205,6 +218,7 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
   append(files.log.notes);
   append(files.beside.notes);
   add_flaws(run, files.log.flaws);
+  add_wrong_counts(run, files);
   append(phases.notes);
   if (!run.finished)
     run.notes.push_back("the log has no run_stop: times end at its last record, there is no time to train");
@@ -236,6 +250,15 @@ void add_roofline_figures(RunReport& run) {
     run.figures.push_back({"step over its bound", *gap, "", FigureSource::modelled});
 }
 
+/// Seconds since 1970 of the years 1998 to 2096 would be milliseconds of January and February 1970.
+void require_milliseconds(const std::filesystem::path& log, const LogRecord& first) {
+  if (first.time_ms < 0.9e9 || first.time_ms > 4e9) return;
+  throw Error(
+      ExitCode::usage,
+      Complaint{log.string(), fmt::format("time_ms is {:.0f} in its first record, which is in seconds", first.time_ms),
+                "all times would be a thousand times too short", "log time_ms in milliseconds since 1970"});
+}
+
 RunReport report_on(const RunFiles& files) {
   const Phases phases = report::cut_into_phases(files.log.records, files.log.flaws);
   RunReport run;
@@ -262,6 +285,7 @@ std::vector<RunReport> report_runs(const std::filesystem::path& log) {
                                            "has no \":::MLLOG\" record that can be read",
                                            {},
                                            "name an MLPerf log (trainmark check tells more)"});
+  require_milliseconds(log, text.records.front());
   std::vector<RunReport> runs;
   for (report::Attempt& attempt : report::attempts_of(text, log)) {
     const bool last = attempt.number == attempt.count;

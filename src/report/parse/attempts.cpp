@@ -35,8 +35,48 @@ std::map<std::string, std::string> settings_of(const Records& records) {
   return settings;
 }
 
-/// Equal settings, and clocks that run at the same time.
+/// What a record says, but for its value, time and place in a source.
+std::string identity_of(const LogRecord& record) {
+  std::string text = record.key;
+  for (const auto& [name, value] : record.metadata)
+    if (name != "file" && name != "lineno") text += fmt::format("|{}={}", name, shown(value));
+  return text;
+}
+
+/// Copies of one record are apart by their clocks and by their way to the file: as far as those of any other.
+constexpr double most_apart_ms = 10'000.0;
+
+/// What a run does and finds out, in its order, and when.
+struct Told {
+  std::string what;
+  double time_ms;
+};
+std::vector<Told> story_of(const Records& records) {
+  std::vector<Told> story;
+  for (const LogRecord& record : records) {
+    const bool told = is_metric(record) || starts_run(record) || record.key == "epoch_start" ||
+                      record.key == "block_start" || record.key == "run_stop";
+    if (told) story.push_back({fmt::format("{}: {}", identity_of(record), shown(record.value)), record.time_ms});
+  }
+  return story;
+}
+
+/// Whether two processes tell the same at the same times, up to where one of them stops.
+bool tell_the_same(const Records& one, const Records& other) {
+  const std::vector<Told> ours = story_of(one), its = story_of(other);
+  double least = 0.0, most = 0.0;
+  for (std::size_t at = 0; at < std::min(ours.size(), its.size()); ++at) {
+    if (ours[at].what != its[at].what) return false;
+    const double apart = its[at].time_ms - ours[at].time_ms;
+    least = at == 0 ? apart : std::min(least, apart);
+    most = at == 0 ? apart : std::max(most, apart);
+  }
+  return most - least <= most_apart_ms;
+}
+
+/// Equal settings, clocks that run at the same time, and the same story.
 bool is_copy(const Records& one, const Records& other) {
+  if (!tell_the_same(one, other)) return false;
   const auto ours = settings_of(one);
   for (const auto& [key, value] : settings_of(other)) {
     const auto found = ours.find(key);
@@ -107,14 +147,6 @@ std::vector<Stream> by_tag(const Records& records) {
   return streams;
 }
 
-/// What a record says, but for its value, time and place in a source.
-std::string identity_of(const LogRecord& record) {
-  std::string text = record.key;
-  for (const auto& [name, value] : record.metadata)
-    if (name != "file" && name != "lineno") text += fmt::format("|{}={}", name, shown(value));
-  return text;
-}
-
 Error mixed(const std::filesystem::path& path, const Records& records, int runs) {
   const auto first = std::ranges::find_if(records, starts_run);
   const auto second = std::find_if(first + 1, records.end(), starts_run);
@@ -126,6 +158,34 @@ Error mixed(const std::filesystem::path& path, const Records& records, int runs)
                             first->line, runs),
                 "times between records of different runs mean nothing",
                 "let each run write a file of its own, or launch with tagged output (mpirun --tag-output, srun -l)"}};
+}
+
+/// Whether each `runs` records of one identity are one that as many processes print: with one value, and with times
+/// that are apart as far as those of the others, which is their clocks' and their way to the file.
+bool are_copies(const Records& records, int runs) {
+  std::map<std::string, std::vector<const LogRecord*>> by_identity;
+  bool started = false;
+  for (const LogRecord& record : records) {
+    started = started || starts_run(record);
+    if (started) by_identity[identity_of(record)].push_back(&record);
+  }
+  double least = 0.0, most = 0.0;
+  bool first = true, same = true;
+  for (auto& [identity, alike] : by_identity) {
+    std::ranges::stable_sort(alike, {}, &LogRecord::time_ms);
+    for (std::size_t at = 0; at + static_cast<std::size_t>(runs) <= alike.size();
+         at += static_cast<std::size_t>(runs)) {
+      const std::span<const LogRecord* const> copies(alike.data() + at, static_cast<std::size_t>(runs));
+      const auto [early, late] = std::ranges::minmax(copies, {}, &LogRecord::time_ms);
+      const double apart = late->time_ms - early->time_ms;
+      least = first ? apart : std::min(least, apart);
+      most = first ? apart : std::max(most, apart);
+      first = false;
+      for (const LogRecord* copy : copies)
+        same = same && (!is_metric(*copy) || shown(copy->value) == shown(early->value));
+    }
+  }
+  return same && most - least <= most_apart_ms;
 }
 
 /// One of each record that `runs` processes print without a tag. Raises where they are not the same records.
@@ -140,7 +200,8 @@ Stream without_copies(Stream stream, const std::filesystem::path& path) {
       settings[key].insert(value);
     if (seen[identity_of(record)]++ % runs == 0) kept.push_back(record);
   }
-  bool same = std::ranges::all_of(settings, [](const auto& each) { return each.second.size() == 1; });
+  bool same = are_copies(stream.records, runs) &&
+              std::ranges::all_of(settings, [](const auto& each) { return each.second.size() == 1; });
   std::string last;
   for (const LogRecord& record : kept)
     if (record.key == "epoch_start" || record.key == "block_start") last = identity_of(record);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -152,17 +153,17 @@ std::optional<double> number_of(const Metadata& metadata, std::string_view key) 
 }
 
 std::string shown(const EventValue& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
+  if (const auto* real = std::get_if<double>(&value)) return fmt::format("{}", *real);
+  if (const auto* list = std::get_if<std::vector<double>>(&value)) return fmt::format("[{}]", fmt::join(*list, ", "));
   const auto* text = std::get_if<std::string>(&value);
-  const auto* list = std::get_if<std::vector<double>>(&value);
-  if (list != nullptr) return fmt::format("[{}]", fmt::join(*list, ", "));
-  std::optional<double> number = number_of(value);
-  if (text != nullptr) {
-    double read = 0.0;
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), read);
-    if (error != std::errc{} || end != text->data() + text->size()) return *text;
-    number = read;
-  }
-  return number ? fmt::format("{}", *number) : std::string();
+  if (text == nullptr) return {};
+  // "3.0" is a number; "007" is a name, and a seed of 20 digits must not be rounded.
+  const bool fraction = text->find_first_of(".eE") != std::string::npos;
+  double read = 0.0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), read);
+  if (!fraction || error != std::errc{} || end != text->data() + text->size()) return *text;
+  return fmt::format("{}", read);
 }
 
 std::string text_in(const Metadata& metadata, std::string_view key) {
@@ -185,6 +186,11 @@ std::optional<double> RunFiles::number(std::string_view key) const {
     if (found != records->end()) return number_of(found->value);
   }
   return std::nullopt;
+}
+
+std::optional<double> RunFiles::count(std::string_view key) const {
+  const std::optional<double> found = number(key);
+  return found && *found >= 1.0 && *found == std::floor(*found) ? found : std::nullopt;
 }
 
 std::string RunFiles::text(std::string_view key) const {

@@ -46,6 +46,8 @@ struct RunFiles {
   /// The first value of `key` as a number or a text; none where it is missing or of another type.
   [[nodiscard]] std::optional<double> number(std::string_view key) const;
   [[nodiscard]] std::string text(std::string_view key) const;
+  /// A number of things of which there is at least one; none where it is missing or cannot be that.
+  [[nodiscard]] std::optional<double> count(std::string_view key) const;
 };
 
 [[nodiscard]] std::string text_of(const std::vector<LogRecord>& records, std::string_view key);

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/parse/intervals.hpp"
 #include "report/parse/files.hpp"
+#include "report/parse/intervals.hpp"
 
 namespace trainmark::report {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 /// Logs of others may hold any number; what counts no epochs is as good as missing.
 std::optional<int> count_in(const Metadata& metadata, std::string_view key, double most) {
   const auto number = number_of(metadata, key);
-  if (!number || !(*number >= 0.0 && *number <= most)) return std::nullopt;
+  if (!number || !(*number >= 0.0 && *number <= most) || *number != std::floor(*number)) return std::nullopt;
   return static_cast<int>(*number);
 }
 
@@ -46,6 +46,8 @@ class Sweep {
         if (name == "outcome" && ours) phases_.outcome = *text;
       }
     }
+    for (auto again = stops; again != records.end(); ++again)
+      if (again != stops && again->key == "run_stop") further_stop(*again);
     intervals_ = intervals_of(records_, run_start_);
   }
 
@@ -60,22 +62,31 @@ class Sweep {
       // A clock that goes back must not take time away from a phase, nor give it twice.
       const double now_ms = records_[at].time_ms;
       const double seconds = std::max(0.0, now_ms - last_ms) / 1000.0;
-      last_ms = std::max(last_ms, now_ms);
-      if (at == run_start_) phases_.start_ms = last_ms;
+      last_ms = at <= run_start_ ? now_ms : std::max(last_ms, now_ms);  // whatever a clock said before the run
+      if (at == run_start_) phases_.start_ms = now_ms;
       enter(at);
       at > run_start_ ? spend(at, seconds) : spend_outside(at, seconds);
-      if (at > run_start_) look_at_clock(at, seconds);
+      at > run_start_ ? look_at_clock(at, seconds) : look_at_clock_before(at);
       if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
     }
     phases_.stop_ms = last_ms;
     phases_.run_s =
         phases_.staging_s + phases_.training_s + phases_.evaluation_s + phases_.rest_s + phases_.undecided_s;
     judge_epochs();
+    judge_numbers();
     tell();
     return std::move(phases_);
   }
 
  private:
+  /// Two ends of one run. Where one of them is no success, there is none.
+  void further_stop(const LogRecord& stop) {
+    const std::string status = text_in(stop.metadata, "status");
+    phases_.notes.push_back(fmt::format("{} is a second end of this run{}: the clock stops at the first", shown(stop),
+                                        status == phases_.status ? "" : fmt::format(", with status {}", status)));
+    if (phases_.status == word(Ending::success)) phases_.status = status;
+  }
+
   void add_epoch(const Interval& interval) {
     const Metadata& metadata = interval.named().metadata;
     EpochReport epoch;
@@ -85,6 +96,8 @@ class Sweep {
       epoch.number = *first + epoch.epochs - 1;
     else if (const auto number = count_in(metadata, "epoch_num", 1e9))
       epoch.number = *number;
+    const auto named = number_of(metadata, "epoch_num");
+    fractions_ = fractions_ || (named && *named != std::floor(*named));
     epoch.whole = interval.whole();
     named_.try_emplace(text_in(metadata, "epoch_num"), phases_.epochs.size());
     index_[&interval] = phases_.epochs.size();
@@ -117,8 +130,10 @@ class Sweep {
   /// The epoch that a record names, if it has begun; else the latest.
   [[nodiscard]] std::optional<std::size_t> epoch_of(const LogRecord& record) const {
     const std::string name = text_in(record.metadata, "epoch_num");
-    const auto found = name.empty() ? named_.end() : named_.find(name);
-    if (found != named_.end() && found->second < begun_) return found->second;
+    if (named_.contains(name)) {
+      for (std::size_t at = begun_; at-- > 0;)  // of several of one name the latest
+        if (text_in(trainings_[at]->named().metadata, "epoch_num") == name) return at;
+    }
     return begun_ == 0 ? std::nullopt : std::optional(begun_ - 1);
   }
 
@@ -199,6 +214,15 @@ class Sweep {
     if (any) phases_.evaluation_beside_s += seconds;
   }
 
+  void look_at_clock_before(std::size_t at) {
+    const double seconds = (records_[at].time_ms - records_[at - 1].time_ms) / 1000.0;
+    if (seconds < 0.0)
+      back_before_.push_back(fmt::format(
+          "before the run {} is {:.3f} s before the record above it: times of staging outside the clock may be "
+          "longer",
+          shown(records_[at]), -seconds));
+  }
+
   /// `counted`: seconds of the time since the record before, less where the clock has yet to catch up.
   void look_at_clock(std::size_t at, double counted) {
     const LogRecord& before = records_[at - 1];
@@ -231,6 +255,28 @@ class Sweep {
     }
   }
 
+  /// Numbers go up from one epoch to the next, unless all are the same, which names none.
+  void judge_numbers() {
+    std::vector<EpochReport>& epochs = phases_.epochs;
+    if (fractions_) return;
+    const auto differs = [&epochs](const EpochReport& each) { return each.number != epochs.front().number; };
+    if (epochs.size() > 1 && std::ranges::none_of(epochs, differs)) {
+      phases_.notes.push_back(
+          fmt::format("all epochs are numbered {}: they are counted as they come", epochs[0].number));
+      for (std::size_t i = 0; i < epochs.size(); ++i)
+        epochs[i].number = static_cast<int>(i) + 1;
+    }
+    for (std::size_t i = 1; i < epochs.size() && !phases_.restarted; ++i) {
+      if (trainings_[i]->start == nullptr || trainings_[i - 1]->start == nullptr) continue;
+      phases_.restarted = epochs[i].number - epochs[i].epochs < epochs[i - 1].number;
+      if (phases_.restarted)
+        phases_.notes.push_back(
+            fmt::format("{} comes behind epoch {}: an attempt that logs no run_start went on in this "
+                        "log, so there is no time to train",
+                        shown(*trainings_[i]->start), epochs[i - 1].number));
+    }
+  }
+
   void note(std::vector<std::string> texts, std::string_view what) {
     const std::size_t shown = std::min(texts.size(), most_notes);
     phases_.notes.insert(phases_.notes.end(), texts.begin(), texts.begin() + static_cast<std::ptrdiff_t>(shown));
@@ -256,6 +302,7 @@ class Sweep {
     for (const Interval& interval : intervals_)
       if (!interval.whole()) unpaired.push_back(told(interval));
     note(std::move(unpaired), "starts without stops or stops without starts");
+    note(std::move(back_before_), "such times before the run");
     if (!back_.empty())
       back_.insert(back_.begin(),
                    fmt::format("the clock went back {} times, by {:.3f} s in all: times are at least what "
@@ -289,10 +336,10 @@ class Sweep {
   std::map<std::string, std::size_t> named_;      // epochs by their epoch_num
   std::size_t next_ = 0, begun_ = 0;
   std::vector<double> hidden_s_;
-  std::vector<std::string> back_;
+  std::vector<std::string> back_, back_before_;
   std::map<std::pair<std::string, std::string>, std::vector<std::pair<double, int>>> gaps_;  // and their lines
   int stray_metrics_ = 0;
-  bool overlapped_ = false;
+  bool overlapped_ = false, fractions_ = false;  // of epochs' times; in their numbers
   Phases phases_;
 };
 

@@ -24,8 +24,10 @@ struct Phases {
   double evaluation_beside_s = 0.0;  ///< evaluations of earlier epochs beside training, whose time it is
   double clock_back_s = 0.0;         ///< by how much times went back from one record to the next, within the run
   double start_ms = 0.0, stop_ms = 0.0;
+  /// Epochs begin again that had begun before: of another attempt, which logs no start of its own.
+  bool restarted = false;
   std::vector<EpochReport> epochs;  ///< times and metrics; rates are not known here
-  std::string status, outcome;      ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"
+  std::string status, outcome;  ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"
   std::vector<std::string> notes;
 };
 

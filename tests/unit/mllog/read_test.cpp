@@ -231,6 +231,7 @@ TEST_F(NoLog, IsUnpackedForTheCommandThatWasAsked) {
 
 TEST_F(NoLog, IsNamedByItsFirstBytes) {
   const std::pair<std::string, std::string> kinds[] = {{"\x1f\x8b\x08\0"s, "gzip"},
+                                                       {"\x1f\x9d\x90x"s, "compress"},
                                                        {"BZh91AY", "bzip2"},
                                                        {"\xfd"
                                                         "7zXZ\0"s,

@@ -228,6 +228,34 @@ TEST(Instances, OneAfterTheOtherHaveOneInWhateverOrderTheyStand) {
   EXPECT_NEAR(olympic_score(runs).minutes.value(), 2.75 / 60, 1e-9);
 }
 
+/// Of one header and the same number of epochs, which take another time, begin later, or find out other things.
+TEST(Processes, ThatTellOtherThingsAreNoCopies) {
+  const std::string one = small_log({12000, 12000, 12000}), slower = later(small_log({24000, 24000, 24000}), 3000),
+                    other = small_log({12000, 12000, 12000}, false);
+  const Folder folder;
+  for (const std::string& second : {slower, other}) {
+    const auto tagged = report_runs(folder.write("a.log", woven({one, second}, {"0: ", "1: "})));
+    ASSERT_EQ(tagged.size(), 2U);
+    EXPECT_EQ(value_of(tagged[0], "time to train"), 37.75);
+    EXPECT_TRUE(refusal_of(folder.write("b.log", woven({one, second}, untagged))).find("records of 2 runs are mixed") !=
+                std::string::npos);
+  }
+  // Clocks of two nodes may be apart, as long as they stay so.
+  const auto skewed = report_runs(folder.write("c.log", woven({one, later(one, 5000)}, {"0: ", "1: "})));
+  ASSERT_EQ(skewed.size(), 1U);
+  EXPECT_TRUE(notes_say(skewed[0], "2 processes print each record"));
+}
+
+TEST(Processes, AreToldApartBySeedsThatNoDoubleHolds) {
+  const Folder folder;
+  const std::string one = small_log({2000}, true, record(0, "seed", "9007199254740992")),
+                    other = small_log({2000}, true, record(0, "seed", "9007199254740993"));
+  const auto runs = report_runs(folder.write("a.log", woven({one, other}, {"0: ", "1: "})));
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].facts.seed, "9007199254740992");
+  EXPECT_EQ(runs[1].facts.seed, "9007199254740993");
+}
+
 TEST(Processes, OfOtherHoursAreNoCopies) {
   const Folder folder;
   const std::string log = small_log({2000});

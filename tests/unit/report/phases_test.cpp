@@ -144,6 +144,60 @@ TEST(Phases, CountNoTimeTwiceThatGoesBack) {
   EXPECT_TRUE(notes_say(run, "went back 1 times, by 5.000 s in all"));
 }
 
+TEST(Phases, BeginWithRunStartsOwnTimeWhateverAClockSaidBefore) {
+  const std::string one_ahead = with_line(plain(), 2, record(3600000, "train_samples", "100"));
+  const RunReport ahead = report_of(one_ahead);
+  EXPECT_EQ(value_of(ahead, "time to train"), 7.75);
+  expect_terms(ahead, 0, 6, 1.5, 0.25, 0);
+  EXPECT_EQ(ahead.staging_outside_s, 1.0);
+  EXPECT_TRUE(notes_say(ahead, "before the run number_of_ranks (line 3) is 3600.000 s before the record above it"));
+  const RunReport set_back = report_of(with_line(plain(), 5, record(61000, "staging_stop")));
+  EXPECT_EQ(value_of(set_back, "time to train"), 7.75);
+  EXPECT_TRUE(notes_say(set_back, "before the run run_start (line 6) is 59.000 s before"));
+}
+
+TEST(Phases, EndAtTheFirstOfTwoEndsAndKeepTheWorseWord) {
+  const RunReport same = report_of(plain() + record(9800, "run_stop", "null", "{\"status\": \"success\"}"));
+  EXPECT_EQ(value_of(same, "time to train"), 7.75);
+  EXPECT_TRUE(notes_say(same, "run_stop (line 23) is a second end of this run: the clock stops at the first"));
+  const RunReport worse = report_of(plain() + record(10750, "run_stop", "null", "{\"status\": \"aborted\"}"));
+  EXPECT_FALSE(worse.target_met);
+  EXPECT_EQ(worse.find("time to train"), nullptr);
+  EXPECT_EQ(worse.status, "aborted");
+  EXPECT_TRUE(notes_say(worse, "(line 23) is a second end of this run, with status aborted"));
+}
+
+TEST(Phases, OfAnAttemptThatLogsNoStartOfItsOwnAreNoTimeToTrain) {
+  for (const char* number : {"1", "2"}) {  // from the beginning, or with the epoch in which the first one was killed
+    std::string log = with_line(plain(), 16, "");
+    log = with_line(log, 14, "");
+    for (int line : {13, 15})  // the second epoch has its start only; then, an hour later, the third
+      log = with_line(log, line, "");
+    const std::string epoch = fmt::format("\"epoch_num\": {}", number);
+    for (std::size_t at; (at = log.find("\"epoch_num\": 3")) != std::string::npos;)
+      log.replace(at, 14, epoch);
+    const RunReport run = report_of(log);
+    EXPECT_FALSE(run.target_met) << log;
+    EXPECT_EQ(run.find("time to train"), nullptr);
+    EXPECT_EQ(run.find("epochs to target"), nullptr);
+    EXPECT_TRUE(notes_say(run, "comes behind epoch 2: an attempt that logs no run_start went on")) << log;
+  }
+}
+
+TEST(Phases, CountEpochsThatAreAllNumberedAlikeAsTheyCome) {
+  std::string log = plain();
+  for (const char* number : {"2", "3"}) {
+    const std::string epoch = fmt::format("\"epoch_num\": {}", number);
+    for (std::size_t at; (at = log.find(epoch)) != std::string::npos;)
+      log.replace(at, epoch.size(), "\"epoch_num\": 1");
+  }
+  const RunReport run = report_of(log);
+  EXPECT_EQ(value_of(run, "epochs to target"), 3.0);
+  EXPECT_EQ(value_of(run, "time to train"), 7.75);
+  EXPECT_EQ(run.epochs[2].metric, 0.1);
+  EXPECT_TRUE(notes_say(run, "all epochs are numbered 1"));
+}
+
 TEST(Phases, GiveEpochsNoRateWhileTheClockHasToCatchUp) {
   std::string log = plain();
   const std::size_t second = log.find(":::MLLOG", log.find("epoch_stop"));
@@ -228,6 +282,23 @@ TEST(Phases, LeaveOutTimesThatAreNone) {
     EXPECT_TRUE(notes_say(run, "in no figure: 1, in line 9 (eval_error)")) << time;
     EXPECT_FALSE(run.epochs[0].metric.has_value());
     EXPECT_EQ(run.epochs[0].samples_per_s, 50.0) << "a metric bounds nothing";
+  }
+}
+
+TEST(Phases, RefuseTimesInSeconds) {
+  std::string log = plain();
+  for (const auto& [from, to] : {std::pair{"\"time_ms\": ", "\"time_ms\": 1700000"}})
+    for (std::size_t at = 0; (at = log.find(from, at)) != std::string::npos; at += 20)
+      log.replace(at, std::strlen(from), to);
+  // 0 s became 17,000,000 in the first record; of seven digits more it is a time of 2023 in seconds.
+  log.replace(log.find("17000000"), 8, "1700000000");
+  try {
+    static_cast<void>(report_of(log));
+    FAIL() << "a log in seconds was read";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("time_ms is 1700000000 in its first record, which is in seconds"),
+              std::string::npos);
   }
 }
 

@@ -7,11 +7,12 @@ namespace trainmark::report_test {
 namespace {
 
 /// Four epochs of 60 s whose numbers grow by `step`, with a throughput in tracked_stats if it is above 0.
-std::string numbered(int step, double throughput, int batch = 256) {
-  std::string log = record(0, "submission_benchmark", "\"openfold\"") + record(0, "train_samples", "594595") +
+std::string numbered(double step, double throughput, int batch = 256, const std::string& benchmark = "openfold",
+                     double first = 1.0) {
+  std::string log = record(0, "submission_benchmark", '"' + benchmark + '"') + record(0, "train_samples", "594595") +
                     record(0, "global_batch_size", std::to_string(batch)) + record(0, "run_start");
   for (int i = 1; i <= 4; ++i) {
-    const std::string of = fmt::format("{{\"epoch_num\": {}}}", step * i);
+    const std::string of = fmt::format("{{\"epoch_num\": {}}}", step * (i - 1 + first));
     const int start = 61000 * (i - 1);
     log += record(start, "epoch_start", "null", of) + record(start + 60000, "epoch_stop", "null", of);
     if (throughput > 0)
@@ -35,6 +36,45 @@ TEST(Rates, OfEpochsThatCountSamplesAreTheSamplesBetweenThem) {
   EXPECT_EQ(run.find("epochs to target"), nullptr);
   EXPECT_EQ(value_of(run, "time to train"), 244.0);
   EXPECT_TRUE(notes_say(run, "numbered by samples, 10240 each"));
+}
+
+TEST(Rates, OfEpochsThatMayCountSamplesOrIterationsAreNone) {
+  const RunReport run = report_of(numbered(10240, 0, 256, "oc20"));
+  EXPECT_EQ(run.find("samples/s median epoch"), nullptr);
+  EXPECT_EQ(run.find("samples to target"), nullptr);
+  EXPECT_EQ(run.find("epochs to target"), nullptr);
+  EXPECT_TRUE(notes_say(run, "in steps of 10240, of samples or of iterations"));
+  EXPECT_EQ(value_of(report_of(numbered(10240, 170.5, 256, "oc20")), "samples/s median epoch"), 170.5);
+}
+
+TEST(Rates, OfEpochsThatAreFractionsAreNone) {
+  const RunReport run = report_of(numbered(0.5, 0));
+  EXPECT_EQ(run.find("samples/s median epoch"), nullptr);
+  EXPECT_EQ(run.find("epochs to target"), nullptr);
+  EXPECT_EQ(value_of(run, "time to train"), 244.0);
+  EXPECT_TRUE(notes_say(run, "numbered in fractions"));
+}
+
+TEST(Rates, OfEpochsNumberedFromZeroCountThemAll) {
+  const RunReport run = report_of(numbered(1, 0, 256, "openfold", 0.0));
+  EXPECT_EQ(value_of(run, "epochs to target"), 4.0);
+  EXPECT_EQ(value_of(report_of(numbered(1, 0)), "epochs to target"), 4.0);
+  EXPECT_TRUE(notes_say(run, "numbered from 0"));
+}
+
+TEST(Rates, RestOnNoCountThatIsNone) {
+  for (const char* samples : {"-5", "0", "0.5", "100.5"}) {
+    std::string log = small_log({2000, 2000, 2000});
+    log.replace(log.find("100"), 3, samples);
+    const RunReport run = report_of(log);
+    EXPECT_EQ(run.find("samples/s median epoch"), nullptr) << samples;
+    EXPECT_TRUE(notes_say(run, fmt::format("train_samples is {}, which counts nothing", samples)));
+  }
+  std::string log = small_log({2000, 2000, 2000});
+  log.replace(log.find("\"value\": 4"), 10, "\"value\": 0.5");
+  const RunReport run = report_of(log);
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 50.0);
+  EXPECT_EQ(run.find("samples/s a rank"), nullptr);
 }
 
 TEST(Rates, OfEpochsThatCountSamplesAreTheLogsOwnWhereItHasThem) {
