@@ -39,7 +39,9 @@ JobFacts job_facts() {
   }
   facts.restarts = std::max<std::int64_t>(0, number_of(system->restarts).value_or(0));
   facts.nodes = text_of(system->nodes);
-  facts.ends_at = number_of(system->ends_at);
+  // Of the years 2001 to 2286: another number is no time, or none that a calendar has room for.
+  if (const auto end = number_of(system->ends_at); end && *end >= 1'000'000'000 && *end < 10'000'000'000)
+    facts.ends_at = end;
   return facts;
 }
 

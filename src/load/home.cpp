@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <string_view>
 
 #include "load/fill.hpp"
@@ -18,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int deepest = 16;  // virtual datasets of virtual datasets; beyond that they refer to each other in a circle
+constexpr int deepest = 64;  // virtual datasets of virtual datasets: the library takes a stack's frame for each
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& name, const std::string& what, std::string why,
                          std::string remedy) {
@@ -26,14 +28,26 @@ constexpr int deepest = 16;  // virtual datasets of virtual datasets; beyond tha
               Complaint{path.string(), fmt::format("dataset '{}' {}", name, what), std::move(why), std::move(remedy)});
 }
 
-unsigned long file_number(hid_t object) {
+/// An object by its open file and its place in it; file 0: cannot be told.
+struct ObjectId {
+  unsigned long file = 0;
+  std::array<unsigned char, 16> place{};
+};
+
+ObjectId id_of(hid_t object) {
+  ObjectId id;
 #if H5_VERSION_GE(1, 12, 0)
   H5O_info2_t info{};
-  return H5Oget_info3(object, &info, H5O_INFO_BASIC) < 0 ? 0 : info.fileno;
+  if (H5Oget_info3(object, &info, H5O_INFO_BASIC) < 0) return id;
+  static_assert(sizeof(info.token) == sizeof(id.place));
+  std::memcpy(id.place.data(), &info.token, sizeof(info.token));
 #else
   H5O_info_t info{};
-  return H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0 ? 0 : info.fileno;
+  if (H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0) return id;
+  std::memcpy(id.place.data(), &info.addr, sizeof(info.addr));
 #endif
+  id.file = info.fileno;
+  return id;
 }
 
 /// A text that the library gives in two calls: its length, then itself.
@@ -92,10 +106,16 @@ class Search {
  public:
   explicit Search(Home& home) : home_(home) {}
 
+  /// Each dataset once, however many sources it is: virtual datasets of virtual ones lead to few along many ways.
   void visit(hid_t dataset, const std::string& name, const fs::path& path, int depth) {
+    const auto [known, is_new] = visited_.try_emplace({path.string(), id_of(dataset).place}, false);
+    if (!is_new && known->second) return;
+    if (!is_new) refuse(path, name, "is virtual in a circle", "its sources lead back to itself", remedy_);
+    if (depth > deepest) refuse(path, name, fmt::format("is virtual over more than {} others", deepest), "", remedy_);
     const PropertyHandle creation(H5Dget_create_plist(dataset));
     if (H5Pget_layout(creation.get()) == H5D_VIRTUAL) visit_sources(dataset, creation.get(), name, path, depth);
     if (H5Pget_external_count(creation.get()) > 0) visit_raw(dataset, creation.get(), name, path);
+    known->second = true;
   }
 
   void add(const fs::path& companion) {
@@ -110,7 +130,6 @@ class Search {
  private:
   void visit_sources(hid_t dataset, hid_t creation, const std::string& name, const fs::path& path, int depth) {
     because("it is a virtual dataset");
-    if (depth > deepest) refuse(path, name, "is virtual in a circle", "its sources lead back to itself", remedy_);
     std::size_t count = 0;
     H5Pget_virtual_count(creation, &count);
     for (std::size_t i = 0; i < count; ++i)
@@ -211,6 +230,8 @@ class Search {
   static void require_raw(const fs::path& there, std::uint64_t end, const std::string& name, const fs::path& path) {
     std::error_code status;
     const fs::path shown = fs::absolute(there, status).lexically_normal();
+    if (fs::exists(there, status) && !is_file(there))
+      refuse(path, name, fmt::format("needs the raw file '{}', which is no regular file", there.string()), "", remedy_);
     if (!is_file(there)) {
       refuse(path, name, fmt::format("needs the raw file '{}', which is not there", there.string()),
              fmt::format("HDF5 looks for it from the working folder: {}", shown.string()),
@@ -225,6 +246,7 @@ class Search {
 
   static constexpr const char* remedy_ = "copy the values into one file";
   Home& home_;
+  std::map<std::pair<std::string, std::array<unsigned char, 16>>, bool> visited_;  // and whether to the end
   FileHandle last_;
   fs::path last_path_;
 };
@@ -235,8 +257,8 @@ Home home_of(hid_t file, hid_t dataset, const std::string& name, const fs::path&
   Home home;
   Search search(home);
   fs::path holder = path;
-  const unsigned long number = file_number(dataset);
-  if (number == 0 || number != file_number(file)) {
+  const unsigned long number = id_of(dataset).file;
+  if (number == 0 || number != id_of(file).file) {
     holder = file_of(dataset);
     search.because(fmt::format("a link leads to another file ({})", holder.lexically_normal().string()));
     search.add(holder);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -59,14 +60,18 @@ std::string_view kind_of(mode_t mode) {
   return S_ISSOCK(mode) ? "is a socket" : "is a device";
 }
 
+using IsName = bool (*)(std::string_view name);
+
 class Walk {
  public:
-  Walk(const fs::path& root, bool (*wants)(std::string_view name), const std::function<void()>& progress)
-      : root_(root), wants_(wants), progress_(progress) {}
+  /// Files that are `wanted`; those that only `resemble` them are refused.
+  Walk(const fs::path& root, IsName wants, IsName resembles, const std::function<void()>& progress)
+      : root_(root), wants_(wants), resembles_(resembles), progress_(progress) {}
 
   std::vector<ManifestEntry> files() {
     const Folder root{Identity(require_folder())};
     entered_.emplace(root.identity, Entered{});
+    pass_over_above();
     enter("", root);
     // Folders under their own names first, so that those decide; a link to one of them leads to nothing new.
     while (!folders_.empty() || !links_.empty()) {
@@ -109,6 +114,16 @@ class Walk {
                           "check data.train and data.validation, or make one with `trainmark data generate`"});
   }
 
+  /// A link to a folder in which the root lies would bring what is beside the root: of validation into training.
+  void pass_over_above() {
+    std::error_code status;
+    for (fs::path folder = fs::canonical(root_, status); folder.has_relative_path();) {
+      folder = folder.parent_path();
+      struct stat info {};
+      if (stat(folder.c_str(), &info) == 0) entered_.emplace(Identity(info), Entered{folder.string(), true});
+    }
+  }
+
   void enter(const std::string& folder, const Folder& facts) {
     if (progress_) progress_();
     if (facts.depth > deepest) return refuse(folder, fmt::format("is more than {} folders deep", deepest));
@@ -134,9 +149,9 @@ class Walk {
   }
 
   void look_at(const std::string& name, unsigned char type, const Folder& parent) {
-    const bool wanted = wants_(name);
+    const bool wanted = wants_(name), resembles = !wanted && resembles_ != nullptr && resembles_(name);
     const bool may_lead_on = type == DT_DIR || type == DT_LNK || type == DT_UNKNOWN;
-    if (!wanted && !may_lead_on) return;
+    if (!wanted && !resembles && !may_lead_on) return;
     if (progress_) progress_();
     const fs::path path = root_ / name;
     struct stat own {
@@ -149,6 +164,8 @@ class Walk {
       (link ? links_ : folders_).emplace(name, Folder{Identity(info), parent.depth + 1, link || parent.linked});
     } else if (wanted) {
       take(name, path, info);
+    } else if (resembles && S_ISREG(info.st_mode)) {
+      refuse(name, "goes on behind its extension");
     }
   }
 
@@ -206,7 +223,7 @@ class Walk {
   }
 
   const fs::path& root_;
-  bool (*wants_)(std::string_view name);
+  IsName wants_, resembles_;
   const std::function<void()>& progress_;
   std::map<std::string, Folder> folders_, links_;  // still to be entered
   std::map<Identity, Entered> entered_;
@@ -226,13 +243,28 @@ bool looks_like_samples(std::string_view name) {
   return extension == ".h5" || extension == ".hdf5" || extension == ".hdf" || extension == ".he5";
 }
 
+/// Samples that were packed, came in part or were kept as another version: "a.hdf5.gz", "a.h5.part", "a.h5~". Sums and
+/// notes beside samples are none.
+static bool resembles_samples(std::string_view name) {
+  constexpr std::array beside = {".md5",  ".sha1", ".sha256", ".sha512", ".sum", ".xxh3", ".json", ".txt", ".md",
+                                 ".yaml", ".yml",  ".xml",    ".html",   ".csv", ".log",  ".png",  ".sig", ".asc"};
+  std::string lower(name.substr(std::min(name.rfind('/') + 1, name.size())));
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto goes_on = [&](std::string_view extension) {
+    const std::size_t at = lower.find(extension), end = at + extension.size();
+    return at != std::string::npos && end < lower.size() && std::isalnum(static_cast<unsigned char>(lower[end])) == 0;
+  };
+  if (!goes_on(".h5") && !goes_on(".hdf5")) return false;
+  return std::ranges::none_of(beside, [&](std::string_view ending) { return lower.ends_with(ending); });
+}
+
 std::vector<ManifestEntry> files_below(const fs::path& root, bool (*wants)(std::string_view name)) {
-  return Walk(root, wants, {}).files();
+  return Walk(root, wants, nullptr, {}).files();
 }
 
 std::vector<ManifestEntry> data_files(const fs::path& root, const std::function<void()>& progress) {
   const auto wanted = [](std::string_view name) { return looks_like_samples(name) || is_container(name); };
-  std::vector<ManifestEntry> files = Walk(root, wanted, progress).files();
+  std::vector<ManifestEntry> files = Walk(root, wanted, resembles_samples, progress).files();
   const auto container = std::ranges::find_if(files, is_container, &ManifestEntry::name);
   if (container != files.end()) {
     throw Error(

@@ -128,6 +128,8 @@ std::vector<std::string> labels_of(const RunOptions& options) {
     labels.push_back(fmt::format("global batch {} is above the largest reference convergence point, {}",
                                  options.train.global_batch, largest));
   }
+  if (is_one_folder(options.data.train, options.data.validation))
+    labels.emplace_back("evaluated on the samples of training: the metric says nothing of what was learnt");
   if (stages_beside(options)) labels.emplace_back(overlap_label);
   if (const Wire wire = options.train.wire; wire != Wire::fp32)
     labels.push_back(fmt::format("gradients travel between ranks, where there are several, in {} and are rounded to it",

@@ -7,6 +7,7 @@
 #include <array>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <span>
 #include <sstream>
 
@@ -99,6 +100,30 @@ void limit(Split& split, std::int64_t wanted) {
   while (files < split.manifest.entries.size() && covered < split.samples)
     covered += split.manifest.entries[files++].samples;
   split.manifest.entries.resize(files);
+}
+
+/// What is trained on and evaluated says nothing of what was learnt. Who names one folder twice knows it; who links
+/// or nests one within the other may not.
+void require_no_file_in_common(const World& world, const Dataset& dataset) {
+  agree_on(world.all(), [&] {
+    const Split &train = dataset.train, &validation = dataset.validation;
+    if (world.all().rank() != 0 || is_one_folder(train.source, validation.source)) return;
+    if (!has_stable_inodes(train.source) || !has_stable_inodes(validation.source)) return;
+    std::map<std::uint64_t, const ManifestEntry*> evaluated;
+    for (const ManifestEntry& entry : validation.manifest.entries)
+      evaluated.emplace(entry.stamp, &entry);
+    for (const ManifestEntry& entry : train.manifest.entries) {
+      const auto found = evaluated.find(entry.stamp);
+      if (found == evaluated.end()) continue;
+      if (found->second->bytes != entry.bytes || found->second->modified_ns != entry.modified_ns) continue;
+      throw Error(ExitCode::data,
+                  Complaint{(train.source / entry.name).string(),
+                            fmt::format("is the file {} of the validation set as well",
+                                        (validation.source / found->second->name).string()),
+                            "the run would be evaluated on samples that it has trained on",
+                            "let data.train and data.validation name folders that have no file in common"});
+    }
+  });
 }
 
 /// What a set in parts must be beyond its plan: whole files, and the same number of ranks on every node.
@@ -200,6 +225,12 @@ std::vector<ChannelRange> find_channels(const World& world, const ModelOptions& 
 
 }  // namespace
 
+bool is_one_folder(const std::filesystem::path& one, const std::filesystem::path& other) {
+  std::error_code status;
+  if (one.empty() || other.empty()) return false;  // not named yet
+  return one.lexically_normal() == other.lexically_normal() || std::filesystem::equivalent(one, other, status);
+}
+
 Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
                      const std::function<void(const std::string& line)>& say) {
   Dataset dataset;
@@ -214,6 +245,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   dataset.train = find("train", options.data.train);
   dataset.channels = find_channels(world, options.recipe.model, options.data);
   dataset.validation = find("validation", options.data.validation);
+  require_no_file_in_common(world, dataset);
   dataset.facts = {dataset.train.manifest.samples(), dataset.validation.manifest.samples(),
                    options.submission.generated_data};
   limit(dataset.train, options.data.train_samples);

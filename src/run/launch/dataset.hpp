@@ -50,6 +50,9 @@ struct StagedDataset {
 [[nodiscard]] Dataset find_dataset(const World& world, const RunOptions& options, const std::function<void()>& alive,
                                    const std::function<void(const std::string& line)>& say = {});
 
+/// Whether both names lead to one folder.
+[[nodiscard]] bool is_one_folder(const std::filesystem::path& one, const std::filesystem::path& other);
+
 /// The folders that a config names, in its order.
 [[nodiscard]] std::vector<std::string> targets_of(const StageOptions& stage);
 /// Collective: the options with the one target that is staged to; where a config names several, the first in which

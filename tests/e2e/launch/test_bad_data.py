@@ -120,6 +120,18 @@ class BadData(EndToEnd):
         run = self.run_small(ranks=2, data=self.folder_with(write), train={"epochs": 1})
         self.assertEqual(run.events()[[event["key"] for event in run.events()].index("train_samples")]["value"], self.samples)
 
+    def test_training_on_files_of_validation_is_refused_and_one_folder_for_both_is_labelled(self):
+        data = self.folder / "linked"
+        shutil.copytree(self.data, data)
+        (data / "train" / "more").symlink_to("../validation")
+        for train in (data / "train", data):
+            run = self.run_small(ranks=2, expect=3, data={"train": str(train), "validation": str(data / "validation")})
+            self.assertIn("of the validation set as well", run.output)
+            self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+        run = self.run_small(data={"train": str(self.data / "train"), "validation": str(self.data / "train")},
+                             train={"until": "steps", "steps": 1})
+        self.assertTrue(any(label.startswith("evaluated on the samples of training") for label in run.json()["labels"]))
+
     def test_names_that_cannot_be_used_are_counted_on_all_ranks(self):
         def write(folder):
             for file in sorted((self.data / "train").glob("*.hdf5")):

@@ -146,10 +146,40 @@ TEST(Walk, KnowsTheExtensionInLettersOfAnyCase) {
   const Scratch folder;
   for (const char* name : {"a.h5", "b.H5", "c.hdf5", "d.HDF5", "e.Hdf5", "f.hdf", "g.HDF", "h.he5"})
     put_block(folder.path() / name);
-  for (const char* name : {"notes.txt", "a.h5.gz", "h5", "hdf5", "x.h4", "x.h50", ".hidden.h5"})
+  for (const char* name : {"notes.txt", "a.gz", "h5", "hdf5", "x.h4", "x.h50", ".hidden.h5"})
     write_file(folder.path() / name, "nothing");
   put_block(folder.path() / ".snapshot" / "a.h5");
   EXPECT_EQ(names_in(folder.path()), (Names{"a.h5", "b.H5", "c.hdf5", "d.HDF5", "e.Hdf5", "f.hdf", "g.HDF", "h.he5"}));
+}
+
+TEST(Walk, RefusesWhatGoesOnBehindTheExtensionButNotSumsAndNotesBesideSamples) {
+  for (const char* name :
+       {"b.hdf5.gz", "b.h5.part", "b.HDF5~", "b.hdf5.1", "b.hdf5;1", "b.h5.", "b.hdf5\u200b"}) {
+    const Scratch folder;
+    put_block(folder.path() / "a.hdf5");
+    write_file(folder.path() / name, "anything");
+    expect_refused(folder.path(), {name, "goes on behind its extension"});
+  }
+  const Scratch folder;
+  put_block(folder.path() / "a.hdf5");
+  for (const char* name : {"a.hdf5.md5", "a.hdf5.json", "readme.h5.txt", "a.jpeg", "a.h5x", "notes"})
+    write_file(folder.path() / name, "anything");
+  fs::create_directory(folder.path() / "older.h5.d");
+  put_block(folder.path() / "older.h5.d" / "b.hdf5");
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"a.hdf5", "older.h5.d/b.hdf5"}));
+}
+
+TEST(Walk, PassesOverLinksToFoldersAboveTheRoot) {
+  const Scratch folder;
+  fs::create_directories(folder.path() / "set" / "train");
+  fs::create_directories(folder.path() / "set" / "validation");
+  put_block(folder.path() / "set" / "train" / "a.hdf5");
+  put_block(folder.path() / "set" / "validation" / "b.hdf5");
+  fs::create_symlink("..", folder.path() / "set" / "train" / "up");
+  fs::create_symlink(folder.path(), folder.path() / "set" / "train" / "upup");
+  fs::create_symlink(folder.path() / "set" / "train", folder.path() / "entrance");
+  for (const fs::path& root : {folder.path() / "set" / "train", folder.path() / "entrance"})
+    EXPECT_EQ(names_in(root), std::vector<std::string>{"a.hdf5"});
 }
 
 TEST(Walk, RefusesNamesThatAManifestCannotHold) {
