@@ -148,6 +148,22 @@ TEST_F(Files, HaveTemporaryNamesOfTheirOwnWhichTheEndOfTheProcessRemoves) {
   EXPECT_TRUE(std::filesystem::exists(folder_ / "same"));
 }
 
+TEST_F(Files, ThatCouldNotBeMadeAreNotRemembered) {
+  std::vector<std::unique_ptr<TemporaryName>> kept;
+  for (int i = 0; i < 250; ++i)  // a signal's thread knows of 192
+    EXPECT_LT(kept.emplace_back(std::make_unique<TemporaryName>())->create(folder_ / "none" / "a", 0644), 0);
+  TemporaryName name;
+  close(name.create(folder_ / "a", 0644));
+  EXPECT_EQ(files(), 1);
+  if (const pid_t child = fork(); child == 0) {
+    remove_temporaries();
+    _exit(0);
+  } else {
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  }
+  EXPECT_EQ(files(), 0) << "there was room to remember it";
+}
+
 TEST_F(Files, AreNotMadeAnyMoreOnceAllWereRemoved) {
   if (const pid_t child = fork(); child == 0) {
     remove_temporaries();
