@@ -1,16 +1,13 @@
 // How the ranks of a node share its CPUs. Ranks that a launcher bound apart have different CPUs; unbound ones have all
 // of them in common. A control group's quota is time, whatever the CPUs: all ranks below the group draw on it.
+#include "comm/share.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
-
-#include "trainmark/comm.hpp"
-#include "trainmark/process.hpp"
 
 namespace trainmark {
-namespace {
 
 std::string groups_text(const std::vector<GroupLimit>& limits) {
   std::string text = " ";
@@ -19,7 +16,18 @@ std::string groups_text(const std::vector<GroupLimit>& limits) {
   return text;
 }
 
-}  // namespace
+void take_quota(CpuShare& share, const std::vector<GroupLimit>& limits, const std::vector<std::string>& groups) {
+  for (const GroupLimit& limit : limits) {
+    const auto below = [&](const std::string& text) {
+      return text.find(fmt::format(" {} ", limit.group)) != text.npos;
+    };
+    const double part =
+        limit.value / static_cast<double>(std::max<std::ptrdiff_t>(1, std::ranges::count_if(groups, below)));
+    if (share.quota > 0.0 && share.quota <= part) continue;
+    share.quota = part;
+    share.quota_source = to_string(Resource::cpus, limit);
+  }
+}
 
 int CpuShare::threads() const noexcept {
   if (quota <= 0.0) return std::max(1, cpus);
@@ -36,17 +44,7 @@ CpuShare cpu_share(const World& world) {
   share.cpus = std::max(1, static_cast<int>(cpus.size()) / static_cast<int>(std::ranges::count(all, mine)));
 
   const std::vector<GroupLimit> limits = group_limits(Resource::cpus);
-  const std::vector<std::string> groups = world.node().all_gather(groups_text(limits));
-  for (const GroupLimit& limit : limits) {
-    const auto below = [&](const std::string& text) {
-      return text.find(fmt::format(" {} ", limit.group)) != text.npos;
-    };
-    const double part =
-        limit.value / static_cast<double>(std::max<std::ptrdiff_t>(1, std::ranges::count_if(groups, below)));
-    if (share.quota > 0.0 && share.quota <= part) continue;
-    share.quota = part;
-    share.quota_source = to_string(Resource::cpus, limit);
-  }
+  take_quota(share, limits, world.node().all_gather(groups_text(limits)));
   return share;
 }
 

@@ -5,9 +5,8 @@
 
 #include <algorithm>
 
+#include "comm/share.hpp"
 #include "support/mpi_main.hpp"
-#include "trainmark/comm.hpp"
-#include "trainmark/process.hpp"
 
 namespace trainmark {
 namespace {
@@ -38,6 +37,30 @@ TEST(CpuShare, LeavesARankTheCpusThatItIsBoundTo) {
   const CpuShare share = cpu_share(test_world());
   ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
   EXPECT_EQ(share.cpus, 1) << "not a part of one";
+}
+
+TEST(CpuShare, OfSeveralQuotasIsTheTightestOverTheRanksBelowIt) {
+  const GroupLimit job{"/sys/fs/cgroup/job/cpu.max", 7, 8.0}, step{"/sys/fs/cgroup/job/step/cpu.max", 71, 2.0};
+  const auto taken = [](const std::vector<GroupLimit>& limits, const std::vector<std::string>& others) {
+    std::vector<std::string> groups = {groups_text(limits)};
+    groups.insert(groups.end(), others.begin(), others.end());
+    CpuShare share;
+    take_quota(share, limits, groups);
+    return share;
+  };
+  EXPECT_EQ(taken({}, {}).quota, 0.0);
+  EXPECT_EQ(taken({}, {}).quota_source, "");
+  EXPECT_EQ(taken({job, step}, {}).quota, 2.0);
+  EXPECT_EQ(taken({job, step}, {groups_text({job, step})}).quota, 1.0);
+  const CpuShare of_step = taken({step, job}, {groups_text({job}), groups_text({job})});
+  EXPECT_EQ(of_step.quota, 2.0) << "alone in its step; the job's is 8 over 3";
+  EXPECT_NE(of_step.quota_source.find("2 CPUs (" + step.file), std::string::npos) << of_step.quota_source;
+  const CpuShare of_job = taken({step, job}, std::vector<std::string>(7, groups_text({job})));
+  EXPECT_EQ(of_job.quota, 1.0) << "8 over 8 ranks";
+  EXPECT_NE(of_job.quota_source.find("8 CPUs (" + job.file), std::string::npos) << "the whole group's";
+  EXPECT_NE(taken({step, job}, std::vector<std::string>(3, groups_text({job}))).quota_source.find(step.file),
+            std::string::npos)
+      << "of equal ones the first";
 }
 
 TEST(CpuShare, OfAQuotaIsThePartOfEachRankBelowIt) {
