@@ -69,6 +69,7 @@ void add_factors(ScaleRow& row, const ScaleRow& base) {
   if (row.local_batch && base.local_batch && row.local_batch == base.local_batch) factors.communication = factors.rate;
   factors.epochs = *row.epochs / *base.epochs;
   factors.besides = besides(row) / besides(base);
+  factors.time = *row.time_s / *base.time_s;
   row.factors = factors;
 }
 

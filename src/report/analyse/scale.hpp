@@ -19,6 +19,7 @@ struct ScaleFactors {
   std::optional<double> communication;  ///< = rate, where the local batch is the same: nothing else of it changed
   double epochs = 1.0;
   double besides = 1.0;  ///< staging, evaluation, cold epoch and rest, as they dilute training
+  double time = 1.0;     ///< T(N) / T(N0), of the times themselves
   [[nodiscard]] double product() const noexcept { return processes * rate * epochs * besides; }
 };
 

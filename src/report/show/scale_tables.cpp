@@ -57,13 +57,11 @@ Grid factor_table(std::span<const ScaleRow> rows) {
              {"product", "x", modelled, 3},
              {"T(N) / T(N0)", "x", logged, 3}},
             {}};
-  double base = 0.0;
   for (const ScaleRow& row : rows) {
     if (!row.factors) continue;
-    if (row.factors->processes == 1.0) base = *row.time_s;
     grid.rows.push_back({row.group->name, row.processes, row.factors->processes, row.factors->rate,
                          cell(row.factors->communication), row.factors->epochs, row.factors->besides,
-                         row.factors->product(), base > 0.0 ? Cell(*row.time_s / base) : Cell()});
+                         row.factors->product(), row.factors->time});
   }
   if (grid.rows.size() < 2) return {};
   grid.remarks.push_back(

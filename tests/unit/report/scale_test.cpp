@@ -200,6 +200,20 @@ TEST(Scale, HasFactorsWhoseProductIsTheRatioOfTimes) {
   EXPECT_NEAR(std::get<double>(grid.rows[1][7]), std::get<double>(grid.rows[1][8]), 1e-9);
 }
 
+TEST(Scale, HoldsAllRowsAgainstOneOfSeveralBatchesOfTheFewestRanks) {
+  const std::vector<RunReport> runs{run_of(a100_128), run_of({16, 128, 512, 9000, 22.0, 348.167, 3.4795, 1800.0}),
+                                    run_of(a100_1024)};
+  const std::vector<Group> groups = group_runs(runs);
+  const std::vector<ScaleRow> rows = scale_rows(groups, {});
+  const Grid grid = factor_table(rows);
+  ASSERT_EQ(grid.rows.size(), 3U);
+  const double times[] = {1.0, 1800.0 / 1546.86, 426.904 / 1546.86};
+  for (std::size_t row = 0; row < 3; ++row) {
+    EXPECT_NEAR(std::get<double>(grid.rows[row][8]), times[row], 1e-12) << row;
+    EXPECT_NEAR(std::get<double>(grid.rows[row][7]), times[row], 1e-12) << "the product of its factors";
+  }
+}
+
 TEST(Scale, DoesNotTellCommunicationFromALocalBatchThatChanged) {
   const std::vector<RunReport> runs{run_of({2, 16, 128, 600, 9, 0, 1, 2000}),
                                     run_of({256, 2048, 2048, 37000, 23, 0, 1, 100})};
