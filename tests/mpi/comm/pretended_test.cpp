@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "support/mpi_main.hpp"
 #include "trainmark/comm.hpp"
 
 namespace trainmark {
@@ -16,6 +17,7 @@ TEST(PretendedWorld, StandsWhereItsRankWould) {
   EXPECT_EQ(world.node().rank(), 6);
   EXPECT_EQ(world.nodes(), 512);
   EXPECT_EQ(world.node_index(), 511);
+  EXPECT_EQ(world.host(), test_world().host());
   EXPECT_EQ(world.all().neighbours(16).size(), 16);
   EXPECT_EQ(world.all().neighbours(16).rank(), 14);
 }

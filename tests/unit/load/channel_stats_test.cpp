@@ -1,6 +1,7 @@
 // stats.h5 is read in every form that it may have, and what would make scaled channels nonsense is refused.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "unit/load/make_hdf5.hpp"
@@ -49,6 +50,39 @@ TEST_F(StatsFile, IsReadInEitherFloatAndByteOrder) {
   EXPECT_EQ(more.mean, (std::vector<double>{0.15, 2.0}));
   EXPECT_EQ(more.mean_square, (std::vector<double>{0.5, 4.5}));
   EXPECT_EQ(more.count, 77);
+}
+
+TEST_F(StatsFile, IsMadeOfAllValuesOfAllSamples) {
+  const std::filesystem::path data = folder.path() / "train";
+  std::filesystem::create_directories(data);
+  std::vector<double> sum(16), square(16), least(16, 1e30), most(16, -1e30);
+  for (int number = 0; number < 3; ++number) {
+    std::vector<float> values;
+    for (int at = 0; at < 2 * 3 * 16; ++at) {
+      const double value = 0.5 * (at % 16) + (number == 1 ? -1.0 : 1.0) * (at / 16);
+      values.push_back(static_cast<float>(value));
+      const auto channel = static_cast<std::size_t>(at % 16);
+      sum[channel] += value;
+      square[channel] += value * value;
+      least[channel] = std::min(least[channel], value);
+      most[channel] = std::max(most[channel], value);
+    }
+    File file(data / ("data-" + std::to_string(number) + ".h5"));
+    file.group("climate");
+    file.put("climate/data", {2, 3, 16}, values);
+    file.put_as("climate/labels_0", {2, 3}, H5T_STD_U8LE);
+  }
+  std::vector<double> heard;
+  const ChannelStats found = channel_stats_of(pretended_world(1).all(), data, {}, testing::climate(2, 3),
+                                              [&](double done) { heard.push_back(done); });
+  EXPECT_EQ(found.count, 3 * 2 * 3);
+  EXPECT_EQ(found.minimum, least);
+  EXPECT_EQ(found.maximum, most);
+  for (std::size_t channel = 0; channel < 16; ++channel) {
+    EXPECT_DOUBLE_EQ(found.mean[channel], sum[channel] / 18.0);
+    EXPECT_DOUBLE_EQ(found.mean_square[channel], square[channel] / 18.0);
+  }
+  EXPECT_EQ(heard, (std::vector<double>{1.0 / 3.0, 2.0 / 3.0, 1.0}));
 }
 
 TEST_F(StatsFile, ComesBackAsItWasWritten) {

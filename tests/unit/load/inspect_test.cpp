@@ -160,6 +160,21 @@ TEST(Inspect, CountsMagnitudesByPowersOfTwo) {
   EXPECT_EQ(statistics.result().histogram, (std::vector<std::int64_t>{2, 2, 1, 1}));
 }
 
+TEST(Inspect, TellsTheShareOfEachClassFromTheLeastOn) {
+  FieldStatistics statistics(Field{"label", {4}, DType::u8, {.least = 1.0, .most = 3.0, .why = "classes"}, {}});
+  const std::vector<std::uint8_t> labels = {1, 3, 3, 9};
+  statistics.add(std::as_bytes(std::span(labels)));
+  EXPECT_EQ(statistics.result().class_share, (std::vector<double>{0.25, 0.0, 0.5})) << "9 is none";
+  EXPECT_TRUE(statistics.result().channel_minimum.empty());
+  const Field sixteen{"label", {1}, DType::u8, {.least = 0.0, .most = 15.0, .why = "classes"}, {}};
+  const Field seventeen{"label", {1}, DType::u8, {.least = 0.0, .most = 16.0, .why = "classes"}, {}};
+  for (const auto& [field, shares] : {std::pair(sixteen, 16U), std::pair(seventeen, 0U)}) {
+    FieldStatistics found(field);
+    found.add(std::as_bytes(std::span(labels).first(1)));
+    EXPECT_EQ(found.result().class_share.size(), shares) << "more are no classes";
+  }
+}
+
 TEST(Inspect, TellsWhatChunkingCosts) {
   const Scratch folder;
   {
