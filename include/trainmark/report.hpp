@@ -68,6 +68,8 @@ struct RunFacts {
   bool instance = false;                        ///< one of several that trained at the same time
   std::string stage_strategy, stage_transport;  ///< of our own configs; empty where not known
   bool staged_beside = false;                   ///< while it trained: staging has no time of its own
+  std::string wire;                             ///< in which gradients travel between ranks; empty where not known
+  std::optional<double> parameters;             ///< of the network, as the run counted them
   std::optional<double> stage_group;            ///< nodes that hold the same part, with strategy group
   /// Samples a step on one process.
   [[nodiscard]] std::optional<double> local_batch() const {

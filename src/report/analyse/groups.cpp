@@ -119,7 +119,9 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
 }
 
 std::string series_of(const RunReport& run) {
-  return fmt::format("{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision);
+  const std::string& wire = run.facts.wire;  // logs that do not tell it are taken for fp32
+  return fmt::format("{}|{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision,
+                     wire.empty() ? "fp32" : wire);
 }
 
 std::vector<std::string> short_names(std::span<const RunReport> runs) {

@@ -18,7 +18,8 @@ struct Group {
 /// By workload, number of processes and batch; else in the order given.
 [[nodiscard]] std::vector<Group> group_runs(std::span<const RunReport> runs);
 
-/// Runs whose scale may be compared: of one workload, division, organisation and precision.
+/// Runs whose scale may be compared: of one workload, division, organisation and precision, whose gradients travel in
+/// the same form.
 [[nodiscard]] std::string series_of(const RunReport& run);
 
 /// A short name for each run: its path without the folders and the file name that all share.

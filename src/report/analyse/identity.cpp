@@ -78,6 +78,16 @@ void set_staging(RunFacts& facts, const RunFiles& files) {
   if (group != stage->end() && group->is_number()) facts.stage_group = positive(group->get<double>());
 }
 
+/// As the log has it, or in older ones of ours its config.
+std::string wire_of(const RunFiles& files) {
+  if (std::string logged = files.text("trainmark_wire"); !logged.empty()) return logged;
+  const nlohmann::json config = config_of(files);
+  const auto train = config.find("train");
+  if (train == config.end() || !train->is_object()) return {};
+  const auto wire = train->find("wire");
+  return wire != train->end() && wire->is_string() ? wire->get<std::string>() : std::string();
+}
+
 void compare_network(RunReport& run, const RunFiles& files, const Reference& reference) {
   const nlohmann::json config = config_of(files);
   const auto model = config.find("model");
@@ -107,9 +117,12 @@ void set_facts(RunReport& run, const RunFiles& files) {
   facts.train_samples = positive(files.number("train_samples"));
   facts.evaluation_samples = positive(files.number("eval_samples"));
   facts.precision = text("precision");
+  facts.wire = wire_of(files);
   facts.seed = text("seed");
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
+  const auto parameters = files.beside.figures.find("parameters");
+  if (parameters != files.beside.figures.end()) facts.parameters = positive(parameters->second);
   facts.sample_bytes = sample_bytes(run, files);
   set_staging(facts, files);
 }

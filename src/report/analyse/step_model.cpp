@@ -62,6 +62,7 @@ double grown(double step_s, double growth, double more) {
 struct Point {
   double step_s = 0.0, away = 0.0, deviation = 0.0;
   std::string basis;
+  bool of_network = false;
 };
 
 double nearest_in(std::span<const StepObservation> seen, double StepObservation::*part, double value) {
@@ -91,6 +92,7 @@ Point of_same_batch(std::span<const StepObservation> seen, double processes, con
   } else if (network) {
     point.step_s += network->exposed_s(processes) - network->exposed_s(near.processes);
     point.basis = fmt::format("runs on {:g} devices and the stated network", near.processes);
+    point.of_network = true;
   } else {
     point.step_s = grown(near.step_s, experience.growth, doublings(near.processes, processes));
     point.basis = fmt::format("runs on {:g} devices and {:.1f} % a doubling (median of {} published pairs)",
@@ -162,7 +164,7 @@ StepAnswer predict_step(std::span<const StepObservation> seen, double processes,
   const double tail = 1.2816 * point->deviation;  // 80 % of a normal distribution
   const double half = std::sqrt(model * model + tail * tail);
   return {StepPrediction{point->step_s, point->step_s * std::max(0.0, 1.0 - half), point->step_s * (1.0 + half),
-                         point->away, point->away > far_doublings + 1e-9, point->basis},
+                         point->away, point->away > far_doublings + 1e-9, point->basis, point->of_network},
           {}};
 }
 

@@ -44,6 +44,7 @@ struct StepPrediction {
   double doublings = 0.0;                          ///< of devices and local batch away from the nearest observation
   bool extrapolated = false;                       ///< more than 8 times away from it
   std::string basis;                               ///< what it rests on, in words
+  bool of_network = false;                         ///< the stated network is in it
 };
 struct StepAnswer {
   std::optional<StepPrediction> prediction;

@@ -21,12 +21,36 @@ constexpr std::string_view option = "--what-if";
   throw Error(ExitCode::usage, Complaint{std::string(option), std::move(what), std::move(why), std::move(remedy)});
 }
 
-/// 32-bit gradients of the reference networks: 8.91, 56.45 and 25.56 million parameters.
-std::optional<double> gradient_bytes(const RunReport& run) {
+/// Of the reference networks; none beside a run of another one.
+std::optional<double> reference_parameters(const RunReport& run) {
   if (!run.incomparable.empty()) return std::nullopt;
-  if (run.benchmark == "cosmoflow") return 4.0 * 8.91e6;
-  if (run.benchmark == "deepcam") return 4.0 * 56.45e6;
-  return run.benchmark == "resnet" ? std::optional(4.0 * 25.56e6) : std::nullopt;
+  if (run.benchmark == "cosmoflow") return 8.91e6;
+  if (run.benchmark == "deepcam") return 56.45e6;
+  return run.benchmark == "resnet" ? std::optional(25.56e6) : std::nullopt;
+}
+
+/// Of a gradient as it travels; none for words that are not known.
+std::optional<double> element_bytes(std::string_view wire) {
+  if (wire == "fp32") return 4.0;
+  return wire == "bf16" || wire == "fp16" ? std::optional(2.0) : std::nullopt;
+}
+
+/// A rank's gradients as they travel, in MB. What the run does not tell is assumed: the reference network, 32 bits.
+std::optional<Predicted> gradients_of(const RunReport& run) {
+  const std::optional<double> counted = run.facts.parameters, told = element_bytes(run.facts.wire);
+  const std::optional<double> parameters = counted ? counted : reference_parameters(run);
+  if (!parameters) return std::nullopt;
+  const double megabytes = *parameters * told.value_or(4.0) * 1e-6;
+  return Predicted{"gradients on the wire",
+                   "MB",
+                   megabytes,
+                   megabytes,
+                   {},
+                   {},
+                   counted && told ? measured : assumed,
+                   fmt::format("{:g} parameters{} of {:g} bytes{}", *parameters,
+                               counted ? "" : " (taken to be the reference network's)", told.value_or(4.0),
+                               told ? " (" + run.facts.wire + ")" : " (taken to be fp32: the runs do not tell)")};
 }
 
 class Scaling {
@@ -64,7 +88,8 @@ class Scaling {
       refuse(fmt::format("runs of {} workloads", workloads.size()), "their steps are no series",
              "name runs of one workload");
     if (series.size() > 1)
-      refuse(fmt::format("runs of {} divisions, organisations or precisions", series.size()),
+      refuse(fmt::format("runs of {} divisions, organisations, precisions or forms of gradients on the wire",
+                         series.size()),
              "their steps are no series", "name runs that differ in nodes and batch alone");
     seen_ = observations_of(rows_);
     if (seen_.empty())
@@ -93,11 +118,12 @@ class Scaling {
 
   void set_network() {
     if (!question_.network_bytes_per_s) return;
-    const std::optional<double> bytes = gradient_bytes(base_->group->first());
-    if (!bytes)
-      refuse("the gradient's size is known of the reference networks only", "an all-reduce's time follows from it",
-             "leave out network=");
-    network_ = StatedNetwork{*question_.network_bytes_per_s, question_.latency_s, *bytes, question_.hidden_s};
+    gradients_ = gradients_of(base_->group->first());
+    if (!gradients_)
+      refuse("the runs do not tell how many parameters their network has, and it is none of the reference's",
+             "an all-reduce's time follows from its gradients", "leave out network=");
+    network_ =
+        StatedNetwork{*question_.network_bytes_per_s, question_.latency_s, *gradients_->then * 1e6, question_.hidden_s};
   }
 
   /// How many nodes hold the same part, now and then.
@@ -129,10 +155,13 @@ class Scaling {
     add({"ranks", "", base_->processes, processes_, {}, {}, assumed, "asked for"});
     add({"batch", "samples", facts().batch_samples, batch_, {}, {}, assumed, "asked for"});
     add({"local batch", "samples", base_->local_batch, local_batch_, {}, {}, assumed, "asked for"});
+    if (gradients_) add(*gradients_);
     add({"step", "ms", *base_->step_s * 1e3, step_.step_s * 1e3, step_.low_s * 1e3, step_.high_s * 1e3, modelled,
          step_.basis});
     add({"rate", "samples/s", base_->rate, batch_ / step_.step_s, batch_ / step_.high_s, batch_ / step_.low_s, modelled,
          "batch over step"});
+    if (network_ && !step_.of_network)
+      answer_.remarks.push_back("the stated network is not in the step, which rests on " + step_.basis);
     if (step_.extrapolated)
       answer_.remarks.push_back(
           fmt::format("extrapolated: {:.0f} times away from the nearest run", std::exp2(step_.doublings)));
@@ -318,6 +347,7 @@ class Scaling {
   std::span<const Tier> tiers_;
   Experience experience_;
   std::optional<StatedNetwork> network_;
+  std::optional<Predicted> gradients_;  // where a network is stated
   std::vector<StepObservation> seen_;
   const ScaleRow* base_ = nullptr;  // the largest scale that was run
   std::optional<double> nodes_;

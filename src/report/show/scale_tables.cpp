@@ -65,7 +65,8 @@ Grid factor_table(std::span<const ScaleRow> rows) {
   }
   if (grid.rows.size() < 2) return {};
   grid.remarks.push_back(
-      "each against the fewest ranks of its workload, division, organisation and precision; their product is T(N) / "
+      "each against the fewest ranks of its workload, division, organisation, precision and wire; their product is "
+      "T(N) / "
       "T(N0). communication: the rate of a rank at "
       "one local batch, so communication, stragglers and input; at another local batch it cannot be "
       "told apart");

@@ -12,55 +12,16 @@
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
 #include "unit/report/report_support.hpp"
+#include "unit/report/scaled_runs.hpp"
 
 namespace trainmark::report_test {
 namespace {
 
 using namespace report;
 
-struct Scaled {
-  double nodes, ranks, batch, rate, epochs, staging_s, evaluation_s, time_s;
-};
-
-/// A closed CosmoFlow run of full extent.
-RunReport run_of(const Scaled& run, int copy = 0) {
-  RunReport report;
-  report.path = fmt::format("n{}/r{}/mlperf.log", run.nodes, copy);
-  report.benchmark = "cosmoflow";
-  report.division = "closed";
-  report.configuration = fmt::format("[{}, {}]", run.ranks, run.batch);
-  report.facts.nodes = run.nodes;
-  report.facts.processes = run.ranks;
-  report.facts.batch_samples = run.batch;
-  report.facts.train_samples = 524288;
-  report.facts.evaluation_samples = 65536;
-  report.facts.sample_bytes = 16777232;
-  report.target_met = true;
-  report.terms.staging_s = run.staging_s;
-  report.figures = {{"time to train", run.time_s, "s", FigureSource::logged},
-                    {"samples/s median epoch", run.rate, "1/s", FigureSource::logged},
-                    {"epochs to target", run.epochs, "", FigureSource::logged}};
-  EpochReport epoch;
-  epoch.whole = true;
-  epoch.evaluation_s = run.evaluation_s;
-  report.epochs = {epoch};
-  return report;
-}
-
 // NVIDIA's CosmoFlow entries of 1.0 on 16 and 128 nodes, as share/published has them.
 constexpr Scaled a100_128{16, 128, 128, 8620, 18.25, 348.167, 3.4795, 1546.86};
 constexpr Scaled a100_1024{128, 1024, 1024, 64713, 34.375, 91.7505, 1.41325, 426.904};
-
-double value_in(const WhatIfAnswer& answer, std::string_view name, std::optional<double> Predicted::*part) {
-  for (const Predicted& each : answer.figures)
-    if (each.name == name) return (each.*part).value();
-  throw std::runtime_error("no figure " + std::string(name));
-}
-
-WhatIfAnswer ask(const std::vector<RunReport>& runs, std::string_view question) {
-  const std::vector<Group> groups = group_runs(runs);
-  return answer(parse_what_if(question), scale_rows(groups, {}), {});
-}
 
 TEST(StepModel, KeepsItsErrorsOnThePublishedSeries) {
   int predicted = 0, in_band = 0;
@@ -236,7 +197,7 @@ TEST(Scale, KeepsOrganisationsAndPrecisionsApart) {
     const std::vector<Group> groups = group_runs(runs);
     for (const ScaleRow& row : scale_rows(groups, {}))
       EXPECT_EQ(row.factors->product(), 1.0) << what;
-    EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("2 divisions, organisations or"),
+    EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("2 divisions, organisations, precisions or"),
               std::string::npos);
   };
   runs[1].organisation = "another";

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "report/analyse/what_if.hpp"
 #include "unit/report/report_support.hpp"
+#include "unit/report/scaled_runs.hpp"
 
 namespace trainmark::report_test {
 namespace {
@@ -33,22 +33,6 @@ RunReport staged(const std::string& strategy, const std::string& transport, std:
   return run;
 }
 
-WhatIfAnswer ask(const RunReport& run, std::string_view question) {
-  const std::vector<RunReport> runs{run};
-  const std::vector<Group> groups = group_runs(runs);
-  return answer(parse_what_if(question), scale_rows(groups, {}), {});
-}
-
-Predicted figure(const WhatIfAnswer& answer, std::string_view name) {
-  for (const Predicted& each : answer.figures)
-    if (each.name == name) return each;
-  throw std::runtime_error("no figure " + std::string(name));
-}
-
-bool remarks_say(const WhatIfAnswer& answer, std::string_view words) {
-  return std::ranges::any_of(answer.remarks, [&](const auto& each) { return each.find(words) != std::string::npos; });
-}
-
 TEST(StagingModel, HasSharesByGroupAndTransport) {
   EXPECT_EQ(shares_of(1, 16, false).read, 1.0 / 16);
   EXPECT_EQ(shares_of(4, 16, false).read, 0.25);
@@ -73,59 +57,60 @@ TEST(StagingModel, KnowsWhatTheRunsDid) {
 
 TEST(WhatIfStaging, ReadsEachPartOnceOrByEachNodeAsTheTransportSays) {
   // Shards of 16 nodes took 320 s: a node's 1/16. In groups of 4 of 64 a node holds 1/16 as well.
-  const Predicted copied = figure(ask(staged("shard", "copy"), "nodes=64,batch=512,staging=group:4"), "staging");
+  const Predicted copied = figure_in(ask({staged("shard", "copy")}, "nodes=64,batch=512,staging=group:4"), "staging");
   EXPECT_NEAR(copied.then.value(), 320.0, 1e-9);
   EXPECT_FALSE(copied.low || copied.high);
-  const Predicted once = figure(ask(staged("shard", "exchange"), "nodes=64,batch=512,staging=group:4"), "staging");
+  const Predicted once = figure_in(ask({staged("shard", "exchange")}, "nodes=64,batch=512,staging=group:4"), "staging");
   EXPECT_NEAR(once.then.value(), 80.0, 1e-9) << "a quarter of its part off the source";
   EXPECT_NEAR(once.low.value(), 80.0, 1e-9);
   EXPECT_NEAR(once.high.value(), 320.0, 1e-9) << "it lands no less";
   // From the whole set on each of 16 nodes, read once for all: 1/16 off the source each.
-  const Predicted from = figure(ask(staged("replicate", "auto"), "nodes=64,batch=512,staging=shard"), "staging");
+  const Predicted from = figure_in(ask({staged("replicate", "auto")}, "nodes=64,batch=512,staging=shard"), "staging");
   EXPECT_NEAR(from.then.value(), 80.0, 1e-9);
   EXPECT_NEAR(from.low.value(), 5.0, 1e-9);
   EXPECT_NEAR(from.high.value(), 80.0, 1e-9);
   // The same copied by each node: a 64th of it.
-  EXPECT_NEAR(figure(ask(staged("replicate", "copy"), "nodes=64,batch=512,staging=shard"), "staging").then.value(), 5.0,
-              1e-9);
+  EXPECT_NEAR(figure_in(ask({staged("replicate", "copy")}, "nodes=64,batch=512,staging=shard"), "staging").then.value(),
+              5.0, 1e-9);
 }
 
 TEST(WhatIfStaging, HoldsAGroupsPart) {
-  const WhatIfAnswer four = ask(staged("shard", "copy"), "nodes=64,batch=512,staging=group:4");
-  const WhatIfAnswer shard = ask(staged("shard", "copy"), "nodes=64,batch=512,staging=shard");
-  const Predicted part = figure(four, "data set's part of a node");
-  EXPECT_NEAR(part.then.value(), 4.0 * figure(shard, "data set's part of a node").then.value(), 1e-9);
+  const WhatIfAnswer four = ask({staged("shard", "copy")}, "nodes=64,batch=512,staging=group:4");
+  const WhatIfAnswer shard = ask({staged("shard", "copy")}, "nodes=64,batch=512,staging=shard");
+  const Predicted part = figure_in(four, "data set's part of a node");
+  EXPECT_NEAR(part.then.value(), 4.0 * figure_in(shard, "data set's part of a node").then.value(), 1e-9);
   EXPECT_NEAR(part.then.value(), part.now.value(), 1e-9);
   EXPECT_NEAR(four.curve.back().bytes_per_node.value() / 0x1p30, part.then.value(), 1e-9);
   const Predicted all =
-      figure(ask(staged("shard", "copy"), "nodes=64,batch=512,staging=replicate"), "data set's part of a node");
+      figure_in(ask({staged("shard", "copy")}, "nodes=64,batch=512,staging=replicate"), "data set's part of a node");
   EXPECT_NEAR(all.then.value(), 16.0 * all.now.value(), 1e-6);
 }
 
 TEST(WhatIfStaging, WidensTheTimesBand) {
   const Predicted copied =
-      figure(ask(staged("shard", "copy"), "nodes=64,batch=512,staging=group:4"), "time to train with staging");
+      figure_in(ask({staged("shard", "copy")}, "nodes=64,batch=512,staging=group:4"), "time to train with staging");
   const Predicted once =
-      figure(ask(staged("shard", "exchange"), "nodes=64,batch=512,staging=group:4"), "time to train with staging");
+      figure_in(ask({staged("shard", "exchange")}, "nodes=64,batch=512,staging=group:4"), "time to train with staging");
   EXPECT_NEAR(copied.then.value() - once.then.value(), 4.0, 1e-9) << "240 s";
   EXPECT_GT(once.high.value() - once.then.value(), 4.0);
 }
 
 TEST(WhatIfStaging, KeepsWhatTheRunsDidWhereNothingIsAsked) {
-  EXPECT_NEAR(figure(ask(staged("group", "copy", 4), "nodes=64,batch=512"), "staging").then.value(), 80.0, 1e-9);
-  const WhatIfAnswer whole = ask(staged("replicate", "copy"), "nodes=64,batch=512");
-  EXPECT_NEAR(figure(whole, "staging").then.value(), 320.0, 1e-9);
+  EXPECT_NEAR(figure_in(ask({staged("group", "copy", 4)}, "nodes=64,batch=512"), "staging").then.value(), 80.0, 1e-9);
+  const WhatIfAnswer whole = ask({staged("replicate", "copy")}, "nodes=64,batch=512");
+  EXPECT_NEAR(figure_in(whole, "staging").then.value(), 320.0, 1e-9);
   EXPECT_FALSE(remarks_say(whole, "taken to be"));
-  const WhatIfAnswer unknown = ask(staged("", ""), "nodes=64,batch=512");
-  EXPECT_NEAR(figure(unknown, "staging").then.value(), 80.0, 1e-9);
+  const WhatIfAnswer unknown = ask({staged("", "")}, "nodes=64,batch=512");
+  EXPECT_NEAR(figure_in(unknown, "staging").then.value(), 80.0, 1e-9);
   EXPECT_TRUE(remarks_say(unknown, "taken to be its part each (staging=shard)"));
-  EXPECT_TRUE(remarks_say(ask(staged("", ""), "nodes=64,batch=512,staging=group:4"), "do not tell their transport"));
-  EXPECT_NEAR(figure(ask(staged("", ""), "nodes=64,batch=512,staging=replicate"), "staging").then.value(), 320.0, 1e-9);
+  EXPECT_TRUE(remarks_say(ask({staged("", "")}, "nodes=64,batch=512,staging=group:4"), "do not tell their transport"));
+  EXPECT_NEAR(figure_in(ask({staged("", "")}, "nodes=64,batch=512,staging=replicate"), "staging").then.value(), 320.0,
+              1e-9);
 }
 
 TEST(WhatIfStaging, RefusesGroupsThatCannotBe) {
   const auto refused = [](const RunReport& run, const char* question) {
-    return refusal([&] { static_cast<void>(ask(run, question)); });
+    return refusal([&] { static_cast<void>(ask({run}, question)); });
   };
   EXPECT_NE(refused(staged("shard", "copy"), "nodes=64,batch=512,staging=group:5").find("groups of 5 nodes"),
             std::string::npos);
