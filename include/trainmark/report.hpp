@@ -2,6 +2,7 @@
 // device. Every figure says where it comes from, and a run that is no MLPerf result says so wherever it is shown.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -62,6 +63,7 @@ struct RunFacts {
   std::optional<double> nodes;
   std::optional<double> train_samples, evaluation_samples;
   std::optional<double> memory_bytes;           ///< of a node (env.json)
+  std::optional<double> node_cpus;              ///< that the job may use on a node (env.json)
   std::optional<double> sample_bytes;           ///< stored raw, by the shape of the workload's samples
   std::string precision, seed;                  ///< empty where not logged
   std::string device;                           ///< the text that may name it: env.json's backend, else the platform
@@ -75,6 +77,11 @@ struct RunFacts {
   [[nodiscard]] std::optional<double> local_batch() const {
     if (!batch_samples || !processes) return std::nullopt;
     return *batch_samples / *processes;
+  }
+  /// Of the busiest node; above 1 ranks take turns.
+  [[nodiscard]] std::optional<double> ranks_a_cpu() const {
+    if (!processes || !nodes || !node_cpus) return std::nullopt;
+    return std::ceil(*processes / *nodes) / *node_cpus;
   }
 };
 
@@ -188,7 +195,7 @@ struct Tier {
 
 /// Another scale, as somebody asks for it.
 struct WhatIf {
-  std::optional<double> nodes, ranks;   ///< one of them
+  std::optional<double> nodes, ranks;   ///< one of them or both
   std::optional<double> batch_samples;  ///< global; the base's local batch where it is not asked for
   enum class Staging : std::uint8_t { as_logged, shard, group, replicate, none } staging = Staging::as_logged;
   double stage_group = 1.0;                   ///< nodes that hold the same part, with group

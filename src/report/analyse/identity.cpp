@@ -121,10 +121,16 @@ void set_facts(RunReport& run, const RunFiles& files) {
   facts.seed = text("seed");
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
+  facts.node_cpus = files.beside.node_cpus;
   const auto parameters = files.beside.figures.find("parameters");
   if (parameters != files.beside.figures.end()) facts.parameters = positive(parameters->second);
   facts.sample_bytes = sample_bytes(run, files);
   set_staging(facts, files);
+  if (facts.ranks_a_cpu() > 1.0)
+    run.notes.push_back(
+        fmt::format("oversubscribed: {:g} ranks on {:g} node(s) take turns on the {:g} CPUs of one: their times say "
+                    "nothing of ranks that have a CPU each",
+                    *facts.processes, *facts.nodes, *facts.node_cpus));
 }
 
 void set_comparability(RunReport& run, const RunFiles& files) {

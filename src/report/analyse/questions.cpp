@@ -127,8 +127,10 @@ WhatIf parse_what_if(std::string_view text) {
              "ask for nodes or ranks, batch, staging, network, latency_us or hidden_ms");
     take->second(key, value);
   }
-  if (question.nodes.has_value() == question.ranks.has_value())
-    refuse(option, question.nodes ? "names nodes and ranks" : "names neither nodes nor ranks", "name one of them");
+  if (!question.nodes && !question.ranks) refuse(option, "names neither nodes nor ranks", "name one of them, or both");
+  if (question.nodes && question.ranks && *question.ranks < *question.nodes)
+    refuse(option, fmt::format("{:g} ranks are fewer than {:g} nodes", *question.ranks, *question.nodes),
+           "each node has a rank: ask for more ranks or fewer nodes");
   if ((question.latency_s > 0.0 || question.hidden_s > 0.0) && !question.network_bytes_per_s)
     refuse(option, "latency_us and hidden_ms are of a stated network", "add network=<bytes per second>, e.g. 25GB");
   return question;

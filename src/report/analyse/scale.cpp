@@ -75,6 +75,15 @@ void add_factors(ScaleRow& row, const ScaleRow& base) {
 
 }  // namespace
 
+std::optional<double> share_of_step(const Group& group, std::string_view term) {
+  std::vector<double> shares;
+  for (const RunReport* run : group.runs) {
+    const Figure *part = run->find(term), *step = run->find("mean step");
+    if (part != nullptr && step != nullptr && step->value > 0.0) shares.push_back(part->value / step->value);
+  }
+  return median_in(shares);
+}
+
 std::string fastest_tier(double bytes, std::span<const Tier> tiers) {
   const std::optional<Tier> tier = fastest_tier_for(bytes, tiers);
   return tier ? tier->name : "none";
@@ -112,8 +121,10 @@ std::vector<StepObservation> observations_of(std::span<const ScaleRow> rows) {
   for (const ScaleRow& row : rows) {
     if (!row.step_s || !row.local_batch) continue;
     const std::vector<double> rates = figures_of(*row.group, "samples/s median epoch");
-    seen.push_back(
-        {row.processes, *row.local_batch, *row.step_s, rates.size() < 3 ? 0.0 : deviation_of(rates) / mean_of(rates)});
+    seen.push_back({row.processes, *row.local_batch, *row.step_s,
+                    rates.size() < 3 ? 0.0 : deviation_of(rates) / mean_of(rates),
+                    share_of_step(*row.group, "mean step, exposed all-reduce")});
+    if (seen.back().exposed_s) *seen.back().exposed_s *= *row.step_s;
   }
   return seen;
 }

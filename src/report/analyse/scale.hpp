@@ -46,6 +46,8 @@ struct ScaleRow {
 
 /// The name of fastest_tier_for(), or "none".
 [[nodiscard]] std::string fastest_tier(double bytes, std::span<const Tier> tiers);
+/// A term of the mean step ("mean step, compute") over the whole, median of the runs that tell it.
+[[nodiscard]] std::optional<double> share_of_step(const Group& group, std::string_view term);
 /// What steps the rows tell; rows without a batch or rate tell none.
 [[nodiscard]] std::vector<StepObservation> observations_of(std::span<const ScaleRow> rows);
 

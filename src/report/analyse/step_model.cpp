@@ -63,7 +63,11 @@ struct Point {
   double step_s = 0.0, away = 0.0, deviation = 0.0;
   std::string basis;
   bool of_network = false;
+  std::optional<double> otherwise_s = std::nullopt;  // the step by another shape of growth that the runs leave possible
 };
+
+/// What a ring moves through each of N processes, as a multiple of the gradients: nothing alone, never twice.
+double ring(double processes) { return processes < 2.0 ? 0.0 : 2.0 * (processes - 1.0) / processes; }
 
 double nearest_in(std::span<const StepObservation> seen, double StepObservation::*part, double value) {
   double least = HUGE_VAL;
@@ -72,23 +76,58 @@ double nearest_in(std::span<const StepObservation> seen, double StepObservation:
   return least;
 }
 
+/// Of several numbers of devices. Among several of more than one the line holds whatever grows. Sums over ranks are
+/// not there for a rank alone, all at once for two, and then grow as a ring's volume: where a rank alone is among the
+/// runs they stand beside the line. Runs that do not tell them leave both shapes possible.
+void grow(Point& point, std::span<const StepObservation> seen, double processes) {
+  std::vector<WeightedPoint> steps, rest, sums;
+  std::vector<double> alone, stood_still;
+  bool told = true;
+  const StepObservation* near = nullptr;  // of those that sum over ranks
+  for (const StepObservation& each : seen) {
+    const double x = std::log2(each.processes);
+    const double exposed = each.processes < 2.0 ? 0.0 : std::min(each.step_s, each.exposed_s.value_or(0.0));
+    steps.push_back({x, each.step_s, 1.0});
+    rest.push_back({x, each.step_s - exposed, 1.0});
+    if (each.processes < 2.0) {
+      alone.push_back(each.step_s);
+      continue;
+    }
+    told = told && each.exposed_s;
+    sums.push_back({x, exposed, 1.0});
+    stood_still.push_back(exposed);
+    if (near == nullptr ||
+        std::abs(doublings(each.processes, processes)) < std::abs(doublings(near->processes, processes)))
+      near = &each;
+  }
+  const auto at = [&](const Line& line) { return line.intercept + line.slope * std::log2(processes); };
+  point.step_s = at(fit_line(steps).value());
+  if (alone.empty() || near == nullptr) return;
+  const double grown = ring(processes) / ring(near->processes);
+  if (!told) {
+    const double by_itself = mean_of(alone);
+    point.otherwise_s = by_itself + (near->step_s - by_itself) * grown;
+    return;
+  }
+  const std::optional<Line> line = fit_line(sums);
+  const double exposed = line ? std::max(0.0, at(*line)) : mean_of(stood_still) * grown;
+  point.step_s = at(fit_line(rest).value()) + (processes < 2.0 ? 0.0 : exposed);
+  point.basis = line ? ", exposed sums over ranks by themselves" : ", exposed sums over ranks by a ring's volume";
+}
+
 Point of_same_batch(std::span<const StepObservation> seen, double processes, const Experience& experience,
                     const std::optional<StatedNetwork>& network) {
   const StepObservation& near = *std::ranges::min_element(
       seen, {}, [processes](const StepObservation& each) { return std::abs(doublings(each.processes, processes)); });
   Point point{near.step_s, std::abs(doublings(near.processes, processes)), near.deviation, {}};
   std::set<double> counts;
-  std::vector<WeightedPoint> points;
-  for (const StepObservation& each : seen) {
+  for (const StepObservation& each : seen)
     counts.insert(each.processes);
-    points.push_back({std::log2(each.processes), each.step_s, 1.0});
-  }
   if (point.away == 0.0) {
     point.basis = "runs at this number of devices";
   } else if (counts.size() > 1) {
-    const Line line = fit_line(points).value();
-    point.step_s = line.intercept + line.slope * std::log2(processes);
-    point.basis = fmt::format("a line over log2 of {} numbers of devices", counts.size());
+    grow(point, seen, processes);
+    point.basis = fmt::format("a line over log2 of {} numbers of devices{}", counts.size(), point.basis);
   } else if (network) {
     point.step_s += network->exposed_s(processes) - network->exposed_s(near.processes);
     point.basis = fmt::format("runs on {:g} devices and the stated network", near.processes);
@@ -163,8 +202,9 @@ StepAnswer predict_step(std::span<const StepObservation> seen, double processes,
   const double model = experience.error_a_root_doubling * std::sqrt(point->away);
   const double tail = 1.2816 * point->deviation;  // 80 % of a normal distribution
   const double half = std::sqrt(model * model + tail * tail);
-  return {StepPrediction{point->step_s, point->step_s * std::max(0.0, 1.0 - half), point->step_s * (1.0 + half),
-                         point->away, point->away > far_doublings + 1e-9, point->basis, point->of_network},
+  const auto [less, more] = std::minmax({point->step_s, point->otherwise_s.value_or(point->step_s)});
+  return {StepPrediction{point->step_s, less * std::max(0.0, 1.0 - half), more * (1.0 + half), point->away,
+                         point->away > far_doublings + 1e-9, point->basis, point->of_network},
           {}};
 }
 

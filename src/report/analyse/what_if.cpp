@@ -9,6 +9,7 @@
 #include <set>
 
 #include "report/analyse/convergence.hpp"
+#include "report/analyse/gradients.hpp"
 #include "report/analyse/staging_model.hpp"
 
 namespace trainmark::report {
@@ -19,38 +20,6 @@ constexpr std::string_view option = "--what-if";
 
 [[noreturn]] void refuse(std::string what, std::string why, std::string remedy) {
   throw Error(ExitCode::usage, Complaint{std::string(option), std::move(what), std::move(why), std::move(remedy)});
-}
-
-/// Of the reference networks; none beside a run of another one.
-std::optional<double> reference_parameters(const RunReport& run) {
-  if (!run.incomparable.empty()) return std::nullopt;
-  if (run.benchmark == "cosmoflow") return 8.91e6;
-  if (run.benchmark == "deepcam") return 56.45e6;
-  return run.benchmark == "resnet" ? std::optional(25.56e6) : std::nullopt;
-}
-
-/// Of a gradient as it travels; none for words that are not known.
-std::optional<double> element_bytes(std::string_view wire) {
-  if (wire == "fp32") return 4.0;
-  return wire == "bf16" || wire == "fp16" ? std::optional(2.0) : std::nullopt;
-}
-
-/// A rank's gradients as they travel, in MB. What the run does not tell is assumed: the reference network, 32 bits.
-std::optional<Predicted> gradients_of(const RunReport& run) {
-  const std::optional<double> counted = run.facts.parameters, told = element_bytes(run.facts.wire);
-  const std::optional<double> parameters = counted ? counted : reference_parameters(run);
-  if (!parameters) return std::nullopt;
-  const double megabytes = *parameters * told.value_or(4.0) * 1e-6;
-  return Predicted{"gradients on the wire",
-                   "MB",
-                   megabytes,
-                   megabytes,
-                   {},
-                   {},
-                   counted && told ? measured : assumed,
-                   fmt::format("{:g} parameters{} of {:g} bytes{}", *parameters,
-                               counted ? "" : " (taken to be the reference network's)", told.value_or(4.0),
-                               told ? " (" + run.facts.wire + ")" : " (taken to be fp32: the runs do not tell)")};
 }
 
 class Scaling {
@@ -66,11 +35,17 @@ class Scaling {
     const StepAnswer step = predict_step(seen_, processes_, local_batch_, experience_, network_);
     if (!step.prediction) refuse(step.why_not, {}, "or ask for what the runs hold");
     step_ = *step.prediction;
-    add_rates();
-    add_data();
-    add_epochs();
-    add_time();
-    add_curve();
+    add_asked();
+    if (const double crowding = ranks_a_cpu(); crowding > 1.0) {
+      add_crowded_rates(crowding);
+      add_data();
+    } else {
+      add_rates();
+      add_data();
+      add_epochs();
+      add_time();
+      add_curve();
+    }
     answer_.base = base_->group->name;
     return std::move(answer_);
   }
@@ -100,13 +75,15 @@ class Scaling {
   }
 
   void find_target() {
-    if (question_.ranks) {
-      processes_ = *question_.ranks;
-      if (base_->nodes) nodes_ = processes_ / (base_->processes / *base_->nodes);
+    nodes_ = question_.nodes;
+    if (nodes_ && !base_->nodes)
+      refuse("the runs do not tell their number of nodes", {}, "ask for ranks= instead of nodes=");
+    if (!question_.ranks) {
+      processes_ = *nodes_ * ranks_a_node();
     } else {
-      if (!base_->nodes) refuse("the runs do not tell their number of nodes", {}, "ask for ranks= instead of nodes=");
-      nodes_ = question_.nodes;
-      processes_ = *nodes_ * base_->processes / *base_->nodes;
+      processes_ = *question_.ranks;
+      if (!nodes_ && base_->nodes)
+        nodes_ = grows_within_nodes() ? std::min(*base_->nodes, processes_) : std::ceil(processes_ / ranks_a_node());
     }
     batch_ = question_.batch_samples.value_or(*base_->local_batch * processes_);
     local_batch_ = batch_ / processes_;
@@ -114,6 +91,15 @@ class Scaling {
     if (batch_ > samples)
       refuse(fmt::format("a batch of {:g} is more than the {:g} training samples", batch_, samples), {},
              "ask for fewer nodes or a smaller batch");
+  }
+
+  [[nodiscard]] double ranks_a_node() const { return base_->processes / *base_->nodes; }
+
+  /// Whether the runs have several numbers of ranks on the same nodes: then more ranks are taken to be there too.
+  [[nodiscard]] bool grows_within_nodes() const {
+    return std::ranges::any_of(rows_, [this](const ScaleRow& row) {
+      return row.step_s && row.nodes == base_->nodes && row.processes != base_->processes;
+    });
   }
 
   void set_network() {
@@ -150,11 +136,58 @@ class Scaling {
 
   void add(Predicted figure) { answer_.figures.push_back(std::move(figure)); }
 
-  void add_rates() {
-    add({"nodes", "", base_->nodes, nodes_, {}, {}, assumed, "asked for"});
+  void add_asked() {
+    const bool asked = question_.nodes.has_value();
+    add({"nodes",
+         "",
+         base_->nodes,
+         nodes_,
+         {},
+         {},
+         assumed,
+         asked                  ? "asked for"
+         : !nodes_              ? "the runs do not tell"
+         : grows_within_nodes() ? "more ranks on the same nodes, as in the runs; ranks=,nodes= asks for others"
+                                : "as many ranks a node as in the runs; ranks=,nodes= asks for others"});
     add({"ranks", "", base_->processes, processes_, {}, {}, assumed, "asked for"});
     add({"batch", "samples", facts().batch_samples, batch_, {}, {}, assumed, "asked for"});
     add({"local batch", "samples", base_->local_batch, local_batch_, {}, {}, assumed, "asked for"});
+  }
+
+  /// Ranks of the busiest node over its CPUs, as the runs had them; 0 where that is not known, and where the runs had
+  /// as many ranks a node: then their steps hold what it costs.
+  [[nodiscard]] double ranks_a_cpu() const {
+    RunFacts asked = facts();
+    asked.processes = processes_;
+    asked.nodes = nodes_;
+    const double now = facts().ranks_a_cpu().value_or(0.0), then = asked.ranks_a_cpu().value_or(0.0);
+    return then > now ? then : 0.0;
+  }
+
+  /// Of ranks that take turns on a node's CPUs nothing promises how well they do so. But each has to compute what it
+  /// did, so a step takes at least the sum of that over the CPUs.
+  void add_crowded_rates(double crowding) {
+    const bool computes = facts().device.starts_with("cpu");
+    const std::optional<double> share = share_of_step(*base_->group, "mean step, compute");
+    std::optional<double> least;
+    if (computes && share && facts().ranks_a_cpu() <= 1.0)
+      least = crowding * *share * std::min(*base_->step_s, step_.step_s);
+    const std::string who = fmt::format("oversubscribed: {:g} ranks on the {:g} CPUs of a node",
+                                        std::ceil(processes_ / *nodes_), *facts().node_cpus);
+    Predicted step{"step", "ms", *base_->step_s * 1e3, {}, {}, {}, modelled, who + "; no step is known"};
+    Predicted rate{"rate", "samples/s", base_->rate, {}, {}, {}, modelled, "batch over step"};
+    if (least) {
+      step.low = *least * 1e3;
+      step.basis = fmt::format("{}: at least {:g} times what a rank computes in a step now", who, crowding);
+      rate.high = batch_ / *least;
+    }
+    add(std::move(step));
+    add(std::move(rate));
+    answer_.remarks.push_back(who + ", which take turns there: no step, epochs or time to train can be told" +
+                              (least ? ", but the least that a step takes" : ""));
+  }
+
+  void add_rates() {
     if (gradients_) add(*gradients_);
     add({"step", "ms", *base_->step_s * 1e3, step_.step_s * 1e3, step_.low_s * 1e3, step_.high_s * 1e3, modelled,
          step_.basis});
@@ -162,6 +195,10 @@ class Scaling {
          "batch over step"});
     if (network_ && !step_.of_network)
       answer_.remarks.push_back("the stated network is not in the step, which rests on " + step_.basis);
+    if (!network_ && nodes_ > 1.0 && std::ranges::all_of(rows_, [](const auto& row) { return row.nodes == 1.0; }))
+      answer_.remarks.push_back(
+          "all runs were on one node: their sums over ranks went through it, and no network between nodes is in the "
+          "step");
     if (step_.extrapolated)
       answer_.remarks.push_back(
           fmt::format("extrapolated: {:.0f} times away from the nearest run", std::exp2(step_.doublings)));
@@ -330,10 +367,10 @@ class Scaling {
       const StepAnswer at = predict_step(seen_, processes, *base_->local_batch, experience_, network_);
       if (!at.prediction) return;
       ScalePoint point{0.0, processes, *at.prediction, std::nullopt, {}};
-      if (base_->nodes) point.nodes = processes * *base_->nodes / base_->processes;
+      if (nodes_) point.nodes = i == 0 ? *base_->nodes : std::ceil(processes / processes_ * *nodes_);
       if (base_->bytes_per_node) {
         const double held = replicates_ ? point.nodes : std::min(group_then_, point.nodes);
-        point.bytes_per_node = *base_->bytes_per_node * base_->processes / processes * held;
+        point.bytes_per_node = *base_->bytes_per_node * *base_->nodes / point.nodes * held;
         if (!tiers_.empty()) point.tier = fastest_tier(*point.bytes_per_node, tiers_);
       }
       answer_.curve.push_back(point);

@@ -90,10 +90,42 @@ void read_staging(const Json& document, Companions& run) {
   }
 }
 
+/// Of the ranks of env.json, with a control group's quota where that is less. None where ranks are bound to CPUs of
+/// their own and nothing tells how many there are beside them.
+std::optional<double> cpus_of_nodes(const Json& ranks) {
+  struct Node {
+    Json own;  ///< CPUs of its first rank
+    double cpus = 0.0, quota = 0.0;
+    bool limited = true;
+  };
+  std::map<std::string, Node> nodes;
+  for (const Json& rank : ranks) {
+    const auto host = rank.is_object() ? rank.find("host") : rank.end();
+    const auto own = rank.is_object() ? rank.find("cpus") : rank.end();
+    if (host == rank.end() || !host->is_string() || own == rank.end() || !own->is_array()) return std::nullopt;
+    const auto [node, fresh] = nodes.try_emplace(host->get<std::string>());
+    if (fresh) node->second.own = *own;
+    const double told = number_in(rank, "node_cpus"), quota = number_in(rank, "cpu_quota");
+    if (told <= 0.0 && node->second.own != *own) return std::nullopt;
+    node->second.cpus = told > 0.0 ? told : static_cast<double>(own->size());
+    node->second.quota += quota;
+    node->second.limited = node->second.limited && quota > 0.0;
+  }
+  std::optional<double> fewest;
+  for (const auto& [host, node] : nodes) {
+    const double usable = node.limited ? std::min(node.cpus, node.quota) : node.cpus;
+    if (usable <= 0.0) return std::nullopt;
+    fewest = std::min(fewest.value_or(usable), usable);
+  }
+  return fewest;
+}
+
 /// Of the node of rank 0; "24684084 kB" as /proc/meminfo has it.
 void read_environment(const Json& document, Companions& run) {
   const auto backend = document.find("backend");
   if (backend != document.end() && backend->is_string()) run.backend = backend->get<std::string>();
+  if (const auto ranks = document.find("ranks"); ranks != document.end() && ranks->is_array())
+    run.node_cpus = cpus_of_nodes(*ranks);
   const auto machine = document.find("machine");
   if (machine == document.end() || !machine->is_object()) return;
   const auto memory = machine->find("memory");

@@ -28,6 +28,7 @@ struct Companions {
   std::optional<double> from_source, from_target;  ///< of staging.json: samples that such a run read there
   std::string backend;                             ///< of env.json
   std::optional<double> memory_bytes;              ///< of a node, of env.json
+  std::optional<double> node_cpus;                 ///< that the job may use on a node, of env.json; the fewest
   std::optional<Probed> probed;                    ///< of probe.json
   std::vector<RoofNode> nodes;                     ///< of nodes.csv
   bool of_ours = false;                            ///< the log is that of a results folder

@@ -42,6 +42,10 @@ Grid scale_table(std::span<const ScaleRow> rows) {
   grid.remarks.push_back(
       "rate: median of the runs' median epochs, n runs; step: batch over rate; share of the set: what a "
       "node that holds its part shuffles among");
+  for (const ScaleRow& row : rows)
+    if (row.group->first().facts.ranks_a_cpu() > 1.0)
+      grid.remarks.push_back(fmt::format("{}: oversubscribed: its ranks take turns on the {:g} CPUs of a node",
+                                         row.group->name, *row.group->first().facts.node_cpus));
   return grid;
 }
 

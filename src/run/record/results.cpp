@@ -59,6 +59,7 @@ std::string to_json_text(const Placement& placement) {
                         {"host", placement.host},
                         {"rank_on_node", placement.node_rank},
                         {"cpus", placement.cores},
+                        {"node_cpus", placement.node_cpus > 0 ? Json(placement.node_cpus) : Json()},
                         {"cpu_quota", placement.share.quota_source.empty() ? Json() : Json(placement.share.quota)},
                         {"cpu_quota_of", placement.share.quota_source},
                         {"numa_nodes", placement.numa_nodes}});

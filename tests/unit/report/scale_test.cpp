@@ -118,18 +118,61 @@ TEST(StepModel, PredictsFourFromOneAndTwoWithinItsBandWhereTheTruthIsItsOwn) {
   EXPECT_NEAR(mean_error, 0.0, 0.01) << "no bias";
 }
 
+constexpr Experience exact{0.03, 9, 0.0, 29};  // a band without the model's own error
+
 /// A ring's volume grows from 1 to 3/2 between two processes and four; a line over log2 of them has 2.
-TEST(StepModel, ErrsUpwardsFromOneAndTwoBelowARingsAllReduce) {
-  const Experience experience = published_experience();
+TEST(StepModel, HoldsARingsAllReduceFromOneAndTwoWhereRunsDoNotTellIt) {
   constexpr double compute_s = 0.1;
   for (const double share : {0.05, 0.2}) {  // of computing, that two processes exchange for
     const StatedNetwork network{1e9, 0.0, share * compute_s * 1e9, 0.0};
     const auto truth = [&](double processes) { return compute_s + network.exposed_s(processes); };
-    const StepPrediction at = predict_step(noisy(truth, 0.0, 1), 4, 4, experience).prediction.value();
-    EXPECT_NEAR(at.step_s - truth(4), 0.5 * share * compute_s, 1e-12);
-    EXPECT_LE(at.low_s, truth(4)) << share;
-    EXPECT_GE(at.high_s, truth(4)) << share;
+    for (const auto& [processes, error] : {std::pair(4.0, 0.5), std::pair(16.0, 4.0 - 1.875)}) {
+      const StepPrediction at = predict_step(noisy(truth, 0.0, 1), processes, 4, exact).prediction.value();
+      EXPECT_NEAR(at.step_s - truth(processes), error * share * compute_s, 1e-12);
+      EXPECT_NEAR(at.low_s, truth(processes), 1e-12) << "the other shape bounds it";
+      EXPECT_NEAR(at.high_s, at.step_s, 1e-12);
+    }
   }
+}
+
+TEST(StepModel, LetsWhatRunsStoodStillForGrowAsARingAndTheRestAsALine) {
+  const StatedNetwork network{1e9, 0.0, 20e6, 0.0};  // 20 ms between two
+  const auto rest = [](double processes) { return 0.1 + 0.012 * std::log2(processes); };
+  const auto seen_on = [&](double processes) {
+    const double exposed = network.exposed_s(processes);
+    return StepObservation{processes, 4, rest(processes) + exposed, 0.0, exposed};
+  };
+  const std::vector<StepObservation> two{seen_on(1), seen_on(2)};
+  for (const double processes : {4.0, 8.0, 1024.0}) {
+    const StepPrediction at = predict_step(two, processes, 4, exact).prediction.value();
+    EXPECT_NEAR(at.step_s, rest(processes) + network.exposed_s(processes), 1e-12) << processes;
+    EXPECT_NEAR(at.low_s, at.high_s, 1e-12);
+    EXPECT_NE(at.basis.find("by a ring's volume"), std::string::npos);
+  }
+  // Between the runs, and below those that sum.
+  const std::vector<StepObservation> one_and_eight{seen_on(1), seen_on(8)}, two_and_four{seen_on(2), seen_on(4)};
+  EXPECT_NEAR(predict_step(one_and_eight, 4, 4, exact).prediction->step_s, rest(4) + network.exposed_s(4), 1e-12);
+  const double line = 2.0 * two_and_four[1].step_s - two_and_four[0].step_s;
+  EXPECT_NEAR(predict_step(two_and_four, 8, 4, exact).prediction->step_s, line, 1e-12) << "no rank alone: one line";
+  // Three numbers: the sums have a line of their own, which the rank alone does not bend.
+  const std::vector<StepObservation> three{seen_on(1), seen_on(2), seen_on(4)};
+  const double sums = 2.0 * network.exposed_s(4) - network.exposed_s(2);
+  EXPECT_NEAR(predict_step(three, 8, 4, exact).prediction->step_s, rest(8) + sums, 1e-12);
+}
+
+TEST(Scale, TakesWhatRunsStoodStillForFromTheirMeanStep) {
+  std::vector<RunReport> runs{run_of({1, 1, 4, 40, 9, 0, 1, 2000}), run_of({1, 2, 8, 80, 9, 0, 1, 1000})};
+  for (RunReport& run : runs) {
+    run.figures.push_back(
+        {"mean step", 125, "ms", FigureSource::measured});  // with the first, of 100 in the median epoch
+    run.figures.push_back({"mean step, exposed all-reduce", 25, "ms", FigureSource::measured});
+  }
+  const std::vector<Group> groups = group_runs(runs);
+  const std::vector<StepObservation> seen = observations_of(scale_rows(groups, {}));
+  EXPECT_NEAR(seen.at(1).exposed_s.value(), 0.02, 1e-12);
+  runs[1].figures.pop_back();
+  const std::vector<Group> others = group_runs(runs);
+  EXPECT_FALSE(observations_of(scale_rows(others, {})).at(1).exposed_s.has_value());
 }
 
 TEST(StepModel, WidensItsBandWithDistanceAndWithTheSpreadOfRuns) {
@@ -281,7 +324,6 @@ TEST(Questions, AreRefusedWithWhatIsWrongInThem) {
   EXPECT_NE(tiers("a=1GB,a=2GB").find("stands twice"), std::string::npos);
   EXPECT_NE(scale("nodes=2,speed=3").find("\"speed\" is not known"), std::string::npos);
   EXPECT_NE(scale("batch=3").find("neither nodes nor ranks"), std::string::npos);
-  EXPECT_NE(scale("nodes=2,ranks=3").find("nodes and ranks"), std::string::npos);
   EXPECT_NE(scale("nodes=2,staging=fast").find("replicate or none"), std::string::npos);
   EXPECT_NE(scale("nodes=2,latency_us=3").find("network="), std::string::npos);
   EXPECT_NE(scale("nodes=nan").find("not a number above 0"), std::string::npos);

@@ -148,9 +148,10 @@ TEST(ResultsOfARun, TellWhereEachRankRan) {
   placement.cores = {8, 9};
   placement.numa_nodes = {1};
   placement.share.quota = 1.5;
+  placement.node_cpus = 64;
   EXPECT_EQ(nlohmann::json::parse(to_json_text(placement)),
-            nlohmann::json::parse(R"({"rank": 5, "host": "node7", "rank_on_node": 2, "cpus": [8, 9], "cpu_quota": null,
-                                      "cpu_quota_of": "", "numa_nodes": [1]})"));
+            nlohmann::json::parse(R"({"rank": 5, "host": "node7", "rank_on_node": 2, "cpus": [8, 9], "node_cpus": 64,
+                                      "cpu_quota": null, "cpu_quota_of": "", "numa_nodes": [1]})"));
   placement.share.quota_source = "1.5 CPUs (cpu.max)";
   EXPECT_EQ(nlohmann::json::parse(to_json_text(placement))["cpu_quota"], 1.5);
 }
