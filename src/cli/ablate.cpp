@@ -1,31 +1,19 @@
 // trainmark ablate: where a training step loses its time, by leaving one thing out at a time.
-#include <unistd.h>
-
 #include <memory>
 
-#include "cli/config_file.hpp"
-#include "cli/job.hpp"
 #include "cli/launch.hpp"
 
 namespace trainmark::cli {
 namespace {
 
-struct Flags {
-  ConfigSource config;
-  LaunchFlags launch;
+struct Flags : TellingFlags {
   AblateOptions how;
-  bool quiet = false, json = false;
 };
 
 int ablate_all(const Flags& flags, const JobFacts& job, const World& world) {
   const RunOptions options = load_config(world, flags.config);
-  RunContext context;
-  context.job_id = name_of(job);
-  context.job = job;
-  context.quiet = flags.quiet;
-  context.terminal = isatty(STDERR_FILENO) == 1;
-  const Ablation ablation = ablate(world, options, flags.how, context);
-  if (world.all().rank() == 0) write_output(flags.json ? ablation.json : ablation.text);
+  const Ablation ablation = ablate(world, options, flags.how, context_of(flags, job));
+  tell(world, flags, ablation.text, ablation.json);
   return to_int(ExitCode::success);
 }
 
@@ -41,9 +29,7 @@ void add_ablate(CLI::App& app, Action& action) {
   command->add_option("--steps", flags->how.steps, "Timed steps of a variant in a round")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  add_launch_options(*command, flags->launch);
-  command->add_flag("--quiet", flags->quiet, "The tables only");
-  command->add_flag("--json", flags->json, "Print one JSON document");
+  add_telling_options(*command, *flags, "The tables only", "Print one JSON document");
   command->footer(
       "The same launch, data and model for all variants: the full step; no input (a batch that stays), no upload, no "
       "sums over\n"
@@ -63,13 +49,7 @@ void add_ablate(CLI::App& app, Action& action) {
       "Exit codes: 0 compared; 2 usage or config; 3 dataset or staging; 4 environment or launch; 5 communication or "
       "device;\n"
       "  124 watchdog; 128+n signal n");
-  command->callback([flags, &action] {
-    action = [flags](Process& process) {
-      const JobFacts job = job_facts();
-      return with_world(process, flags->launch,
-                        [&](const World& world, Interrupts&) { return ablate_all(*flags, job, world); });
-    };
-  });
+  do_on_all_ranks(*command, action, flags, ablate_all);
 }
 
 }  // namespace trainmark::cli

@@ -56,6 +56,4 @@ std::string name_of(const JobFacts& facts) {
   return id;
 }
 
-std::string job_id() { return name_of(job_facts()); }
-
 }  // namespace trainmark::cli

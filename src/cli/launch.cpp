@@ -116,6 +116,25 @@ void add_launch_options(CLI::App& command, LaunchFlags& flags) {
                    "Every process works by itself on purpose: no comparison of MPI's ranks with the launcher's");
 }
 
+void add_telling_options(CLI::App& command, TellingFlags& flags, const std::string& quiet, const std::string& json) {
+  add_launch_options(command, flags.launch);
+  command.add_flag("--quiet", flags.quiet, quiet);
+  command.add_flag("--json", flags.json, json);
+}
+
+RunContext context_of(const TellingFlags& flags, const JobFacts& job) {
+  RunContext context;
+  context.job = job;
+  context.job_id = name_of(job);
+  context.quiet = flags.quiet;
+  context.terminal = isatty(STDERR_FILENO) == 1;
+  return context;
+}
+
+void tell(const World& world, const TellingFlags& flags, const std::string& text, const std::string& json) {
+  if (world.all().rank() == 0) write_output(flags.json ? json : text);
+}
+
 int with_world(Process& process, const LaunchFlags& flags, const std::function<int(const World&, Interrupts&)>& work) {
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const Launch launch;

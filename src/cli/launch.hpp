@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
-#include "cli/command.hpp"
+#include "cli/config_file.hpp"
+#include "cli/job.hpp"
 #include "trainmark/run.hpp"
 
 namespace trainmark::cli {
@@ -19,5 +21,30 @@ void add_launch_options(CLI::App& command, LaunchFlags& flags);
 /// MPI_Abort.
 [[nodiscard]] int with_world(Process& process, const LaunchFlags& flags,
                              const std::function<int(const World&, Interrupts&)>& work);
+
+/// What commands on a config are told that all ranks carry out, and that say on stdout what came of it.
+struct TellingFlags {
+  ConfigSource config;
+  LaunchFlags launch;
+  bool quiet = false, json = false;
+};
+/// Behind the command's own options: those of the launch, and what --quiet leaves and --json prints.
+void add_telling_options(CLI::App& command, TellingFlags& flags, const std::string& quiet, const std::string& json);
+[[nodiscard]] RunContext context_of(const TellingFlags& flags, const JobFacts& job);
+/// On rank 0, in the form that was asked for.
+void tell(const World& world, const TellingFlags& flags, const std::string& text, const std::string& json);
+
+/// Has the command `work` on all ranks. Flags are TellingFlags with the command's own.
+template <class Flags>
+void do_on_all_ranks(CLI::App& command, Action& action, std::shared_ptr<Flags> flags,
+                     int (*work)(const Flags&, const JobFacts&, const World&)) {
+  command.callback([flags, work, &action] {
+    action = [flags, work](Process& process) {
+      const JobFacts job = job_facts();
+      return with_world(process, flags->launch,
+                        [&](const World& world, Interrupts&) { return work(*flags, job, world); });
+    };
+  });
+}
 
 }  // namespace trainmark::cli

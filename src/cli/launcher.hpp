@@ -10,8 +10,6 @@ namespace trainmark::cli {
 
 struct Launcher;
 
-/// name_of(job_facts()), of "cli/job.hpp".
-[[nodiscard]] std::string job_id();
 /// The line of the table whose rank this process has; nullptr: nobody's.
 [[nodiscard]] const Launcher* launcher_of_this_process();
 /// This process's rank as the launcher tells it before MPI is up; 0 where it does not.

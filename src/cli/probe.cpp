@@ -1,29 +1,19 @@
 // trainmark probe: how fast this launch could be, in the shapes of a config's workload.
-#include <unistd.h>
-
 #include <memory>
 
-#include "cli/config_file.hpp"
-#include "cli/environment.hpp"
 #include "cli/launch.hpp"
 
 namespace trainmark::cli {
 namespace {
 
-struct Flags {
-  ConfigSource config;
-  LaunchFlags launch;
+struct Flags : TellingFlags {
   double seconds = 60.0;
-  bool quiet = false, json = false;
 };
 
-int probe_all(const Flags& flags, const World& world) {
+int probe_all(const Flags& flags, const JobFacts& job, const World& world) {
   const RunOptions options = load_config(world, flags.config);
-  RunContext context;
-  context.quiet = flags.quiet;
-  context.terminal = isatty(STDERR_FILENO) == 1;
-  const ProbeOutcome outcome = probe(world, options, flags.seconds, context);
-  if (world.all().rank() == 0) write_output(flags.json ? outcome.json : outcome.text);
+  const ProbeOutcome outcome = probe(world, options, flags.seconds, context_of(flags, job));
+  tell(world, flags, outcome.text, outcome.json);
   return to_int(ExitCode::success);
 }
 
@@ -37,9 +27,7 @@ void add_probe(CLI::App& app, Action& action) {
   command->add_option("--seconds", flags->seconds, "Budget that all parts share; what does not fit is said")
       ->check(CLI::Range(1.0, 60.0))
       ->capture_default_str();
-  add_launch_options(*command, flags->launch);
-  command->add_flag("--quiet", flags->quiet, "The result only");
-  command->add_flag("--json", flags->json, "Print what `trainmark run --probe` leaves in probe.json");
+  add_telling_options(*command, *flags, "The result only", "Print what `trainmark run --probe` leaves in probe.json");
   command->footer(
       "Measured are matrix products and the step's largest convolutions in each precision that the backend takes, a "
       "copy\n"
@@ -56,12 +44,7 @@ void add_probe(CLI::App& app, Action& action) {
       "Exit codes: 0; 2 usage or config; 3 dataset; 4 launch, or nothing could be measured; 5 communication or "
       "device;\n"
       "  124 watchdog; 128+n signal n");
-  command->callback([flags, &action] {
-    action = [flags](Process& process) {
-      return with_world(process, flags->launch,
-                        [&](const World& world, Interrupts&) { return probe_all(*flags, world); });
-    };
-  });
+  do_on_all_ranks(*command, action, flags, probe_all);
 }
 
 }  // namespace trainmark::cli

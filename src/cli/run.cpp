@@ -1,6 +1,5 @@
 // trainmark run: a config becomes a run, and its outcome the last lines and the exit code.
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <memory>
@@ -8,9 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "cli/config_file.hpp"
 #include "cli/environment.hpp"
-#include "cli/job.hpp"
 #include "cli/launch.hpp"
 #include "cli/prediction.hpp"
 #include "mllog/utf8.hpp"
@@ -18,12 +15,10 @@
 namespace trainmark::cli {
 namespace {
 
-struct Flags {
-  ConfigSource config;
-  LaunchFlags launch;
+struct Flags : TellingFlags {
   std::string check, profile_steps;
   LogLevel log_level = LogLevel::info;
-  bool dry_run = false, measure_nodes = false, probes = false, traces = false, quiet = false, json = false;
+  bool dry_run = false, measure_nodes = false, probes = false, traces = false;
 };
 
 /// "3:5" or "3"; nothing where the text is neither.
@@ -87,21 +82,17 @@ std::string outcome_text(const RunOptions& options, const RunOutcome& outcome) {
 
 int run_all(Process& process, const Flags& flags, const JobFacts& job, const World& world, Interrupts& interrupts) {
   RunOptions options = load_config(world, flags.config);
-  RunContext context;
+  RunContext context = context_of(flags, job);
   const DeviceChoice device = options.backend.device;
   if (options.backend.deterministic && device != DeviceChoice::cpu && device != DeviceChoice::emulated)
     context.order_of_sums = fix_order_of_sums();
   context.resolved_config = to_json(options);
   options.backend.emulated = emulated_times(options, world.all().size());
   context.command_line = process.command_line();
-  context.job_id = name_of(job);
-  context.job = job;
   if (world.all().rank() == 0) context.environment_json = environment_json(world.library_version());
   context.interrupts = &interrupts;
   context.ended_from_outside = tell_failure;
   context.log_level = flags.log_level;
-  context.quiet = flags.quiet;
-  context.terminal = isatty(STDERR_FILENO) == 1;
   context.dry_run = flags.dry_run;
   context.check = from_word<Check>(flags.check);
   context.profile_steps = step_range(flags.profile_steps);
@@ -155,11 +146,9 @@ void add_run(CLI::App& app, Action& action) {
                  "Leave a time line of each rank for Perfetto or chrome://tracing, in trace/ of the results folder")
       ->excludes("--dry-run")
       ->excludes("--check");
-  add_launch_options(*command, flags->launch);
   add_words(*command, "--log-level", flags->log_level,
             "Least of what a rank keeps in its diagnostics/rank-NNNN.log; what was decided and why is at debug");
-  command->add_flag("--quiet", flags->quiet, "No progress; the last lines only");
-  command->add_flag("--json", flags->json, "Print the outcome as JSON");
+  add_telling_options(*command, *flags, "No progress; the last lines only", "Print the outcome as JSON");
   command->footer(
       "Start it by itself (one rank) or with the launcher of your system. Rank 0 reads the config for all ranks. "
       "Results go\n"

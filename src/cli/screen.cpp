@@ -1,28 +1,20 @@
 // trainmark screen: which nodes of a launch are slower than the others at the same work.
-#include <unistd.h>
-
 #include <memory>
 
-#include "cli/config_file.hpp"
 #include "cli/launch.hpp"
 
 namespace trainmark::cli {
 namespace {
 
-struct Flags {
-  ConfigSource config;
-  LaunchFlags launch;
+struct Flags : TellingFlags {
   ScreenOptions how;
-  bool strict = false, quiet = false, json = false;
+  bool strict = false;
 };
 
-int screen_all(const Flags& flags, const World& world) {
+int screen_all(const Flags& flags, const JobFacts& job, const World& world) {
   const RunOptions options = load_config(world, flags.config);
-  RunContext context;
-  context.quiet = flags.quiet;
-  context.terminal = isatty(STDERR_FILENO) == 1;
-  const ScreenOutcome outcome = screen(world, options, flags.how, context);
-  if (world.all().rank() == 0) write_output(flags.json ? outcome.json : outcome.text);
+  const ScreenOutcome outcome = screen(world, options, flags.how, context_of(flags, job));
+  tell(world, flags, outcome.text, outcome.json);
   return to_int(flags.strict && !outcome.all_alike ? ExitCode::target_missed : ExitCode::success);
 }
 
@@ -38,10 +30,8 @@ void add_screen(CLI::App& app, Action& action) {
   command->add_option("--steps", flags->how.steps, "Timed training steps of a round")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  add_launch_options(*command, flags->launch);
   command->add_flag("--strict", flags->strict, "Exit code 6 where a node or rank is out of line");
-  command->add_flag("--quiet", flags->quiet, "The table only");
-  command->add_flag("--json", flags->json, "Print one JSON document");
+  add_telling_options(*command, *flags, "The table only", "Print one JSON document");
   command->footer(
       "All nodes train at the same time on the same samples, each for itself: every rank alone, then a node's ranks "
       "together with\n"
@@ -56,12 +46,7 @@ void add_screen(CLI::App& app, Action& action) {
       "Exit codes: 0; 2 usage or config; 4 environment or launch; 5 communication or device; 6 with --strict: somebody "
       "is slow;\n"
       "  124 watchdog; 128+n signal n");
-  command->callback([flags, &action] {
-    action = [flags](Process& process) {
-      return with_world(process, flags->launch,
-                        [&](const World& world, Interrupts&) { return screen_all(*flags, world); });
-    };
-  });
+  do_on_all_ranks(*command, action, flags, screen_all);
 }
 
 }  // namespace trainmark::cli

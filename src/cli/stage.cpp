@@ -1,24 +1,16 @@
 // trainmark stage: what a run would stage, staged, looked at or removed without the run.
-#include <fmt/core.h>
-#include <unistd.h>
-
 #include <memory>
 
-#include "cli/config_file.hpp"
-#include "cli/environment.hpp"
 #include "cli/launch.hpp"
-#include "cli/launcher.hpp"
 
 namespace trainmark::cli {
 namespace {
 
-struct Flags {
-  ConfigSource config;
-  LaunchFlags launch;
-  bool verify = false, clean = false, write_manifest = false, quiet = false, json = false;
+struct Flags : TellingFlags {
+  bool verify = false, clean = false, write_manifest = false;
 };
 
-int stage_all(const Flags& flags, const World& world) {
+int stage_all(const Flags& flags, const JobFacts& job, const World& world) {
   RunOptions options = load_config(world, flags.config);
   StageTask task = StageTask::bring;
   if (flags.verify) task = StageTask::look;
@@ -27,17 +19,11 @@ int stage_all(const Flags& flags, const World& world) {
   if ((flags.verify || flags.write_manifest) && options.stage.verify == Verify::none)
     options.stage.verify = Verify::copy;
   if (flags.verify) options.stage.reuse = true;
-  RunContext context;
-  context.job_id = job_id();
-  context.quiet = flags.quiet;
-  context.terminal = isatty(STDERR_FILENO) == 1;
-  const StageOnlyOutcome outcome = stage_only(world, options, task, flags.write_manifest, context);
-  if (world.all().rank() == 0) {
-    std::string text;
-    for (const std::string& line : outcome.lines)
-      text += line + '\n';
-    write_output(flags.json ? outcome.json : text);
-  }
+  const StageOnlyOutcome outcome = stage_only(world, options, task, flags.write_manifest, context_of(flags, job));
+  std::string text;
+  for (const std::string& line : outcome.lines)
+    text += line + '\n';
+  tell(world, flags, text, outcome.json);
   return to_int(outcome.complete ? ExitCode::success : ExitCode::data);
 }
 
@@ -57,9 +43,7 @@ void add_stage(CLI::App& app, Action& action) {
                  "Also write a manifest beside the source, of the hashes that staging finds out")
       ->excludes("--verify")
       ->excludes("--clean");
-  add_launch_options(*command, flags->launch);
-  command->add_flag("--quiet", flags->quiet, "Only the last lines");
-  command->add_flag("--json", flags->json, "Print what each node did as JSON");
+  add_telling_options(*command, *flags, "Only the last lines", "Print what each node did as JSON");
   command->footer(
       "For prologs, burst buffers and epilogs: a run on the same nodes then finds its files and copies none. It takes "
       "the "
@@ -74,12 +58,7 @@ void add_stage(CLI::App& app, Action& action) {
       "4 launch;\n"
       "  5 communication; 124 watchdog; 128+n signal n (what was copied stays, and the next staging goes on from "
       "there)");
-  command->callback([flags, &action] {
-    action = [flags](Process& process) {
-      return with_world(process, flags->launch,
-                        [&](const World& world, Interrupts&) { return stage_all(*flags, world); });
-    };
-  });
+  do_on_all_ranks(*command, action, flags, stage_all);
 }
 
 }  // namespace trainmark::cli
