@@ -60,9 +60,9 @@ Comparison compare_runs(std::span<const RunReport> base, std::span<const RunRepo
                                    each.merit->name, number(each.now), each.merit->unit.empty() ? "" : " ",
                                    each.merit->unit, told(each), verdict_of(each));
     grid.rows.push_back({group, std::string(each.merit->name), std::string(each.merit->unit), report::cell(each.base),
-                         report::cell(each.now), static_cast<double>(each.base_runs),
-                         static_cast<double>(each.now_runs), report::cell(each.worse_percent),
-                         report::cell(each.tolerance_percent), report::cell(each.p), std::string(verdict_of(each))});
+                         report::cell(each.now), report::count_of(each.base_runs), report::count_of(each.now_runs),
+                         report::cell(each.worse_percent), report::cell(each.tolerance_percent), report::cell(each.p),
+                         std::string(verdict_of(each))});
     failures += each.failed();
     const bool skip = !each.tolerance_percent || !each.base;
     skipped += skip;

@@ -10,8 +10,6 @@ namespace {
 
 using enum FigureSource;
 
-double count_of(std::size_t count) { return static_cast<double>(count); }
-
 Cell least_of(const std::vector<double>& values) {
   return values.empty() ? Cell() : Cell(*std::ranges::min_element(values));
 }
@@ -46,12 +44,11 @@ Grid score_table(std::span<const GroupConvergence> rows) {
     const std::optional<double> raw = row.score.minutes;
     const bool scaled = raw && row.normalised_by && !row.too_fast;
     normalised = normalised || (scaled && *row.normalised_by > 1.0);
-    const auto spread = [&row](double Spread::*part) { return row.spread ? Cell((*row.spread).*part) : Cell(); };
     grid.rows.push_back({row.group->name, count_of(row.group->runs.size()), count_of(row.epochs.size()), cell(raw),
-                         row.score_min ? Cell(row.score_min->low) : Cell(),
-                         row.score_min ? Cell(row.score_min->high) : Cell(),
-                         scaled ? Cell(*raw * *row.normalised_by) : Cell(), spread(&Spread::time_percent),
-                         spread(&Spread::epochs_percent), spread(&Spread::seconds_per_epoch_percent), share_of(row)});
+                         cell(row.score_min, &Bounds::low), cell(row.score_min, &Bounds::high),
+                         scaled ? Cell(*raw * *row.normalised_by) : Cell(), cell(row.spread, &Spread::time_percent),
+                         cell(row.spread, &Spread::epochs_percent),
+                         cell(row.spread, &Spread::seconds_per_epoch_percent), share_of(row)});
     if (!raw && rows.size() <= 8)
       grid.remarks.push_back(fmt::format("{}: no olympic mean: {}", row.group->name, row.score.why_not));
     const auto wanted = static_cast<std::size_t>(runs_of_a_score(row.group->first().benchmark));
@@ -121,9 +118,8 @@ Grid convergence_table(std::span<const GroupConvergence> rows) {
       verdict = row.too_fast ? "too fast: refused" : *row.normalised_by > 1.0 ? "faster: normalised" : "accepted";
     grid.rows.push_back({row.group->name, cell(row.group->first().facts.batch_samples), count_of(row.epochs.size()),
                          count_of(row.seeds), cell(row.mean_epochs), least_of(row.epochs), most_of(row.epochs),
-                         row.reference ? Cell(row.reference->epochs) : Cell(), cell(row.factor),
-                         row.checked ? Cell(row.checked->epochs) : Cell(),
-                         row.checked ? Cell(row.checked->least_epochs) : Cell(),
+                         cell(row.reference, &ReferencePoint::epochs), cell(row.factor),
+                         cell(row.checked, &ReferencePoint::epochs), cell(row.checked, &ReferencePoint::least_epochs),
                          row.last_metrics.empty() ? Cell() : Cell(quantile_of(row.last_metrics, 0.5)), verdict});
   }
   grid.remarks.push_back(

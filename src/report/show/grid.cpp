@@ -59,7 +59,7 @@ std::string key_of(const Column& column) {
 
 }  // namespace
 
-Cell cell(const std::optional<double>& value) { return value ? Cell(*value) : Cell(std::monostate{}); }
+Cell cell(const std::optional<double>& value, double unit) { return value ? Cell(*value / unit) : Cell(); }
 
 std::string printable(std::string_view text) {
   std::string clean;

@@ -20,7 +20,14 @@ struct Column {
 };
 /// What is not known is empty, never 0.
 using Cell = std::variant<std::monostate, double, std::string>;
-[[nodiscard]] Cell cell(const std::optional<double>& value);
+/// The value, in units of so many of its own.
+[[nodiscard]] Cell cell(const std::optional<double>& value, double unit = 1.0);
+/// A part of what may not be known.
+template <class T>
+[[nodiscard]] Cell cell(const std::optional<T>& of, double T::*part, double unit = 1.0) {
+  return of ? Cell((*of).*part / unit) : Cell();
+}
+[[nodiscard]] inline Cell count_of(std::size_t count) { return static_cast<double>(count); }
 
 struct Grid {
   std::string title;

@@ -7,10 +7,6 @@
 namespace trainmark::report {
 namespace {
 
-std::optional<double> over(const std::optional<double>& value, double divisor) {
-  return value ? std::optional(*value / divisor) : std::nullopt;
-}
-
 /// 0.7 trained CosmoFlow on half of the set: its rates compare, its times do not.
 bool same_set(const Published& entry, const RunReport& run) {
   return !entry.train_samples || !run.facts.train_samples || *entry.train_samples == *run.facts.train_samples;
@@ -44,9 +40,7 @@ Grid published_table(const RunReport& run) {
   for (const Published* each : nearest.entries) {
     const bool same = same_set(*each, run);
     other_set = other_set || !same;
-    const auto minutes = [same](const std::optional<double>& seconds) {
-      return same ? cell(over(seconds, 60.0)) : Cell();
-    };
+    const auto minutes = [same](const std::optional<double>& seconds) { return same ? cell(seconds, 60.0) : Cell(); };
     grid.rows.push_back({each->name(), cell(each->local_batch_samples), cell(each->samples_per_s_device), share(*each),
                          same ? cell(each->epochs_to_target) : Cell(), minutes(each->score_s),
                          minutes(each->score_with_staging_s), std::string(each->clock),

@@ -26,15 +26,11 @@ Grid resource_table(const Roofline& roofline) {
                         {"used", "%", modelled, 1}},
             .rows = {}};
   for (const RoofTier& tier : roofline.tiers) {
-    const std::optional<Ceiling>& ceiling = tier.ceiling;
-    const auto known = [&ceiling](double Ceiling::*member, double factor) {
-      return ceiling ? Cell(factor * (*ceiling).*member) : Cell();
-    };
     const std::optional<double> bound = tier.bound_s();
-    grid.rows.push_back({tier.name, tier.computes ? "FLOP" : "byte", giga * tier.work, known(&Ceiling::median, giga),
-                         known(&Ceiling::n, 1.0), known(&Ceiling::least, giga), known(&Ceiling::most, giga),
-                         bound ? Cell(1e3 * *bound) : Cell(),
-                         roofline.step_s > 0.0 ? Cell(1e3 * roofline.step_s) : Cell(),
+    grid.rows.push_back({tier.name, tier.computes ? "FLOP" : "byte", giga * tier.work,
+                         cell(tier.ceiling, &Ceiling::median, 1e9), cell(tier.ceiling, &Ceiling::n),
+                         cell(tier.ceiling, &Ceiling::least, 1e9), cell(tier.ceiling, &Ceiling::most, 1e9),
+                         cell(bound, 1e-3), roofline.step_s > 0.0 ? Cell(1e3 * roofline.step_s) : Cell(),
                          bound && roofline.step_s > 0.0 ? Cell(100.0 * *bound / roofline.step_s) : Cell()});
   }
   if (const auto gap = roofline.gap()) {
@@ -79,8 +75,8 @@ Grid layer_table(const Roofline& roofline) {
     const bool timed = node.seconds > 0.0;
     grid.rows.push_back({node.node, node.op, 1e3 * node.seconds, giga * node.flops, 1e-6 * node.bytes,
                          timed ? Cell(giga * node.flops / node.seconds) : Cell(),
-                         timed ? Cell(giga * node.bytes / node.seconds) : Cell(),
-                         node.bound_s ? Cell(1e3 * *node.bound_s) : Cell(), node.bound_by,
+                         timed ? Cell(giga * node.bytes / node.seconds) : Cell(), cell(node.bound_s, 1e-3),
+                         node.bound_by,
                          node.bound_s && *node.bound_s > 0.0 ? Cell(node.seconds / *node.bound_s) : Cell()});
   }
   if (nodes.size() > most)

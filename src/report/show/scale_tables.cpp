@@ -6,15 +6,8 @@
 #include "report/show/tables.hpp"
 
 namespace trainmark::report {
-namespace {
 
 using enum FigureSource;
-
-std::optional<double> over(const std::optional<double>& value, double divisor) {
-  return value ? std::optional(*value / divisor) : std::nullopt;
-}
-
-}  // namespace
 
 Grid scale_table(std::span<const ScaleRow> rows) {
   Grid grid{"scale: a row for each number of nodes",
@@ -34,11 +27,11 @@ Grid scale_table(std::span<const ScaleRow> rows) {
              {"fastest tier"}},
             {}};
   for (const ScaleRow& row : rows)
-    grid.rows.push_back(
-        {row.group->name, cell(row.nodes), row.processes, cell(row.local_batch), static_cast<double>(row.runs),
-         cell(row.rate), row.rate ? Cell(row.rate_least) : Cell(), row.rate ? Cell(row.rate_most) : Cell(),
-         cell(row.step_s ? over(row.step_s, 1e-3) : row.step_s), cell(row.epochs), cell(over(row.time_s, 60.0)),
-         cell(over(row.bytes_per_node, 0x1p30)), row.nodes ? Cell(100.0 / *row.nodes) : Cell(), row.tier});
+    grid.rows.push_back({row.group->name, cell(row.nodes), row.processes, cell(row.local_batch), count_of(row.runs),
+                         cell(row.rate), row.rate ? Cell(row.rate_least) : Cell(),
+                         row.rate ? Cell(row.rate_most) : Cell(), cell(row.step_s, 1e-3), cell(row.epochs),
+                         cell(row.time_s, 60.0), cell(row.bytes_per_node, 0x1p30),
+                         row.nodes ? Cell(100.0 / *row.nodes) : Cell(), row.tier});
   grid.remarks.push_back(
       "rate: median of the runs' median epochs, n runs; step: batch over rate; share of the set: what a "
       "node that holds its part shuffles among");
@@ -109,8 +102,8 @@ Grid curve_table(const WhatIfAnswer& answer) {
             {}};
   for (const ScalePoint& each : answer.curve)
     grid.rows.push_back({each.nodes > 0.0 ? Cell(each.nodes) : Cell(), each.processes, each.step.step_s * 1e3,
-                         each.step.low_s * 1e3, each.step.high_s * 1e3, cell(over(each.bytes_per_node, 0x1p30)),
-                         each.tier, std::string(each.step.extrapolated ? "yes" : "")});
+                         each.step.low_s * 1e3, each.step.high_s * 1e3, cell(each.bytes_per_node, 0x1p30), each.tier,
+                         std::string(each.step.extrapolated ? "yes" : "")});
   return grid;
 }
 
