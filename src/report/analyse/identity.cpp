@@ -15,10 +15,26 @@
 namespace trainmark::report {
 namespace {
 
-/// The config that our own logs carry; its seed and folders say nothing about speed.
-nlohmann::json config_of(const RunFiles& files) {
-  nlohmann::json config = nlohmann::json::parse(files.text("trainmark_config"), nullptr, false);
-  return config.is_object() ? config : nlohmann::json::object();
+using Json = nlohmann::json;
+
+/// The config that our own logs carry.
+Json config_of(const RunFiles& files) {
+  Json config = Json::parse(files.text("trainmark_config"), nullptr, false);
+  return config.is_object() ? config : Json::object();
+}
+
+/// A value of a section of the config; null where there is none.
+Json value_in(const Json& config, const char* section, const char* key) {
+  const auto found = config.find(section);
+  return found != config.end() && found->is_object() ? found->value(key, Json()) : Json();
+}
+std::string text_in(const Json& config, const char* section, const char* key) {
+  const Json value = value_in(config, section, key);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+std::optional<double> number_in(const Json& config, const char* section, const char* key) {
+  const Json value = value_in(config, section, key);
+  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
 }
 
 /// What the workload's samples and network are in the benchmark, by the names that our configs have for them.
@@ -41,67 +57,30 @@ std::optional<double> positive(std::optional<double> value) {
 
 /// Of one sample, raw: CosmoFlow i16 [d,h,w,4] with 4 f32; DeepCAM f32 [h,w,16] with a byte a pixel. JPEGs have no size
 /// of their own.
-std::optional<double> sample_bytes(const RunReport& run, const RunFiles& files) {
-  const nlohmann::json config = config_of(files);
-  const auto model = config.find("model");
-  const auto number = [&](const char* key, double reference) {
-    if (model == config.end() || !model->is_object()) return reference;
-    const auto value = model->find(key);
-    return value != model->end() && value->is_number() ? value->get<double>() : reference;
+std::optional<double> sample_bytes(const RunReport& run, const Json& config) {
+  const auto number = [&config](const char* key, double reference) {
+    return number_in(config, "model", key).value_or(reference);
   };
   if (run.benchmark == "cosmoflow") return std::pow(number("extent", 128), 3) * 4.0 * 2.0 + 16.0;
   if (run.benchmark == "deepcam") return number("rows", 768) * number("columns", 1152) * (16.0 * 4.0 + 1.0);
   return std::nullopt;
 }
 
-std::vector<std::string> notes_of(const RunFiles& files) {
-  std::vector<std::string> notes;
-  for (const LogRecord& record : files.log.records)
-    if (const auto* note = std::get_if<std::string>(&record.value); note != nullptr && record.key == note_key)
-      notes.push_back(*note);
-  return notes;
-}
-
-void set_staging(RunFacts& facts, const RunFiles& files) {
-  facts.staged_beside = files.beside.staged_beside || std::ranges::any_of(notes_of(files), [](const std::string& note) {
-                          return is_label(note, overlap_label);
-                        });
-  const nlohmann::json config = config_of(files);
-  const auto stage = config.find("stage");
-  if (stage == config.end() || !stage->is_object()) return;
-  for (const auto& [key, into] :
-       {std::pair{"strategy", &facts.stage_strategy}, {"transport", &facts.stage_transport}}) {
-    const auto word = stage->find(key);
-    if (word != stage->end() && word->is_string()) *into = word->get<std::string>();
-  }
-  const auto group = stage->find("group");
-  if (group != stage->end() && group->is_number()) facts.stage_group = positive(group->get<double>());
-}
-
-/// As the log has it, or in older ones of ours its config.
-std::string wire_of(const RunFiles& files) {
-  if (std::string logged = files.text("trainmark_wire"); !logged.empty()) return logged;
-  const nlohmann::json config = config_of(files);
-  const auto train = config.find("train");
-  if (train == config.end() || !train->is_object()) return {};
-  const auto wire = train->find("wire");
-  return wire != train->end() && wire->is_string() ? wire->get<std::string>() : std::string();
-}
-
-void compare_network(RunReport& run, const RunFiles& files, const Reference& reference) {
-  const nlohmann::json config = config_of(files);
-  const auto model = config.find("model");
-  if (model == config.end() || !model->is_object()) return;
-  for (const auto& [key, required] : reference.model) {
-    const auto value = model->find(key);
-    if (value != model->end() && value->is_number() && value->get<double>() != required)
-      run.incomparable.push_back(fmt::format("another network: {} {}, not {}", key, value->get<double>(), required));
+/// What the log says of the run in notes: labels of what it is not, and how it staged.
+void read_notes(RunReport& run, const RunFiles& files) {
+  run.facts.staged_beside = files.beside.staged_beside;
+  for (const LogRecord& record : files.log.records) {
+    const auto* note = std::get_if<std::string>(&record.value);
+    if (note == nullptr || record.key != note_key) continue;
+    const bool generated = is_label(*note, generated_label);
+    run.generated_data = run.generated_data || generated;
+    run.emulated_device = run.emulated_device || is_label(*note, emulated_label);
+    run.facts.staged_beside = run.facts.staged_beside || is_label(*note, overlap_label);
+    if (!generated) run.labels.push_back(*note);
   }
 }
 
-}  // namespace
-
-void set_facts(RunReport& run, const RunFiles& files) {
+void set_facts(RunReport& run, const RunFiles& files, const Json& config) {
   RunFacts& facts = run.facts;
   const auto text = [&files](std::string_view key) {
     for (const auto* records : {&files.log.records, &files.log.inherited}) {
@@ -117,15 +96,18 @@ void set_facts(RunReport& run, const RunFiles& files) {
   facts.train_samples = positive(files.number("train_samples"));
   facts.evaluation_samples = positive(files.number("eval_samples"));
   facts.precision = text("precision");
-  facts.wire = wire_of(files);
   facts.seed = text("seed");
+  facts.wire = files.text("trainmark_wire");
+  if (facts.wire.empty()) facts.wire = text_in(config, "train", "wire");  // older logs of ours
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
   facts.node_cpus = files.beside.node_cpus;
   const auto parameters = files.beside.figures.find("parameters");
   if (parameters != files.beside.figures.end()) facts.parameters = positive(parameters->second);
-  facts.sample_bytes = sample_bytes(run, files);
-  set_staging(facts, files);
+  facts.sample_bytes = sample_bytes(run, config);
+  facts.stage_strategy = text_in(config, "stage", "strategy");
+  facts.stage_transport = text_in(config, "stage", "transport");
+  facts.stage_group = positive(number_in(config, "stage", "group"));
   if (facts.ranks_a_cpu() > 1.0)
     run.notes.push_back(
         fmt::format("oversubscribed: {:g} ranks on {:g} node(s) take turns on the {:g} CPUs of one: their times say "
@@ -133,13 +115,8 @@ void set_facts(RunReport& run, const RunFiles& files) {
                     *facts.processes, *facts.nodes, *facts.node_cpus));
 }
 
-void set_comparability(RunReport& run, const RunFiles& files) {
-  for (const std::string& note : notes_of(files)) {
-    const bool generated = is_label(note, generated_label);
-    run.generated_data = run.generated_data || generated;
-    run.emulated_device = run.emulated_device || is_label(note, emulated_label);
-    if (!generated) run.labels.push_back(note);
-  }
+/// Why published results may not stand beside the run. Needs its facts.
+void compare_with_published(RunReport& run, const Json& config) {
   if (run.emulated_device) run.incomparable.push_back("an emulated device, whose steps took a stated time");
   const auto reference = std::ranges::find(references(), run.benchmark, &Reference::workload);
   if (reference == references().end()) {
@@ -149,23 +126,35 @@ void set_comparability(RunReport& run, const RunFiles& files) {
     return;
   }
   if (run.division != "closed" && run.division != "open") run.incomparable.push_back("of no named division");
-  compare_network(run, files, *reference);
+  for (const auto& [key, required] : reference->model)
+    if (const auto own = number_in(config, "model", key); own && *own != required)
+      run.incomparable.push_back(fmt::format("another network: {} {}, not {}", key, *own, required));
   const double samples = run.facts.train_samples.value_or(0.0);
   if (samples < reference->train_samples)
     run.incomparable.push_back(fmt::format("{} training samples, not {}", samples,
                                            run.benchmark == "cosmoflow" ? 524288 : reference->train_samples));
 }
 
-void set_configuration(RunReport& run, const RunFiles& files) {
-  nlohmann::json config = config_of(files);
+/// All that may differ between runs whose times are averaged is left out: seed and folders say nothing about speed.
+std::string configuration_of(const RunReport& run, const RunFiles& files, Json config) {
   for (const char* key : {"seed", "results", "watchdog"})
     config.erase(key);
-  nlohmann::json signature = {run.benchmark, run.division, run.organisation, run.platform, processes_of(files)};
+  Json signature = {run.benchmark, run.division, run.organisation, run.platform, processes_of(files)};
   for (const char* key :
        {"number_of_nodes", "accelerators_per_node", "global_batch_size", "train_samples", "precision"})
     signature.push_back(fmt::format("{} {}", files.number(key).value_or(0.0), files.text(key)));
   signature.push_back(std::move(config));
-  run.configuration = json_text(signature);
+  return json_text(signature);
+}
+
+}  // namespace
+
+void identify(RunReport& run, const RunFiles& files) {
+  Json config = config_of(files);
+  read_notes(run, files);
+  set_facts(run, files, config);
+  compare_with_published(run, config);
+  run.configuration = configuration_of(run, files, std::move(config));
 }
 
 }  // namespace trainmark::report

@@ -6,9 +6,8 @@
 
 namespace trainmark::report {
 
-void set_facts(RunReport& run, const RunFiles& files);
-/// Labels, and why published results may not stand beside the run. Needs its facts.
-void set_comparability(RunReport& run, const RunFiles& files);
-void set_configuration(RunReport& run, const RunFiles& files);
+/// Sets facts, labels, configuration, and why published results may not stand beside the run. Needs what its header
+/// names (benchmark, division, organisation, platform).
+void identify(RunReport& run, const RunFiles& files);
 
 }  // namespace trainmark::report

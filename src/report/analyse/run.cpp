@@ -265,13 +265,11 @@ RunReport report_on(const RunFiles& files) {
   set_identity(run, files, phases);
   run.epochs = phases.epochs;
   report::set_rates(run, files);
-  report::set_facts(run, files);
+  report::identify(run, files);
   set_terms(run, phases);
   add_learning_figures(run, files, phases);
   run.roofline = report::roofline_of(run, files.beside);
   add_roofline_figures(run);
-  report::set_comparability(run, files);
-  report::set_configuration(run, files);
   add_notes(run, files, phases);
   return run;
 }
