@@ -103,14 +103,14 @@ void grow(Point& point, std::span<const StepObservation> seen, double processes)
   const auto at = [&](const Line& line) { return line.intercept + line.slope * std::log2(processes); };
   point.step_s = at(fit_line(steps).value());
   if (alone.empty() || near == nullptr) return;
-  const double grown = ring(processes) / ring(near->processes);
+  const double volume = ring(processes) / ring(near->processes);  // against what is seen
   if (!told) {
     const double by_itself = mean_of(alone);
-    point.otherwise_s = by_itself + (near->step_s - by_itself) * grown;
+    point.otherwise_s = by_itself + (near->step_s - by_itself) * volume;
     return;
   }
   const std::optional<Line> line = fit_line(sums);
-  const double exposed = line ? std::max(0.0, at(*line)) : mean_of(stood_still) * grown;
+  const double exposed = line ? std::max(0.0, at(*line)) : mean_of(stood_still) * volume;
   point.step_s = at(fit_line(rest).value()) + (processes < 2.0 ? 0.0 : exposed);
   point.basis = line ? ", exposed sums over ranks by themselves" : ", exposed sums over ranks by a ring's volume";
 }

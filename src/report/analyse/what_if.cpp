@@ -195,7 +195,12 @@ class Scaling {
          "batch over step"});
     if (network_ && !step_.of_network)
       answer_.remarks.push_back("the stated network is not in the step, which rests on " + step_.basis);
-    if (!network_ && nodes_ > 1.0 && std::ranges::all_of(rows_, [](const auto& row) { return row.nodes == 1.0; }))
+    if (!network_ && processes_ > 1.0 &&
+        std::ranges::all_of(seen_, [](const StepObservation& each) { return each.processes < 2.0; }))
+      answer_.remarks.push_back(
+          "all runs were on one rank, which sums over no others: what that costs is not in the step; network= states "
+          "it");
+    else if (!network_ && nodes_ > 1.0 && std::ranges::all_of(rows_, [](const auto& row) { return row.nodes == 1.0; }))
       answer_.remarks.push_back(
           "all runs were on one node: their sums over ranks went through it, and no network between nodes is in the "
           "step");

@@ -48,6 +48,7 @@ TEST(Oversubscribed, OnlyWhereTheCpusAreKnownToBeFewer) {
   const WhatIfAnswer two_nodes = ask({on_one_node(1, 2), on_one_node(2, 2)}, "ranks=4,nodes=2");
   EXPECT_NEAR(value_in(two_nodes, "step", &Predicted::then), predicted_ms, 1e-9) << "two on each";
   EXPECT_TRUE(remarks_say(two_nodes, "all runs were on one node"));
+  EXPECT_TRUE(remarks_say(ask({on_one_node(1, 2)}, "ranks=2"), "all runs were on one rank, which sums over no others"));
   EXPECT_EQ(value_in(ask({on_one_node(2, 2)}, "ranks=4"), "nodes", &Predicted::then), 2.0) << "as many a node";
   EXPECT_EQ(value_in(ask({on_one_node(2, 2)}, "ranks=5"), "nodes", &Predicted::then), 3.0) << "no half nodes";
 }
