@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
 
 Journal::Journal(const std::filesystem::path& folder, int node_rank, std::string_view source)
     : path_(folder / fmt::format("{}{}", prefix, node_rank)),
-      file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644)) {
+      file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644)) {
   noted_ = '\n' + header_text(source);  // on a line of its own, whatever an earlier run was in the middle of
   flush();
 }

@@ -70,7 +70,7 @@ void NamedLock::release() noexcept {
 }
 
 void NamedLock::open_file() {
-  constexpr int flags = O_CLOEXEC | O_NOFOLLOW;
+  constexpr int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   for (;;) {
     // Without O_CREAT first: in a folder that all may write to, kernels refuse it for another user's file.
     file_ = FileDescriptor(open(path_.c_str(), O_RDWR | flags));
@@ -84,9 +84,13 @@ void NamedLock::open_file() {
     }
     break;
   }
-  if (file_) return let_all_use_it_who_use_the_folder();
   const int reason = errno;
   struct stat info {};
+  if (file_ && (fstat(file_.get(), &info) != 0 || !S_ISREG(info.st_mode)))
+    throw Error(ExitCode::data,
+                Complaint{path_.string(), "is not a regular file", "it is locked while the folder is used",
+                          "remove it, or choose another stage.target"});
+  if (file_) return let_all_use_it_who_use_the_folder();
   if (reason != EACCES || lstat(path_.c_str(), &info) != 0)
     file_error(path_, "cannot be opened to lock the folder", reason);
   throw Error(ExitCode::data,

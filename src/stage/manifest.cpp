@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <sstream>
 
 #include "stage/files.hpp"
@@ -150,11 +152,24 @@ Manifest parse_manifest(const std::string& text, const std::filesystem::path& pa
 }
 
 std::optional<std::string> manifest_text(const std::filesystem::path& folder) {
-  std::ifstream file(folder / manifest_name, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  const std::filesystem::path path = folder / manifest_name;
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not make it wait
+  if (!file && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  // Taken for none it would vouch for nothing, and nobody would know.
+  if (!file) file_error(path, "cannot be opened", errno);
+  struct stat info {};
+  if (fstat(file.get(), &info) != 0) file_error(path, "cannot be examined", errno);
+  if (!S_ISREG(info.st_mode))
+    throw Error(ExitCode::data, Complaint{path.string(), "is not a regular file",
+                                          "a manifest lists the dataset's files", "remove or rename it"});
+  std::string text;
+  for (std::array<char, 65536> piece{};;) {
+    const ssize_t got = read(file.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) file_error(path, "cannot be read", errno);
+    if (got == 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(got));
+  }
 }
 
 std::optional<Manifest> read_manifest(const std::filesystem::path& folder) {

@@ -129,6 +129,13 @@ TEST(Lease, SaysWhatToDoAboutALockFileThatAnotherUserKeepsForItself) {
                     {".trainmark.turn: belongs to another user and may not be opened by this one", "chmod a+rw"});
 }
 
+TEST(Lease, NeverWaitsForAPipeOfItsName) {
+  const Scratch folder;
+  ASSERT_EQ(mkfifo((folder.path() / ".trainmark.turn").c_str(), 0600), 0);
+  Lease lease(folder.path(), holder("run-1"));
+  expect_data_error([&] { (void)lease.try_turn(); }, {".trainmark.turn: is not a regular file"});
+}
+
 TEST(Lease, IsNotInTheWayOfItsOwnRunsOtherNodes) {
   const Scratch folder;
   Lease here(folder.path(), holder("run-1")), there(folder.path(), holder("run-1"));

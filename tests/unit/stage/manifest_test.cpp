@@ -1,6 +1,7 @@
 // The list of a dataset's files, beside the data and in the journals of runs under way.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -41,6 +42,26 @@ TEST(Manifest, ReadsWhatItWrote) {
   manifest.source = "/data/two\nlines";  // cannot stand in a line, so it vouches for nothing
   write_manifest(folder.path(), manifest);
   EXPECT_EQ(read_manifest(folder.path()).value().source, "");
+}
+
+TEST(Manifest, IsNotTakenForNoneWhereItCannotBeRead) {
+  const Scratch folder;
+  const auto path = folder.path() / manifest_name;
+  std::filesystem::create_directory(path);
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is not a regular file"});
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is not a regular file"});
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink(manifest_name, path);
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "cannot be opened"});
+  std::filesystem::remove(path);
+  write_manifest(folder.path(), manifest_of({3}));
+  std::filesystem::permissions(path, std::filesystem::perms::none);
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::all);
+  const testing::AsNobody nobody;
+  if (geteuid() == 0) GTEST_SKIP() << "needs the right to become another user";
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "Permission denied"});
 }
 
 TEST(Manifest, RefusesANameThatEscapesItsFolder) {
