@@ -120,7 +120,7 @@ class Walk {
     for (fs::path folder = fs::canonical(root_, status); folder.has_relative_path();) {
       folder = folder.parent_path();
       struct stat info {};
-      if (stat(folder.c_str(), &info) == 0) entered_.emplace(Identity(info), Entered{folder.string(), true});
+      if (stat(folder.c_str(), &info) == 0) entered_.emplace(Identity(info), Entered{folder.string(), false});
     }
   }
 
@@ -235,27 +235,35 @@ class Walk {
 
 }  // namespace
 
+static constexpr std::array<std::string_view, 4> sample_extensions = {".h5", ".hdf5", ".hdf", ".he5"};
+
 bool looks_like_samples(std::string_view name) {
   std::string extension;  // without blanks and control characters, which nobody sees
   for (const char c : name.substr(std::min(name.rfind('.'), name.size()))) {
     if (c != ' ' && !is_control(c)) extension += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
-  return extension == ".h5" || extension == ".hdf5" || extension == ".hdf" || extension == ".he5";
+  return std::ranges::find(sample_extensions, extension) != sample_extensions.end();
 }
 
-/// Samples that were packed, came in part or were kept as another version: "a.hdf5.gz", "a.h5.part", "a.h5~". Sums and
-/// notes beside samples are none.
+/// Samples that were packed, came in part or were kept as another version: "a.hdf5.gz", "a.h5.part", "a.h5~", "a.h5.1".
+/// Sums, notes and descriptions beside samples are none.
 static bool resembles_samples(std::string_view name) {
-  constexpr std::array beside = {".md5",  ".sha1", ".sha256", ".sha512", ".sum", ".xxh3", ".json", ".txt", ".md",
-                                 ".yaml", ".yml",  ".xml",    ".html",   ".csv", ".log",  ".png",  ".sig", ".asc"};
-  std::string lower(name.substr(std::min(name.rfind('/') + 1, name.size())));
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const auto goes_on = [&](std::string_view extension) {
-    const std::size_t at = lower.find(extension), end = at + extension.size();
-    return at != std::string::npos && end < lower.size() && std::isalnum(static_cast<unsigned char>(lower[end])) == 0;
+  constexpr std::array packed = {".gz",   ".bz2",     ".xz",       ".zst",        ".lz4", ".zip", ".z",   ".tar",
+                                 ".part", ".partial", ".filepart", ".crdownload", ".tmp", ".bak", ".old", ".orig"};
+  const auto is_ending = [&](std::string_view rest) {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    const bool numbered =
+        rest.size() > 1 && (rest[0] == '.' || rest[0] == ';') && std::ranges::all_of(rest.substr(1), is_digit);
+    const bool unseen = !rest.empty() && static_cast<unsigned char>(rest[0]) >= 128;  // U+200B and its like
+    return numbered || unseen || rest == "." || rest == "~" || std::ranges::find(packed, rest) != packed.end();
   };
-  if (!goes_on(".h5") && !goes_on(".hdf5")) return false;
-  return std::ranges::none_of(beside, [&](std::string_view ending) { return lower.ends_with(ending); });
+  std::string lower(name);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const std::string_view extension : sample_extensions) {
+    const std::size_t at = lower.rfind(extension);
+    if (at != std::string::npos && is_ending(std::string_view(lower).substr(at + extension.size()))) return true;
+  }
+  return false;
 }
 
 std::vector<ManifestEntry> files_below(const fs::path& root, bool (*wants)(std::string_view name)) {

@@ -12,18 +12,19 @@
 namespace trainmark {
 namespace {
 
-/// Has storage deliver the next stretch of a file while this one is written and flushed: by itself the kernel reads
-/// some hundred kB ahead, and none while this rank waits for its target.
+/// Asks storage for the next stretches of a file while this one is written and flushed: by itself the kernel reads some
+/// hundred kB ahead, and none while this rank waits for its target. Of each call a local file system takes as much as
+/// its device's readahead or largest request (128 KiB to some MiB); others, as they like.
 class ReadAhead {
  public:
-  ReadAhead(int descriptor, std::int64_t bytes) : descriptor_(descriptor), bytes_(bytes) {}
+  ReadAhead(int descriptor, std::int64_t bytes) : descriptor_(descriptor), bytes_(bytes > small ? bytes : 0) {}
   void at(std::int64_t offset) noexcept {
     for (; asked_ < std::min(bytes_, offset + stretch); asked_ += stretch)
       posix_fadvise(descriptor_, asked_, stretch, POSIX_FADV_WILLNEED);
   }
 
  private:
-  static constexpr std::int64_t stretch = 32 << 20;
+  static constexpr std::int64_t stretch = 32 << 20, small = 128 << 10;  // what the kernel reads at once anyway
   int descriptor_;
   std::int64_t bytes_, asked_ = 0;
 };

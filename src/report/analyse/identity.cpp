@@ -89,12 +89,12 @@ void set_facts(RunReport& run, const RunFiles& files, const Json& config) {
     }
     return std::string();
   };
-  facts.batch_samples = positive(files.number("global_batch_size"));
+  facts.batch_samples = files.count("global_batch_size");
   facts.processes = positive(processes_of(files));
   facts.instance = files.log.of_many;
-  if (!facts.instance) facts.nodes = positive(files.number("number_of_nodes"));
-  facts.train_samples = positive(files.number("train_samples"));
-  facts.evaluation_samples = positive(files.number("eval_samples"));
+  if (!facts.instance) facts.nodes = files.count("number_of_nodes");
+  facts.train_samples = files.count("train_samples");
+  facts.evaluation_samples = files.count("eval_samples");
   facts.precision = text("precision");
   facts.seed = text("seed");
   facts.wire = files.text("trainmark_wire");

@@ -55,18 +55,19 @@ struct EpochSize {
   FigureSource source = FigureSource::logged;
 };
 
-EpochSize size_of_epochs(RunReport& run, const RunFiles& files) {
-  const int step = epoch_step(run.epochs);
-  const EpochNumbers numbers = numbers_of(run.epochs, files);
+EpochSize size_of_epochs(RunReport& run, const RunFiles& files, const Phases& phases) {
+  const EpochNumbers numbers = numbers_of(phases, files);
+  const bool only_one = numbers == EpochNumbers::samples && run.epochs.size() == 1;
+  const int step = only_one ? run.epochs[0].number : epoch_step(run.epochs);
   if (numbers == EpochNumbers::samples) {
     run.notes.push_back(fmt::format("epochs are numbered by samples, {} each: train_samples is no epoch's size", step));
     return {step, FigureSource::modelled};
   }
   if (numbers == EpochNumbers::unknown) {
-    run.notes.push_back(
-        fmt::format("epochs are numbered in {}, and nothing tells how many samples one has: there are no "
-                    "epochs to target, and no rates but the log's own",
-                    step > 1 ? fmt::format("steps of {}, of samples or of iterations", step) : "fractions"));
+    run.notes.push_back(fmt::format(
+        "epochs are numbered in {}, and nothing tells how many samples one has: there are no "
+        "epochs to target, and no rates but the log's own",
+        step > 1 ? fmt::format("steps of {}, of samples or of iterations", step) : "fractions, or several alike"));
     return {};
   }
   if (step == 1) return {files.count("train_samples"), FigureSource::logged};
@@ -86,8 +87,8 @@ bool contradict(const RunReport& run, const EpochSize& size, const std::vector<s
   return !ratios.empty() && (ratio > 2.0 || ratio < 0.5);
 }
 
-void add_derived(RunReport& run, const RunFiles& files) {
-  EpochSize size = size_of_epochs(run, files);
+void add_derived(RunReport& run, const RunFiles& files, const Phases& phases) {
+  EpochSize size = size_of_epochs(run, files, phases);
   const std::vector<std::optional<double>> logged = logged_rates(run, files);
   const bool told = std::ranges::any_of(logged, [](const auto& each) { return each.has_value(); });
   bool use_logged = told && (!size.samples || size.source == FigureSource::modelled);
@@ -121,15 +122,14 @@ int epoch_step(const std::vector<EpochReport>& epochs) {
   return std::max(1, step);
 }
 
-EpochNumbers numbers_of(const std::vector<EpochReport>& epochs, const RunFiles& files) {
-  for (const LogRecord& record : files.log.records) {
-    const auto number = record.key == "epoch_start" ? number_of(record.metadata, "epoch_num") : std::nullopt;
-    if (number && *number != std::floor(*number)) return EpochNumbers::unknown;
-  }
+EpochNumbers numbers_of(const Phases& phases, const RunFiles& files) {
+  if (phases.uncountable) return EpochNumbers::unknown;
   const double batch = files.count("global_batch_size").value_or(0.0);
-  const int step = epoch_step(epochs);
-  if (step == 1 || batch <= 1.0 || std::fmod(step, batch) != 0.0) return EpochNumbers::passes;
-  return files.text("submission_benchmark") == "openfold" ? EpochNumbers::samples : EpochNumbers::unknown;
+  const bool openfold = files.text("submission_benchmark") == "openfold";
+  const bool only_one = openfold && phases.epochs.size() == 1 && phases.epochs[0].epochs == 1;
+  const int step = only_one ? phases.epochs[0].number : epoch_step(phases.epochs);
+  if (step <= 1 || batch <= 1.0 || std::fmod(step, batch) != 0.0) return EpochNumbers::passes;
+  return openfold ? EpochNumbers::samples : EpochNumbers::unknown;
 }
 
 double processes_of(const RunFiles& files) {
@@ -140,13 +140,13 @@ double processes_of(const RunFiles& files) {
   return files.count("number_of_nodes").value_or(0.0) * files.count("accelerators_per_node").value_or(0.0);
 }
 
-void set_rates(RunReport& run, const RunFiles& files) {
+void set_rates(RunReport& run, const RunFiles& files, const Phases& phases) {
   add_measured(run, files.beside);
   const bool succeeded = run.finished && (run.status.empty() || run.status == word(Ending::success));
   // Programs close what is open when they end early, and fixed work may end within an epoch.
   if (!succeeded && !run.epochs.empty())
     run.epochs.back().whole = run.epochs.back().rate_source == FigureSource::measured;
-  add_derived(run, files);
+  add_derived(run, files, phases);
   std::vector<double> times;
   for (const EpochReport& epoch : run.epochs)
     if (epoch.whole) times.push_back(epoch.train_s / epoch.epochs);

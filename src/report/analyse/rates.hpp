@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "report/parse/files.hpp"
+#include "report/parse/phases.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark::report {
@@ -12,16 +13,17 @@ namespace trainmark::report {
 enum class EpochNumbers : std::uint8_t {
   passes,   ///< over the samples
   samples,  ///< as OpenFold's do: those seen, in steps of whole batches
-  unknown   ///< steps of whole batches in another benchmark (of samples, or of iterations), or fractions of a pass
+  unknown   ///< steps of whole batches in another benchmark (of samples, or of iterations), fractions, or one number
+            ///< twice
 };
-[[nodiscard]] EpochNumbers numbers_of(const std::vector<EpochReport>& epochs, const RunFiles& files);
+[[nodiscard]] EpochNumbers numbers_of(const Phases& phases, const RunFiles& files);
 /// By how much the numbers of epochs grow from one to the next, at the least; 1 where nothing tells, and for blocks.
 [[nodiscard]] int epoch_step(const std::vector<EpochReport>& epochs);
 /// Ranks, or the accelerators of all nodes; 0 where neither is known, or known of this run and not of others beside it.
 [[nodiscard]] double processes_of(const RunFiles& files);
 
 /// Gives epochs what epochs.csv knows of them, their rates, and marks slow ones. Notes what rates rest on.
-void set_rates(RunReport& run, const RunFiles& files);
+void set_rates(RunReport& run, const RunFiles& files, const Phases& phases);
 void add_rate_figures(RunReport& run, const RunFiles& files);
 
 }  // namespace trainmark::report

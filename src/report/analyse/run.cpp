@@ -143,7 +143,7 @@ bool from_scratch(const RunReport& run, const RunFiles& files) {
   if (run.epochs.empty() || std::ranges::any_of(files.log.flaws, lost)) return true;
   const EpochReport& first = run.epochs.front();
   const int step = report::epoch_step(run.epochs);
-  const double batch = files.number("global_batch_size").value_or(0.0);
+  const double batch = files.count("global_batch_size").value_or(0.0);
   if (run.epochs.size() == 1 && batch > 1.0 && std::fmod(first.number, batch) == 0.0) return true;  // counts samples
   return first.number - first.epochs <= (first.epochs == 1 ? step - 1 : 0);
 }
@@ -163,13 +163,17 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   report::add_recorded_figures(run, files);
   report::add_rate_figures(run, files);
   if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::given});
-  const report::EpochNumbers numbers = report::numbers_of(run.epochs, files);
-  const bool from_zero = !run.epochs.empty() && run.epochs.front().number < run.epochs.front().epochs;
-  if (from_zero) run.notes.push_back("epochs are numbered from 0: the one numbered N is the run's epoch N + 1");
-  if (hit != run.epochs.end() && numbers == report::EpochNumbers::samples)
-    run.figures.push_back({"samples to target", static_cast<double>(hit->number), "", hit->metric_source});
-  else if (hit != run.epochs.end() && numbers == report::EpochNumbers::passes && !phases.restarted)
-    run.figures.push_back({"epochs to target", static_cast<double>(hit->number + from_zero), "", hit->metric_source});
+  using report::EpochNumbers;
+  const EpochNumbers numbers = report::numbers_of(phases, files);
+  const int step = report::epoch_step(run.epochs);
+  const bool from_zero = !run.epochs.empty() && run.epochs[0].number == 0 &&
+                         (numbers == EpochNumbers::samples || (numbers == EpochNumbers::passes && step == 1));
+  if (from_zero) run.notes.push_back("epochs are numbered from 0: what they count is one more of them");
+  const double reached = hit == run.epochs.end() ? 0.0 : hit->number + (from_zero ? step : 0);
+  if (reached > 0.0 && numbers == EpochNumbers::samples)
+    run.figures.push_back({"samples to target", reached, "", hit->metric_source});
+  else if (reached > 0.0 && numbers == EpochNumbers::passes && !phases.restarted)
+    run.figures.push_back({"epochs to target", reached, "", hit->metric_source});
   else if (hit == run.epochs.end() && run.target && run.finished && run.status == word(Ending::success))
     run.notes.push_back("status is success, but no metric reaches the target: there is no time to train");
   for (auto epoch = run.epochs.rbegin(); epoch != run.epochs.rend(); ++epoch) {
@@ -184,7 +188,8 @@ void add_wrong_counts(RunReport& run, const RunFiles& files) {
   for (const char* key : {"train_samples", "eval_samples", "global_batch_size", "number_of_ranks", "number_of_nodes",
                           "accelerators_per_node"}) {
     const auto number = files.number(key);
-    if (number && !files.count(key))
+    const bool none_of_them = number == 0.0 && key == std::string_view("accelerators_per_node");  // of CPUs
+    if (number && !files.count(key) && !none_of_them)
       run.notes.push_back(fmt::format("{} is {}, which counts nothing: it is left out", key, *number));
   }
 }
@@ -264,7 +269,7 @@ RunReport report_on(const RunFiles& files) {
   RunReport run;
   set_identity(run, files, phases);
   run.epochs = phases.epochs;
-  report::set_rates(run, files);
+  report::set_rates(run, files, phases);
   report::identify(run, files);
   set_terms(run, phases);
   add_learning_figures(run, files, phases);

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -46,37 +47,63 @@ std::string identity_of(const LogRecord& record) {
 /// Copies of one record are apart by their clocks and by their way to the file: as far as those of any other.
 constexpr double most_apart_ms = 10'000.0;
 
-/// What a run does and finds out, in its order, and when.
-struct Told {
-  std::string what;
-  double time_ms;
-};
-std::vector<Told> story_of(const Records& records) {
-  std::vector<Told> story;
-  for (const LogRecord& record : records) {
-    const bool told = is_metric(record) || starts_run(record) || record.key == "epoch_start" ||
-                      record.key == "block_start" || record.key == "run_stop";
-    if (told) story.push_back({fmt::format("{}: {}", identity_of(record), shown(record.value)), record.time_ms});
+/// What all processes of a run do and find out together. Where a run starts and what it stages each may log when it is
+/// there.
+bool is_told(const LogRecord& record) {
+  return is_metric(record) || record.key == "epoch_start" || record.key == "block_start" || record.key == "run_stop";
+}
+
+/// How far apart the times of records are that should be copies of each other.
+class Spread {
+ public:
+  void add(double apart_ms) {
+    least_ = any_ ? std::min(least_, apart_ms) : apart_ms;
+    most_ = any_ ? std::max(most_, apart_ms) : apart_ms;
+    any_ = true;
   }
+  [[nodiscard]] bool is_of_copies() const { return most_ - least_ <= most_apart_ms; }
+
+ private:
+  double least_ = 0.0, most_ = 0.0;
+  bool any_ = false;
+};
+
+/// Values of a metric that processes worked out by themselves may differ in their last digits.
+bool is_one_value(const EventValue& one, const EventValue& other) {
+  const auto ours = number_of(one), its = number_of(other);
+  return ours && its ? std::abs(*ours - *its) <= 1e-4 * std::abs(*ours) : shown(one) == shown(other);
+}
+
+using Story = std::map<std::string, std::vector<const LogRecord*>>;
+Story story_of(const Records& records) {
+  Story story;
+  for (const LogRecord& record : records)
+    if (is_told(record)) story[identity_of(record)].push_back(&record);
   return story;
 }
 
-/// Whether two processes tell the same at the same times, up to where one of them stops.
+/// Whether two processes tell the same at the same times. One may leave out what the other prints, but if both come to
+/// an end they have the same epochs.
 bool tell_the_same(const Records& one, const Records& other) {
-  const std::vector<Told> ours = story_of(one), its = story_of(other);
-  double least = 0.0, most = 0.0;
-  for (std::size_t at = 0; at < std::min(ours.size(), its.size()); ++at) {
-    if (ours[at].what != its[at].what) return false;
-    const double apart = its[at].time_ms - ours[at].time_ms;
-    least = at == 0 ? apart : std::min(least, apart);
-    most = at == 0 ? apart : std::max(most, apart);
+  const Story ours = story_of(one), its = story_of(other);
+  Spread spread;
+  std::size_t only_ours = 0, only_its = its.size();
+  for (const auto& [identity, records] : ours) {
+    const auto found = its.find(identity);
+    only_ours += found == its.end();
+    if (found == its.end()) continue;
+    --only_its;
+    if (found->second.size() != records.size()) continue;
+    for (std::size_t at = 0; at < records.size(); ++at) {
+      if (is_metric(*records[at]) && !is_one_value(records[at]->value, found->second[at]->value)) return false;
+      spread.add(found->second[at]->time_ms - records[at]->time_ms);
+    }
   }
-  return most - least <= most_apart_ms;
+  return spread.is_of_copies() && (only_ours == 0 || only_its == 0);
 }
 
 /// Equal settings, clocks that run at the same time, and the same story.
 bool is_copy(const Records& one, const Records& other) {
-  if (!tell_the_same(one, other)) return false;
   const auto ours = settings_of(one);
   for (const auto& [key, value] : settings_of(other)) {
     const auto found = ours.find(key);
@@ -84,7 +111,8 @@ bool is_copy(const Records& one, const Records& other) {
   }
   const auto [one_first, one_last] = std::ranges::minmax(one, {}, &LogRecord::time_ms);
   const auto [other_first, other_last] = std::ranges::minmax(other, {}, &LogRecord::time_ms);
-  return one_first.time_ms <= other_last.time_ms && other_first.time_ms <= one_last.time_ms;
+  return one_first.time_ms <= other_last.time_ms && other_first.time_ms <= one_last.time_ms &&
+         tell_the_same(one, other);
 }
 
 /// Weak scaling: a record of an instance names it; what names none is of all.
@@ -160,32 +188,22 @@ Error mixed(const std::filesystem::path& path, const Records& records, int runs)
                 "let each run write a file of its own, or launch with tagged output (mpirun --tag-output, srun -l)"}};
 }
 
-/// Whether each `runs` records of one identity are one that as many processes print: with one value, and with times
-/// that are apart as far as those of the others, which is their clocks' and their way to the file.
-bool are_copies(const Records& records, int runs) {
-  std::map<std::string, std::vector<const LogRecord*>> by_identity;
-  bool started = false;
-  for (const LogRecord& record : records) {
-    started = started || starts_run(record);
-    if (started) by_identity[identity_of(record)].push_back(&record);
-  }
-  double least = 0.0, most = 0.0;
-  bool first = true, same = true;
-  for (auto& [identity, alike] : by_identity) {
-    std::ranges::stable_sort(alike, {}, &LogRecord::time_ms);
-    for (std::size_t at = 0; at + static_cast<std::size_t>(runs) <= alike.size();
-         at += static_cast<std::size_t>(runs)) {
-      const std::span<const LogRecord* const> copies(alike.data() + at, static_cast<std::size_t>(runs));
-      const auto [early, late] = std::ranges::minmax(copies, {}, &LogRecord::time_ms);
-      const double apart = late->time_ms - early->time_ms;
-      least = first ? apart : std::min(least, apart);
-      most = first ? apart : std::max(most, apart);
-      first = false;
-      for (const LogRecord* copy : copies)
-        same = same && (!is_metric(*copy) || shown(copy->value) == shown(early->value));
+/// Whether each `runs` records of one identity are one that as many processes print: with one value, and as far apart
+/// as the others are. What not all of them print has no part in it.
+bool are_copies(const Records& records, std::size_t runs) {
+  Spread spread;
+  for (auto& [identity, alike] : story_of(records)) {
+    if (alike.size() % runs != 0) continue;
+    std::vector<const LogRecord*> ordered = alike;
+    std::ranges::stable_sort(ordered, {}, &LogRecord::time_ms);
+    for (std::size_t at = 0; at < ordered.size(); at += runs) {
+      const LogRecord &early = *ordered[at], &late = *ordered[at + runs - 1];
+      spread.add(late.time_ms - early.time_ms);
+      for (std::size_t copy = at + 1; copy < at + runs; ++copy)
+        if (is_metric(early) && !is_one_value(early.value, ordered[copy]->value)) return false;
     }
   }
-  return same && most - least <= most_apart_ms;
+  return spread.is_of_copies();
 }
 
 /// One of each record that `runs` processes print without a tag. Raises where they are not the same records.
@@ -200,7 +218,7 @@ Stream without_copies(Stream stream, const std::filesystem::path& path) {
       settings[key].insert(value);
     if (seen[identity_of(record)]++ % runs == 0) kept.push_back(record);
   }
-  bool same = are_copies(stream.records, runs) &&
+  bool same = are_copies(stream.records, static_cast<std::size_t>(runs)) &&
               std::ranges::all_of(settings, [](const auto& each) { return each.second.size() == 1; });
   std::string last;
   for (const LogRecord& record : kept)

@@ -48,6 +48,7 @@ class Sweep {
     }
     for (auto again = stops; again != records.end(); ++again)
       if (again != stops && again->key == "run_stop") further_stop(*again);
+    note(std::move(further_stops_), "such ends");
     intervals_ = intervals_of(records_, run_start_);
   }
 
@@ -61,14 +62,16 @@ class Sweep {
     for (std::size_t at = 1; at < records_.size(); ++at) {
       // A clock that goes back must not take time away from a phase, nor give it twice.
       const double now_ms = records_[at].time_ms;
-      const double seconds = std::max(0.0, now_ms - last_ms) / 1000.0;
+      const double seconds = std::max(0.0, now_ms - last_ms) / 1000.0, before_ms = last_ms;
       last_ms = at <= run_start_ ? now_ms : std::max(last_ms, now_ms);  // whatever a clock said before the run
       if (at == run_start_) phases_.start_ms = now_ms;
       enter(at);
-      at > run_start_ ? spend(at, seconds) : spend_outside(at, seconds);
+      at > run_start_ ? spend(at, seconds) : spend_outside(at, (now_ms - before_ms) / 1000.0);
       at > run_start_ ? look_at_clock(at, seconds) : look_at_clock_before(at);
       if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
     }
+    phases_.staging_outside_s = std::max(0.0, phases_.staging_outside_s);
+    phases_.staging_outside_more_s = std::max(0.0, phases_.staging_outside_more_s);
     phases_.stop_ms = last_ms;
     phases_.run_s =
         phases_.staging_s + phases_.training_s + phases_.evaluation_s + phases_.rest_s + phases_.undecided_s;
@@ -79,12 +82,14 @@ class Sweep {
   }
 
  private:
-  /// Two ends of one run. Where one of them is no success, there is none.
+  /// Two ends of one run. Where one of them says that it is no success, there is none.
   void further_stop(const LogRecord& stop) {
     const std::string status = text_in(stop.metadata, "status");
-    phases_.notes.push_back(fmt::format("{} is a second end of this run{}: the clock stops at the first", shown(stop),
-                                        status == phases_.status ? "" : fmt::format(", with status {}", status)));
-    if (phases_.status == word(Ending::success)) phases_.status = status;
+    const bool other = !status.empty() && status != phases_.status;
+    further_stops_.push_back(fmt::format("{} is a second end of this run{}: the clock stops at the first", shown(stop),
+                                         other ? fmt::format(", with status {}", status) : ""));
+    const bool good = phases_.status.empty() || phases_.status == word(Ending::success);
+    if (good && other && status != word(Ending::success)) phases_.status = status;
   }
 
   void add_epoch(const Interval& interval) {
@@ -92,14 +97,15 @@ class Sweep {
     EpochReport epoch;
     epoch.epochs = std::max(1, count_in(metadata, "epoch_count", 1e6).value_or(1));
     epoch.number = (phases_.epochs.empty() ? 0 : phases_.epochs.back().number) + epoch.epochs;
+    const auto number = count_in(metadata, "epoch_num", 1e9);
+    if (phases_.epochs.empty()) named_by_last_ = number == epoch.epochs;
     if (const auto first = count_in(metadata, "first_epoch_num", 1e9))
       epoch.number = *first + epoch.epochs - 1;
-    else if (const auto number = count_in(metadata, "epoch_num", 1e9))
-      epoch.number = *number;
-    const auto named = number_of(metadata, "epoch_num");
-    fractions_ = fractions_ || (named && *named != std::floor(*named));
+    else if (number)
+      epoch.number = *number + (named_by_last_ ? 0 : epoch.epochs - 1);
+    for (const char* key : {"epoch_num", "first_epoch_num"})
+      if (const auto named = number_of(metadata, key)) phases_.uncountable |= *named != std::floor(*named);
     epoch.whole = interval.whole();
-    named_.try_emplace(text_in(metadata, "epoch_num"), phases_.epochs.size());
     index_[&interval] = phases_.epochs.size();
     phases_.epochs.push_back(epoch);
     trainings_.push_back(&interval);
@@ -111,8 +117,8 @@ class Sweep {
     std::erase_if(active_, [at](const Interval* each) { return each->stop_high < at; });
     for (; next_ < by_start_.size() && by_start_[next_]->start_low < at; ++next_)
       if (by_start_[next_]->may_hold(at)) active_.push_back(by_start_[next_]);
-    while (begun_ < trainings_.size() && trainings_[begun_]->start_high < at)
-      ++begun_;
+    for (; begun_ < trainings_.size() && trainings_[begun_]->start_high < at; ++begun_)
+      latest_[text_in(trainings_[begun_]->named().metadata, "epoch_num")] = begun_;
   }
 
   void spend_outside(std::size_t at, double seconds) {
@@ -130,18 +136,16 @@ class Sweep {
   /// The epoch that a record names, if it has begun; else the latest.
   [[nodiscard]] std::optional<std::size_t> epoch_of(const LogRecord& record) const {
     const std::string name = text_in(record.metadata, "epoch_num");
-    if (named_.contains(name)) {
-      for (std::size_t at = begun_; at-- > 0;)  // of several of one name the latest
-        if (text_in(trainings_[at]->named().metadata, "epoch_num") == name) return at;
-    }
+    const auto found = name.empty() ? latest_.end() : latest_.find(name);
+    if (found != latest_.end()) return found->second;
     return begun_ == 0 ? std::nullopt : std::optional(begun_ - 1);
   }
 
   /// Of what another epoch left, while `training` goes on: both have the time, and training goes first.
   [[nodiscard]] bool is_beside(const Interval& evaluation, const Interval* training) const {
     if (training == nullptr || !names_other(evaluation.named(), training->named())) return false;
-    const auto own = named_.find(text_in(evaluation.named().metadata, "epoch_num"));
-    return own != named_.end() && trainings_[own->second]->start_high < training->start_high;
+    const auto own = latest_.find(text_in(evaluation.named().metadata, "epoch_num"));
+    return own != latest_.end() && trainings_[own->second]->start_high < training->start_high;
   }
 
   void spend(std::size_t at, double seconds) {
@@ -258,22 +262,27 @@ class Sweep {
   /// Numbers go up from one epoch to the next, unless all are the same, which names none.
   void judge_numbers() {
     std::vector<EpochReport>& epochs = phases_.epochs;
-    if (fractions_) return;
+    if (phases_.uncountable) return;
     const auto differs = [&epochs](const EpochReport& each) { return each.number != epochs.front().number; };
     if (epochs.size() > 1 && std::ranges::none_of(epochs, differs)) {
       phases_.notes.push_back(
           fmt::format("all epochs are numbered {}: they are counted as they come", epochs[0].number));
-      for (std::size_t i = 0; i < epochs.size(); ++i)
-        epochs[i].number = static_cast<int>(i) + 1;
+      int count = 0;
+      for (EpochReport& epoch : epochs)
+        epoch.number = count += epoch.epochs;
     }
     for (std::size_t i = 1; i < epochs.size() && !phases_.restarted; ++i) {
-      if (trainings_[i]->start == nullptr || trainings_[i - 1]->start == nullptr) continue;
-      phases_.restarted = epochs[i].number - epochs[i].epochs < epochs[i - 1].number;
+      const Interval &before = *trainings_[i - 1], &now = *trainings_[i];
+      if (now.start == nullptr || before.start == nullptr) continue;
+      const bool again = epochs[i].number == epochs[i - 1].number;
+      phases_.restarted = epochs[i].number < epochs[i - 1].number || (again && before.stop == nullptr);
       if (phases_.restarted)
         phases_.notes.push_back(
             fmt::format("{} comes behind epoch {}: an attempt that logs no run_start went on in this "
                         "log, so there is no time to train",
-                        shown(*trainings_[i]->start), epochs[i - 1].number));
+                        shown(*now.start), epochs[i - 1].number));
+      else
+        phases_.uncountable |= again;
     }
   }
 
@@ -333,13 +342,14 @@ class Sweep {
   std::vector<Interval> intervals_;
   std::vector<const Interval*> by_start_, trainings_, active_;
   std::map<const Interval*, std::size_t> index_;  // of the epoch that a training is
-  std::map<std::string, std::size_t> named_;      // epochs by their epoch_num
+  std::map<std::string, std::size_t> latest_;     // of the epochs begun, by their epoch_num
   std::size_t next_ = 0, begun_ = 0;
   std::vector<double> hidden_s_;
-  std::vector<std::string> back_, back_before_;
+  std::vector<std::string> back_, back_before_, further_stops_;
   std::map<std::pair<std::string, std::string>, std::vector<std::pair<double, int>>> gaps_;  // and their lines
   int stray_metrics_ = 0;
-  bool overlapped_ = false, fractions_ = false;  // of epochs' times; in their numbers
+  bool overlapped_ = false;
+  bool named_by_last_ = true;  // a block of several epochs
   Phases phases_;
 };
 

@@ -26,6 +26,7 @@ struct Phases {
   double start_ms = 0.0, stop_ms = 0.0;
   /// Epochs begin again that had begun before: of another attempt, which logs no start of its own.
   bool restarted = false;
+  bool uncountable = false;         ///< epochs are numbered in fractions, or some have one number
   std::vector<EpochReport> epochs;  ///< times and metrics; rates are not known here
   std::string status, outcome;  ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"
   std::vector<std::string> notes;

@@ -153,8 +153,8 @@ TEST(Walk, KnowsTheExtensionInLettersOfAnyCase) {
 }
 
 TEST(Walk, RefusesWhatGoesOnBehindTheExtensionButNotSumsAndNotesBesideSamples) {
-  for (const char* name :
-       {"b.hdf5.gz", "b.h5.part", "b.HDF5~", "b.hdf5.1", "b.hdf5;1", "b.h5.", "b.hdf5\u200b"}) {
+  for (const char* name : {"b.hdf5.gz", "b.h5.part", "b.HDF5~", "b.hdf5.1", "b.hdf5;1", "b.h5.", "b.hdf5\u200b",
+                           "b.hdf.gz", "x.h5x.h5.gz"}) {
     const Scratch folder;
     put_block(folder.path() / "a.hdf5");
     write_file(folder.path() / name, "anything");
@@ -162,7 +162,8 @@ TEST(Walk, RefusesWhatGoesOnBehindTheExtensionButNotSumsAndNotesBesideSamples) {
   }
   const Scratch folder;
   put_block(folder.path() / "a.hdf5");
-  for (const char* name : {"a.hdf5.md5", "a.hdf5.json", "readme.h5.txt", "a.jpeg", "a.h5x", "notes"})
+  for (const char* name : {"a.hdf5.md5", "a.hdf5.json", "readme.h5.txt", "a.h5.dvc", "a.h5.xmf", "a.jpeg", "a.h5x",
+                           "convert.h5.py", "notes"})
     write_file(folder.path() / name, "anything");
   fs::create_directory(folder.path() / "older.h5.d");
   put_block(folder.path() / "older.h5.d" / "b.hdf5");

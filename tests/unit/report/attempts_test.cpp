@@ -246,6 +246,22 @@ TEST(Processes, ThatTellOtherThingsAreNoCopies) {
   EXPECT_TRUE(notes_say(skewed[0], "2 processes print each record"));
 }
 
+/// Of four epochs that each rank logs, its own staging included, and a metric that rank 0 alone prints.
+TEST(Processes, NeedNotAllPrintEverythingNorBeThereAtOnce) {
+  const std::string whole = small_log({12000, 12000, 12000, 12000});
+  std::string quiet, line;
+  for (std::istringstream lines(whole); std::getline(lines, line);) {
+    if (line.find("eval_error") != std::string::npos) continue;
+    const bool staged = line.find("staging_stop") != std::string::npos || line.find("run_start") != std::string::npos;
+    quiet += staged ? later(line + "\n", 40000) : line + "\n";
+  }
+  const Folder folder;
+  const auto tagged = report_runs(folder.write("a.log", woven({whole, quiet}, {"0: ", "1: "})));
+  ASSERT_EQ(tagged.size(), 1U);
+  EXPECT_EQ(value_of(tagged[0], "epochs to target"), 4.0);
+  EXPECT_TRUE(notes_say(tagged[0], "2 processes print each record"));
+}
+
 TEST(Processes, AreToldApartBySeedsThatNoDoubleHolds) {
   const Folder folder;
   const std::string one = small_log({2000}, true, record(0, "seed", "9007199254740992")),

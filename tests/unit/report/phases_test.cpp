@@ -165,6 +165,9 @@ TEST(Phases, EndAtTheFirstOfTwoEndsAndKeepTheWorseWord) {
   EXPECT_EQ(worse.find("time to train"), nullptr);
   EXPECT_EQ(worse.status, "aborted");
   EXPECT_TRUE(notes_say(worse, "(line 23) is a second end of this run, with status aborted"));
+  const RunReport unsaid = report_of(plain() + record(9800, "run_stop"));
+  EXPECT_EQ(unsaid.status, "success");
+  EXPECT_EQ(value_of(unsaid, "time to train"), 7.75);
 }
 
 TEST(Phases, OfAnAttemptThatLogsNoStartOfItsOwnAreNoTimeToTrain) {
@@ -182,6 +185,38 @@ TEST(Phases, OfAnAttemptThatLogsNoStartOfItsOwnAreNoTimeToTrain) {
     EXPECT_EQ(run.find("epochs to target"), nullptr);
     EXPECT_TRUE(notes_say(run, "comes behind epoch 2: an attempt that logs no run_start went on")) << log;
   }
+}
+
+TEST(Phases, CountNoEpochsWhereSomeHaveOneNumberAndKeepTheirTimes) {
+  std::string log = plain();
+  for (std::size_t at; (at = log.find("\"epoch_num\": 3")) != std::string::npos;)
+    log.replace(at, 14, "\"epoch_num\": 2");
+  const RunReport run = report_of(log);
+  EXPECT_EQ(value_of(run, "time to train"), 7.75);
+  EXPECT_EQ(run.find("epochs to target"), nullptr);
+  EXPECT_EQ(run.epochs[2].metric, 0.1);
+  EXPECT_TRUE(notes_say(run, "several alike"));
+}
+
+TEST(Phases, CountBlocksByTheirFirstEpochOrByTheirLast) {
+  for (const int first : {1, 4}) {
+    std::string log = record(0, "submission_benchmark", "\"resnet\"") + record(0, "run_start");
+    for (int block = 0; block < 3; ++block) {
+      const std::string of = fmt::format("{{\"epoch_num\": {}, \"epoch_count\": 4}}", first + 4 * block);
+      log += record(1000 * block, "block_start", "null", of) + record(1000 * block + 900, "block_stop", "null", of) +
+             record(1000 * block + 950, "eval_accuracy", block == 2 ? "0.76" : "0.5", of);
+    }
+    log += record(3000, "run_stop", "null", "{\"status\": \"success\"}");
+    EXPECT_EQ(value_of(report_of(log), "epochs to target"), 12.0) << first;
+  }
+}
+
+TEST(Phases, LetStepsOfAClockBeforeTheRunCancelOut) {
+  std::string log = record(0, "submission_benchmark", "\"cosmoflow\"") + record(1000, "staging_start");
+  for (int i = 0; i < 5; ++i)
+    log += record(11000 + i, "seed", "1") + record(1001 + i, "seed", "1");
+  log += record(4000, "staging_stop") + record(5000, "run_start") + record(6000, "run_stop");
+  EXPECT_NEAR(report_of(log).staging_outside_s, 3.0, 1e-9);
 }
 
 TEST(Phases, CountEpochsThatAreAllNumberedAlikeAsTheyCome) {

@@ -60,6 +60,7 @@ TEST(Rates, OfEpochsNumberedFromZeroCountThemAll) {
   EXPECT_EQ(value_of(run, "epochs to target"), 4.0);
   EXPECT_EQ(value_of(report_of(numbered(1, 0)), "epochs to target"), 4.0);
   EXPECT_TRUE(notes_say(run, "numbered from 0"));
+  EXPECT_EQ(value_of(report_of(numbered(10240, 0, 256, "openfold", 0.0)), "samples to target"), 40960.0);
 }
 
 TEST(Rates, RestOnNoCountThatIsNone) {
