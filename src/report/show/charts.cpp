@@ -82,6 +82,9 @@ std::optional<Chart> data_chart(std::span<const ScaleRow> rows, std::span<const 
   for (const ScaleRow& row : rows)
     if (row.bytes_per_node && row.nodes && in_first(row, rows))
       part.marks.push_back({*row.nodes, *row.bytes_per_node / 0x1p30});
+  // On one number of nodes there is nothing to see along the axis.
+  if (std::ranges::all_of(part.marks, [&](const Mark& mark) { return mark.x == part.marks.front().x; }))
+    return std::nullopt;
   Chart chart{"Where a node's part of the data fits", "nodes", "GiB", true, true, {std::move(part)}};
   for (const Tier& tier : tiers)
     chart.levels.push_back({tier.bytes / 0x1p30, tier.name});

@@ -27,6 +27,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; overflow-wrap: anywhere; } h3 { font-size: 1rem; margin: 1.5rem 0 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1.2rem 0; } dt { font-weight: 600; }
 dd { margin: 0; } th:first-child, td:first-child { min-width: 9rem; } td.t { min-width: 6rem; } td.t:last-child { min-width: 14rem; }
+@media (min-width: 60rem) { th:first-child, td:first-child { min-width: 16rem; } }
 @media (max-width: 40rem) { dl { display: block; } dd { margin: 0 0 .6rem; } }
 summary { cursor: pointer; } summary h2 { display: inline; } details { margin-top: 2rem; }
 p.label { color: var(--warn); font-weight: 600; margin: .2rem 0; }

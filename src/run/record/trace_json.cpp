@@ -47,7 +47,7 @@ class Trace::Writer {
     meta("process_sort_index", fmt::format("\"sort_index\":{}", trace_.rank_), Track::phases);
     constexpr std::array tracks = {std::pair(Track::phases, "phases"),
                                    std::pair(Track::start_up, "start-up"),
-                                   std::pair(Track::steps, "steps, and in each its terms as sums, in a fixed order"),
+                                   std::pair(Track::steps, "steps (terms are sums)"),
                                    std::pair(Track::input, "input"),
                                    std::pair(Track::compute, "compute"),
                                    std::pair(Track::communication, "communication")};
@@ -90,7 +90,7 @@ class Trace::Writer {
       from = to;
     }
     if (std::isfinite(step.loss))
-      event(fmt::format(R"("name":"loss","ph":"C","ts":{},"args":{{"loss":{:.9g}}})", microseconds(end), step.loss),
+      event(fmt::format(R"("name":"loss","ph":"C","ts":{},"args":{{"value":{:.9g}}})", microseconds(end), step.loss),
             Track::steps);
   }
 

@@ -193,6 +193,10 @@ TEST(RunsAtOnce, AreToldFromAttempts) {
       runs_at_once(numbered({{"run_start", 0}, {"init_start", 0}, {"run_start", 0}, {"run_stop", 0}, {"run_stop", 0}})),
       1);
   EXPECT_EQ(runs_at_once(numbered({{"run_start", 0}, {"run_stop", 0}, {"run_stop", 0}, {"run_start", 0}})), 1);
+  EXPECT_EQ(runs_at_once(numbered(
+                {{"run_start", 0}, {"epoch_start", 1}, {"run_start", 0}, {"epoch_start", 1}, {"run_stop", 0}})),
+            1)
+      << "one was cut off, and the next one ended";
 }
 
 class NoLog : public ::testing::Test {

@@ -367,6 +367,9 @@ TEST(ScaleCharts, ShowWhatTheTablesSay) {
   const std::vector<Group> one = group_runs(alone);
   EXPECT_FALSE(interplay_chart(scale_rows(one, {})).has_value());
   EXPECT_FALSE(data_chart(scale_rows(one, {}), {}).has_value());
+  const std::vector<RunReport> on_one{run_of({1, 1, 4, 40, 9, 0, 1, 2000}), run_of({1, 2, 8, 80, 9, 0, 1, 1000})};
+  const std::vector<Group> within = group_runs(on_one);
+  EXPECT_FALSE(data_chart(scale_rows(within, {}), {}).has_value()) << "nothing along the axis";
 }
 
 TEST(ScaleReport, StandsInEveryForm) {
