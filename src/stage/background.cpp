@@ -1,6 +1,5 @@
 // The copying beside training: one thread of a rank, which hears that it is to stop between two pieces of a file.
 #include <fmt/core.h>
-#include <linux/ioprio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,7 +23,9 @@ struct Stopped {};
 /// choose.
 void yield_to_training() noexcept {
   static_cast<void>(setpriority(PRIO_PROCESS, 0, 10));  // of Linux, where it means the thread
-  static_cast<void>(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7)));
+  // By ioprio_set(2), for which the C library has no call; the kernel's own header is not C++ in some of its releases.
+  constexpr int who_process = 1, class_best_effort = 2, class_shift = 13, last_level = 7;
+  static_cast<void>(syscall(SYS_ioprio_set, who_process, 0, class_best_effort << class_shift | last_level));
 }
 
 StageOptions copying_by_itself(StageOptions options) {
