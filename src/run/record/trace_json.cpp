@@ -47,7 +47,7 @@ class Trace::Writer {
     meta("process_sort_index", fmt::format("\"sort_index\":{}", trace_.rank_), Track::phases);
     constexpr std::array tracks = {std::pair(Track::phases, "phases"),
                                    std::pair(Track::start_up, "start-up"),
-                                   std::pair(Track::steps, "steps (terms are sums)"),
+                                   std::pair(Track::steps, "steps, terms as sums"),
                                    std::pair(Track::input, "input"),
                                    std::pair(Track::compute, "compute"),
                                    std::pair(Track::communication, "communication")};
