@@ -14,7 +14,7 @@ struct StepObservation {
   double processes = 0.0;
   double local_batch = 0.0;  ///< samples
   double step_s = 0.0;
-  double deviation = 0.0;  ///< of step_s over runs, as a share of it; 0 where it is not known
+  double deviation = 0.0;                          ///< of step_s over runs, as a share of it; 0 where it is not known
   std::optional<double> exposed_s = std::nullopt;  ///< of step_s: standing still for sums over ranks
 };
 
@@ -54,8 +54,8 @@ struct StepAnswer {
 
 /// t(N, b) = (fixed + b x a sample's time) x (1 + growth x doublings). From observations of the same local batch: a
 /// line over log2 N (but what a rank alone knows nothing of, sums over ranks, grows as a ring's volume: there the line
-/// errs by half of what two ranks exchange), or of one N its step and the published growth (or a stated network's). Of other local batches: a
-/// line over b, which takes two of them, and the published growth beyond the observed N.
+/// errs by half of what two ranks exchange), or of one N its step and the published growth (or a stated network's). Of
+/// other local batches: a line over b, which takes two of them, and the published growth beyond the observed N.
 [[nodiscard]] StepAnswer predict_step(std::span<const StepObservation> seen, double processes, double local_batch,
                                       const Experience& experience,
                                       const std::optional<StatedNetwork>& network = std::nullopt);
