@@ -96,15 +96,27 @@ Hdf5Lock::Hdf5Lock() : lock_(hdf5_mutex()) {
 
 Hdf5Lock::~Hdf5Lock() { H5Eset_auto2(H5E_DEFAULT, print_, print_data_); }
 
-FileHandle open_file(const std::filesystem::path& path) {
+namespace {
+
+FileHandle open_with(hid_t access, const std::filesystem::path& path, const std::string& doing) {
   const std::int64_t bytes = require_readable(path);
-  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, without_locks().get()));
+  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
   if (file) return file;
-  const Complaint said = verdict(path, "cannot be opened");  // before the next call changes the library's reasons
+  const Complaint said = verdict(path, doing);  // before the next call changes the library's reasons
   if (H5Fis_hdf5(path.c_str()) != 0) throw Error(ExitCode::data, said);
   throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", bytes),
                                         bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
                                         "remove it from the folder, or copy or generate it again"});
+}
+
+}  // namespace
+
+FileHandle open_file(const std::filesystem::path& path) {
+  return open_with(without_locks().get(), path, "cannot be opened");
+}
+
+FileHandle open_as_source(const std::filesystem::path& path) {
+  return open_with(H5P_DEFAULT, path, "cannot be opened as the source of a virtual dataset");
 }
 
 FileHandle open_image(std::span<std::byte> content, const std::filesystem::path& name) {

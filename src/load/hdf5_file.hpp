@@ -48,6 +48,9 @@ using PropertyHandle = Handle<HidTraits<H5Pclose>>;
 /// Opens for reading, without file locks (some parallel file systems have none). Raises Error{data} that tells why not:
 /// missing, no rights, no descriptors, not HDF5, cut short, open for writing, of a newer format ...
 [[nodiscard]] FileHandle open_file(const std::filesystem::path& path);
+/// The same with the properties that the library itself opens a virtual dataset's source with: one that it cannot open
+/// it reads as fill values, without a word.
+[[nodiscard]] FileHandle open_as_source(const std::filesystem::path& path);
 
 /// The same for a file's content in memory, of which the library makes a copy. `name` is how messages and links see it:
 /// no file of that name may be there.

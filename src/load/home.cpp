@@ -13,7 +13,6 @@
 
 #include "load/fill.hpp"
 #include "load/places.hpp"
-#include "load/verdict.hpp"
 
 namespace trainmark {
 namespace {
@@ -63,14 +62,6 @@ std::string text_of(Get&& get) {
 
 fs::path file_of(hid_t object) {
   return text_of([&](char* to, std::size_t size) { return H5Fget_name(object, to, size); });
-}
-
-/// Opens a source with the properties that the library itself will open it with. A source that it cannot open it reads
-/// as fill values, without a word.
-FileHandle open_as_source(const fs::path& path) {
-  FileHandle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT));
-  if (!file) throw Error(ExitCode::data, verdict(path, "cannot be opened as the source of a virtual dataset"));
-  return file;
 }
 
 bool is_file(const fs::path& path) {
@@ -154,7 +145,6 @@ class Search {
     }
     const fs::path there = locate(dataset, file, name, path).lexically_normal();
     if (there != last_path_ || !last_) {
-      (void)open_file(there);  // says best what is wrong with it
       last_ = open_as_source(there);
       last_path_ = there;
       add(there);

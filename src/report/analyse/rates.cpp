@@ -56,9 +56,7 @@ struct EpochSize {
 };
 
 EpochSize size_of_epochs(RunReport& run, const RunFiles& files, const Phases& phases) {
-  const EpochNumbers numbers = numbers_of(phases, files);
-  const bool only_one = numbers == EpochNumbers::samples && run.epochs.size() == 1;
-  const int step = only_one ? run.epochs[0].number : epoch_step(run.epochs);
+  const auto [numbers, step] = numbering_of(phases, files);
   if (numbers == EpochNumbers::samples) {
     run.notes.push_back(fmt::format("epochs are numbered by samples, {} each: train_samples is no epoch's size", step));
     return {step, FigureSource::modelled};
@@ -122,14 +120,17 @@ int epoch_step(const std::vector<EpochReport>& epochs) {
   return std::max(1, step);
 }
 
-EpochNumbers numbers_of(const Phases& phases, const RunFiles& files) {
-  if (phases.uncountable) return EpochNumbers::unknown;
+EpochNumbering numbering_of(const Phases& phases, const RunFiles& files) {
+  const int step = epoch_step(phases.epochs);
+  if (phases.uncountable) return {EpochNumbers::unknown, step};
   const double batch = files.count("global_batch_size").value_or(0.0);
+  const auto of_batches = [batch](int number) { return number > 1 && batch > 1.0 && std::fmod(number, batch) == 0.0; };
   const bool openfold = files.text("submission_benchmark") == "openfold";
-  const bool only_one = openfold && phases.epochs.size() == 1 && phases.epochs[0].epochs == 1;
-  const int step = only_one ? phases.epochs[0].number : epoch_step(phases.epochs);
-  if (step <= 1 || batch <= 1.0 || std::fmod(step, batch) != 0.0) return EpochNumbers::passes;
-  return openfold ? EpochNumbers::samples : EpochNumbers::unknown;
+  const bool only_one = phases.epochs.size() == 1 && phases.epochs[0].epochs == 1;
+  if (openfold && only_one && of_batches(phases.epochs[0].number))
+    return {EpochNumbers::samples, phases.epochs[0].number};
+  if (!of_batches(step)) return {EpochNumbers::passes, step};
+  return {openfold ? EpochNumbers::samples : EpochNumbers::unknown, step};
 }
 
 double processes_of(const RunFiles& files) {

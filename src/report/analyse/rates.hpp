@@ -16,7 +16,11 @@ enum class EpochNumbers : std::uint8_t {
   unknown   ///< steps of whole batches in another benchmark (of samples, or of iterations), fractions, or one number
             ///< twice
 };
-[[nodiscard]] EpochNumbers numbers_of(const Phases& phases, const RunFiles& files);
+struct EpochNumbering {
+  EpochNumbers count = EpochNumbers::passes;
+  int step = 1;  ///< from one epoch to the next, at the least; of one epoch that counts samples, its number
+};
+[[nodiscard]] EpochNumbering numbering_of(const Phases& phases, const RunFiles& files);
 /// By how much the numbers of epochs grow from one to the next, at the least; 1 where nothing tells, and for blocks.
 [[nodiscard]] int epoch_step(const std::vector<EpochReport>& epochs);
 /// Ranks, or the accelerators of all nodes; 0 where neither is known, or known of this run and not of others beside it.

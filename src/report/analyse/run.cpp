@@ -164,8 +164,7 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   report::add_rate_figures(run, files);
   if (run.target) run.figures.push_back({"target metric", *run.target, "", FigureSource::given});
   using report::EpochNumbers;
-  const EpochNumbers numbers = report::numbers_of(phases, files);
-  const int step = report::epoch_step(run.epochs);
+  const auto [numbers, step] = report::numbering_of(phases, files);
   const bool from_zero = !run.epochs.empty() && run.epochs[0].number == 0 &&
                          (numbers == EpochNumbers::samples || (numbers == EpochNumbers::passes && step == 1));
   if (from_zero) run.notes.push_back("epochs are numbered from 0: what they count is one more of them");

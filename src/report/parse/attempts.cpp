@@ -192,15 +192,15 @@ Error mixed(const std::filesystem::path& path, const Records& records, int runs)
 /// as the others are. What not all of them print has no part in it.
 bool are_copies(const Records& records, std::size_t runs) {
   Spread spread;
-  for (auto& [identity, alike] : story_of(records)) {
+  Story story = story_of(records);
+  for (auto& [identity, alike] : story) {
     if (alike.size() % runs != 0) continue;
-    std::vector<const LogRecord*> ordered = alike;
-    std::ranges::stable_sort(ordered, {}, &LogRecord::time_ms);
-    for (std::size_t at = 0; at < ordered.size(); at += runs) {
-      const LogRecord &early = *ordered[at], &late = *ordered[at + runs - 1];
+    std::ranges::stable_sort(alike, {}, &LogRecord::time_ms);
+    for (std::size_t at = 0; at < alike.size(); at += runs) {
+      const LogRecord &early = *alike[at], &late = *alike[at + runs - 1];
       spread.add(late.time_ms - early.time_ms);
       for (std::size_t copy = at + 1; copy < at + runs; ++copy)
-        if (is_metric(early) && !is_one_value(early.value, ordered[copy]->value)) return false;
+        if (is_metric(early) && !is_one_value(early.value, alike[copy]->value)) return false;
     }
   }
   return spread.is_of_copies();

@@ -58,16 +58,22 @@ class Sweep {
       if (interval.activity == Activity::training) add_epoch(interval);
     }
     std::ranges::stable_sort(by_start_, {}, &Interval::start_low);
-    double last_ms = phases_.start_ms = records_.front().time_ms;
+    double last_ms = records_.front().time_ms;
+    phases_.start_ms = records_[run_start_].time_ms;  // whatever a clock said before
     for (std::size_t at = 1; at < records_.size(); ++at) {
-      // A clock that goes back must not take time away from a phase, nor give it twice.
-      const double now_ms = records_[at].time_ms;
-      const double seconds = std::max(0.0, now_ms - last_ms) / 1000.0, before_ms = last_ms;
-      last_ms = at <= run_start_ ? now_ms : std::max(last_ms, now_ms);  // whatever a clock said before the run
-      if (at == run_start_) phases_.start_ms = now_ms;
+      const double now_ms = records_[at].time_ms, passed = (now_ms - last_ms) / 1000.0;
       enter(at);
-      at > run_start_ ? spend(at, seconds) : spend_outside(at, (now_ms - before_ms) / 1000.0);
-      at > run_start_ ? look_at_clock(at, seconds) : look_at_clock_before(at);
+      if (at <= run_start_) {
+        spend_outside(at, passed);
+        look_at_clock_before(at, passed);
+        last_ms = now_ms;
+      } else {
+        // A clock that goes back must not take time away from a phase, nor give it twice.
+        const double seconds = std::max(0.0, passed);
+        spend(at, seconds);
+        look_at_clock(at, seconds);
+        last_ms = std::max(last_ms, now_ms);
+      }
       if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
     }
     phases_.staging_outside_s = std::max(0.0, phases_.staging_outside_s);
@@ -218,13 +224,11 @@ class Sweep {
     if (any) phases_.evaluation_beside_s += seconds;
   }
 
-  void look_at_clock_before(std::size_t at) {
-    const double seconds = (records_[at].time_ms - records_[at - 1].time_ms) / 1000.0;
-    if (seconds < 0.0)
+  void look_at_clock_before(std::size_t at, double passed) {
+    if (passed < 0.0)
       back_before_.push_back(fmt::format(
-          "before the run {} is {:.3f} s before the record above it: times of staging outside the clock may be "
-          "longer",
-          shown(records_[at]), -seconds));
+          "before the run {} is {:.3f} s before the record above it: staging outside the clock may be off by as much",
+          shown(records_[at]), -passed));
   }
 
   /// `counted`: seconds of the time since the record before, less where the clock has yet to catch up.
