@@ -66,24 +66,28 @@ HWY_INLINE void contend(D f, hn::Vec<D> value, float number, hn::Vec<D>& best, h
   winner = hn::IfThenElse(larger, hn::Set(f, number), winner);
 }
 
-/// Two vectors of channels for one pooled element: sixteen accumulators. `weights` stand as [tap][channel].
-template <class D, class T>
+/// What the second of two vectors is beside the first: fewer channels than two vectors have leave it the next column.
+enum class Beside : std::uint8_t { channels, column };
+
+/// Two vectors of pooled channels: sixteen accumulators. `weights` stand as [tap][channel].
+template <Beside beside, class D, class T>
 HWY_INLINE void window_channels(D f, const FirstBlock& block, const float* patch, const float* weights,
                                 const float* bias, T* dst, std::uint8_t* winners) {
+  constexpr bool same_channels = beside == Beside::column;
   const std::size_t lanes = hn::Lanes(f);
-  auto a0 = hn::LoadU(f, bias), b0 = hn::LoadU(f, bias + lanes);
+  auto a0 = hn::LoadU(f, bias), b0 = same_channels ? a0 : hn::LoadU(f, bias + lanes);
   auto a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
   auto b1 = b0, b2 = b0, b3 = b0, b4 = b0, b5 = b0, b6 = b0, b7 = b0;
   const std::int64_t taps = block.taps(), channels = block.dst.c, line = block.row_floats(), next = block.src.c;
   const auto step = [&](const float* x, hn::Vec<D> w, hn::Vec<D> v, hn::Vec<D>& a, hn::Vec<D>& b) HWY_ATTR {
     const auto value = hn::Set(f, *x);
     a = hn::MulAdd(value, w, a);
-    b = hn::MulAdd(value, v, b);
+    b = hn::MulAdd(same_channels ? hn::Set(f, x[2 * next]) : value, v, b);
   };
   for (std::int64_t row = 0; row < FirstBlock::tap_rows; ++row) {
     const float* x = patch + (row / 3 * 4 + row % 3) * line;
     for (std::int64_t tap = 0; tap < taps; ++tap, ++x, weights += channels) {
-      const auto w = hn::LoadU(f, weights), v = hn::LoadU(f, weights + lanes);
+      const auto w = hn::LoadU(f, weights), v = same_channels ? w : hn::LoadU(f, weights + lanes);
       step(x, w, v, a0, b0);
       step(x + next, w, v, a1, b1);
       step(x + line, w, v, a2, b2);
@@ -106,51 +110,54 @@ HWY_INLINE void window_channels(D f, const FirstBlock& block, const float* patch
   pair(5, a5, b5);
   pair(6, a6, b6);
   pair(7, a7, b7);
+  const std::int64_t second = same_channels ? channels : static_cast<std::int64_t>(lanes);
   finish(f, a0, winner_a, block.slope, dst, winners);
-  finish(f, b0, winner_b, block.slope, dst + lanes, winners == nullptr ? nullptr : winners + lanes);
+  finish(f, b0, winner_b, block.slope, dst + second, winners == nullptr ? nullptr : winners + second);
 }
 
-template <class D, class T>
+template <Beside beside, class D, class T>
 void forward_rows(D f, const FirstBlock& block, const void* src, const float* weights, const float* bias, T* dst,
                   std::uint8_t* winners, float* patch, Range rows) {
-  const auto step = static_cast<std::int64_t>(2 * hn::Lanes(f));
+  constexpr std::int64_t columns = beside == Beside::column ? 2 : 1;
+  const auto step = static_cast<std::int64_t>(hn::Lanes(f)) * 2 / columns;
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
     gather(block, src, row, patch);
-    for (std::int64_t w = 0; w < block.dst.w; ++w) {
+    for (std::int64_t w = 0; w < block.dst.w; w += columns) {
       const std::int64_t at = (row * block.dst.w + w) * block.dst.c;
       for (std::int64_t c = 0; c < block.dst.c; c += step) {
-        window_channels(f, block, patch + 2 * w * block.src.c, weights + c, bias + c, dst + at + c,
-                        winners == nullptr ? nullptr : winners + at + c);
+        window_channels<beside>(f, block, patch + 2 * w * block.src.c, weights + c, bias + c, dst + at + c,
+                                winners == nullptr ? nullptr : winners + at + c);
       }
     }
   }
 }
 
-template <class D>
+template <Beside beside, class D>
 void forward_type(D f, const FirstBlock& block, const void* src, const float* weights, const float* bias, void* dst,
                   std::uint8_t* winners, float* patch, Range rows) {
   if (block.half_dst) {
-    forward_rows(f, block, src, weights, bias, static_cast<std::uint16_t*>(dst), winners, patch, rows);
+    forward_rows<beside>(f, block, src, weights, bias, static_cast<std::uint16_t*>(dst), winners, patch, rows);
   } else {
-    forward_rows(f, block, src, weights, bias, static_cast<float*>(dst), winners, patch, rows);
+    forward_rows<beside>(f, block, src, weights, bias, static_cast<float*>(dst), winners, patch, rows);
   }
 }
 
-/// The widest vectors of which a pair divides the channels.
+/// The widest vectors that divide the channels, alone or by pairs.
 void first_forward(const FirstBlock& block, const void* src, const float* weights, const float* bias, void* dst,
                    std::uint8_t* winners, float* patch, std::int64_t first, std::int64_t last) {
-  const hn::CappedTag<float, 16> whole;
-  const hn::CappedTag<float, 8> half;
-  const hn::CappedTag<float, 4> quarter;
-  const auto divides = [&](std::size_t lanes) { return block.dst.c % static_cast<std::int64_t>(2 * lanes) == 0; };
-  const Range rows{first, last};
-  if (divides(hn::Lanes(whole))) {
-    forward_type(whole, block, src, weights, bias, dst, winners, patch, rows);
-  } else if (divides(hn::Lanes(half))) {
-    forward_type(half, block, src, weights, bias, dst, winners, patch, rows);
-  } else {
-    forward_type(quarter, block, src, weights, bias, dst, winners, patch, rows);
-  }
+  const auto with = [&](auto f) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+    const Range rows{first, last};
+    if (block.dst.c % (2 * lanes) == 0) {
+      forward_type<Beside::channels>(f, block, src, weights, bias, dst, winners, patch, rows);
+    } else if (block.dst.c % lanes == 0 && block.dst.w % 2 == 0) {
+      forward_type<Beside::column>(f, block, src, weights, bias, dst, winners, patch, rows);
+    } else {
+      return false;
+    }
+    return true;
+  };
+  (void)(with(hn::CappedTag<float, 16>()) || with(hn::CappedTag<float, 8>()) || with(hn::CappedTag<float, 4>()));
 }
 
 /// Adds a row of pooled elements to one channel's nine rows of sums, a vector of taps at a time.
