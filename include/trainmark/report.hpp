@@ -135,6 +135,24 @@ struct Roofline {
   }
 };
 
+/// A stretch of the run that went to one thing. Stretches follow each other without a gap from run_start on and add up
+/// to the terms of the clock; before it there is staging alone, where that stands outside.
+struct TimeStretch {
+  std::string_view term;              ///< "staging", "training", "evaluation", "rest" or "undecided"
+  double begin_s = 0.0, end_s = 0.0;  ///< from run_start on
+};
+/// A term of a step as each rank measured it.
+struct RankTerm {
+  std::string name;
+  std::vector<double> median_s, p99_s;  ///< by rank, over its steps
+};
+/// What ranks differ in, of a results folder's ranks.csv.
+struct RankSpread {
+  std::vector<std::string> hosts;  ///< by rank; empty: not known
+  std::vector<double> step_s;      ///< by rank, median
+  std::vector<RankTerm> terms;     ///< in the order of a step
+};
+
 struct RunReport {
   std::string path;
   std::string part;  ///< of the file at `path`: "attempt 2 of 3", "instance 7"; empty where it is one run's
@@ -153,6 +171,8 @@ struct RunReport {
   RunFacts facts;
   Roofline roofline;
   std::vector<EpochReport> epochs;
+  std::vector<TimeStretch> stretches;
+  RankSpread ranks;
   std::vector<Figure> figures;
   std::vector<std::string> notes;         ///< what a reader must know to trust the figures
   std::vector<std::string> labels;        ///< what the run is not

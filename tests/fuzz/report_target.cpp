@@ -13,7 +13,7 @@
 namespace trainmark::fuzz {
 namespace {
 
-constexpr std::array<std::string_view, 3> companions = {"run.json", "epochs.csv", "staging.json"};
+constexpr std::array<std::string_view, 4> companions = {"run.json", "epochs.csv", "staging.json", "ranks.csv"};
 
 constexpr std::string_view run_json = R"(
 === run.json
@@ -28,12 +28,18 @@ epoch,steps,train_s,eval_s,samples_per_s,wait_for_input_s,metric
 constexpr std::string_view staging_json = R"(
 === staging.json
 {"splits": {"train": {"total_s": 1.5, "nodes": [{"host": "a", "copied_bytes": 1048576}]}, "validation": {"total_s": 0.5, "nodes": []}}})";
+constexpr std::string_view ranks_csv = R"csv(
+=== ranks.csv
+rank,host,step_median_s,exposed_input_p50_s,exposed_input_p99_s,exposed_upload_p50_s,exposed_upload_p99_s,compute_p50_s,compute_p99_s,exposed_all_reduce_p50_s,exposed_all_reduce_p99_s,host_p50_s,host_p99_s,last_by
+0,a,0.25,0.01,0.02,0.001,0.002,0.2,0.21,0.03,0.04,0.001,0.002,"compute"
+1,b,0.25,0.01,0.02,0.001,0.002,0.22,0.23,0.01,0.02,0.001,0.002,"compute (throttled by heat, power)"
+)csv";
 
 std::vector<Seed> seeds() {
   std::vector<Seed> all = seeds_in("tests/golden/logs");
   const std::size_t logs = all.size();
   for (std::size_t i = 0; i < logs; ++i)
-    all.push_back({fmt::format("{}{}{}{}", all[i].bytes, run_json, epochs_csv, staging_json)});
+    all.push_back({fmt::format("{}{}{}{}{}", all[i].bytes, run_json, epochs_csv, staging_json, ranks_csv)});
   return all;
 }
 
@@ -50,6 +56,14 @@ void check(const RunReport& run, const std::string& json, const std::string& htm
   if (!std::isfinite(run.run_s)) return;
   require(std::abs(run.terms.sum() - run.run_s) <= 1e-6 * std::max(1.0, std::abs(run.run_s)),
           "terms add up to the clock", fmt::format("{} and {}", run.terms.sum(), run.run_s));
+  double reached = 0.0;
+  for (const TimeStretch& each : run.stretches) {
+    require(each.end_s > each.begin_s && (each.begin_s < 0.0 || each.begin_s == reached), "stretches follow each other",
+            fmt::format("{} from {} to {}, after {}", each.term, each.begin_s, each.end_s, reached));
+    if (each.begin_s >= 0.0) reached = each.end_s;
+  }
+  require(std::abs(reached - run.run_s) <= 1e-6 * std::max(1.0, std::abs(run.run_s)), "stretches end with the clock",
+          fmt::format("{} and {}", reached, run.run_s));
 }
 
 }  // namespace

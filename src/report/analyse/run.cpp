@@ -268,6 +268,8 @@ RunReport report_on(const RunFiles& files) {
   RunReport run;
   set_identity(run, files, phases);
   run.epochs = phases.epochs;
+  run.stretches = phases.stretches;
+  run.ranks = files.beside.ranks;
   report::set_rates(run, files, phases);
   report::identify(run, files);
   set_terms(run, phases);

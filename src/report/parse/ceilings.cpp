@@ -35,14 +35,6 @@ std::optional<Ceiling> spread_in(const Json& spread, std::string name) {
   return Ceiling{std::move(name), number_in(spread, "n"), median, number_in(spread, "min"), number_in(spread, "max")};
 }
 
-std::optional<double> number(const std::string& cell) {
-  double value = 0.0;
-  const char* end = cell.data() + cell.size();
-  const auto [stop, error] = std::from_chars(cell.data(), end, value);
-  if (error != std::errc{} || stop != end || !std::isfinite(value) || value < 0.0) return std::nullopt;
-  return value;
-}
-
 }  // namespace
 
 const Ceiling* Probed::find(std::string_view name) const {
@@ -96,11 +88,25 @@ std::optional<Probed> probed_in(const Json& document, std::vector<std::string>& 
 }
 
 std::vector<std::string> cells_of(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');)
-    cells.push_back(cell);
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '"')
+      quoted = !quoted;
+    else if (c == ',' && !quoted)
+      cells.emplace_back();
+    else
+      cells.back() += c;
+  }
   return cells;
+}
+
+std::optional<double> number_in_cell(const std::string& cell) {
+  double value = 0.0;
+  const char* end = cell.data() + cell.size();
+  const auto [stop, error] = std::from_chars(cell.data(), end, value);
+  if (error != std::errc{} || stop != end || !std::isfinite(value) || value < 0.0) return std::nullopt;
+  return value;
 }
 
 std::vector<RoofNode> nodes_in(const std::string& table, std::vector<std::string>& notes) {
@@ -121,7 +127,8 @@ std::vector<RoofNode> nodes_in(const std::string& table, std::vector<std::string
       ++unusable;
       continue;
     }
-    const auto time = number(cells[seconds]), work = number(cells[flops]), moved = number(cells[bytes]);
+    const auto time = number_in_cell(cells[seconds]), work = number_in_cell(cells[flops]),
+               moved = number_in_cell(cells[bytes]);
     if (time && work && moved) {
       nodes.push_back({cells[node], cells[op], *time, *work, *moved, std::nullopt, {}});
     } else {

@@ -28,7 +28,9 @@ struct Probed {
 /// Rows that are whole, without bounds; others are counted in a note.
 [[nodiscard]] std::vector<RoofNode> nodes_in(const std::string& table, std::vector<std::string>& notes);
 
-/// Of a line of one of our tables without quotes.
+/// Of a line of one of our tables, whose quotes hold no quotes.
 [[nodiscard]] std::vector<std::string> cells_of(const std::string& line);
+/// Nothing for what is no finite number, or below 0.
+[[nodiscard]] std::optional<double> number_in_cell(const std::string& cell);
 
 }  // namespace trainmark::report

@@ -169,6 +169,7 @@ Companions read_companions(const std::filesystem::path& log) {
   run.of_ours = text_in(folder / "run.json").has_value();
   if (const auto document = json_beside(folder / "probe.json", run.notes)) run.probed = probed_in(*document, run.notes);
   if (const auto table = text_in(folder / "nodes.csv")) run.nodes = nodes_in(*table, run.notes);
+  if (const auto table = text_in(folder / "ranks.csv")) run.ranks = ranks_in(*table, run.notes);
   return run;
 }
 

@@ -9,6 +9,7 @@
 
 #include "report/parse/attempts.hpp"
 #include "report/parse/ceilings.hpp"
+#include "report/parse/ranks.hpp"
 #include "trainmark/mllog.hpp"
 
 namespace trainmark::report {
@@ -31,6 +32,7 @@ struct Companions {
   std::optional<double> node_cpus;                 ///< that the job may use on a node, of env.json; the fewest
   std::optional<Probed> probed;                    ///< of probe.json
   std::vector<RoofNode> nodes;                     ///< of nodes.csv
+  RankSpread ranks;                                ///< of ranks.csv
   bool of_ours = false;                            ///< the log is that of a results folder
   std::vector<std::string> notes;                  ///< files that are there but cannot be used
 };

@@ -64,13 +64,15 @@ class Sweep {
       const double now_ms = records_[at].time_ms, passed = (now_ms - last_ms) / 1000.0;
       enter(at);
       if (at <= run_start_) {
-        spend_outside(at, passed);
+        if (spend_outside(at, passed) && now_ms <= phases_.start_ms)
+          stretch("staging", (last_ms - phases_.start_ms) / 1000.0, (now_ms - phases_.start_ms) / 1000.0);
         look_at_clock_before(at, passed);
         last_ms = now_ms;
       } else {
         // A clock that goes back must not take time away from a phase, nor give it twice.
         const double seconds = std::max(0.0, passed);
-        spend(at, seconds);
+        stretch(spend(at, seconds), elapsed_s_, elapsed_s_ + seconds);
+        elapsed_s_ += seconds;
         look_at_clock(at, seconds);
         last_ms = std::max(last_ms, now_ms);
       }
@@ -127,7 +129,17 @@ class Sweep {
       latest_[text_in(trainings_[begun_]->named().metadata, "epoch_num")] = begun_;
   }
 
-  void spend_outside(std::size_t at, double seconds) {
+  void stretch(std::string_view term, double begin_s, double end_s) {
+    if (!(end_s > begin_s)) return;
+    std::vector<TimeStretch>& all = phases_.stretches;
+    if (!all.empty() && all.back().term == term && all.back().end_s == begin_s)
+      all.back().end_s = end_s;
+    else
+      all.push_back({term, begin_s, end_s});
+  }
+
+  /// Whether it was staging for sure.
+  bool spend_outside(std::size_t at, double seconds) {
     bool holds = false, may_hold = false;
     for (const Interval* each : active_) {
       holds = holds || each->holds(at);
@@ -137,6 +149,7 @@ class Sweep {
       phases_.staging_outside_s += seconds;
     else if (may_hold)
       phases_.staging_outside_more_s += seconds;
+    return holds;
   }
 
   /// The epoch that a record names, if it has begun; else the latest.
@@ -154,7 +167,8 @@ class Sweep {
     return own != latest_.end() && trainings_[own->second]->start_high < training->start_high;
   }
 
-  void spend(std::size_t at, double seconds) {
+  /// The term that has the time.
+  std::string_view spend(std::size_t at, double seconds) {
     const Interval* training = nullptr;
     int trainings = 0;
     for (const Interval* each : active_) {
@@ -186,25 +200,26 @@ class Sweep {
         if (may[rank] && order[rank] != order[sure]) phases_.more_s[order[rank]] += seconds;
       for (const Interval* each : active_)
         if (each->activity == Activity::training && seconds > 0.0) phases_.epochs[index_[each]].whole = false;
-      return;
+      return "undecided";
     }
     switch (order[sure]) {
       case Phase::staging:
         phases_.staging_s += seconds;
-        break;
+        return "staging";
       case Phase::evaluation:
         phases_.evaluation_s += seconds;
         if (const auto epoch = epoch_of(evaluation->named())) phases_.epochs[*epoch].evaluation_s += seconds;
-        break;
+        return "evaluation";
       case Phase::training:
         phases_.training_s += seconds;
         phases_.epochs[index_[training]].train_s += seconds;
         if (trainings > 1) overlap();
         beside(at, seconds, training);
-        break;
+        return "training";
       case Phase::rest:
         phases_.rest_s += seconds;
     }
+    return "rest";
   }
 
   /// Of epochs that overlap nobody can tell how long one took.
@@ -343,6 +358,7 @@ class Sweep {
   std::span<const LogRecord> records_;
   std::span<const LogFlaw> flaws_;
   std::size_t run_start_ = 0;
+  double elapsed_s_ = 0.0;  // since run_start
   std::vector<Interval> intervals_;
   std::vector<const Interval*> by_start_, trainings_, active_;
   std::map<const Interval*, std::size_t> index_;  // of the epoch that a training is

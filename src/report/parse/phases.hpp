@@ -28,6 +28,7 @@ struct Phases {
   bool restarted = false;
   bool uncountable = false;         ///< epochs are numbered in fractions, or some have one number
   std::vector<EpochReport> epochs;  ///< times and metrics; rates are not known here
+  std::vector<TimeStretch> stretches;
   std::string status, outcome;  ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"
   std::vector<std::string> notes;
 };

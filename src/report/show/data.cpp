@@ -34,6 +34,13 @@ Json epochs_json(const RunReport& run) {
   return list;
 }
 
+Json stretches_json(const RunReport& run) {
+  Json list = Json::array();
+  for (const TimeStretch& each : run.stretches)
+    list.push_back({{"term", each.term}, {"begin_s", number(each.begin_s)}, {"end_s", number(each.end_s)}});
+  return list;
+}
+
 Json rooflines_json(const RunReport& run) {
   Json list = Json::array();
   for (const report::Grid& grid : report::roofline_tables(run))
@@ -61,6 +68,8 @@ Json run_json(const RunReport& run) {
           {"target_met", run.target_met},
           {"figures", figures},
           {"epochs", epochs_json(run)},
+          {"stretches", stretches_json(run)},
+          {"ranks", report::grid_json(report::rank_table(run))},
           {"not_comparable_because", run.incomparable},
           {"roofline", rooflines_json(run)},
           {"published", report::grid_json(report::published_table(run))},

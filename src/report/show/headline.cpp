@@ -129,11 +129,11 @@ std::string what_binds(const RunReport& run) {
   std::string text;
   for (const Term& term : terms_of(run))
     if (term.share >= 1.0) text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", term.name, term.share);
+  text = text.empty() ? "the clock shows no time" : fmt::format("of the clock {} [logged]", text);
   if (const Figure* wait = run.find("wait for input share of training"))
     text += fmt::format("; of training {:.0f} % waits for input [measured]", wait->value);
   if (const auto loss = step_loss(run); loss && loss->share >= 1.0)
     text += fmt::format("; of a step {:.0f} % {} [measured]", loss->share, loss->said);
-  text = text.empty() ? "the clock shows no time" : text + " of the clock [logged]";
   const Roofline& roofline = run.roofline;
   if (roofline.binding.empty()) return text;
   return text + fmt::format("; a step takes {:.3f} ms [measured], at least {:.3f} ms [modelled] for {}",

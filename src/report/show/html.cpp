@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "report/show/headline.hpp"
+#include "report/show/pictures.hpp"
 #include "report/show/plot.hpp"
 #include "report/show/tables.hpp"
 #include "trainmark/mllog.hpp"
@@ -50,6 +51,7 @@ svg .full { fill: var(--its); } svg .hollow { fill: var(--paper); stroke: var(--
 svg .line { fill: none; stroke: var(--its); stroke-width: 2; } svg .whisker { stroke: var(--its); stroke-width: 1.5; }
 svg .dash1 { stroke-dasharray: 7 4; } svg .dash2 { stroke-dasharray: 2 4; } svg .dash3 { stroke-dasharray: 9 3 2 3; }
 svg .roof { stroke: var(--ink); stroke-width: 1.3; opacity: .75; }
+svg .stretch { fill: var(--p1); stroke-width: .4; } svg .shade { fill: var(--ink); stroke-width: .4; }
 svg .band { fill: var(--p2); opacity: .18; }
 </style>
 )";
@@ -91,6 +93,7 @@ std::string plots_of(const RunReport& run) {
     median = report::Reference{figure->value, fmt::format("median {:.1f}", figure->value)};
   const report::Bar bar = bar_of(run, run.name());
   return framed(report::stacked_bars("What the clock was spent on", std::span(&bar, 1), "s")) +
+         framed(report::time_line(run)) + framed(report::step_waterfall(run)) +
          framed(report::line_plot("Metric by epoch [logged]", metric, target)) +
          framed(report::line_plot("Samples/s by epoch", rate, median));
 }
@@ -138,7 +141,8 @@ std::string section_of(const RunReport& run, const std::string& name, bool open)
          fmt::format("<p class=\"soft\">{}, {} division, {}, status {}</p>\n", escaped(run.benchmark),
                      escaped(run.division), escaped(run.organisation), escaped(run.status)) +
          paragraphs(run.labels, "label") + paragraphs(run.notes, "soft") + plots_of(run) + figures_of(run) +
-         epochs_of(run) + rooflines_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
+         epochs_of(run) + framed(report::rank_map(run)) + report::grid_html(report::rank_table(run)) +
+         rooflines_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
 }
 
 std::string headlines(std::span<const RunReport> runs) {

@@ -19,6 +19,10 @@ namespace trainmark::report {
 /// say what makes one; empty beside logs of others.
 [[nodiscard]] std::vector<Grid> roofline_tables(const RunReport& run);
 
+/// Each term of a step over ranks: the median rank's, the least and the most, and whose they are. Empty for fewer than
+/// two ranks.
+[[nodiscard]] Grid rank_table(const RunReport& run);
+
 /// What several runs say together: scores, convergence, and what follows from them. Empty ones are left out.
 [[nodiscard]] std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions);
 [[nodiscard]] Grid score_table(std::span<const GroupConvergence> rows);

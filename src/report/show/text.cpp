@@ -46,7 +46,7 @@ std::string block_of(const RunReport& run) {
   for (const Figure& figure : run.figures)
     text += fmt::format("  {:<34} {:>18}   {}{}\n", figure.name, with_unit(figure), name_of(figure.source),
                         bound_of(figure));
-  text += epochs_of(run);
+  text += epochs_of(run) + report::grid_text(report::rank_table(run));
   for (const report::Grid& grid : report::roofline_tables(run))
     text += report::grid_text(grid);
   text += report::grid_text(report::published_table(run));

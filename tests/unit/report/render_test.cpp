@@ -36,7 +36,7 @@ TEST(ReportPage, TakesNothingFromElsewhereAndHasItsPlots) {
   std::size_t plots = 0;
   for (std::size_t at = html.find("<svg"); at != std::string::npos; at = html.find("<svg", at + 1))
     ++plots;
-  EXPECT_EQ(plots, 3U);
+  EXPECT_EQ(plots, 4U);
   EXPECT_NE(html.find("target 0.124"), std::string::npos);
 }
 
