@@ -70,6 +70,8 @@ struct RunFacts {
   bool instance = false;                        ///< one of several that trained at the same time
   std::string stage_strategy, stage_transport;  ///< of our own configs; empty where not known
   bool staged_beside = false;                   ///< while it trained: staging has no time of its own
+  std::string network;                          ///< options of the model, of our own configs; empty where not known
+  std::optional<double> threads;                ///< of a rank, where the config names them
   std::string wire;                             ///< in which gradients travel between ranks; empty where not known
   std::optional<double> parameters;             ///< of the network, as the run counted them
   std::optional<double> stage_group;            ///< nodes that hold the same part, with strategy group
@@ -199,7 +201,8 @@ struct OlympicScore {
   std::optional<double> minutes, at_most;  ///< the second where clocks went back
   std::string why_not;
 };
-[[nodiscard]] OlympicScore olympic_score(std::span<const RunReport> runs);
+/// `instances`: as in Questions.
+[[nodiscard]] OlympicScore olympic_score(std::span<const RunReport> runs, bool instances = false);
 
 /// What a node holds, as somebody states it.
 struct Tier {

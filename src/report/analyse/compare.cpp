@@ -17,9 +17,9 @@ namespace trainmark::report {
 namespace {
 
 constexpr std::array<Merit, 13> all_merits = {{
-    {"time_to_train_s", "time to train", "s", false},
-    {"time_to_train_with_staging_s", "time to train with staging", "s", false},
-    {"epochs_to_target", "epochs to target", "", false},
+    {"time_to_train_s", "time to train", "s", false, true},
+    {"time_to_train_with_staging_s", "time to train with staging", "s", false, true},
+    {"epochs_to_target", "epochs to target", "", false, true},
     {"samples_per_s_median_epoch", "samples/s median epoch", "1/s", true},
     {"samples_per_s_slowest_epoch", "samples/s slowest epoch", "1/s", true},
     {"samples_per_s_a_rank", "samples/s a rank", "1/s", true},
@@ -36,12 +36,33 @@ constexpr std::array<Merit, 13> all_merits = {{
   throw Error(ExitCode::usage, Complaint{"--compare", std::move(what), {}, std::move(remedy)});
 }
 
-Compared compared(const Group& base, const Group& now, const Merit& merit) {
-  const std::vector<double> before = figures_of(base, merit.figure), after = figures_of(now, merit.figure);
-  Compared result{{}, &merit, {}, {}, before.size(), after.size(), {}, welch_p(before, after), {}};
-  if (!before.empty()) result.base = quantile_of(before, 0.5);
-  if (!after.empty()) result.now = quantile_of(after, 0.5);
-  if (!result.base || !result.now || !std::isfinite(*result.base) || !std::isfinite(*result.now)) return result;
+/// A side's values, none where it has no such configuration.
+std::vector<double> values_of(const Group* group, const Merit& merit) {
+  if (group == nullptr) return {};
+  return merit.needs_target ? outcomes_of(*group, merit.figure) : figures_of(*group, merit.figure);
+}
+
+std::size_t missed_in(std::span<const double> values) {
+  return static_cast<std::size_t>(std::ranges::count_if(values, [](double each) { return std::isinf(each); }));
+}
+
+std::optional<double> median_in(const std::vector<double>& values) {
+  const double median = quantile_of(values, 0.5);
+  return values.empty() || !std::isfinite(median) ? std::nullopt : std::optional(median);
+}
+
+Compared compared(const Group* base, const Group* now, const Merit& merit) {
+  const std::vector<double> before = values_of(base, merit), after = values_of(now, merit);
+  Compared result;
+  result.merit = &merit;
+  result.base = median_in(before);
+  result.now = median_in(after);
+  result.base_runs = before.size();
+  result.now_runs = after.size();
+  result.base_missed = missed_in(before);
+  result.now_missed = missed_in(after);
+  if (result.base_missed + result.now_missed == 0) result.p = welch_p(before, after);
+  if (!result.base || !result.now) return result;
   const double more = *result.now - *result.base;
   const double worse = merit.higher_is_better ? -more : more;
   if (*result.base != 0.0)
@@ -51,13 +72,22 @@ Compared compared(const Group& base, const Group& now, const Merit& merit) {
   return result;
 }
 
+/// With what stands on one side alone.
 std::vector<std::pair<const Group*, const Group*>> paired(std::span<const Group> base, std::span<const Group> now) {
   if (base.size() == 1 && now.size() == 1) return {{&base.front(), &now.front()}};
   std::vector<std::pair<const Group*, const Group*>> pairs;
-  for (const Group& each : base)
-    for (const Group& other : now)
-      if (each.first().configuration == other.first().configuration) pairs.emplace_back(&each, &other);
-  if (pairs.empty())
+  const auto same_as = [](const Group& one) {
+    return [&one](const Group& other) { return one.first().configuration == other.first().configuration; };
+  };
+  bool any = false;
+  for (const Group& each : base) {
+    const auto other = std::ranges::find_if(now, same_as(each));
+    pairs.emplace_back(&each, other == now.end() ? nullptr : &*other);
+    any = any || other != now.end();
+  }
+  for (const Group& each : now)
+    if (std::ranges::none_of(base, same_as(each))) pairs.emplace_back(nullptr, &each);
+  if (!any)
     refuse(fmt::format("{} configurations against {}, none of which is the same", base.size(), now.size()),
            "name runs of the same configurations, or of one each");
   return pairs;
@@ -80,8 +110,8 @@ std::vector<Compared> compare(std::span<const RunReport> base, std::span<const R
   std::vector<Compared> results;
   for (const auto& [one, other] : pairs) {
     for (const Merit& merit : merits()) {
-      Compared result = compared(*one, *other, merit);
-      if (pairs.size() > 1) result.group = one->name;
+      Compared result = compared(one, other, merit);
+      if (pairs.size() > 1) result.group = (one != nullptr ? one : other)->name;
       const auto tolerance = tolerances.find(std::string(merit.name));
       if (tolerance != tolerances.end()) result.tolerance_percent = tolerance->second;
       if (result.base || result.now || result.tolerance_percent) results.push_back(std::move(result));

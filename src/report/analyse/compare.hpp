@@ -18,17 +18,19 @@ struct Merit {
   std::string_view figure;  ///< as reports call it
   std::string_view unit;
   bool higher_is_better = false;
+  bool needs_target = false;  ///< runs that missed theirs count as infinitely long
 };
 [[nodiscard]] std::span<const Merit> merits() noexcept;
 
 struct Compared {
   std::string group;  ///< empty where there is one configuration
   const Merit* merit = nullptr;
-  std::optional<double> base, now;  ///< medians over the runs that have it
+  std::optional<double> base, now;  ///< medians; none where most runs missed the target that the figure needs
   std::size_t base_runs = 0, now_runs = 0;
-  std::optional<double> worse_percent;      ///< below 0: better
-  std::optional<double> p;                  ///< Welch's test, from three runs each
-  std::optional<double> tolerance_percent;  ///< none: told, not judged
+  std::size_t base_missed = 0, now_missed = 0;  ///< of them, runs that missed the target which the figure needs
+  std::optional<double> worse_percent;          ///< below 0: better
+  std::optional<double> p;                      ///< Welch's test, from three runs each
+  std::optional<double> tolerance_percent;      ///< none: told, not judged
   [[nodiscard]] bool failed() const noexcept {
     if (!tolerance_percent || !base) return false;
     return !worse_percent || *worse_percent > *tolerance_percent;

@@ -61,10 +61,10 @@ std::optional<Spread> spread_of(std::span<const double> times, std::span<const d
   return spread;
 }
 
-GroupConvergence convergence_of_group(const Group& group) {
+GroupConvergence convergence_of_group(const Group& group, bool instances) {
   GroupConvergence row;
   row.group = &group;
-  row.score = score_of(group);
+  row.score = score_of(group, instances);
   row.last_metrics = figures_of(group, "last metric");
   std::set<std::string> seeds;
   std::vector<double> times;
@@ -77,7 +77,9 @@ GroupConvergence convergence_of_group(const Group& group) {
     times.push_back(time->value);
   }
   row.seeds = seeds.size();
-  if (!row.epochs.empty()) row.mean_epochs = olympic_of(row.epochs);
+  const std::vector<double> outcomes = outcomes_of(group, "epochs to target");
+  row.missed = static_cast<std::size_t>(std::ranges::count_if(outcomes, [](double each) { return std::isinf(each); }));
+  row.mean_epochs = mean_outcome(outcomes);
   row.spread = spread_of(times, row.epochs);
   if (row.score.minutes && times.size() == group.runs.size()) {
     row.score_min = bootstrap(times, olympic_of);
@@ -94,7 +96,7 @@ CriticalBatchAnswer fit_critical(const std::string& workload, const std::map<dou
   std::vector<WeightedPoint> points;
   CriticalBatch fit{workload, batches.size(), 0, 0.0, 0.0, 0.0, batches.begin()->first, batches.rbegin()->first};
   for (const auto& [batch, epochs] : batches) {
-    points.push_back({batch, olympic_of(epochs), static_cast<double>(epochs.size())});
+    points.push_back({batch, *mean_outcome(epochs), static_cast<double>(epochs.size())});
     fit.runs += epochs.size();
   }
   const std::optional<Line> line = fit_line(points);
@@ -113,24 +115,32 @@ CriticalBatchAnswer fit_critical(const std::string& workload, const std::map<dou
 
 }  // namespace
 
-std::vector<GroupConvergence> convergence_of(std::span<const Group> groups) {
+std::vector<GroupConvergence> convergence_of(std::span<const Group> groups, bool instances) {
   std::vector<GroupConvergence> rows;
   for (const Group& group : groups)
-    rows.push_back(convergence_of_group(group));
+    rows.push_back(convergence_of_group(group, instances));
   return rows;
 }
 
 std::vector<CriticalBatchAnswer> critical_batches(std::span<const GroupConvergence> rows) {
-  std::map<std::string, std::map<double, std::vector<double>>> workloads;
+  std::map<std::string, std::map<double, std::vector<double>>> tasks;
+  std::map<std::string, std::string> names;
+  std::map<std::string, int> alike;  // tasks of a workload
   for (const GroupConvergence& row : rows) {
     const RunReport& run = row.group->first();
     if (!run.facts.batch_samples || row.epochs.empty()) continue;
-    auto& epochs = workloads[run.benchmark][*run.facts.batch_samples];
-    epochs.insert(epochs.end(), row.epochs.begin(), row.epochs.end());
+    auto& epochs = tasks[task_of(run)][*run.facts.batch_samples];
+    for (const double each : outcomes_of(*row.group, "epochs to target"))
+      epochs.push_back(each);
+    if (names.try_emplace(task_of(run), run.benchmark).second) ++alike[run.benchmark];
   }
   std::vector<CriticalBatchAnswer> answers;
-  for (const auto& [workload, batches] : workloads)
-    answers.push_back(fit_critical(workload, batches));
+  for (auto& [task, batches] : tasks) {
+    std::erase_if(batches, [](const auto& each) { return !mean_outcome(each.second); });
+    std::string name = names[task];
+    if (alike[name] > 1) name += fmt::format(", task {}", 1 + std::distance(tasks.begin(), tasks.find(task)));
+    answers.push_back(fit_critical(name, batches));
+  }
   return answers;
 }
 
@@ -141,8 +151,9 @@ std::vector<Difference> differences_of(std::span<const Group> groups) {
   };
   std::map<std::string, std::vector<Timed>> workloads;
   for (const Group& group : groups) {
-    std::vector<double> times = figures_of(group, "time to train");
-    if (times.size() >= 3) workloads[group.first().benchmark].push_back({&group, std::move(times)});
+    std::vector<double> times = outcomes_of(group, "time to train");
+    if (times.size() >= 3 && std::ranges::none_of(times, [](double each) { return std::isinf(each); }))
+      workloads[group.first().benchmark].push_back({&group, std::move(times)});
   }
   std::vector<Difference> differences;
   for (const auto& [workload, timed] : workloads) {

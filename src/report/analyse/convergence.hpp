@@ -23,6 +23,7 @@ struct Spread {
 struct GroupConvergence {
   const Group* group = nullptr;
   std::vector<double> epochs;  ///< to the target, of runs that met it
+  std::size_t missed = 0;      ///< runs that ended off target
   std::size_t seeds = 0;       ///< different ones that are logged
   std::vector<double> last_metrics;
   std::optional<double> mean_epochs;        ///< olympic from three runs on, else plain
@@ -36,7 +37,8 @@ struct GroupConvergence {
   std::optional<Bounds> score_min;  ///< 80 % of the olympic mean, by bootstrap
   std::optional<Spread> spread;     ///< from three runs on
 };
-[[nodiscard]] std::vector<GroupConvergence> convergence_of(std::span<const Group> groups);
+/// `instances`: runs of one configuration are instances of one job, as somebody says.
+[[nodiscard]] std::vector<GroupConvergence> convergence_of(std::span<const Group> groups, bool instances = false);
 
 /// epochs = least (1 + batch / critical), after McCandlish et al. 2018 (arXiv 1812.06162): the samples that training
 /// takes grow linearly with the batch. A line through the means of three batches or more, weighted by their runs.
@@ -52,7 +54,8 @@ struct CriticalBatchAnswer {
   std::optional<CriticalBatch> fit;
   std::string why_not;
 };
-/// One answer for each workload.
+/// One answer for each task (task_of), from runs on target; of batches at which more than one run missed it, none
+/// counts.
 [[nodiscard]] std::vector<CriticalBatchAnswer> critical_batches(std::span<const GroupConvergence> rows);
 
 /// Two groups of one workload, told apart by Welch's test on their times to train.
@@ -64,7 +67,8 @@ struct Difference {
   double percent = 0.0;  ///< by which the other's mean time is longer
   [[nodiscard]] bool differ() const noexcept { return p < differ_below; }
 };
-/// Of each workload the fastest group against each other one; groups with fewer than three times are left out.
+/// Of each workload the fastest group against each other one; groups with fewer than three times, or with runs
+/// that missed the target, are left out.
 [[nodiscard]] std::vector<Difference> differences_of(std::span<const Group> groups);
 
 }  // namespace trainmark::report

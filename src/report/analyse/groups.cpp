@@ -5,12 +5,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "mllog/utf8.hpp"
+#include "report/analyse/statistics.hpp"
+#include "trainmark/mllog.hpp"
 
 namespace trainmark::report {
 namespace {
@@ -120,8 +124,13 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
 
 std::string series_of(const RunReport& run) {
   const std::string& wire = run.facts.wire;  // logs that do not tell it are taken for fp32
-  return fmt::format("{}|{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision,
-                     wire.empty() ? "fp32" : wire);
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision,
+                     wire.empty() ? "fp32" : wire, run.facts.network, run.facts.threads.value_or(0.0));
+}
+
+std::string task_of(const RunReport& run) {
+  return fmt::format("{}|{}|{}|{}", run.benchmark, run.facts.network, run.facts.train_samples.value_or(0.0),
+                     run.target.value_or(0.0));
 }
 
 std::vector<std::string> short_names(std::span<const RunReport> runs) {
@@ -155,6 +164,25 @@ std::vector<double> figures_of(const Group& group, std::string_view name) {
   for (const RunReport* run : group.runs)
     if (const Figure* figure = run->find(name)) values.push_back(figure->value);
   return values;
+}
+
+std::vector<double> outcomes_of(const Group& group, std::string_view name) {
+  std::vector<double> values;
+  for (const RunReport* run : group.runs) {
+    const Figure* figure = run->find(name);
+    if (run->target_met && figure != nullptr)
+      values.push_back(figure->value);
+    else if (!run->target_met && run->status != word(Ending::fixed_work_done))
+      values.push_back(std::numeric_limits<double>::infinity());
+  }
+  return values;
+}
+
+std::optional<double> mean_outcome(std::vector<double> outcomes) {
+  if (outcomes.size() < 3) std::erase_if(outcomes, [](double each) { return std::isinf(each); });
+  if (outcomes.empty()) return std::nullopt;
+  const double mean = olympic_of(std::move(outcomes));
+  return std::isfinite(mean) ? std::optional(mean) : std::nullopt;
 }
 
 }  // namespace trainmark::report

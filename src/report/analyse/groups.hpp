@@ -18,16 +18,24 @@ struct Group {
 /// By workload, number of processes and batch; else in the order given.
 [[nodiscard]] std::vector<Group> group_runs(std::span<const RunReport> runs);
 
-/// Runs whose scale may be compared: of one workload, division, organisation and precision, whose gradients travel in
-/// the same form.
+/// Runs whose scale may be compared: of one workload, network, division, organisation, precision and number of threads,
+/// whose gradients travel in the same form.
 [[nodiscard]] std::string series_of(const RunReport& run);
 
 /// A short name for each run: its path without the folders and the file name that all share.
 [[nodiscard]] std::vector<std::string> short_names(std::span<const RunReport> runs);
 
+/// Runs whose epochs to the target may be compared: of one workload, training set, network and target.
+[[nodiscard]] std::string task_of(const RunReport& run);
+
 /// A figure of each run that has it.
 [[nodiscard]] std::vector<double> figures_of(const Group& group, std::string_view name);
+/// The same of each run that aimed at a target: infinity for those that missed it, as scores of the rules count them.
+[[nodiscard]] std::vector<double> outcomes_of(const Group& group, std::string_view name);
+/// Of outcomes: the mean without the least and the most from three on; of fewer, the mean of those on target. None
+/// where a run off target is left in, or no other is there.
+[[nodiscard]] std::optional<double> mean_outcome(std::vector<double> outcomes);
 /// The score of a group: as olympic_score, for runs that are of one configuration already.
-[[nodiscard]] OlympicScore score_of(const Group& group);
+[[nodiscard]] OlympicScore score_of(const Group& group, bool instances);
 
 }  // namespace trainmark::report

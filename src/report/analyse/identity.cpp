@@ -99,6 +99,8 @@ void set_facts(RunReport& run, const RunFiles& files, const Json& config) {
   facts.seed = text("seed");
   facts.wire = files.text("trainmark_wire");
   if (facts.wire.empty()) facts.wire = text_in(config, "train", "wire");  // older logs of ours
+  if (const auto model = config.find("model"); model != config.end()) facts.network = json_text(*model);
+  facts.threads = positive(number_in(config, "backend", "threads"));
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
   facts.node_cpus = files.beside.node_cpus;
@@ -129,6 +131,9 @@ void compare_with_published(RunReport& run, const Json& config) {
   for (const auto& [key, required] : reference->model)
     if (const auto own = number_in(config, "model", key); own && *own != required)
       run.incomparable.push_back(fmt::format("another network: {} {}, not {}", key, *own, required));
+  const std::optional<QualityTarget> target = quality_target(run.benchmark);
+  if (target && run.target && *run.target != target->value)
+    run.incomparable.push_back(fmt::format("another target: {}, not {}", *run.target, target->value));
   const double samples = run.facts.train_samples.value_or(0.0);
   if (samples < reference->train_samples)
     run.incomparable.push_back(fmt::format("{} training samples, not {}", samples,
@@ -148,6 +153,12 @@ std::string configuration_of(const RunReport& run, const RunFiles& files, Json c
 }
 
 }  // namespace
+
+std::optional<double> own_target(const RunFiles& files) {
+  if (const auto logged = number_in(config_of(files), "train", "target")) return logged;
+  const auto beside = files.beside.figures.find("target_metric");
+  return beside == files.beside.figures.end() ? std::nullopt : std::optional(beside->second);
+}
 
 void identify(RunReport& run, const RunFiles& files) {
   Json config = config_of(files);

@@ -10,4 +10,8 @@ namespace trainmark::report {
 /// names (benchmark, division, organisation, platform).
 void identify(RunReport& run, const RunFiles& files);
 
+/// What a run of ours aimed at, by the config in its log, else by run.json; none where it is the benchmark's or
+/// unknown.
+[[nodiscard]] std::optional<double> own_target(const RunFiles& files);
+
 }  // namespace trainmark::report

@@ -61,6 +61,13 @@ double plain(const std::string& text, std::string_view option, const std::string
   return value;
 }
 
+double whole(const std::string& text, std::string_view option, const std::string& key) {
+  const double value = plain(text, option, key);
+  if (std::floor(value) != value)
+    refuse(option, fmt::format("{}={} is no whole number", key, text), "write e.g. " + key + "=16");
+  return value;
+}
+
 int speed_of(const Tier& tier) {
   if (tier.name == "hbm") return 0;
   if (tier.name == "dram") return 1;
@@ -91,7 +98,7 @@ WhatIf parse_what_if(std::string_view text) {
   WhatIf question;
   using Take = std::function<void(const std::string& key, const std::string& value)>;
   const auto into = [](std::optional<double>& place) {
-    return [&place](const std::string& key, const std::string& value) { place = plain(value, option, key); };
+    return [&place](const std::string& key, const std::string& value) { place = whole(value, option, key); };
   };
   const auto scaled = [](double& place, double unit) {
     return

@@ -48,8 +48,7 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
     run.target = target->value;
     run.lower_is_better = target->lower_is_better;
   }
-  const auto own = files.beside.figures.find("target_metric");
-  if (own != files.beside.figures.end()) run.target = own->second;
+  if (const auto own = report::own_target(files)) run.target = own;
   if (run.status == word(Ending::fixed_work_done)) run.target.reset();  // the config's default, which nobody aimed at
 }
 

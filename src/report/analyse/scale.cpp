@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "report/analyse/staging_model.hpp"
 #include "report/analyse/statistics.hpp"
 
 namespace trainmark::report {
@@ -24,31 +25,25 @@ void add_rates(ScaleRow& row) {
 }
 
 void add_times(ScaleRow& row) {
-  std::vector<double> epochs, times, staging, evaluation;
+  std::vector<double> staging, evaluation;
   for (const RunReport* run : row.group->runs) {
-    const Figure* its_epochs = run->find("epochs to target");
-    const Figure* its_time = run->find("time to train");
-    if (run->target_met && its_epochs != nullptr && its_time != nullptr) {
-      epochs.push_back(its_epochs->value);
-      times.push_back(its_time->value);
-    }
     staging.push_back(run->terms.staging_s + run->staging_outside_s);
     for (const EpochReport& epoch : run->epochs)
       if (epoch.whole && epoch.evaluation_s > 0.0) evaluation.push_back(epoch.evaluation_s);
   }
-  if (!times.empty()) {
-    row.epochs = olympic_of(epochs);
-    row.time_s = olympic_of(times);
-  }
+  row.epochs = mean_outcome(outcomes_of(*row.group, "epochs to target"));
+  if (row.epochs) row.time_s = mean_outcome(outcomes_of(*row.group, "time to train"));
   row.staging_s = median_in(staging);
   row.evaluation_s = median_in(evaluation);
 }
 
 void add_data(ScaleRow& row, std::span<const Tier> tiers) {
   const RunFacts& facts = row.group->first().facts;
-  if (!facts.sample_bytes || !facts.train_samples || !row.nodes) return;
+  if (!row.nodes) return;
+  row.share_of_node = group_of(facts).value_or(1.0) / *row.nodes;
+  if (!facts.sample_bytes || !facts.train_samples) return;
   row.bytes_per_node =
-      *facts.sample_bytes * (*facts.train_samples + facts.evaluation_samples.value_or(0.0)) / *row.nodes;
+      *facts.sample_bytes * (*facts.train_samples + facts.evaluation_samples.value_or(0.0)) * *row.share_of_node;
   if (!tiers.empty()) row.tier = fastest_tier(*row.bytes_per_node, tiers);
 }
 
@@ -109,7 +104,8 @@ std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const 
       rows, {}, [](const ScaleRow& each) { return std::pair(series_of(each.group->first()), each.processes); });
   std::map<std::string, const ScaleRow*> bases;
   for (ScaleRow& row : rows) {
-    const auto [base, fresh] = bases.try_emplace(series_of(row.group->first()), &row);
+    const RunReport& run = row.group->first();
+    const auto [base, fresh] = bases.try_emplace(series_of(run) + task_of(run), &row);
     if (!complete(*base->second)) base->second = &row;
     add_factors(row, *base->second);
   }

@@ -32,12 +32,13 @@ struct ScaleRow {
   std::optional<double> rate;  ///< samples/s, median of the runs' median epochs
   double rate_least = 0.0, rate_most = 0.0;
   std::optional<double> step_s;          ///< batch over rate
-  std::optional<double> epochs, time_s;  ///< olympic from three runs on target, else plain mean
+  std::optional<double> epochs, time_s;  ///< olympic from three runs on (mean_outcome)
   std::optional<double> staging_s;       ///< median, on either side of the clock
   std::optional<double> evaluation_s;    ///< of an epoch, median
+  std::optional<double> share_of_node;   ///< of the set: all of it where it is replicated; 1 / nodes where not known
   std::optional<double> bytes_per_node;  ///< a node's part of both sets, as stored raw
   std::string tier;                      ///< the fastest that holds it; "none"; empty where none was stated
-  std::optional<ScaleFactors> factors;   ///< against the row of the fewest processes of its series
+  std::optional<ScaleFactors> factors;   ///< against the row of the fewest processes of its series and task
 };
 
 /// Of groups that tell their number of processes, by series (series_of) and processes. `tiers` are per node, of any

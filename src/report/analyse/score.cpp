@@ -4,7 +4,7 @@
 #include <limits>
 #include <map>
 
-#include "report/analyse/groups.hpp"
+#include "report/analyse/throughput.hpp"
 
 namespace trainmark {
 
@@ -48,25 +48,26 @@ bool at_once(const RunReport& one, const RunReport& other) {
 
 }  // namespace
 
-OlympicScore olympic_score(std::span<const RunReport> runs) {
+OlympicScore olympic_score(std::span<const RunReport> runs, bool instances) {
   std::vector<report::Group> groups = report::group_runs(runs);
   if (runs.size() >= 3 && groups.size() > 1)
     return {std::nullopt, std::nullopt, "the runs are of different configurations"};
   return groups.empty() || runs.size() < 3
              ? OlympicScore{std::nullopt, std::nullopt, "a score needs at least three runs"}
-             : report::score_of(groups.front());
+             : report::score_of(groups.front(), instances);
 }
 
 }  // namespace trainmark
 
 namespace trainmark::report {
 
-OlympicScore score_of(const Group& group) {
+OlympicScore score_of(const Group& group, bool instances) {
+  const bool of_one_job = instances || are_instances(group);
   if (group.runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
   std::vector<double> times, longest;
   std::map<std::string_view, std::vector<const RunReport*>> files;
   for (const RunReport* run : group.runs) {
-    std::vector<const RunReport*>& beside = files[run->facts.instance ? std::string_view() : run->path];
+    std::vector<const RunReport*>& beside = files[of_one_job ? std::string_view() : run->path];
     if (std::ranges::any_of(beside, [run](const RunReport* each) { return at_once(*run, *each); }))
       return {std::nullopt, std::nullopt, "instances went on at the same time: their score is the time to train all"};
     beside.push_back(run);

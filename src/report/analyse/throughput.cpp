@@ -105,6 +105,15 @@ Throughput score(const Group& group) {
   return result;
 }
 
+bool went_on_beside(const Group& group, const Group& other) {
+  const Instances ones = counted(group), others = counted(other);
+  return std::ranges::any_of(ones, [&others](const RunReport* one) {
+    return std::ranges::any_of(others, [one](const RunReport* each) {
+      return one->start_ms < each->stop_ms && each->start_ms < one->stop_ms;
+    });
+  });
+}
+
 }  // namespace
 
 bool are_instances(const Group& group) {
@@ -114,8 +123,23 @@ bool are_instances(const Group& group) {
 
 std::vector<Throughput> throughput_of(std::span<const Group> groups, bool all_are) {
   std::vector<Throughput> scores;
-  for (const Group& group : groups)
-    if (group.runs.size() > 1 && (all_are || are_instances(group))) scores.push_back(score(group));
+  for (const Group& group : groups) {
+    if (group.runs.size() < 2 || !(all_are || are_instances(group))) continue;
+    scores.push_back(score(group));
+    for (const Group& other : groups) {
+      if (&other == &group || !(all_are || are_instances(other)) || !went_on_beside(group, other)) continue;
+      Throughput refused;
+      refused.group = &group;
+      refused.instances = scores.back().instances;
+      refused.pruned = scores.back().pruned;
+      refused.why_not = fmt::format(
+          "instances of another configuration ({}) went on at the same time, and all of a job "
+          "have one",
+          other.name);
+      scores.back() = std::move(refused);
+      break;
+    }
+  }
   return scores;
 }
 

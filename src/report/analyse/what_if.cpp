@@ -63,7 +63,8 @@ class Scaling {
       refuse(fmt::format("runs of {} workloads", workloads.size()), "their steps are no series",
              "name runs of one workload");
     if (series.size() > 1)
-      refuse(fmt::format("runs of {} divisions, organisations, precisions or forms of gradients on the wire",
+      refuse(fmt::format("runs of {} networks, divisions, organisations, precisions, numbers of threads or forms of "
+                         "gradients on the wire",
                          series.size()),
              "their steps are no series", "name runs that differ in nodes and batch alone");
     seen_ = observations_of(rows_);
@@ -250,8 +251,10 @@ class Scaling {
       return;
     }
     Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};
-    const auto same = std::ranges::find_if(
-        rows_, [this](const ScaleRow& row) { return row.epochs && row.group->first().facts.batch_samples == batch_; });
+    const auto same = std::ranges::find_if(rows_, [&](const ScaleRow& row) {
+      const RunReport& other = row.group->first();
+      return row.epochs && other.facts.batch_samples == batch_ && task_of(other) == task_of(run);
+    });
     if (same != rows_.end()) {
       const std::vector<double> own = figures_of(*same->group, "epochs to target");
       figure.then = same->epochs;

@@ -122,6 +122,11 @@ Grid convergence_table(std::span<const GroupConvergence> rows) {
                          cell(row.checked, &ReferencePoint::epochs), cell(row.checked, &ReferencePoint::least_epochs),
                          row.last_metrics.empty() ? Cell() : Cell(quantile_of(row.last_metrics, 0.5)), verdict});
   }
+  for (const GroupConvergence& row : rows)
+    if (row.missed > 0)
+      grid.remarks.push_back(fmt::format(
+          "{}: {} of {} runs missed the target: {}", row.group->name, row.missed, row.missed + row.epochs.size(),
+          row.mean_epochs ? "as in scores it counts as the slowest, which is left out" : "there is no mean of epochs"));
   grid.remarks.push_back(
       "epochs: without the fastest and the slowest run from three runs on; last metric: median; factor: epochs over "
       "the "

@@ -93,7 +93,7 @@ std::string render_json(std::span<const RunReport> runs, const Questions& questi
     document["runs"].push_back(run_json(run));
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     document["tables"].push_back(report::grid_json(grid));
-  const OlympicScore score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs, questions.instances);
   document["olympic_mean_min"] = number(score.minutes);
   if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);
   if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;

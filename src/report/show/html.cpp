@@ -153,7 +153,7 @@ std::string headlines(std::span<const RunReport> runs) {
 }
 
 /// Runs line by line; many of them are left to the tables of their configurations.
-std::string side_by_side(std::span<const RunReport> runs) {
+std::string side_by_side(std::span<const RunReport> runs, bool instances) {
   if (runs.size() > most_bars) return {};
   const std::vector<std::string> names = report::short_names(runs);
   std::vector<report::Bar> bars;
@@ -174,7 +174,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
     }
     html += "</tr>\n";
   }
-  const OlympicScore score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs, instances);
   return framed(report::stacked_bars("Runs side by side", bars, "s")) + html + "</table></div>\n" +
          (score.minutes
               ? fmt::format("<p>Olympic mean, fastest and slowest dropped: <b>{:.4f} min</b>{} [logged]</p>\n",
@@ -197,7 +197,7 @@ std::string render_html(std::span<const RunReport> runs, const Questions& questi
   html += headlines(runs);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     html += report::grid_html(grid);
-  if (runs.size() > 1) html += side_by_side(runs);
+  if (runs.size() > 1) html += side_by_side(runs, questions.instances);
   const std::vector<std::string> names = report::short_names(runs);
   const std::size_t shown = questions.details ? runs.size() : std::min(runs.size(), most_sections);
   for (std::size_t i = 0; i < shown; ++i)

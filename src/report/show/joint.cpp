@@ -27,7 +27,7 @@ Grid with(Grid grid, std::initializer_list<std::optional<Chart>> charts) {
 std::vector<Grid> joint_tables(std::span<const RunReport> runs, const Questions& questions) {
   constexpr std::size_t most_listed = 50;
   const std::vector<Group> groups = group_runs(runs);
-  const std::vector<GroupConvergence> convergence = convergence_of(groups);
+  const std::vector<GroupConvergence> convergence = convergence_of(groups, questions.instances);
   const std::vector<Tier> tiers = with_memory(questions.tiers, runs);
   const std::vector<ScaleRow> scale = scale_rows(groups, tiers);
   std::vector<Grid> grids;

@@ -30,8 +30,8 @@ Grid scale_table(std::span<const ScaleRow> rows) {
     grid.rows.push_back({row.group->name, cell(row.nodes), row.processes, cell(row.local_batch), count_of(row.runs),
                          cell(row.rate), row.rate ? Cell(row.rate_least) : Cell(),
                          row.rate ? Cell(row.rate_most) : Cell(), cell(row.step_s, 1e-3), cell(row.epochs),
-                         cell(row.time_s, 60.0), cell(row.bytes_per_node, 0x1p30),
-                         row.nodes ? Cell(100.0 / *row.nodes) : Cell(), row.tier});
+                         cell(row.time_s, 60.0), cell(row.bytes_per_node, 0x1p30), cell(row.share_of_node, 0.01),
+                         row.tier});
   grid.remarks.push_back(
       "rate: median of the runs' median epochs, n runs; step: batch over rate; share of the set: what a "
       "node that holds its part shuffles among");
@@ -62,9 +62,9 @@ Grid factor_table(std::span<const ScaleRow> rows) {
   }
   if (grid.rows.size() < 2) return {};
   grid.remarks.push_back(
-      "each against the fewest ranks of its workload, division, organisation, precision and wire; their product is "
-      "T(N) / "
-      "T(N0). communication: the rate of a rank at "
+      "each against the fewest ranks of its workload, network, training set, target, division, organisation, "
+      "precision, "
+      "threads and wire; their product is T(N) / T(N0). communication: the rate of a rank at "
       "one local batch, so communication, stragglers and input; at another local batch it cannot be "
       "told apart");
   return grid;

@@ -63,7 +63,7 @@ std::string closing(std::span<const RunReport> runs) {
          "** Result not verified by MLCommons Association **\n";
 }
 
-std::string side_by_side(std::span<const RunReport> runs) {
+std::string side_by_side(std::span<const RunReport> runs, bool instances) {
   std::string text = "run s     time to train s  with staging s  epochs  samples/s  wait %  run\n";
   const std::vector<std::string> names = report::short_names(runs);
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -77,7 +77,7 @@ std::string side_by_side(std::span<const RunReport> runs) {
                         number("samples/s median epoch", 1), number("wait for input share of training", 1),
                         printable(names[i]));
   }
-  const OlympicScore score = olympic_score(runs);
+  const OlympicScore score = olympic_score(runs, instances);
   const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";
   text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f}{} min of {} runs [logged]\n",
                                       *score.minutes, most, runs.size())
@@ -94,7 +94,7 @@ std::string render_text(std::span<const RunReport> runs, const Questions& questi
   for (const RunReport& run : runs)
     if (blocks) text += (text.empty() ? "" : "\n") + block_of(run);
   if (!blocks) text += fmt::format("{} runs; --details shows each\n", runs.size());
-  if (runs.size() > 1 && runs.size() <= most_lines) text += "\n" + side_by_side(runs);
+  if (runs.size() > 1 && runs.size() <= most_lines) text += "\n" + side_by_side(runs, questions.instances);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     text += "\n" + report::grid_text(grid);
   if (runs.size() > most_lines) text += closing(runs);

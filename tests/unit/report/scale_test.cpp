@@ -240,9 +240,10 @@ TEST(Scale, KeepsOrganisationsAndPrecisionsApart) {
     const std::vector<Group> groups = group_runs(runs);
     for (const ScaleRow& row : scale_rows(groups, {}))
       EXPECT_EQ(row.factors->product(), 1.0) << what;
-    EXPECT_NE(
-        refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("2 divisions, organisations, precisions or"),
-        std::string::npos);
+    EXPECT_NE(refusal([&] {
+                static_cast<void>(ask(runs, "nodes=256"));
+              }).find("2 networks, divisions, organisations, precisions, numbers"),
+              std::string::npos);
   };
   runs[1].organisation = "another";
   check("another's machine");
