@@ -194,6 +194,10 @@ struct RunReport {
 /// to tell them by.
 [[nodiscard]] std::vector<RunReport> report_runs(const std::filesystem::path& log);
 
+/// Takes copies out: what has start, end, settings, seed and metrics of an earlier run of another path, or of the same
+/// path named twice. Returns a sentence for each.
+[[nodiscard]] std::vector<std::string> leave_out_copies(std::vector<RunReport>& runs);
+
 /// Mean without the fastest and the slowest, in minutes. None below three runs, for runs of different configurations,
 /// for instances that ran at the same time, or where more than one missed its target (one that did counts as the
 /// slowest).

@@ -31,6 +31,8 @@ std::vector<RunReport> report_all(const std::vector<std::filesystem::path>& logs
   if (runs.empty() && !refusals.empty()) throw refusals.front();
   for (const Error& refusal : refusals)
     print_message(fmt::format("trainmark: warning: left out: {}\n", refusal.what()));
+  for (const std::string& copy : leave_out_copies(runs))
+    print_message(fmt::format("trainmark: warning: left out: {}\n", copy));
   return runs;
 }
 

@@ -186,3 +186,32 @@ std::optional<double> mean_outcome(std::vector<double> outcomes) {
 }
 
 }  // namespace trainmark::report
+
+namespace trainmark {
+
+std::vector<std::string> leave_out_copies(std::vector<RunReport>& runs) {
+  const auto is_copy = [](const RunReport& one, const RunReport& other) {
+    if (one.path == other.path && one.part != other.part) return false;
+    return one.start_ms == other.start_ms && one.stop_ms == other.stop_ms && one.facts.seed == other.facts.seed &&
+           one.configuration == other.configuration &&
+           std::ranges::equal(one.epochs, other.epochs, {}, &EpochReport::metric, &EpochReport::metric);
+  };
+  std::vector<std::string> said;
+  std::vector<RunReport> kept;
+  std::multimap<double, std::size_t> by_start;
+  for (RunReport& run : runs) {
+    const auto [first, last] = by_start.equal_range(run.start_ms);
+    const auto original = std::find_if(first, last, [&](const auto& each) { return is_copy(run, kept[each.second]); });
+    if (original != last) {
+      said.push_back(fmt::format("{} is a copy of {}: the same start, end, settings, seed and metrics", run.name(),
+                                 kept[original->second].name()));
+      continue;
+    }
+    by_start.emplace(run.start_ms, kept.size());
+    kept.push_back(std::move(run));
+  }
+  runs = std::move(kept);
+  return said;
+}
+
+}  // namespace trainmark

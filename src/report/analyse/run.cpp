@@ -262,8 +262,12 @@ void require_milliseconds(const std::filesystem::path& log, const LogRecord& fir
                 "all times would be a thousand times too short", "log time_ms in milliseconds since 1970"});
 }
 
-RunReport report_on(const RunFiles& files) {
+RunReport report_on(RunFiles files) {
   const Phases phases = report::cut_into_phases(files.log.records, files.log.flaws);
+  if (const std::string why = report::of_another_run(files, phases.epochs); !why.empty()) {
+    files.beside = {};
+    files.beside.notes = {"what lies beside the log is another run's, and is left out: " + why};
+  }
   RunReport run;
   set_identity(run, files, phases);
   run.epochs = phases.epochs;
@@ -293,7 +297,7 @@ std::vector<RunReport> report_runs(const std::filesystem::path& log) {
   for (report::Attempt& attempt : report::attempts_of(text, log)) {
     const bool last = attempt.number == attempt.count;
     RunFiles files{log.string(), std::move(attempt), last ? report::read_companions(log) : report::Companions{}};
-    runs.push_back(report_on(files));
+    runs.push_back(report_on(std::move(files)));
   }
   std::ranges::stable_partition(runs, &RunReport::target_met);
   return runs;

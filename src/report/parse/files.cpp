@@ -46,8 +46,16 @@ std::optional<Json> json_beside(const std::filesystem::path& path, std::vector<s
 void read_outcome(const Json& document, Companions& run) {
   const auto figures = document.find("figures");
   if (figures != document.end() && figures->is_object()) {
-    for (const auto& [name, value] : figures->items())
-      if (value.is_number()) run.figures[name] = value.get<double>();
+    for (const auto& [name, value] : figures->items()) {
+      if (!value.is_number()) continue;
+      const double figure = value.get<double>();
+      // Counts, times and bytes; what is learned may be below 0.
+      const bool may_be_negative = name.find("loss") != std::string::npos || name.find("metric") != std::string::npos;
+      if (figure >= 0.0 || may_be_negative)
+        run.figures[name] = figure;
+      else
+        run.notes.push_back(fmt::format("run.json says {} = {}, which cannot be: it is left out", name, figure));
+    }
   }
   const auto texts = document.find("texts");
   if (texts != document.end() && texts->is_object()) {
@@ -136,22 +144,31 @@ void read_environment(const Json& document, Companions& run) {
   if (error == std::errc{} && std::string_view(end) == " kB" && kilobytes > 0.0) run.memory_bytes = kilobytes * 1024.0;
 }
 
-std::vector<Row> rows_of(const std::string& text) {
+/// Rows that are whole and alone of their epoch: the last line of a table may be cut within a number.
+std::vector<Row> rows_of(const std::string& text, std::vector<std::string>& notes) {
   std::istringstream stream(text);
   std::string line;
   std::getline(stream, line);
   const std::vector<std::string> names = cells_of(line);
-  std::vector<Row> rows;
+  std::map<double, std::vector<Row>> by_epoch;
+  int unusable = 0;
   while (std::getline(stream, line)) {
     const std::vector<std::string> cells = cells_of(line);
     Row row;
-    for (std::size_t i = 0; i < std::min(names.size(), cells.size()); ++i) {
-      double value = 0.0;
-      const char* end = cells[i].data() + cells[i].size();
-      const auto [stop, error] = std::from_chars(cells[i].data(), end, value);
-      if (error == std::errc{} && stop == end) row[names[i]] = value;
-    }
-    if (row.contains("epoch")) rows.push_back(std::move(row));
+    for (std::size_t i = 0; i < std::min(names.size(), cells.size()); ++i)
+      if (const auto value = number_in_cell(cells[i])) row[names[i]] = *value;
+    if (cells.size() == names.size() && row.contains("epoch"))
+      by_epoch[row["epoch"]].push_back(std::move(row));
+    else
+      ++unusable;
+  }
+  if (unusable > 0) notes.push_back(fmt::format("epochs.csv: {} rows are not whole and were left out", unusable));
+  std::vector<Row> rows;
+  for (auto& [epoch, found] : by_epoch) {
+    if (found.size() == 1)
+      rows.push_back(std::move(found.front()));
+    else
+      notes.push_back(fmt::format("epochs.csv has {} rows of epoch {}: they were left out", found.size(), epoch));
   }
   return rows;
 }
@@ -165,7 +182,7 @@ Companions read_companions(const std::filesystem::path& log) {
   if (const auto document = json_beside(folder / "run.json", run.notes)) read_outcome(*document, run);
   if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
   if (const auto document = json_beside(folder / "env.json", run.notes)) read_environment(*document, run);
-  if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table);
+  if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table, run.notes);
   run.of_ours = text_in(folder / "run.json").has_value();
   if (const auto document = json_beside(folder / "probe.json", run.notes)) run.probed = probed_in(*document, run.notes);
   if (const auto table = text_in(folder / "nodes.csv")) run.nodes = nodes_in(*table, run.notes);
@@ -232,6 +249,27 @@ std::string RunFiles::text(std::string_view key) const {
 }
 
 bool is_metric(const LogRecord& record) { return record.key == "eval_error" || record.key == "eval_accuracy"; }
+
+std::string of_another_run(const RunFiles& files, const std::vector<EpochReport>& epochs) {
+  constexpr double rounding = 1e-3;  // tables have five digits or more
+  for (const auto& [logged, beside] :
+       {std::pair{"seed", "seed"}, {"number_of_ranks", "ranks"}, {"global_batch_size", "global_batch_samples"}}) {
+    const auto own = files.number(logged);
+    const auto other = files.beside.figures.find(beside);
+    if (own && other != files.beside.figures.end() && *own != other->second)
+      return fmt::format("run.json is of {} {}, the log of {}", beside, other->second, *own);
+  }
+  for (const EpochReport& epoch : epochs) {
+    for (const Row& row : files.beside.epochs) {
+      const auto metric = row.find("eval_metric");
+      if (row.at("epoch") != epoch.number || !epoch.metric || metric == row.end()) continue;
+      if (std::abs(metric->second - *epoch.metric) > rounding * std::abs(*epoch.metric))
+        return fmt::format("epochs.csv has the metric {} in epoch {}, the log {}", metric->second, epoch.number,
+                           *epoch.metric);
+    }
+  }
+  return {};
+}
 
 }  // namespace trainmark::report
 

@@ -14,7 +14,7 @@
 
 namespace trainmark::report {
 
-/// A row of epochs.csv by column name; what is no number is left out.
+/// A row of epochs.csv by column name; what is no finite number from 0 on is left out.
 using Row = std::map<std::string, double>;
 
 /// What lies beside a results folder's log.
@@ -52,6 +52,9 @@ struct RunFiles {
   /// A number of things of which there is at least one; none where it is missing or cannot be that.
   [[nodiscard]] std::optional<double> count(std::string_view key) const;
 };
+
+/// Why run.json and epochs.csv cannot be of the run whose log stands beside them; empty where they may.
+[[nodiscard]] std::string of_another_run(const RunFiles& files, const std::vector<EpochReport>& epochs);
 
 [[nodiscard]] std::string text_of(const std::vector<LogRecord>& records, std::string_view key);
 [[nodiscard]] std::optional<double> number_of(const EventValue& value);
