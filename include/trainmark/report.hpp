@@ -123,7 +123,7 @@ struct Roofline {
   std::string workload, precision, backend;  ///< as probed
   double ranks = 0.0, samples = 0.0;         ///< samples of a step on a rank
   std::vector<RoofTier> tiers;               ///< empty: not probed
-  std::vector<RoofNode> nodes;               ///< of a step's last or only batch, in its order; empty: not timed
+  std::vector<RoofNode> nodes;               ///< of a step, all its batches, in their order; empty: not timed
   std::vector<StepMessage> messages;
   std::vector<Ceiling> ceilings;  ///< all that were probed
   double step_s = 0.0;            ///< measured; 0: not known

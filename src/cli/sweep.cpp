@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "cli/batch_options.hpp"
@@ -152,7 +153,13 @@ class Sweep {
     for (std::size_t at = 0; at < choice.size(); ++at)
       config[Json::json_pointer(spec_.axes[at].pointer().to_string())] = spec_.axes[at].values[choice[at]];
     config["results"]["folder"] = run.results;
-    if (const std::int64_t seed = options_of(choice).seed; seed != 0) config["seed"] = seed + repeat;
+    if (const std::int64_t seed = options_of(choice).seed; seed != 0) {
+      if (seed > std::numeric_limits<std::int64_t>::max() - repeat)
+        throw Error(ExitCode::usage, Complaint{spec_.base + ": /seed",
+                                               fmt::format("{} leaves no seed above it for repeat {}", seed, repeat),
+                                               "", "take a smaller one"});
+      config["seed"] = seed + repeat;
+    }
     run.config = json_text(config, 2) + "\n";
     static_cast<void>(parse_config(run.config, run.results, {}, environment_variable));  // what is written is what runs
     return run;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "mllog/utf8.hpp"
 #include "trainmark/core.hpp"
@@ -62,10 +61,9 @@ class Spec {
     if (!value.is_array() || value.empty())
       refuse(pointer, fmt::format("must be a list of values, not {}", json_text(value)),
              fmt::format("give {}", example));
-    std::set<std::string> seen;
-    for (const Json& each : value)
-      if (!seen.insert(json_text(each)).second)
-        refuse(pointer, fmt::format("has {} twice (its runs would be repeated by mistake)", json_text(each)),
+    for (auto each = value.begin(); each != value.end(); ++each)
+      if (std::find(value.begin(), each, *each) != each)  // 8 and 8.0 are one
+        refuse(pointer, fmt::format("has {} twice (its runs would be repeated by mistake)", json_text(*each)),
                "leave one out; /repeats repeats runs");
     return value;
   }
@@ -76,16 +74,28 @@ class Spec {
     const Json& all = document_.at("axes");
     if (!all.is_object())
       refuse("/axes", fmt::format("must be an object, not {}", json_text(all)), "give {\"train.precision\": [...]}");
-    std::set<std::string> pointers;
+    std::vector<std::string> pointers;
     for (const auto& [key, values] : all.items()) {
       const std::string place = "/axes" + pointer_to(key);
       SweepAxis axis{key, {}};
+      std::string pointer;
       try {
-        if (!pointers.insert(axis.pointer().to_string()).second)
-          refuse(place, "names a key that another axis varies", "keep one");
+        pointer = axis.pointer().to_string();
       } catch (const nlohmann::json::exception&) {
         refuse(place, "is no key of a config", "write train.precision or /train/precision");
       }
+      const auto overlaps = [&pointer](const std::string& other) {
+        return (pointer + "/").starts_with(other + "/") || (other + "/").starts_with(pointer + "/");
+      };
+      if (const auto other = std::ranges::find_if(pointers, overlaps); other != pointers.end())
+        refuse(place,
+               *other == pointer
+                   ? "names a key that another axis varies"
+                   : fmt::format("overlaps {}, which another axis varies: one would undo the other", *other),
+               "keep one");
+      if (overlaps("/results/folder"))
+        refuse(place, "would name the folder of results, which the sweep gives each run", "leave it out");
+      pointers.push_back(pointer);
       if (key == "nodes") refuse(place, "is not a key of the config", "the launch's node counts are /nodes");
       for (const Json& value : list(place, values, "[\"fp32\", \"bf16\"]"))
         axis.values.push_back(value);
@@ -106,6 +116,9 @@ class Spec {
     }
     if (document_.contains("repeats")) spec.repeats = whole("/repeats", document_.at("repeats"), most_repeats);
     spec.axes = axes();
+    for (const SweepAxis& axis : spec.axes)
+      if (spec.repeats > 1 && axis.pointer().to_string() == "/seed")
+        refuse("/repeats", "gives runs seeds of their own, and /axes/seed others: some would run twice", "keep one");
     return spec;
   }
 

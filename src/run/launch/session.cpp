@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 
 #include "run/train/readers.hpp"
 #include "trainmark/process.hpp"
@@ -190,6 +191,7 @@ Compiled compile(const World& world, Backend& backend, const RunOptions& options
                                      Program::Options{.timed = timed && !captures});
   };
   compiled.train = program(std::move(graphs.last));
+  compiled.parts = options.train.gradient_accumulation_steps;
   if (graphs.earlier) compiled.accumulate = program(std::move(*graphs.earlier));
   compiled.evaluate = program(std::move(graphs.evaluation));
   if (graphs.average) compiled.average = program(std::move(*graphs.average));
@@ -227,22 +229,46 @@ SyntheticBatch::SyntheticBatch(const DataSchema& schema, std::int64_t samples, s
 
 namespace {
 
-/// Takes real steps, on all ranks alike.
-std::vector<NodeTime> timed_nodes(Program& program) {
+/// Medians of a program's nodes, of `times` profiles; `before` takes what must have run before each.
+std::vector<NodeTime> timed_nodes(Program& program, std::int64_t launches, const std::function<void()>& before) {
   constexpr int times = 5;
   const std::vector<Node>& nodes = program.graph().nodes;
   std::vector<std::vector<double>> seconds(nodes.size());
   for (int time = 0; time < times; ++time) {
+    before();
     const Profile profile = program.profile(0);
     for (std::size_t at = 0; at < nodes.size(); ++at)
       seconds[at].push_back(profile.at(at).second);
   }
   std::vector<NodeTime> result;
   for (std::size_t at = 0; at < nodes.size(); ++at) {
-    result.push_back({nodes[at].name, std::string(name_of(nodes[at].op)), median_of(std::move(seconds[at])),
-                      cost(program.graph(), nodes[at])});
+    result.push_back({nodes[at].name,
+                      std::string(name_of(nodes[at].op)),
+                      static_cast<double>(launches) * median_of(std::move(seconds[at])),
+                      {}});
+    for (std::int64_t launch = 0; launch < launches; ++launch)
+      result.back().cost += cost(program.graph(), nodes[at]);
   }
   return result;
+}
+
+/// Of a whole step: what its earlier parts take stands with the last one's nodes of the same names. Takes real steps,
+/// on all ranks alike.
+std::vector<NodeTime> timed_step(Compiled& compiled) {
+  std::vector<NodeTime> step = timed_nodes(*compiled.train, 1, [] {});
+  if (compiled.accumulate == nullptr) return step;
+  const auto clear = [&compiled] { compiled.train->step(0); };  // takes in the sums that an earlier part left
+  for (NodeTime& node : timed_nodes(*compiled.accumulate, compiled.parts - 1, clear)) {
+    const auto same = std::ranges::find(step, node.node, &NodeTime::node);
+    if (same == step.end()) {
+      step.push_back(std::move(node));
+      continue;
+    }
+    same->seconds += node.seconds;
+    same->cost += node.cost;
+  }
+  compiled.train->step(0);
+  return step;
 }
 
 }  // namespace
@@ -262,7 +288,7 @@ void warm_up(Compiled& compiled, std::int64_t seed, const DataSchema& schema, st
     }
     if (compiled.average != nullptr) compiled.average->step(slot);
   }
-  if (measure_nodes) compiled.nodes = timed_nodes(*compiled.train);
+  if (measure_nodes) compiled.nodes = timed_step(compiled);
   compiled.state->restore(before);
   compiled.state->clear_metrics();
   compiled.warm_up_seconds = clock.seconds();

@@ -36,7 +36,7 @@ void require_options(const World& world, const RunOptions& options, const Datase
 struct NodeTime {
   std::string node;
   std::string op;
-  double seconds = 0.0;  ///< median of several
+  double seconds = 0.0;  ///< in all parts of a step, each by the median of several
   Cost cost;
 };
 
@@ -59,7 +59,8 @@ struct Compiled {
   double planning_seconds = 0.0;
   int warm_up_launches = 1;  ///< of each slot's programs
   double warm_up_seconds = 0.0;
-  std::vector<NodeTime> nodes;  ///< of a step's last or only batch, in their order, where they were to be timed
+  std::int64_t parts = 1;       ///< batches of a step on a rank
+  std::vector<NodeTime> nodes;  ///< of a whole step, in the order of its last batch, where they were to be timed
 };
 /// `channels`: what those of the dataset range over, where the model asks. `timed`: launches of programs are timed by
 /// themselves, but on a device that captures its steps, where they are none of the host's.

@@ -112,6 +112,22 @@ class Runs(EndToEnd):
             self.assertRegex(timed.output, r"node by node a step takes .* ms: optimizer .* %, all-reduce .* %")
             self.assertFalse((plain.folder / "nodes.csv").exists())
 
+    def test_timed_nodes_are_those_of_a_whole_step_however_many_parts_it_has(self):
+        flops, updates = set(), set()
+        for parts in (1, 2, 4):
+            folder = self.folder / f"parts{parts}"
+            run = self.run_small(train={"epochs": 1, "gradient_accumulation_steps": parts}, results={"folder": str(folder)},
+                                 options=["--measure-nodes"])
+            run.results = folder
+            nodes = run.table("nodes.csv")
+            self.assertEqual(len({node["node"] for node in nodes}), len(nodes))
+            self.assertAlmostEqual(sum(int(node["flops"]) for node in nodes) * 1e-9,
+                                   run.json()["figures"]["training_step_gflop_per_rank"], delta=1e-9)
+            flops.add(sum(int(node["flops"]) for node in nodes if node["op"].startswith("Conv")))
+            updates.add(sum(int(node["flops"]) for node in nodes if node["op"] == "Update"))
+        self.assertEqual(len(flops), 1, "each sample is convolved once a step")
+        self.assertEqual(len(updates), 1, "parameters are updated once a step")
+
     def test_overlap_changes_no_bit(self):
         hashes = []
         for overlap in ("on", "off"):
