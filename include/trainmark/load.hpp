@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <memory_resource>
 #include <span>
@@ -20,7 +21,8 @@
 namespace trainmark {
 
 /// universe: a cube a file, cut into samples on the fly; block: one sample a file; packed: [N, ...]; jpeg: the bytes of
-/// coded images, which the schema asks for and nobody else can. automatic: found out from the first file.
+/// coded images, which the schema asks for and nobody else can. automatic: each file tells, and all of a folder the
+/// same.
 enum class DatasetLayout : std::uint8_t { automatic, universe, block, packed, jpeg };
 template <>
 struct Words<DatasetLayout> {
@@ -52,10 +54,29 @@ struct ManifestUse {
 /// folder is read twice. Reads HDF5 headers only, and not those of files that did not change since a manifest was
 /// written beside the data (hashes come from there, too); they must be those that it lists. `progress` is called as it
 /// goes. Raises Error{data}: empty folder, names that cannot be used (they are counted, three named), two names of one
-/// file, not HDF5, truncated, dataset missing, wrong rank, extent or type.
+/// file, not HDF5, truncated, dataset missing, wrong rank, extent or type, files of several forms (FileForms).
 [[nodiscard]] Manifest scan_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                     const DataSchema& schema, const std::function<void()>& progress = {},
                                     const ManifestUse& use = {});
+
+/// The forms of a folder's files, each with how many have it and the first of them. A form is, in words, what a file
+/// alone tells of where its samples lie: layout, names of datasets, extents of a universe. It is empty where the config
+/// names the layout, and then no file is a stranger.
+class FileForms {
+ public:
+  void add(const std::string& form, const std::string& name, std::int64_t files = 1);
+  [[nodiscard]] std::string to_text() const;  ///< a line a form, for telling other ranks
+  void add_told(const std::string& text);
+  /// Raises Error{data} where there are several: a file that joins the others by chance is cut into other samples.
+  void require_one(const std::filesystem::path& root) const;
+
+ private:
+  struct Found {
+    std::int64_t files = 0;
+    std::string first;
+  };
+  std::map<std::string, Found> found_;
+};
 
 /// A scan as far as one process should do it for all: the names and what a manifest says of them. What it leaves open
 /// is to be completed, by whom ever.
@@ -63,14 +84,16 @@ struct Listing {
   Manifest manifest;
   std::vector<std::size_t> unopened;  ///< entries whose samples are told by their headers alone; 0 until then
   std::vector<std::size_t> unread;    ///< entries whose contents are to be compared with their hashes
+  FileForms forms;                    ///< of the entries that are complete
 };
 /// The first part of scan_dataset.
 [[nodiscard]] Listing list_dataset(const std::filesystem::path& root, const FormatOptions& format,
                                    const DataSchema& schema, const std::function<void()>& progress = {},
                                    const ManifestUse& use = {});
-/// The rest of it, file by file: opens the header of an entry, which tells its samples and its companion.
-void complete_entry(const std::filesystem::path& root, const FormatOptions& format, const DataSchema& schema,
-                    ManifestEntry& entry);
+/// The rest of it, file by file: opens the header of an entry, which tells its samples and its companion. Returns the
+/// file's form, for FileForms.
+[[nodiscard]] std::string complete_entry(const std::filesystem::path& root, const FormatOptions& format,
+                                         const DataSchema& schema, ManifestEntry& entry);
 /// Raises Error{data} where the content is not what its hash says.
 void require_content(const std::filesystem::path& root, const ManifestEntry& entry,
                      const std::function<void()>& progress = {});

@@ -39,7 +39,8 @@ void describe_data(Visitor& visitor, DataOptions& data) {
   visitor.open("format", "How a dataset lies in its HDF5 files.");
   visitor.words({.name = "layout",
                  .doc = "universe: a large cube a file, cut into blocks while reading; block: one sample a file; "
-                        "packed: many samples a file ([N, ...]); auto: found out from the first file."},
+                        "packed: many samples a file ([N, ...]); auto: each file tells, and all files of a folder must "
+                        "tell the same."},
                 data.format.layout, static_cast<std::size_t>(DatasetLayout::jpeg));
   visitor.field({.name = "input",
                  .doc = "Name of the HDF5 dataset of the samples; auto: the workload's (cosmoflow: x, then full).",

@@ -200,6 +200,12 @@ class Hdf5Source final : public SampleSource {
                   Complaint{path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
                             "it changed since the dataset was scanned", "run again"});
     }
+    {
+      // A manifest may have told the samples of files that nobody opened.
+      const std::lock_guard one_at_a_time(forms_mutex_);
+      forms_.add(form_of(layout, format_), path.filename().string());
+      forms_.require_one(root_);
+    }
     for (Stored& stored : layout.fields) {
       diagnose(LogLevel::debug, [&] {
         const bool library = stored.storage == Storage::library;
@@ -226,6 +232,8 @@ class Hdf5Source final : public SampleSource {
   std::unique_ptr<ImageCache> cache_;                      // null: images are decoded each time
   std::atomic<std::int64_t> at_source_{0}, at_target_{0};  // samples that were read there
   DescriptorCache descriptors_;
+  std::mutex forms_mutex_;
+  FileForms forms_;
 };
 
 }  // namespace

@@ -224,6 +224,16 @@ FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const F
   return found;
 }
 
+std::string form_of(const FileLayout& layout, const FormatOptions& format) {
+  if (format.layout != DatasetLayout::automatic) return "";
+  std::string form(word(layout.layout));
+  if (layout.layout == DatasetLayout::universe) form += " " + to_string(layout.fields.front().shape());
+  std::vector<std::string> names;
+  for (const Stored& stored : layout.fields)
+    names.push_back("'" + stored.name + "'");
+  return fmt::format("{} with {}", form, fmt::join(names, " and "));
+}
+
 std::string FileLayout::companion() const {
   for (const Stored& stored : fields) {
     if (!stored.companions.empty()) return stored.companions.front().string();

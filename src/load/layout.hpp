@@ -25,6 +25,9 @@ struct FileLayout {
 [[nodiscard]] FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions& format,
                                         const DataSchema& schema);
 
+/// In words, what the file alone tells of it (see FileForms); empty where the config names the layout.
+[[nodiscard]] std::string form_of(const FileLayout& layout, const FormatOptions& format);
+
 /// Where sample `index` of the file lies. Universes are cut in nested order: the last axis varies fastest.
 [[nodiscard]] Box box_of(const FileLayout& layout, const DataSchema& schema, std::size_t field, std::int64_t index);
 

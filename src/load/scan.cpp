@@ -32,6 +32,11 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
 
 namespace {
 
+void take_over(const FileLayout& layout, ManifestEntry& entry) {
+  entry.samples = layout.samples;
+  entry.companion = layout.companion();
+}
+
 /// What a manifest beside the data says; the files must be those that it lists. Its sample counts depend on the extent
 /// of a sample, so they are believed only if the first file's header agrees, and never those of a manifest of the first
 /// version, which says less of what it lists.
@@ -79,12 +84,21 @@ class KnownCounts {
     entry.xxh3 = known->xxh3;
     if (manifest_->version < 2 || known->samples <= 0 || agrees_ == Agreement::no) return false;
     if (agrees_ == Agreement::unknown) {
-      complete_entry(root_, format_, schema_, entry);
+      const FileLayout layout = resolve_layout(root_ / entry.name, format_, schema_);
+      take_over(layout, entry);
       agrees_ = entry.samples == known->samples ? Agreement::yes : Agreement::no;
+      form_ = form_of(layout, format_);
+      const bool alike = layout.layout == DatasetLayout::block || layout.layout == DatasetLayout::universe;
+      if (alike && !form_.empty()) each_ = entry.samples;
+      return true;
     }
-    if (agrees_ == Agreement::yes) entry.samples = known->samples;
+    // Of another form than the first: its header must tell which.
+    if (each_ && known->samples != *each_) return false;
+    entry.samples = known->samples;
     return true;
   }
+  /// Of the files recalled, as the first of them tells it.
+  [[nodiscard]] const std::string& form() const noexcept { return form_; }
 
  private:
   [[nodiscard]] const ManifestEntry* listed(std::string_view name) const {
@@ -100,14 +114,17 @@ class KnownCounts {
   const ManifestUse& use_;
   std::optional<Manifest> manifest_;
   Agreement agrees_ = Agreement::unknown;
+  std::string form_;
+  std::optional<std::int64_t> each_{};  // samples of every file, where all have as many
 };
 
 }  // namespace
 
-void complete_entry(const fs::path& root, const FormatOptions& format, const DataSchema& schema, ManifestEntry& entry) {
+std::string complete_entry(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+                           ManifestEntry& entry) {
   const FileLayout layout = resolve_layout(root / entry.name, format, schema);
-  entry.samples = layout.samples;
-  entry.companion = layout.companion();
+  take_over(layout, entry);
+  return form_of(layout, format);
 }
 
 void require_content(const fs::path& root, const ManifestEntry& entry, const std::function<void()>& progress) {
@@ -128,12 +145,17 @@ void require_content(const fs::path& root, const ManifestEntry& entry, const std
 
 Listing list_dataset(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
                      const std::function<void()>& progress, const ManifestUse& use) {
-  Listing listing{Manifest{data_files(root, progress)}, {}, {}};
+  Listing listing{Manifest{data_files(root, progress)}, {}, {}, {}};
   KnownCounts known(root, format, schema, use);
   listing.unread = known.require(listing.manifest);
   for (std::size_t i = 0; i < listing.manifest.entries.size(); ++i) {
     if (progress) progress();
-    if (!known.recall(listing.manifest.entries[i])) listing.unopened.push_back(i);
+    ManifestEntry& entry = listing.manifest.entries[i];
+    if (known.recall(entry)) {
+      listing.forms.add(known.form(), entry.name);
+    } else {
+      listing.unopened.push_back(i);
+    }
   }
   return listing;
 }
@@ -148,8 +170,10 @@ Manifest scan_dataset(const fs::path& root, const FormatOptions& format, const D
     use.say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
   for (const std::size_t i : listing.unopened) {
     if (progress) progress();
-    complete_entry(root, format, schema, listing.manifest.entries[i]);
+    ManifestEntry& entry = listing.manifest.entries[i];
+    listing.forms.add(complete_entry(root, format, schema, entry), entry.name);
   }
+  listing.forms.require_one(root);
   return std::move(listing.manifest);
 }
 

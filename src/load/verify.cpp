@@ -12,11 +12,9 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Opens the file and reads all its samples; raises Error{data} at the first that is wrong.
-void read_all_samples(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+void read_all_samples(const fs::path& root, const FormatOptions& format, const DataSchema& schema, FileForms& forms,
                       ManifestEntry& entry) {
-  const FileLayout layout = resolve_layout(root / entry.name, format, schema);
-  entry.samples = layout.samples;
-  entry.companion = layout.companion();
+  forms.add(complete_entry(root, format, schema, entry), entry.name);
   const auto source = open_hdf5(root, Manifest{{entry}}, format, schema, Values::legal, {Crop::whole});
   std::vector<std::vector<std::byte>> memory;
   SampleView view;
@@ -63,18 +61,27 @@ Verification verify_dataset(const fs::path& root, const FormatOptions& format, c
   const std::optional<Manifest> listed = write ? std::nullopt : read_manifest(root);
   result.manifest_found = listed.has_value();
   Manifest found;
+  FileForms forms;
   bool sound = true;
+  const auto add_fault = [&](const Error& error) {
+    sound = false;
+    result.differences.emplace_back(error.what());
+  };
   for (const ManifestEntry& file : files) {
     ManifestEntry entry = stat_entry(root, file.name);  // anew: the files before this one may have taken hours
     try {
       entry.xxh3 = hash_file(root / entry.name, progress);
-      read_all_samples(root, format, wanted, entry);
+      read_all_samples(root, format, wanted, forms, entry);
       if (write || listed) require_self_contained(root, Manifest{{entry}}, "a manifest vouches for");
     } catch (const Error& error) {
-      sound = false;
-      result.differences.emplace_back(error.what());
+      add_fault(error);
     }
     found.entries.push_back(std::move(entry));
+  }
+  try {
+    forms.require_one(root);
+  } catch (const Error& error) {
+    add_fault(error);
   }
   result.files = std::ssize(found.entries);
   result.samples = found.samples();

@@ -75,17 +75,22 @@ Split find_split(const World& world, const RunOptions& options, const std::strin
   agree_on(all, [&] { split.manifest = parse_manifest(text, split.source); });
   const Clock clock;
   agree_on(all, pulse, [&] {
-    for (const std::size_t entry : part_of(unread, all))
-      require_content(source, split.manifest.entries.at(entry), progress);
-    for (const std::size_t entry : part_of(unopened, all)) {
+    for (const std::size_t at : part_of(unread, all))
+      require_content(source, split.manifest.entries.at(at), progress);
+    for (const std::size_t at : part_of(unopened, all)) {
       progress();
-      complete_entry(source, options.data.format, schema, split.manifest.entries.at(entry));
+      ManifestEntry& entry = split.manifest.entries.at(at);
+      listing.forms.add(complete_entry(source, options.data.format, schema, entry), entry.name);
     }
   });
   if (!unread.empty() && use.say && all.rank() == 0)
     use.say(fmt::format("their contents are as listed ({:.1f} s)", clock.seconds()));
   share_headers(all, split.manifest, unopened);
+  FileForms forms;
+  for (const std::string& told : all.all_gather(listing.forms.to_text()))
+    forms.add_told(told);
   agree_on(all, [&] {
+    forms.require_one(source);
     if (options.stage.strategy != Strategy::none) require_self_contained(source, split.manifest, "staging copies");
   });
   split.files = split.manifest.entries.size();

@@ -84,6 +84,21 @@ TEST_F(FindDataset, EndsOnEveryRankWhereOnlyTheLastOfItsFilesCannotBeOpened) {
   testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); }, {"z.h5", "HDF5"});
 }
 
+TEST_F(FindDataset, EndsOnEveryRankWhereOneFileOfAnotherRanksPartIsOfAnotherForm) {
+  if (all().rank() == 0) {
+    std::filesystem::remove(root_ / "train" / manifest_name);
+    for (const char* name : {"d.h5", "e.h5"})
+      put(root_ / "train" / name, 2);
+    testing::File file(root_ / "train" / "z.h5");
+    file.put("x", {64, 64, 64, 4}, std::vector<std::int16_t>(64 * 64 * 64 * 4, 1));
+    file.put("y", {4}, std::vector<float>(4));
+  }
+  all().barrier();
+  testing::expect_data_error([&] { (void)find_dataset(test_world(), options_, [] {}); },
+                             {"holds files of 2 forms", "4 of layout packed with 'x' and 'y' (a.h5)",
+                              "1 of layout universe 64x64x64x4 with 'x' and 'y' (z.h5)"});
+}
+
 TEST_F(FindDataset, NamesCompanionsOnEveryRankWhereFilesAreStaged) {
   if (all().rank() == 0) {
     std::filesystem::remove(root_ / "train" / manifest_name);
