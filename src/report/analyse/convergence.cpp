@@ -67,20 +67,21 @@ GroupConvergence convergence_of_group(const Group& group, bool instances) {
   row.score = score_of(group, instances);
   row.last_metrics = figures_of(group, "last metric");
   std::set<std::string> seeds;
-  std::vector<double> times;
+  std::vector<double> times, their_epochs;
   for (const RunReport* run : group.runs) {
     if (!run->facts.seed.empty()) seeds.insert(run->facts.seed);
     const Figure* epochs = run->find("epochs to target");
     const Figure* time = run->find("time to train");
     if (!counts(*run) || !(epochs->value > 0.0) || !(time->value > 0.0)) continue;
-    row.epochs.push_back(epochs->value);
+    their_epochs.push_back(epochs->value);
     times.push_back(time->value);
   }
   row.seeds = seeds.size();
   const std::vector<double> outcomes = outcomes_of(group, "epochs to target");
-  row.missed = static_cast<std::size_t>(std::ranges::count_if(outcomes, [](double each) { return std::isinf(each); }));
+  std::ranges::copy_if(outcomes, std::back_inserter(row.epochs), [](double each) { return std::isfinite(each); });
+  row.missed = outcomes.size() - row.epochs.size();
   row.mean_epochs = mean_outcome(outcomes);
-  row.spread = spread_of(times, row.epochs);
+  row.spread = spread_of(times, their_epochs);
   if (row.score.minutes && times.size() == group.runs.size()) {
     row.score_min = bootstrap(times, olympic_of);
     if (row.score_min) row.score_min = Bounds{row.score_min->low / 60.0, row.score_min->high / 60.0};

@@ -170,7 +170,7 @@ std::vector<double> outcomes_of(const Group& group, std::string_view name) {
   std::vector<double> values;
   for (const RunReport* run : group.runs) {
     const Figure* figure = run->find(name);
-    if (run->target_met && figure != nullptr)
+    if (run->target_met && figure != nullptr && figure->value > 0.0)
       values.push_back(figure->value);
     else if (!run->target_met && run->status != word(Ending::fixed_work_done))
       values.push_back(std::numeric_limits<double>::infinity());

@@ -132,7 +132,8 @@ class Sweep {
   void stretch(std::string_view term, double begin_s, double end_s) {
     if (!(end_s > begin_s)) return;
     std::vector<TimeStretch>& all = phases_.stretches;
-    if (!all.empty() && all.back().term == term && all.back().end_s == begin_s)
+    const bool at_start = begin_s == 0.0;  // staging that goes on over run_start is inside the clock from there on
+    if (!all.empty() && !at_start && all.back().term == term && all.back().end_s == begin_s)
       all.back().end_s = end_s;
     else
       all.push_back({term, begin_s, end_s});

@@ -50,6 +50,14 @@ TEST(TimeLine, FollowsTheLogFromStagingToTheRest) {
   EXPECT_NE(svg.find("seconds from run_start on"), std::string::npos);
 }
 
+TEST(TimeLine, CutsStagingThatGoesOnOverTheStart) {
+  const Folder folder;
+  const std::string log = record(0, "submission_benchmark", "\"cosmoflow\"") + record(0, "staging_start") +
+                          record(1000, "run_start") + record(3000, "staging_stop") +
+                          record(4000, "run_stop", "null", "{\"status\": \"success\"}");
+  EXPECT_EQ(shown(report_run(folder.write("a.log", log)).stretches), "staging -1 to 0; staging 0 to 2; rest 2 to 3; ");
+}
+
 TEST(TimeLine, CountsLongRunsInMinutesAndHours) {
   RunReport run;
   run.stretches = {{"training", 0.0, 1200.0}};

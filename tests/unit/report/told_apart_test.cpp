@@ -7,6 +7,7 @@
 #include "report/analyse/compare.hpp"
 #include "report/analyse/convergence.hpp"
 #include "report/analyse/throughput.hpp"
+#include "report/show/charts.hpp"
 #include "report/show/tables.hpp"
 #include "unit/report/report_support.hpp"
 #include "unit/report/scaled_runs.hpp"
@@ -64,6 +65,15 @@ TEST(Missed, LeavesNoMeanWhereItIsNotTheOnlyOne) {
   fixed.back().status = "fixed_work_done";
   const std::vector<Group> with_fixed = group_runs(fixed);
   EXPECT_EQ(convergence_of(with_fixed).at(0).mean_epochs, 13.0) << "fixed work aims at no target";
+}
+
+TEST(Missed, IsNotARunOfNoEpochs) {
+  std::vector<RunReport> runs = of_epochs({12});
+  for (Figure& figure : runs[0].figures)
+    if (figure.name == "epochs to target") figure.value = 0.0;
+  const std::vector<Group> groups = group_runs(runs);
+  EXPECT_FALSE(convergence_of(groups).at(0).mean_epochs.has_value());
+  EXPECT_FALSE(convergence_chart(convergence_of(groups)).has_value());
 }
 
 TEST(Missed, IsNoPointOfACriticalBatch) {
