@@ -77,4 +77,12 @@ class Exchange {
   std::unique_ptr<Impl> impl_;
 };
 
+/// The first of some of the entries of which the lane's ranks read different bytes, a few kB in the midst of each.
+/// Collective over the world; the entries are the same on all ranks of a lane. Raises Error{data} where one cannot be
+/// read.
+[[nodiscard]] std::optional<std::size_t> seen_differently(const World& world, const Group& lane,
+                                                          const Manifest& manifest,
+                                                          std::span<const std::size_t> entries,
+                                                          const std::filesystem::path& source);
+
 }  // namespace trainmark

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <set>
 
+#include "stage/exchange.hpp"
 #include "stage/journal.hpp"
 #include "stage/manifest.hpp"
 #include "stage/stager.hpp"
@@ -245,6 +246,15 @@ void Stager::choose_exchanged() {
   lane_->sum(wanted);
   for (std::size_t i = 0; i < share_.size(); ++i)
     if (wanted[i] > 1) exchanged_.push_back(share_[i]);
+  const std::optional<std::size_t> differs = seen_differently(world_, *lane_, manifest_, exchanged_, source_);
+  agree_on(world_.all(), [&] {
+    if (!differs) return;
+    throw Error(ExitCode::data,
+                Complaint{(source_ / manifest_.entries[*differs].name).string(), "nodes read different contents",
+                          "an exchange puts files together from blocks that different nodes read",
+                          "name a folder that all nodes share; nodes' own folders are staged by none, and read with "
+                          "stage.strategy none once all hold the same"});
+  });
   diagnose(LogLevel::debug, [&] {
     return fmt::format("{}: {} of this rank's files are exchanged with {} other nodes", target_.string(),
                        exchanged_.size(), lane_->size() - 1);

@@ -104,6 +104,29 @@ class Exchanging : public ::testing::Test {
   std::map<std::size_t, std::string> landed_;
 };
 
+TEST_F(Exchanging, IsOfOneSourceThatAllRanksSee) {
+  const auto differs = [this](const fs::path& source) {
+    return seen_differently(test_world(), test_world().all(), manifest_, all_, source);
+  };
+  EXPECT_FALSE(differs(source_).has_value());
+  const fs::path own = root_ / ("own-" + std::to_string(rank()));
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    write_file(own / name_of(i), text_of(i));
+  EXPECT_FALSE(differs(own).has_value()) << "folders of their own that hold the same";
+  std::string other = text_of(4);
+  other[other.size() / 2 + 100] = 'x';
+  if (rank() == ranks() - 1) write_file(own / name_of(4), other);
+  EXPECT_EQ(differs(own), ranks() > 1 ? std::optional<std::size_t>(4) : std::nullopt) << "of equal size";
+  if (leads()) fs::remove(own / name_of(6));
+  std::string message;
+  try {
+    (void)differs(own);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_NE(message.find(name_of(6)), std::string::npos) << "said on all ranks: " << message;
+}
+
 TEST_F(Exchanging, CountsTheWaitForTheSlowestWhereItIsSpent) {
   if (ranks() == 1) GTEST_SKIP() << "one rank waits for nobody";
   if (leads()) lingers_ = std::chrono::milliseconds(100);
