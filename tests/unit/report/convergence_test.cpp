@@ -139,6 +139,15 @@ TEST(Convergence, HoldsNoReferenceAgainstAnotherSetOrGeneratedData) {
     run.generated_data = true;
   }
   EXPECT_NE(how().find("generated data"), std::string::npos);
+  for (RunReport& run : runs)
+    run.facts.batch_samples.reset();
+  EXPECT_EQ(how(), "the log has no global_batch_size");
+  for (RunReport& run : runs)
+    run.incomparable = {"another network: width 2, not 1"};
+  EXPECT_EQ(how(), "not the benchmark's: another network: width 2, not 1");
+  for (RunReport& run : runs)
+    run.benchmark = "openfold";
+  EXPECT_EQ(how(), "the rules have no convergence points for this workload");
 }
 
 TEST(Convergence, SplitsTheSpreadOfAScoreIntoEpochsAndPace) {
@@ -167,6 +176,25 @@ TEST(Convergence, GivesAScoreAnIntervalThatHoldsItAndIsTheSameEachTime) {
   EXPECT_GT(row.score_min->high, 12.0);
   EXPECT_LT(row.score_min->high, 17.1);
   EXPECT_EQ(row.score_min->low, convergence_of(groups).at(0).score_min->low);
+}
+
+TEST(ScoreTable, SaysWhatItsScoresAreAndWhyThereIsNone) {
+  const auto table = [](const std::vector<Trained>& all, double batch = 512) {
+    const std::vector<RunReport> runs = runs_of(batch, all);
+    const std::vector<Group> groups = group_runs(runs);
+    return grid_text(score_table(convergence_of(groups)));
+  };
+  const auto says = [](const std::string& text, const char* words) { return text.find(words) != std::string::npos; };
+  const char *normalised = "normalised: the olympic mean times", *official = "an official score is of ten runs";
+  const std::string faster = table(std::vector<Trained>(10, {3.0, 22.3})), slower = table({{3, 24}, {3, 24}, {3, 24}});
+  EXPECT_TRUE(says(faster, normalised));
+  EXPECT_FALSE(says(faster, official)) << "these are ten";
+  EXPECT_FALSE(says(slower, normalised)) << "what converges slower than the reference is left alone";
+  EXPECT_TRUE(says(slower, official));
+  EXPECT_FALSE(says(table({{3, 24}, {3, 24}}), official)) << "two have no score";
+  EXPECT_TRUE(says(table({{3, 24}, {3, 24}}), "no olympic mean: "));
+  EXPECT_FALSE(says(slower, "no olympic mean"));
+  EXPECT_FALSE(says(table({{3, 20}, {3, 20}, {3, 20}}), normalised)) << "too fast to count at all";
 }
 
 TEST(ConvergenceCharts, ShowRunsBesideTheReferencesPointsNearThem) {

@@ -131,6 +131,69 @@ TEST(Rates, OfMoreRanksThanSamplesAreExplained) {
   EXPECT_FALSE(notes_say(report_of(record(0, "number_of_ranks", "256") + numbered(1, 0)), "a batch of"));
 }
 
+TEST(Rates, HaveTheMedianTheSlowestAndTheFastestEpoch) {
+  const RunReport run = report_of(small_log({1000, 2000, 4000, 5000}));
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 37.5) << "between 50 and 25";
+  EXPECT_EQ(value_of(run, "samples/s slowest epoch"), 20.0);
+  EXPECT_EQ(value_of(run, "samples/s fastest epoch"), 100.0);
+  EXPECT_EQ(value_of(run, "samples/s a rank"), 37.5 / 4.0);
+}
+
+TEST(Rates, SayWhereRanksAreNotTheMachinesAccelerators) {
+  const auto noted = [](const char* nodes, const char* each) {
+    const std::string machine = record(0, "number_of_nodes", nodes) + record(0, "accelerators_per_node", each);
+    return notes_say(report_of(small_log({2000}, true, machine)), "number_of_ranks says 4, nodes x accelerators");
+  };
+  EXPECT_TRUE(noted("2", "4"));
+  EXPECT_TRUE(notes_say(
+      report_of(small_log({2000}, true, record(0, "number_of_nodes", "2") + record(0, "accelerators_per_node", "4"))),
+      "nodes x accelerators 8: an instance"));
+  EXPECT_FALSE(noted("1", "4")) << "they are";
+  EXPECT_FALSE(noted("2", "0")) << "of CPUs";
+}
+
+TEST(Rates, OfALogWithoutRanksAreOverItsAccelerators) {
+  std::string log =
+      small_log({2000}, true, record(0, "number_of_nodes", "2") + record(0, "accelerators_per_node", "5"));
+  const std::size_t ranks = log.find(":::MLLOG", log.find("train_samples"));
+  log.erase(ranks, log.find(":::MLLOG", ranks + 1) - ranks);
+  const RunReport run = report_of(log);
+  EXPECT_EQ(value_of(run, "accelerators"), 10.0);
+  EXPECT_EQ(run.find("accelerators")->source, FigureSource::logged);
+  EXPECT_EQ(value_of(run, "samples/s an accelerator"), 5.0);
+  EXPECT_EQ(run.find("samples/s a rank"), nullptr);
+}
+
+TEST(Rates, HoldWhatRunJsonAndTheTableMeasured) {
+  const Folder folder;
+  static_cast<void>(folder.write("run.json", R"({"status": "success", "figures": {"samples_per_s": 33.5}})"));
+  static_cast<void>(
+      folder.write("epochs.csv", "epoch,wait_for_input_s,samples_per_s\n1,0.5,60\n2,0.25,70\n3,,\n9,7,7\n"));
+  const RunReport run = report_run(folder.write("mlperf.log", small_log({2000, 4000, 2000})));
+  EXPECT_EQ(value_of(run, "samples/s over all steps"), 33.5);
+  EXPECT_EQ(run.epochs[0].samples_per_s, 60.0);
+  EXPECT_EQ(run.epochs[0].rate_source, FigureSource::measured);
+  EXPECT_EQ(run.epochs[1].wait_for_input_s, 0.25);
+  EXPECT_EQ(run.epochs[2].samples_per_s, 50.0) << "an empty cell measured nothing";
+  EXPECT_EQ(run.epochs[2].rate_source, FigureSource::logged);
+  EXPECT_EQ(value_of(run, "samples/s median epoch"), 60.0);
+  EXPECT_EQ(run.find("samples/s median epoch")->source, FigureSource::logged) << "not all of them are measured";
+  EXPECT_NEAR(value_of(run, "wait for input share of training"), 100.0 * 0.75 / 6.0, 1e-9)
+      << "of the epochs whose waiting is known";
+}
+
+TEST(Rates, CallAnEpochSlowThatTakesHalfAsMuchAgainAsTheMedianOfThree) {
+  const auto slow = [](std::initializer_list<int> epochs) {
+    std::vector<bool> found;
+    for (const EpochReport& epoch : report_of(small_log(epochs)).epochs)
+      found.push_back(epoch.slow);
+    return found;
+  };
+  EXPECT_EQ(slow({2000, 2000, 3001}), (std::vector<bool>{false, false, true}));
+  EXPECT_EQ(slow({2000, 2000, 3000}), (std::vector<bool>{false, false, false}));
+  EXPECT_EQ(slow({2000, 9000}), (std::vector<bool>{false, false})) << "two have no median worth the name";
+}
+
 TEST(Rates, CountRanksOfRunJsonAsMeasured) {
   const Folder folder;
   std::string log = small_log({2000});

@@ -70,6 +70,24 @@ TEST(Throughput, TellsWhatTheSlowestCosts) {
   EXPECT_NE(score.remarks[0].find("3 instances: the rules ask for 10 or more"), std::string::npos);
 }
 
+TEST(Throughput, HasNoPauseWhereOneBeginsAsAnotherEndsOrBehindOneThatEndedFirst) {
+  const Throughput touching = score_of_job({instance(0, 0, 60), instance(1, 60, 120)});
+  EXPECT_DOUBLE_EQ(touching.time_to_train_all_min.value_or(0.0), 2.0) << touching.why_not;
+  const Throughput within = score_of_job({instance(0, 0, 100), instance(1, 10, 20), instance(2, 50, 150)});
+  EXPECT_DOUBLE_EQ(within.time_to_train_all_min.value_or(0.0), 2.5) << within.why_not;
+}
+
+TEST(Throughput, SaysWhereSeedsAreNotLogged) {
+  std::vector<RunReport> runs = job(10, 600);
+  EXPECT_TRUE(score_of_job(runs).remarks.empty()) << "ten of CosmoFlow are enough";
+  runs[3].facts.seed.clear();
+  runs[4].facts.seed.clear();
+  const Throughput score = score_of_job(runs);
+  EXPECT_TRUE(score.models_per_min.has_value()) << "two that are not known are not the same";
+  ASSERT_EQ(score.remarks.size(), 1U);
+  EXPECT_NE(score.remarks[0].find("not all log their seed"), std::string::npos);
+}
+
 TEST(Throughput, CountsNoneThatWerePruned) {
   std::vector<RunReport> runs = job(11, 600);
   runs.push_back(instance(99, 0, 5000));
