@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "comm/native.hpp"
 #include "support/mpi_main.hpp"
@@ -21,6 +22,38 @@ TEST(Group, SumsAndTakesMaximaOverAllRanks) {
   std::array<double, 1> top = {static_cast<double>(all().rank())};
   all().max(top);
   EXPECT_EQ(top[0], all().size() - 1);
+}
+
+TEST(Group, RaisesWhatMpiRefusesInsteadOfEndingTheProcess) {
+  for (const Group& group : {all(), all().duplicate(), all().split(0)}) {
+    std::array<std::byte, 1> some = {};
+    try {
+      group.broadcast(some, group.size());  // no such rank
+      FAIL() << "nobody can send it";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::communication);
+      EXPECT_EQ(error.complaint().where, "MPI_Bcast");
+      EXPECT_FALSE(error.complaint().what.empty()) << "MPI's own words";
+    }
+  }
+}
+
+TEST(Group, FreesTheCommunicatorsThatItMadeOnceNobodyHasThem) {
+  static int freed;
+  freed = 0;
+  int key = MPI_KEYVAL_INVALID;
+  MPI_Comm_create_keyval(
+      MPI_COMM_NULL_COPY_FN, [](MPI_Comm, int, void*, void*) { return ++freed, MPI_SUCCESS; }, &key, nullptr);
+  {
+    std::optional<Group> copy = all().duplicate();
+    const Group part = all().split(0), again = *copy;
+    MPI_Comm_set_attr(native(*copy), key, nullptr);
+    MPI_Comm_set_attr(native(part), key, nullptr);
+    copy.reset();
+    EXPECT_EQ(freed, 0) << "somebody has it still";
+  }
+  EXPECT_EQ(freed, 2);
+  MPI_Comm_free_keyval(&key);
 }
 
 TEST(Group, AddsUpWholeNumbersThatADoubleCannotHold) {

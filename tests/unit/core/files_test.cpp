@@ -178,6 +178,24 @@ TEST_F(Files, AreNotMadeAnyMoreOnceAllWereRemoved) {
   }
 }
 
+TEST_F(Files, MayHaveTheNumberZeroWhereNothingIsReadFrom) {
+  if (const pid_t child = fork(); child == 0) {
+    close(0);  // as a service begins
+    TemporaryName name;
+    const int descriptor = name.create(folder_ / "a", 0644);
+    write_atomically(folder_ / "b", "text", unwritten);
+    close(descriptor);
+    write_atomically(folder_ / "c", "text", unwritten);  // this one's is 0
+    _exit(descriptor == 0 ? 0 : 1);
+  } else {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(content("b") + content("c"), "texttext");
+  EXPECT_EQ(files(), 3);
+}
+
 TEST_F(Files, AreMadeWithinTheUmask) {
   const mode_t before = umask(0027);
   TemporaryName name;

@@ -46,6 +46,17 @@ TEST(ReadLog, ReadsARecordWithTextBehindItAndSaysSo) {
   EXPECT_FALSE(log.flaws[0].lost);
 }
 
+TEST(ReadLog, TakesGluedRecordsApartHoweverDeepTheyNest) {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  constexpr std::size_t most = 984;  // and the record itself
+  for (const std::size_t depth : {std::size_t{1}, most, most + 1}) {
+    const LogText log = read_log(record("a", "", nested(depth)) + record("b"));
+    EXPECT_EQ(keys_of(log), depth > most ? (Keys{"b"}) : (Keys{"a", "b"})) << depth;
+    ASSERT_EQ(log.flaws.size(), 1U);
+    EXPECT_EQ(log.flaws[0].lost, depth > most) << depth;
+  }
+}
+
 TEST(ReadLog, NamesWhatACutRecordStillShows) {
   const std::string whole = record("eval_stop");
   const LogText log =
