@@ -69,6 +69,7 @@ struct RunFacts {
   std::string device;                           ///< the text that may name it: env.json's backend, else the platform
   bool instance = false;                        ///< one of several that trained at the same time
   std::string stage_strategy, stage_transport;  ///< of our own configs; empty where not known
+  bool found_staged = false;                    ///< some or all was there already: its staging is no whole one
   bool staged_beside = false;                   ///< while it trained: staging has no time of its own
   std::string network;                          ///< options of the model, of our own configs; empty where not known
   std::optional<double> threads;                ///< of a rank, where the config names them
@@ -162,6 +163,7 @@ struct RunReport {
   double start_ms = 0.0, stop_ms = 0.0;                             ///< of the clock, in log time
   std::string benchmark, division, organisation, platform, status;  ///< as logged; empty where not
   bool finished = false;                                            ///< has a run_stop
+  bool broke_off = false;  ///< ended by a signal or a failure, or has no end yet: it neither met nor missed its target
   bool target_met = false;
   bool generated_data = false;
   bool emulated_device = false;  ///< whose steps took a stated time
@@ -185,8 +187,8 @@ struct RunReport {
 };
 
 /// The logs that `path` stands for: itself, a results folder's mlperf.log, or those of all runs in the folders below,
-/// and result_*.txt, as submissions name them; in the order of their paths. Links to folders are not followed. Raises
-/// Error{usage} where there is none.
+/// and result_*.txt, as submissions name them; in the order of their paths. Links to folders are not followed. Packed
+/// logs and folders that may not be read are among them: reading them says so. Raises Error{usage} where there is none.
 [[nodiscard]] std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path);
 /// Reads one log, and run.json, epochs.csv and staging.json beside it where they are: those are of its last attempt.
 /// One report for each attempt and instance that came to run_start, those that met their target first. Raises

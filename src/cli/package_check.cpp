@@ -105,6 +105,7 @@ class Check {
              const std::string& system) {
     std::size_t failed = 0;
     std::set<std::string> seeds;
+    std::map<std::string_view, std::int64_t> counts;
     for (const fs::path& log : logs) {
       const std::string text = read_log_file(log, "package");
       const Verdict verdict = judge_log(text);
@@ -120,8 +121,17 @@ class Check {
       const std::string& division = divisions_[system];
       if (!division.empty() && verdict.division != division)
         say(log, fmt::format("is of the {} division, the system's description says {}", verdict.division, division));
+      const std::vector<LogRecord> records = read_log(text).records;
+      for (const char* key : {"global_batch_size", "number_of_ranks"}) {
+        const auto record = std::ranges::find(records, key, &LogRecord::key);
+        const auto* number = record == records.end() ? nullptr : std::get_if<std::int64_t>(&record->value);
+        if (number == nullptr) continue;
+        const std::int64_t first = counts.try_emplace(key, *number).first->second;
+        if (first != *number)
+          say(log, fmt::format("has {} {}, other runs of {} have {}", key, *number, folder.filename().string(), first));
+      }
       if (division != "closed") continue;
-      for (const LogRecord& record : read_log(text).records) {
+      for (const LogRecord& record : records) {
         if (record.key != "seed") continue;
         const auto* number = std::get_if<std::int64_t>(&record.value);
         const std::string seed = number != nullptr ? std::to_string(*number) : std::string();

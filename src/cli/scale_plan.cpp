@@ -75,7 +75,7 @@ int largest_group(int nodes, double part_bytes, const Tier& tier) {
 }  // namespace
 
 std::optional<double> ScaleLine::epoch_s() const {
-  if (!read_s || !compute_s) return read_s ? read_s : compute_s;
+  if (!read_s || !compute_s) return std::nullopt;  // either alone is less than it takes
   return std::max(*read_s, *compute_s);
 }
 
@@ -145,7 +145,8 @@ std::string scale_text(const ScalePlan& plan, const ScaleQuestion& question) {
       "epoch's\n"
       "training samples once; compute: its steps at the device's ceilings, one operation after the other (a run fuses "
       "some);\n"
-      "epoch: the larger of both, without network, stragglers and evaluation; node-h: of {} epochs\n",
+      "epoch: the larger of both (-: one is not known), without network, stragglers and evaluation; node-h: of {} "
+      "epochs\n",
       plan.epochs > 0.0 ? fmt::format("{:g}", plan.epochs) : "no known number of");
   return text;
 }

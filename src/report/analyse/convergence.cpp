@@ -82,7 +82,8 @@ GroupConvergence convergence_of_group(const Group& group, bool instances) {
   row.missed = outcomes.size() - row.epochs.size();
   row.mean_epochs = mean_outcome(outcomes);
   row.spread = spread_of(times, their_epochs);
-  if (row.score.minutes && times.size() == group.runs.size()) {
+  row.broke_off = static_cast<std::size_t>(std::ranges::count_if(group.runs, &RunReport::broke_off));
+  if (row.score.minutes && times.size() + row.broke_off == group.runs.size()) {
     row.score_min = bootstrap(times, olympic_of);
     if (row.score_min) row.score_min = Bounds{row.score_min->low / 60.0, row.score_min->high / 60.0};
   }

@@ -24,6 +24,7 @@ struct GroupConvergence {
   const Group* group = nullptr;
   std::vector<double> epochs;  ///< to the target, of runs that met it
   std::size_t missed = 0;      ///< runs that ended off target
+  std::size_t broke_off = 0;   ///< runs that did not come to an end: they count in nothing
   std::size_t seeds = 0;       ///< different ones that are logged
   std::vector<double> last_metrics;
   std::optional<double> mean_epochs;        ///< olympic from three runs on, else plain

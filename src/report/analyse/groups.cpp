@@ -124,8 +124,9 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
 
 std::string series_of(const RunReport& run) {
   const std::string& wire = run.facts.wire;  // logs that do not tell it are taken for fp32
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}", run.benchmark, run.division, run.organisation, run.facts.precision,
-                     wire.empty() ? "fp32" : wire, run.facts.network, run.facts.threads.value_or(0.0));
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", run.emulated_device ? "emulated" : "", run.benchmark, run.division,
+                     run.organisation, run.facts.precision, wire.empty() ? "fp32" : wire, run.facts.network,
+                     run.facts.threads.value_or(0.0));
 }
 
 std::string task_of(const RunReport& run) {
@@ -172,7 +173,7 @@ std::vector<double> outcomes_of(const Group& group, std::string_view name) {
     const Figure* figure = run->find(name);
     if (run->target_met && figure != nullptr && figure->value > 0.0)
       values.push_back(figure->value);
-    else if (!run->target_met && run->status != word(Ending::fixed_work_done))
+    else if (!run->target_met && !run->broke_off && run->status != word(Ending::fixed_work_done))
       values.push_back(std::numeric_limits<double>::infinity());
   }
   return values;

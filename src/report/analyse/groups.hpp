@@ -30,8 +30,8 @@ struct Group {
 
 /// A figure of each run that has it.
 [[nodiscard]] std::vector<double> figures_of(const Group& group, std::string_view name);
-/// The same of each run that aimed at a target: infinity for those that missed it, as scores of the rules count them.
-/// What is not above 0 is none.
+/// The same of each run that aimed at a target and came to an end: infinity for those that missed it, as scores of the
+/// rules count them. What is not above 0 is none.
 [[nodiscard]] std::vector<double> outcomes_of(const Group& group, std::string_view name);
 /// Of outcomes: the mean without the least and the most from three on; of fewer, the mean of those on target. None
 /// where a run off target is left in, or no other is there.

@@ -101,6 +101,7 @@ void set_facts(RunReport& run, const RunFiles& files, const Json& config) {
   if (facts.wire.empty()) facts.wire = text_in(config, "train", "wire");  // older logs of ours
   if (const auto model = config.find("model"); model != config.end()) facts.network = json_text(*model);
   facts.threads = positive(number_in(config, "backend", "threads"));
+  facts.found_staged = files.beside.reused_bytes > 0.0;
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;
   facts.node_cpus = files.beside.node_cpus;

@@ -33,6 +33,9 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.organisation = files.text("submission_org");
   run.platform = files.text("submission_platform");
   run.finished = phases.finished;
+  const auto beside_says = [&files](Ending ending) { return files.beside.status == word(ending); };
+  run.broke_off =
+      !phases.finished || beside_says(Ending::running) || beside_says(Ending::aborted) || beside_says(Ending::failed);
   // The rules know success and aborted only; our own logs, and run.json, tell fixed work from a run that broke off.
   const std::string& beside = files.beside.status;
   const bool fixed_work = phases.outcome == word(Ending::fixed_work_done);
@@ -131,7 +134,8 @@ void add_time_figures(RunReport& run, const RunFiles& files, const Phases& phase
   }
   if (files.beside.staged_bytes && files.beside.staging_s && *files.beside.staged_bytes > 0.0) {
     add("staged", *files.beside.staged_bytes / 1048576.0, "MiB", measured);
-    if (*files.beside.staging_s > 0.0 && !run.facts.staged_beside)  // those copies give way to training
+    // Copies beside training give way to it, and hashing what is there takes time without copying.
+    if (*files.beside.staging_s > 0.0 && !run.facts.staged_beside && !run.facts.found_staged)
       add("staging rate", *files.beside.staged_bytes / 1048576.0 / *files.beside.staging_s, "MiB/s", measured);
   }
 }
@@ -236,6 +240,10 @@ void add_notes(RunReport& run, const RunFiles& files, const Phases& phases) {
     if (epoch.slow) run.notes.push_back(fmt::format("epoch {} is slow: more than 1.5 x the median", epoch.number));
   if (run.staging_outside_s > 0.0)
     run.notes.push_back("staging stood outside the clock; compare with earlier rounds only with it added");
+  if (run.facts.found_staged)
+    run.notes.push_back(
+        fmt::format("{:.1f} MiB of the set were there already: its staging is not what staging the set takes",
+                    files.beside.reused_bytes / 1048576.0));
   if (run.facts.staged_beside && files.beside.from_source == 0.0)
     run.notes.push_back("staging was to go on beside training, and all was there already");
   else if (run.facts.staged_beside)

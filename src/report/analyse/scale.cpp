@@ -27,7 +27,7 @@ void add_rates(ScaleRow& row) {
 void add_times(ScaleRow& row) {
   std::vector<double> staging, evaluation;
   for (const RunReport* run : row.group->runs) {
-    staging.push_back(run->terms.staging_s + run->staging_outside_s);
+    if (!run->facts.found_staged) staging.push_back(run->terms.staging_s + run->staging_outside_s);
     for (const EpochReport& epoch : run->epochs)
       if (epoch.whole && epoch.evaluation_s > 0.0) evaluation.push_back(epoch.evaluation_s);
   }

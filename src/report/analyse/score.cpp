@@ -5,6 +5,7 @@
 #include <map>
 
 #include "report/analyse/throughput.hpp"
+#include "trainmark/mllog.hpp"
 
 namespace trainmark {
 
@@ -63,10 +64,14 @@ namespace trainmark::report {
 
 OlympicScore score_of(const Group& group, bool instances) {
   const bool of_one_job = instances || are_instances(group);
+  const auto aims = [](const RunReport* run) { return run->status != word(Ending::fixed_work_done); };
   if (group.runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
+  if (std::ranges::none_of(group.runs, aims))
+    return {std::nullopt, std::nullopt, "the runs are for fixed work and have no time to train"};
   std::vector<double> times, longest;
   std::map<std::string_view, std::vector<const RunReport*>> files;
   for (const RunReport* run : group.runs) {
+    if (run->broke_off) continue;
     std::vector<const RunReport*>& beside = files[of_one_job ? std::string_view() : run->path];
     if (std::ranges::any_of(beside, [run](const RunReport* each) { return at_once(*run, *each); }))
       return {std::nullopt, std::nullopt, "instances went on at the same time: their score is the time to train all"};
@@ -76,6 +81,8 @@ OlympicScore score_of(const Group& group, bool instances) {
     times.push_back(counts ? time->value : std::numeric_limits<double>::infinity());
     longest.push_back(counts ? time->at_most.value_or(time->value) : times.back());
   }
+  if (times.size() < 3)
+    return {std::nullopt, std::nullopt, "a score needs at least three runs that came to an end; the others broke off"};
   const auto mean = mean_of_the_middle(times);
   if (!mean) return {std::nullopt, std::nullopt, "more than one run missed the target"};
   const auto most = mean_of_the_middle(longest);

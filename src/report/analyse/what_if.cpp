@@ -291,6 +291,9 @@ class Scaling {
 
   Predicted staging() {
     const double now = base_->staging_s.value_or(0.0);
+    if (!base_->staging_s)
+      answer_.remarks.push_back(
+          "the runs found files staged already: what staging takes is not known, none is counted");
     Predicted figure{"staging", "s", base_->staging_s, 0.0, {}, {}, modelled, "none"};
     using enum WhatIf::Staging;
     if (question_.staging == none) return figure;

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -93,8 +94,10 @@ void read_staging(const Json& document, Companions& run) {
     *run.staging_s += number_in(split, "total_s");
     const auto nodes = split.is_object() ? split.find("nodes") : split.end();
     if (nodes == split.end() || !nodes->is_array()) continue;
-    for (const Json& node : *nodes)
+    for (const Json& node : *nodes) {
       *run.staged_bytes += number_in(node, "copied_bytes");
+      run.reused_bytes += number_in(node, "reused_bytes");
+    }
   }
 }
 
@@ -193,7 +196,8 @@ Companions read_companions(const std::filesystem::path& log) {
 std::optional<double> number_of(const EventValue& value) {
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
   if (const auto* real = std::get_if<double>(&value)) return *real;
-  return std::nullopt;
+  const auto* text = std::get_if<std::string>(&value);  // some programs quote their numbers
+  return text == nullptr ? std::nullopt : number_in_cell(*text);
 }
 
 std::optional<double> number_of(const Metadata& metadata, std::string_view key) {
@@ -282,15 +286,21 @@ std::vector<std::filesystem::path> find_logs(const std::filesystem::path& path) 
     throw report::refused(path, error ? fmt::format("cannot be read: {}", error.message()) : "does not exist",
                           "name a log or the results folder of a run");
   if (!fs::is_directory(path, error)) return {path};
-  for (const char* name : {"mlperf.log", "mlperf.log.gz"})  // reading the second says what to do with it
-    if (fs::exists(path / name, error)) return {path / name};
   std::vector<fs::path> logs;
-  constexpr auto options = fs::directory_options::skip_permission_denied;
-  for (fs::recursive_directory_iterator it(path, options, error), end; !error && it != end; it.increment(error)) {
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
     const std::string name = it->path().filename().string();
-    const bool submitted = name.starts_with("result_") && name.ends_with(".txt");
-    if ((name == "mlperf.log" || submitted) && it->is_regular_file(ignored)) logs.push_back(it->path());
+    if (it->is_directory(ignored) && !it->is_symlink(ignored) && access(it->path().c_str(), R_OK | X_OK) != 0) {
+      it.disable_recursion_pending();
+      if (name != "lost+found") logs.push_back(it->path());  // reading it says why not
+      continue;
+    }
+    const std::string_view plain(name.data(), name.ends_with(".gz") ? name.size() - 3 : name.size());
+    const bool submitted = plain.starts_with("result_") && plain.ends_with(".txt");
+    if (plain != "mlperf.log" && !submitted) continue;
+    // Of a packed one without the other reading says what to do with it.
+    const bool beside_its_own = plain.size() < name.size() && fs::exists(it->path().parent_path() / plain, ignored);
+    if (it->is_regular_file(ignored) && !beside_its_own) logs.push_back(it->path());
   }
   if (error)
     throw report::refused(path, fmt::format("cannot be read to its end: {}", error.message()),

@@ -25,6 +25,7 @@ struct Companions {
   std::string status, message;                     ///< of run.json; the second: why the run ended so
   std::vector<Row> epochs;                         ///< of epochs.csv
   std::optional<double> staged_bytes, staging_s;   ///< of staging.json
+  double reused_bytes = 0.0;                       ///< of staging.json: what was there already
   bool staged_beside = false;                      ///< of staging.json: while the run trained
   std::optional<double> from_source, from_target;  ///< of staging.json: samples that such a run read there
   std::string backend;                             ///< of env.json

@@ -50,9 +50,9 @@ const GroupConvergence* best_of(std::span<const GroupConvergence> rows) {
   const GroupConvergence* best = nullptr;
   double least = 0.0;
   for (const GroupConvergence& row : rows) {
-    const std::vector<double> times = figures_of(*row.group, "time to train");
-    if (times.empty()) continue;
-    const double minutes = row.score.minutes.value_or(mean_of(times) / 60.0);
+    const std::optional<double> seconds = mean_outcome(outcomes_of(*row.group, "time to train"));
+    if (!seconds) continue;
+    const double minutes = row.score.minutes.value_or(*seconds / 60.0);
     if (best == nullptr || minutes < least) {
       best = &row;
       least = minutes;
@@ -67,11 +67,16 @@ std::string how_fast(std::span<const GroupConvergence> rows) {
   for (const GroupConvergence& row : rows)
     workloads.insert(row.group->first().benchmark);
   if (workloads.size() > 1) return fmt::format("{} workloads: see their rows below", workloads.size());
-  if (best == nullptr) return "no run met its target: rates alone are told below";
+  if (best == nullptr) {
+    const bool any = std::ranges::any_of(rows, [](const GroupConvergence& row) { return !row.epochs.empty(); });
+    return any ? "more than one run of each configuration missed the target: no time to train can be told"
+               : "no run met its target: rates alone are told below";
+  }
   const std::string where = rows.size() > 1 ? best->group->name + ": " : "";
   if (!best->score.minutes)
-    return fmt::format("{}{:.3f} min to train (mean of {}; a score takes three runs) [logged]", where,
-                       mean_of(figures_of(*best->group, "time to train")) / 60.0, best->epochs.size());
+    return fmt::format("{}{:.3f} min to train (mean of {}; no score: {}) [logged]", where,
+                       *mean_outcome(outcomes_of(*best->group, "time to train")) / 60.0, best->epochs.size(),
+                       best->score.why_not);
   std::string text = fmt::format("{}{:.3f} min, olympic mean of {} runs [logged]", where, *best->score.minutes,
                                  best->group->runs.size());
   if (best->score_min)

@@ -428,7 +428,9 @@ std::optional<std::int64_t> most_steps(const RunOptions& options, std::int64_t t
     case Until::target:
       break;
   }
-  return options.train.epochs * steps_per_epoch(options, train_samples);
+  const std::int64_t steps = steps_per_epoch(options, train_samples);
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  return steps > 0 && options.train.epochs > most / steps ? most : options.train.epochs * steps;
 }
 
 Sampling sampling_of(const World& world, const RunOptions& options, const Split& split) {

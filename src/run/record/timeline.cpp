@@ -110,7 +110,7 @@ void Timeline::hyperparameters(const RunOptions& options, const TimelineFacts& f
     point(key, std::move(value));
   point("train_samples", facts.data.train_samples);
   point("eval_samples", facts.data.validation_samples);
-  point("precision", std::string(word(options.train.precision)));
+  point("precision", std::string(word(facts.precision)));
   point("trainmark_wire", std::string(word(options.train.wire)));
 }
 

@@ -50,11 +50,13 @@ struct TimelineFacts {
   std::int64_t seed = 0;
   DatasetFacts data;
   StepFacts step = {};
+  Precision precision = Precision::fp32;  ///< in which the backend computes
 };
 
 class Timeline {
  public:
-  /// Rank 0 writes to `log`; other ranks pass an empty path and write nothing. All of them tell `trace`, if there is one.
+  /// Rank 0 writes to `log`; other ranks pass an empty path and write nothing. All of them tell `trace`, if there is
+  /// one.
   explicit Timeline(const std::filesystem::path& log, Trace* trace = nullptr);
   ~Timeline();
   Timeline(const Timeline&) = delete;

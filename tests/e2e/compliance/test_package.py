@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,8 @@ class Package(unittest.TestCase):
         for damage, words in ((lambda: (results / "result_9.txt").unlink(), "has 9 result_*.txt, a score takes 10"),
                               (lambda: (results / "result_9.txt").rename(results / "result_10.txt"), "has no result_9.txt"),
                               (lambda: (results / "result_9.txt").write_text((results / "result_8.txt").read_text()), "has the seed 1008 of another run"),
+                              (lambda: (results / "result_9.txt").write_text(re.sub(r'("key": "global_batch_size", "value": )\d+', r"\g<1>7", (results / "result_9.txt").read_text())),
+                               "has global_batch_size 7, other runs of cosmoflow have"),
                               (lambda: (top / "systems/64xnode.json").unlink(), "systems/64xnode.json: is missing"),
                               (lambda: (top / "a b").write_text(""), "a blank or a leading dot"),
                               (lambda: shutil.move(results, top / "results/64xnode/cosmoflow"), "must lie in strong/ or weak/"),

@@ -76,6 +76,63 @@ TEST(Beside, TakesNoNumberThatCannotBe) {
   EXPECT_FALSE(notes_say(run, "train_loss")) << "a loss may be below 0";
 }
 
+TEST(Beside, TellsOfFilesThatWereStagedAlready) {
+  const Folder folder;
+  const auto staged = [&](int reused) {
+    const std::string name = fmt::format("s{}", reused);
+    (void)folder.write(name + "/run.json", own);
+    (void)folder.write(name + "/staging.json",
+                       fmt::format(R"({{"splits": {{"train": {{"total_s": 2, "nodes": [{{"copied_bytes": 4194304,
+                       "reused_bytes": {}}}]}}}}}})",
+                                   reused));
+    return report_run(folder.write(name + "/mlperf.log", log_of_seed_8()));
+  };
+  EXPECT_EQ(value_of(staged(0), "staging rate"), 2.0);
+  EXPECT_FALSE(staged(0).facts.found_staged);
+  const RunReport run = staged(1048576);
+  EXPECT_EQ(run.find("staging rate"), nullptr) << "its seconds hold the hashing of what was there";
+  EXPECT_TRUE(notes_say(run, "1.0 MiB of the set were there already"));
+}
+
+TEST(OwnLogs, TellTheRateThatTheyMeasured) {
+  const Folder folder;
+  const auto rate = [&](const std::string& header) {
+    std::string log = small_log({1000, 1000}, true, header);
+    log.insert(log.rfind(":::MLLOG"), record(5000, "throughput", "80.5", "{\"epoch_num\": 2}"));
+    return report_run(folder.write("t.log", log)).epochs[1].samples_per_s;
+  };
+  EXPECT_EQ(rate(""), 100.0) << "train_samples over the time, which is near it";
+  EXPECT_EQ(rate(record(0, "trainmark_config", "\"{}\"")), 80.5) << "epochs of ours may leave samples out";
+}
+
+TEST(Counts, ThatAreQuotedAreRead) {
+  const Folder folder;
+  std::string log = small_log({1000, 1000});
+  for (const std::string& value :
+       {std::string("\"value\": 100,"), std::string("\"value\": 4,"), std::string("\"value\": 0.1,")}) {
+    const std::size_t number = 9;
+    log.replace(log.find(value), value.size(),
+                "\"value\": \"" + value.substr(number, value.size() - number - 1) + "\",");
+  }
+  const RunReport run = report_run(folder.write("q.log", log));
+  EXPECT_EQ(run.epochs[0].samples_per_s, 100.0);
+  EXPECT_EQ(run.facts.processes, 4.0);
+  EXPECT_TRUE(run.target_met);
+}
+
+TEST(Trees, LeaveOutNoLogWithoutAWord) {
+  const Folder folder;
+  for (const char* name :
+       {"mlperf.log", "a/mlperf.log", "b/mlperf.log.gz", "c/mlperf.log", "c/mlperf.log.gz", "d/result_0.txt.gz"})
+    (void)folder.write(name, small_log({1000}));
+  std::vector<std::string> found;
+  for (const auto& log : find_logs(folder.path()))
+    found.push_back(log.lexically_relative(folder.path()).string());
+  EXPECT_EQ(found, (std::vector<std::string>{"a/mlperf.log", "b/mlperf.log.gz", "c/mlperf.log", "d/result_0.txt.gz",
+                                             "mlperf.log"}))
+      << "those below a results folder, and packed ones, whose reading says what to do";
+}
+
 TEST(Copies, OfARunCountOnce) {
   const Folder folder;
   std::vector<RunReport> runs;

@@ -8,6 +8,7 @@
 #include "report/analyse/convergence.hpp"
 #include "report/analyse/throughput.hpp"
 #include "report/show/charts.hpp"
+#include "report/show/headline.hpp"
 #include "report/show/tables.hpp"
 #include "unit/report/report_support.hpp"
 #include "unit/report/scaled_runs.hpp"
@@ -101,6 +102,70 @@ TEST(Missed, IsWorseInAComparison) {
   const Comparison one = compare_runs(base, of_epochs({10, 11, 12, 13, 0}), {{"time_to_train_s", 5.0}});
   EXPECT_EQ(one.failures, 0);
   EXPECT_NE(one.text.find("of which 0 and 1 missed the target"), std::string::npos);
+}
+
+std::string how_fast(const std::vector<RunReport>& runs) { return headlines_of(runs).at(0).answer; }
+
+TEST(Missed, LeavesAConfigurationThatMostlyFailsOutOfTheHeadline) {
+  const std::vector<RunReport> slow = of_epochs({12, 12, 12}), lucky = of_epochs({7, 0, 0, 0, 0}, 1024);
+  EXPECT_NE(how_fast(both(slow, lucky)).find("batch 256: 12.000 min, olympic mean of 3 runs"), std::string::npos)
+      << how_fast(both(slow, lucky));
+  EXPECT_EQ(how_fast(lucky), "more than one run of each configuration missed the target: no time to train can be told");
+  EXPECT_NE(
+      how_fast(of_epochs({7})).find("7.000 min to train (mean of 1; no score: a score needs at least three runs)"),
+      std::string::npos);
+}
+
+TEST(BrokeOff, CountsInNoMean) {
+  std::vector<RunReport> runs = of_epochs({12, 13, 14, 20, 0});
+  runs.back().broke_off = true;  // the first life of a requeued job
+  const std::vector<Group> groups = group_runs(runs);
+  const GroupConvergence row = convergence_of(groups).at(0);
+  EXPECT_NEAR(row.score.minutes.value(), 13.5, 1e-9);
+  EXPECT_TRUE(row.score_min.has_value());
+  EXPECT_EQ(row.mean_epochs, 13.5);
+  EXPECT_EQ(row.missed, 0U);
+  EXPECT_NE(grid_text(score_table(convergence_of(groups))).find("1 of 5 runs broke off or have no end yet"),
+            std::string::npos);
+  runs[0].broke_off = runs[1].broke_off = true;
+  runs[0].target_met = runs[1].target_met = false;
+  EXPECT_NE(olympic_score(runs).why_not.find("that came to an end; the others broke off"), std::string::npos);
+}
+
+TEST(BrokeOff, IsToldByRunJsonAndByAMissingEnd) {
+  const Folder folder;
+  const std::string log = small_log({1000}, false);
+  int count = 0;
+  const auto broke_off = [&](const std::string& text, const std::string& status) {
+    const std::string name = fmt::format("r{}", ++count);
+    if (!status.empty()) (void)folder.write(name + "/run.json", "{\"status\": \"" + status + "\"}");
+    return report_run(folder.write(name + "/mlperf.log", text)).broke_off;
+  };
+  EXPECT_FALSE(broke_off(log, "")) << "others' logs say aborted of what missed its target";
+  EXPECT_FALSE(broke_off(log, "target_missed"));
+  EXPECT_FALSE(broke_off(log, "diverged"));
+  EXPECT_TRUE(broke_off(log, "aborted"));
+  EXPECT_TRUE(broke_off(log, "failed"));
+  const std::string open = log.substr(0, log.rfind(":::MLLOG"));
+  EXPECT_TRUE(broke_off(open, "running"));
+  EXPECT_TRUE(broke_off(open, ""));
+}
+
+TEST(FixedWork, MissedNoTarget) {
+  std::vector<RunReport> runs = of_epochs({0, 0, 0});
+  for (RunReport& run : runs)
+    run.status = "fixed_work_done";
+  EXPECT_EQ(olympic_score(runs).why_not, "the runs are for fixed work and have no time to train");
+}
+
+TEST(Devices, ThatDifferAreNamed) {
+  std::vector<RunReport> runs = of_epochs({12, 13, 14});
+  for (RunReport& run : runs)
+    run.facts.device = "cpu (A)";
+  const auto text = [&runs] { return grid_text(score_table(convergence_of(group_runs(runs)))); };
+  EXPECT_EQ(text().find("different devices"), std::string::npos);
+  runs[1].facts.device = "cuda (B)";
+  EXPECT_NE(text().find("its runs are of different devices or builds (cpu (A); cuda (B))"), std::string::npos);
 }
 
 TEST(Missed, TakesNoPartInATestOfTimes) {

@@ -430,6 +430,13 @@ TEST(Facts, AreThoseOfTheWorldAndTheSplits) {
   dataset.facts = {.train_samples = 99, .validation_samples = 98, .generated = true};
   const auto cpu = make_cpu_backend(1, false);
   const TimelineFacts facts = facts_of(world(), *cpu, options, dataset);
+  EXPECT_EQ(facts.precision, Precision::fp32);
+  options.train.precision = Precision::tf32;
+  EXPECT_EQ(facts_of(world(), *make_cpu_backend(1, false, true), options, dataset).precision, Precision::fp32)
+      << "a CPU has no tf32";
+  EXPECT_EQ(facts_of(world(), *make_null_backend(), options, dataset).precision, Precision::tf32);
+  options.train.precision = Precision::bf16;
+  EXPECT_EQ(facts_of(world(), *cpu, options, dataset).precision, Precision::bf16);
   EXPECT_EQ(facts.ranks, world().all().size());
   EXPECT_EQ(facts.nodes, 1);
   EXPECT_EQ(facts.accelerators_per_node, 0);

@@ -198,7 +198,8 @@ TEST_F(TimelineTest, HyperparametersHaveTheValuesThatTheRunTakes) {
   options.seed = 1;  // as wanted; the facts have the chosen one
   options.train.global_batch = 32;
   options.train.gradient_accumulation_steps = 2;
-  options.train.precision = Precision::bf16;
+  facts.precision = Precision::bf16;  // what is computed, whatever was asked for
+  options.train.precision = Precision::tf32;
   options.train.wire = Wire::fp16;
   options.recipe.schedule = PiecewiseSchedule{.base_rate = 0.001,
                                               .peak_rate = 0.004,
