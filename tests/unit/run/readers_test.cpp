@@ -94,6 +94,7 @@ TEST_F(Told, AreAddedWhileThatHelpsAndNoLonger) {
   EXPECT_EQ(readers.why(), "its steps did not wait for input");
   EXPECT_NE(window(readers, 100.0, 50.0).find("training: 2 readers instead of 1: one takes "), std::string::npos)
       << "a millisecond a sample would do, but they waited";
+  EXPECT_NE(readers.why().find(", and 32 samples are wanted every 5e+04 ms"), std::string::npos) << readers.why();
   EXPECT_EQ(loader.stats().threads, 2);
   EXPECT_NE(window(readers, 50.0, 25.0).find("3 readers instead of 2"), std::string::npos) << "twice as fast";
   EXPECT_NE(window(readers, 50.0, 25.0).find("it stays at 3 readers: more made nothing faster: 0.64 samples/s"),
@@ -107,6 +108,12 @@ TEST_F(Told, ChangeNothingWhereTheConfigSaysHowMany) {
   EXPECT_EQ(window(readers, 4.0, 3.9), "");
   EXPECT_EQ(loader.stats().threads, 1);
   EXPECT_EQ(readers.why(), "");
+}
+
+TEST_F(Told, SayWhatShareOfTheTimeWasWaitedForInput) {
+  Readers readers(loader, "training", 16, 16.0);
+  const std::string said = window(readers, 100.0, 25.0);
+  EXPECT_NE(said.find(" (25 % of that time was waited for input)"), std::string::npos) << said;
 }
 
 TEST_F(Told, TakeAnEvaluationForAWindow) {
