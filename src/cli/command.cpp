@@ -2,10 +2,7 @@
 
 #include <fmt/core.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
+#include "core/reading.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -32,26 +29,13 @@ std::string Process::command_line() const {
   return line;
 }
 
-std::string read_file(const std::string& path, std::size_t most) {
-  const auto fail = [&path](int error) -> Error {
-    return {
-        ExitCode::usage,
-        Complaint{
-            path, fmt::format("cannot be read: {}", std::strerror(error)), {}, "check the name and the permissions"}};
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) throw fail(errno);
-  std::string text;
-  std::array<char, 65536> block{};
-  while (const std::size_t count = std::fread(block.data(), 1, block.size(), file.get())) {
-    text.append(block.data(), count);
-    if (text.size() > most) {
-      throw Error(ExitCode::usage,
-                  Complaint{path, fmt::format("has more than {} bytes", most), {}, "name another file"});
-    }
-  }
-  if (std::ferror(file.get()) != 0) throw fail(errno);
-  return text;
+std::string read_file(const std::string& path, std::string_view wanted) {
+  std::string text = read_whole(path, {.wanted = wanted, .streams = true, .most = 1 << 20});
+  const FileKind* kind = kind_of(std::string_view(text).substr(0, kind_head_bytes));
+  if (kind == nullptr) return text;
+  throw Error(ExitCode::usage,
+              Complaint{path, fmt::format("is {}, not a {}", kind->name, wanted), "it is read as JSON in UTF-8",
+                        remedy_for(*kind, fmt::format("name a {}", wanted))});
 }
 
 }  // namespace trainmark::cli

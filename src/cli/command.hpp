@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,9 +55,9 @@ CLI::Option* add_words(CLI::App& command, const char* name, Enum& value, const s
       ->default_str(std::string(word(value)));
 }
 
-/// The whole file, pipes included. Raises Error{usage}: missing, a folder, not readable, more than `most` bytes.
-[[nodiscard]] std::string read_file(const std::string& path,
-                                    std::size_t most = std::numeric_limits<std::size_t>::max());
+/// The whole text of a config or the like (`wanted`, for messages), pipes included. Raises Error{usage}: missing, a
+/// folder or device, not readable, packed or in another encoding, more than a mebibyte: some hundred times the longest.
+[[nodiscard]] std::string read_file(const std::string& path, std::string_view wanted);
 [[nodiscard]] inline int to_int(ExitCode code) noexcept { return static_cast<int>(code); }
 
 }  // namespace trainmark::cli

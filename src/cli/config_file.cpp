@@ -24,12 +24,6 @@ void require_same_data(const Group& all, const DataOptions& data) {
   }
 }
 
-/// A device or a dataset named by mistake must not be read for ever.
-std::string read_config(const std::string& path) {
-  constexpr std::size_t most = 1 << 20;  // some hundred times the longest config
-  return read_file(path, most);
-}
-
 }  // namespace
 
 void add_config_options(CLI::App& command, ConfigSource& source) {
@@ -46,7 +40,7 @@ void add_config_options(CLI::App& command, ConfigSource& source) {
 }
 
 RunOptions load_config(const ConfigSource& source) {
-  return parse_config(read_config(source.path), source.path, source.overrides, environment_variable);
+  return parse_config(read_file(source.path, "config"), source.path, source.overrides, environment_variable);
 }
 
 RunOptions load_config(const World& world, const ConfigSource& source) {
@@ -56,7 +50,7 @@ RunOptions load_config(const World& world, const ConfigSource& source) {
   std::string text;
   if (all.rank() == 0) {
     try {
-      text = read_config(source.path);
+      text = read_file(source.path, "config");
       static_cast<void>(parse_config(text, source.path, source.overrides, environment_variable));
     } catch (const Error& error) {
       status = {error.code(), error.what()};

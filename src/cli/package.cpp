@@ -186,7 +186,7 @@ int package(const Flags& flags) {
   const Candidate& first = all.begin()->second.front();
   Json system = known_system(first.run, value_of(read_log(first.text), "submission_status"));
   if (!flags.description.empty())
-    system = described_system(std::move(system), read_file(flags.description), flags.description);
+    system = described_system(std::move(system), read_file(flags.description, "system description"), flags.description);
   if (flags.prints_system) {
     write_output(json_text(system, 2) + "\n");
     return 0;

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <set>
 
 #include "cli/package_system.hpp"
+#include "core/reading.hpp"
 #include "report/analyse/references.hpp"
 #include "trainmark/mllog.hpp"
 
@@ -71,8 +71,7 @@ class Check {
 
   void description(const std::string& system) {
     const fs::path file = folder_ / "systems" / (system + ".json");
-    std::ifstream stream(file);
-    const Json document = Json::parse(stream, nullptr, false);
+    const Json document = Json::parse(read_if_possible(file).value_or(""), nullptr, false);
     if (!document.is_object()) return say(file, "is missing or no JSON object");
     for (const std::string& fault : faults_of_system(document))
       say(file, fault);

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fstream>
 
+#include "core/reading.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -83,8 +83,7 @@ std::string status_text(const std::string& logged) {
 }  // namespace
 
 Json beside(const std::filesystem::path& log, const char* name) {
-  std::ifstream file(log.parent_path() / name);
-  Json document = Json::parse(file, nullptr, false);
+  Json document = Json::parse(read_if_possible(log.parent_path() / name).value_or(""), nullptr, false);
   return document.is_object() ? document : Json::object();
 }
 

@@ -51,9 +51,9 @@ int compare(const ReportFlags& flags) {
                                            fmt::format("{} paths are given", flags.paths.size()),
                                            {},
                                            "name two: the runs of before, then the new ones"});
-  const std::map<std::string, double> tolerances = flags.tolerance.empty()
-                                                       ? std::map<std::string, double>()
-                                                       : parse_tolerances(read_file(flags.tolerance), flags.tolerance);
+  const std::map<std::string, double> tolerances =
+      flags.tolerance.empty() ? std::map<std::string, double>()
+                              : parse_tolerances(read_file(flags.tolerance, "table of tolerances"), flags.tolerance);
   const std::vector<RunReport> base = report_all(find_logs(flags.paths[0]));
   const std::vector<RunReport> now = report_all(find_logs(flags.paths[1]));
   const Comparison comparison = compare_runs(base, now, tolerances);

@@ -19,7 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr std::size_t most_runs = 10'000;
-constexpr std::size_t most_config_bytes = 1 << 20;
 constexpr Unwritten unwritten{"a sweep without all of its configs would run a part of it",
                               "free space or name another folder with --into"};
 
@@ -65,8 +64,8 @@ std::string word_of(const Json& value) {
 class Sweep {
  public:
   explicit Sweep(const Flags& flags)
-      : flags_(flags), spec_(parse_sweep(read_file(flags.spec, most_config_bytes), flags.spec)) {
-    base_text_ = read_file(spec_.base, most_config_bytes);
+      : flags_(flags), spec_text_(read_file(flags.spec, "spec")), spec_(parse_sweep(spec_text_, flags.spec)) {
+    base_text_ = read_file(spec_.base, "config");
     static_cast<void>(parse_config(base_text_, spec_.base, {}, environment_variable));  // its mistakes are its own
     base_json_ = Json::parse(base_text_, nullptr, true, true);
   }
@@ -87,6 +86,7 @@ class Sweep {
   }
   [[nodiscard]] const std::vector<std::string>& skipped() const noexcept { return skipped_; }
   [[nodiscard]] const SweepSpec& spec() const noexcept { return spec_; }
+  [[nodiscard]] const std::string& spec_text() const noexcept { return spec_text_; }
 
  private:
   [[nodiscard]] Job job(int nodes) {
@@ -166,6 +166,7 @@ class Sweep {
   }
 
   const Flags& flags_;
+  std::string spec_text_;  // once: a pipe can be read no second time
   SweepSpec spec_;
   std::string base_text_;
   Json base_json_;
@@ -244,7 +245,7 @@ int sweep(const Process& process, Flags flags) {
                          shell_quoted(fmt::format("{}/{}.sh", flags.folder, name_of(job))));
   }
   folder.write("runs.csv", table);
-  folder.write("spec.json", read_file(flags.spec, most_config_bytes));
+  folder.write("spec.json", sweep.spec_text());
   folder.finish();
   write_output(fmt::format("# runs are listed in {0}/runs.csv; when they have ended: trainmark report {0}/results\n{1}",
                            flags.folder, lines));

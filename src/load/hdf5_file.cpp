@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/reading.hpp"
 #include "load/links.hpp"
 #include "load/places.hpp"
 #include "load/verdict.hpp"
@@ -38,9 +39,21 @@ std::int64_t require_readable(const std::filesystem::path& path) {
   }
   close(descriptor);
   if (!S_ISREG(info.st_mode)) {
-    throw Error(ExitCode::data, Complaint{path.string(), "is not a regular file", "", "name an HDF5 file"});
+    throw Error(ExitCode::data,
+                Complaint{path.string(), fmt::format("is not a regular file: it {}", what_is(info.st_mode)), "",
+                          "name an HDF5 file"});
   }
   return info.st_size;
+}
+
+/// Its first bytes, fewer where it cannot be read.
+std::string head_of(const std::filesystem::path& path) {
+  std::string head(kind_head_bytes, '\0');
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const ssize_t got = descriptor < 0 ? 0 : pread(descriptor, head.data(), head.size(), 0);
+  if (descriptor >= 0) close(descriptor);
+  head.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return head;
 }
 
 /// Opening a pipe waits for who writes to it, and a device may do anything: external links lead to files only.
@@ -104,9 +117,16 @@ FileHandle open_with(hid_t access, const std::filesystem::path& path, const std:
   if (file) return file;
   const Complaint said = verdict(path, doing);  // before the next call changes the library's reasons
   if (H5Fis_hdf5(path.c_str()) != 0) throw Error(ExitCode::data, said);
+  constexpr std::string_view remedy = "remove it from the folder, or copy or generate it again";
+  const std::string head = head_of(path);
+  if (const FileKind* kind = kind_of(head)) {
+    throw Error(ExitCode::data,
+                Complaint{path.string(), fmt::format("is {}, not an HDF5 file ({} bytes)", kind->name, bytes),
+                          "its name ends as those of HDF5 files do", remedy_for(*kind, remedy)});
+  }
   throw Error(ExitCode::data, Complaint{path.string(), fmt::format("is not an HDF5 file ({} bytes)", bytes),
                                         bytes == 0 ? "a copy of it did not begin, or it is still being written" : "",
-                                        "remove it from the folder, or copy or generate it again"});
+                                        std::string(remedy)});
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <fstream>
 
+#include "core/reading.hpp"
 #include "load/image_shard.hpp"
 #include "load/image_tree.hpp"
 #include "load/import_files.hpp"
@@ -57,16 +57,6 @@ std::string made_from(const PackedFile& file) {
   return text;
 }
 
-std::vector<std::byte> read_whole(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-  if (!file.is_open() || file.bad()) {
-    throw Error(ExitCode::data, Complaint{path.string(), "cannot be read", "", "check that this user may read it"});
-  }
-  const auto view = std::as_bytes(std::span(bytes));
-  return {view.begin(), view.end()};
-}
-
 /// Why an image cannot be decoded; empty where it can, to its last byte.
 std::string fault_of_image(JpegDecoder& decoder, std::span<const std::byte> coded) {
   try {
@@ -87,7 +77,8 @@ Packed pack(const PackedFile& file, const ImageTree& tree, const ImportPlan& pla
   for (const std::size_t member : file.members) {
     const TreeImage& image = file.listed->at(member);
     const fs::path path = file.images / image.name;
-    const std::vector<std::byte> coded = read_whole(path);
+    const std::string content = read_whole(path, {.code = ExitCode::data, .wanted = "JPEG"});
+    const auto coded = std::as_bytes(std::span(content));
     const std::string fault = fault_of_image(decoder, coded);
     if (fault.empty()) {
       with_stray_bytes += decoder.stray_bytes() > 0 ? 1 : 0;

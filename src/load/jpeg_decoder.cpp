@@ -17,6 +17,8 @@
 
 #include <jerror.h>
 
+#include "core/reading.hpp"
+
 namespace trainmark {
 namespace {
 
@@ -87,8 +89,11 @@ void require_jpeg(std::span<const std::byte> coded) {
   if (coded.empty()) throw ImageError("is empty (0 bytes)");
   if (const std::string_view other = other_format(coded); !other.empty())
     throw ImageError(fmt::format("is {} file, not a JPEG", other));
-  if (coded.size() < 2 || coded[0] != std::byte{0xff} || coded[1] != std::byte{0xd8})
-    throw ImageError("is not a JPEG: it does not begin with the bytes ff d8");
+  if (coded.size() >= 2 && coded[0] == std::byte{0xff} && coded[1] == std::byte{0xd8}) return;
+  const auto head = coded.first(std::min(coded.size(), kind_head_bytes));
+  if (const FileKind* kind = kind_of({reinterpret_cast<const char*>(head.data()), head.size()}))
+    throw ImageError(fmt::format("is {}, not a JPEG", kind->name));
+  throw ImageError("is not a JPEG: it does not begin with the bytes ff d8");
 }
 
 /// Four bytes a pixel to three, in place. Files with Adobe's marker hold inverted inks; so do nearly all.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/reading.hpp"
 #include "load/crc32c.hpp"
 #include "load/file_reads.hpp"
 #include "load/inflate.hpp"
@@ -64,8 +65,11 @@ std::optional<Record> RecordFile::next() {
   const std::span<const std::byte> head = bytes_at(at_, head_bytes);
   const std::uint64_t length = little_endian(head.first(length_bytes));
   if (!is_crc_of(head.subspan(length_bytes), head.first(length_bytes))) {
-    const char* doubt = number_ == 0 ? " (or the file holds no records at all)" : "";
-    return last(record, crc_fault("length", head.subspan(length_bytes), head.first(length_bytes)) + doubt);
+    std::string fault = crc_fault("length", head.subspan(length_bytes), head.first(length_bytes));
+    if (number_ > 0) return last(record, std::move(fault));
+    if (const std::string kind = other_kind(); !kind.empty())
+      return last({}, fmt::format("is {}, and holds no records", kind));
+    return last(record, fault + " (or the file holds no records at all)");
   }
   const std::uint64_t room = left - head_bytes;
   if (room < crc_bytes || length > room - crc_bytes)
@@ -97,6 +101,14 @@ std::string RecordFile::inflate_if_gzip() {
   inflated_ = true;
   size_ = bytes_.size();
   return fault;
+}
+
+/// What a file is by its first bytes, of which a record's would be others; empty: not known.
+std::string RecordFile::other_kind() {
+  const std::span<const std::byte> head =
+      bytes_at(0, static_cast<std::size_t>(std::min<std::uint64_t>(size_, kind_head_bytes)));
+  const FileKind* kind = kind_of({reinterpret_cast<const char*>(head.data()), head.size()});
+  return kind == nullptr ? "" : std::string(kind->name);
 }
 
 std::span<const std::byte> RecordFile::bytes_at(std::uint64_t offset, std::size_t count) {

@@ -39,6 +39,7 @@ class RecordFile {
 
  private:
   [[nodiscard]] std::string inflate_if_gzip();
+  [[nodiscard]] std::string other_kind();
   [[nodiscard]] std::span<const std::byte> bytes_at(std::uint64_t offset, std::size_t count);
   [[nodiscard]] Record here() const;
 

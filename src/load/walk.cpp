@@ -15,6 +15,7 @@
 #include <map>
 #include <tuple>
 
+#include "core/reading.hpp"
 #include "load/scan.hpp"
 #include "trainmark/load.hpp"
 
@@ -52,12 +53,6 @@ std::string shown(std::string_view name) {
 bool may_be_read(const fs::path& path, const struct stat& info) {
   // Asked only where the mode leaves it open: the question costs a shared file system a round trip.
   return (info.st_mode & S_IROTH) != 0 || faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
-}
-
-std::string_view kind_of(mode_t mode) {
-  if (S_ISDIR(mode)) return "is a folder";
-  if (S_ISFIFO(mode)) return "is a named pipe";
-  return S_ISSOCK(mode) ? "is a socket" : "is a device";
 }
 
 using IsName = bool (*)(std::string_view name);
@@ -176,7 +171,7 @@ class Walk {
   }
 
   void take(const std::string& name, const fs::path& path, const struct stat& info) {
-    if (!S_ISREG(info.st_mode)) return refuse(name, std::string(kind_of(info.st_mode)));
+    if (!S_ISREG(info.st_mode)) return refuse(name, std::string(what_is(info.st_mode)));
     if (std::ranges::any_of(name, is_control)) return refuse(name, "has a control character in its name");
     if (!may_be_read(path, info)) return refuse(name, "may not be read by this user");
     identities_.emplace_back(Identity(info), found_.size());

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <set>
 
+#include "core/reading.hpp"
 #include "stage/manifest.hpp"
 
 namespace trainmark {
@@ -64,11 +65,6 @@ std::string first_line(const fs::path& path) {
   std::string line(container_head(0).find('\n'), '\0');
   file.read(line.data(), std::ssize(line));
   return line;
-}
-
-std::string contents_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 /// What can be believed of a container; nothing where these are no files of staging's.
@@ -202,7 +198,7 @@ void Containers::forget(std::vector<ContainerPlace> outdated) {
 void Containers::list_anew(const Container& container) const {
   const fs::path path = index_path(folder_, container.number);
   const std::string text = index_text(container);
-  if (contents_of(path) == text) return;
+  if (read_if_possible(path).value_or("") == text) return;
   PartialFile index(path, 0600);
   write_all(index.descriptor(), std::as_bytes(std::span(text)), index.path());
   index.publish();

@@ -5,7 +5,9 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <sstream>
+
+#include "core/reading.hpp"
 
 namespace trainmark {
 namespace {
@@ -50,7 +52,7 @@ void Journal::flush() noexcept {
 void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which) {
   const std::string ours = header_text(known.source), title = ours.substr(0, ours.find('\n'));
   for (const std::filesystem::path& path : journals_in(folder)) {
-    std::ifstream file(path, std::ios::binary);
+    std::istringstream file(read_if_possible(path).value_or(""));
     bool wanted = which == JournalsOf::any_source;
     for (std::string line, before; std::getline(file, line) && !file.eof(); before = line) {
       const bool begins = line == title || before == title;

@@ -1,17 +1,13 @@
 // The list of a dataset's files, in memory and beside the data. The file's form is one that a person can read and that
 // cannot be cut short unnoticed; names are checked on the way in and out, because they become paths.
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <charconv>
 #include <sstream>
 
+#include "core/reading.hpp"
 #include "stage/files.hpp"
 #include "stage/manifest.hpp"
 
@@ -125,8 +121,12 @@ Manifest parse_manifest(const std::string& text, const std::filesystem::path& pa
   std::string line;
   int number = 1;
   Manifest manifest;
-  if (!std::getline(lines, line) || !line.starts_with(title))
+  if (!std::getline(lines, line) || !line.starts_with(title)) {
+    if (const FileKind* kind = kind_of(std::string_view(text).substr(0, kind_head_bytes)))
+      refuse(path, 1, fmt::format("is {}, not a manifest", kind->name));
     refuse(path, 1, fmt::format("does not begin with '{}{}'", title, manifest_version));
+  }
+  if (line.ends_with('\r')) refuse(path, 1, "ends in CR LF, as lines do on Windows or after a transfer as text");
   std::string_view version = std::string_view(line).substr(title.size());
   if (!take(version, manifest.version) || !version.empty() || manifest.version < 1 ||
       manifest.version > manifest_version) {
@@ -152,24 +152,11 @@ Manifest parse_manifest(const std::string& text, const std::filesystem::path& pa
 }
 
 std::optional<std::string> manifest_text(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / manifest_name;
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not make it wait
-  if (!file && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  // Taken for none it would vouch for nothing, and nobody would know.
-  if (!file) file_error(path, "cannot be opened", errno);
-  struct stat info {};
-  if (fstat(file.get(), &info) != 0) file_error(path, "cannot be examined", errno);
-  if (!S_ISREG(info.st_mode))
-    throw Error(ExitCode::data, Complaint{path.string(), "is not a regular file",
-                                          "a manifest lists the dataset's files", "remove or rename it"});
-  std::string text;
-  for (std::array<char, 65536> piece{};;) {
-    const ssize_t got = read(file.get(), piece.data(), piece.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) file_error(path, "cannot be read", errno);
-    if (got == 0) return text;
-    text.append(piece.data(), static_cast<std::size_t>(got));
-  }
+  // Taken for none where it cannot be read, it would vouch for nothing, and nobody would know.
+  return read_if_there(folder / manifest_name, {.code = ExitCode::data,
+                                                .wanted = "manifest",
+                                                .why = "a manifest lists the dataset's files",
+                                                .remedy = "remove or rename it"});
 }
 
 std::optional<Manifest> read_manifest(const std::filesystem::path& folder) {

@@ -9,10 +9,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/reading.hpp"
 #include "trainmark/report.hpp"
 
 namespace trainmark::report {
@@ -20,15 +20,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::optional<std::string> text_in(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored) && !std::filesystem::is_fifo(path, ignored)) return std::nullopt;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (file.bad()) return std::nullopt;
-  return text.str();
+/// A file beside the log; what keeps it from being read is noted.
+std::optional<std::string> text_in(const std::filesystem::path& path, std::vector<std::string>& notes) {
+  try {
+    return read_if_there(path);
+  } catch (const Error& error) {
+    notes.push_back(fmt::format("{} {}, and was left out", path.filename().string(), error.complaint().what));
+    return std::nullopt;
+  }
 }
 
 Error refused(const std::filesystem::path& path, std::string what, std::string remedy) {
@@ -36,7 +35,7 @@ Error refused(const std::filesystem::path& path, std::string what, std::string r
 }
 
 std::optional<Json> json_beside(const std::filesystem::path& path, std::vector<std::string>& notes) {
-  const std::optional<std::string> text = text_in(path);
+  const std::optional<std::string> text = text_in(path, notes);
   if (!text) return std::nullopt;
   Json document = Json::parse(*text, nullptr, false);
   if (document.is_object()) return document;
@@ -185,11 +184,11 @@ Companions read_companions(const std::filesystem::path& log) {
   if (const auto document = json_beside(folder / "run.json", run.notes)) read_outcome(*document, run);
   if (const auto document = json_beside(folder / "staging.json", run.notes)) read_staging(*document, run);
   if (const auto document = json_beside(folder / "env.json", run.notes)) read_environment(*document, run);
-  if (const auto table = text_in(folder / "epochs.csv")) run.epochs = rows_of(*table, run.notes);
-  run.of_ours = text_in(folder / "run.json").has_value();
+  if (const auto table = text_in(folder / "epochs.csv", run.notes)) run.epochs = rows_of(*table, run.notes);
+  run.of_ours = read_if_possible(folder / "run.json").has_value();
   if (const auto document = json_beside(folder / "probe.json", run.notes)) run.probed = probed_in(*document, run.notes);
-  if (const auto table = text_in(folder / "nodes.csv")) run.nodes = nodes_in(*table, run.notes);
-  if (const auto table = text_in(folder / "ranks.csv")) run.ranks = ranks_in(*table, run.notes);
+  if (const auto table = text_in(folder / "nodes.csv", run.notes)) run.nodes = nodes_in(*table, run.notes);
+  if (const auto table = text_in(folder / "ranks.csv", run.notes)) run.ranks = ranks_in(*table, run.notes);
   return run;
 }
 

@@ -3,10 +3,10 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/reading.hpp"
 #include "mllog/utf8.hpp"
 #include "run/record/staging_told.hpp"
 #include "run/record/steps_told.hpp"
@@ -176,7 +176,7 @@ void Results::leave_word(const World& world, const RunRecord& record) const {
 void Results::wait_for_rank_0() const {
   if (writes_ || folder_.empty()) return;
   const auto concluded = [this] {
-    const Json run = Json::parse(std::ifstream(folder_ / "run.json"), nullptr, false);
+    const Json run = Json::parse(read_if_possible(folder_ / "run.json").value_or(""), nullptr, false);
     return run.is_object() && run.value("status", "") != word(Ending::running);
   };
   constexpr std::chrono::milliseconds pause{100};
@@ -190,7 +190,7 @@ std::optional<RunRecord> word_of_a_failed_rank(const std::filesystem::path& fold
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (!entry.path().filename().string().starts_with(word_prefix)) continue;
-    const Json said = Json::parse(std::ifstream(entry.path()), nullptr, false);
+    const Json said = Json::parse(read_if_possible(entry.path()).value_or(""), nullptr, false);
     if (!said.is_object()) continue;
     // Any file may have that name: only what a rank of ours wrote is its word.
     const auto code = said.find("exit_code"), status = said.find("status"), message = said.find("message");

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 import pathlib
 import shutil
 import subprocess
@@ -271,6 +272,20 @@ class Commands(unittest.TestCase):
     def test_plan_follows_overrides(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--set", "model.kernel=2", "--json")
         self.assertEqual(json.loads(done.stdout)["parameters"], 5597604)
+
+    def test_a_config_is_read_from_a_pipe_but_none_is_waited_for(self):
+        smoke, pipe = ROOT / "configs/cosmoflow/smoke.json", self.folder / "pipe.json"
+        os.mkfifo(pipe)
+        for command in (["validate"], ["plan"], ["sweep"], ["run"]):
+            self.expect(call(*command, pipe, timeout=30), 2, "is a pipe that nobody writes to")
+        self.expect(call("validate", "/dev/stdin", launcher=("sh", "-c", f'cat "{smoke}" | "$0" "$@"')), 0, "valid")
+        packed = self.folder / "config.json"
+        for content, words in ((gzip.compress(smoke.read_bytes()), ("is compressed by gzip, not a config", "zcat")),
+                               (smoke.read_text().encode("utf-16"), ("is UTF-16 text, not a config", "iconv")),
+                               (b"<!DOCTYPE html>", ("is an HTML page, not a config",))):
+            packed.write_bytes(content)
+            self.expect(call("validate", packed), 2, *words)
+        self.expect(call("validate", self.folder), 2, "is a folder; name the config in it")
 
     def test_check_of_a_missing_file_ends_with_2(self):
         self.expect(call("check", self.folder / "none.log"), 2, "No such file")

@@ -203,6 +203,7 @@ TEST(Jpeg, WhatIsNoJpegIsNamed) {
   EXPECT_EQ(refusal({}), "is empty (0 bytes)");
   EXPECT_EQ(refusal(bytes_of("\x89PNG\r\n\x1a\n0000")), "is a PNG file, not a JPEG");
   EXPECT_EQ(refusal(bytes_of("GIF89a....")), "is a GIF file, not a JPEG");
+  EXPECT_EQ(refusal(bytes_of("version https://git-lfs.github.com/spec/v1")), "is a pointer of Git LFS, not a JPEG");
   EXPECT_EQ(refusal(bytes_of("hello")), "is not a JPEG: it does not begin with the bytes ff d8");
 }
 

@@ -112,6 +112,14 @@ TEST_F(Records, BehindDamagedDataGoOnButNotBehindADamagedLength) {
   EXPECT_TRUE(found[1].starts_with("record 1 at byte 19|is damaged: the CRC of its length is ")) << found[1];
 }
 
+TEST_F(Records, ThatAreAnotherKindOfFileAreToldAsThat) {
+  EXPECT_EQ(read("version https://git-lfs.github.com/spec/v1\n"),
+            std::vector<std::string>{"|is a pointer of Git LFS, and holds no records"});
+  const auto text = read("some other text of more than twelve bytes");
+  ASSERT_EQ(text.size(), 1U);
+  EXPECT_TRUE(text[0].ends_with("(or the file holds no records at all)")) << text[0];
+}
+
 TEST(Inflate, TakesNoMoreThanItIsAllowed) {
   std::vector<std::byte> plain;
   const std::string zeros = gzipped(std::string(3 << 20, '\0'));  // a thousandth of it: the first attempt has no room

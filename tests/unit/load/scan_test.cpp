@@ -77,6 +77,18 @@ TEST(Scan, NamesAFileThatIsNotHdf5) {
                     {"a.hdf5", "is not an HDF5 file", "14 bytes"});
 }
 
+TEST(Scan, NamesWhatAFileIsThatIsNotHdf5) {
+  const Scratch folder;
+  const auto expect = [&](const std::string& content, const std::vector<std::string>& parts) {
+    std::ofstream(folder.path() / "a.hdf5", std::ios::binary) << content;
+    expect_data_error([&] { (void)scan_dataset(folder.path(), {}, small); }, parts);
+  };
+  expect(std::string("\x1f\x8b\x08\0", 4), {"a.hdf5: is compressed by gzip, not an HDF5 file (4 bytes)", "zcat"});
+  expect("version https://git-lfs.github.com/spec/v1\n", {"is a pointer of Git LFS, not an HDF5 file", "git lfs pull"});
+  expect(std::string("CDF\x01\0\0\0\0", 8), {"is a netCDF file in its classic format", "nccopy"});
+  expect("<!DOCTYPE html><html>", {"is an HTML page, not an HDF5 file", "download the file again"});
+}
+
 TEST(Scan, NamesAFileThatIsCutShort) {
   const Scratch folder;
   put_block(folder.path() / "a.hdf5");

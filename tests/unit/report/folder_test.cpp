@@ -1,5 +1,6 @@
 // Results folders, runs with slow or cold epochs, broken and missing files, and scores of several runs.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "unit/report/report_support.hpp"
 
@@ -74,6 +75,16 @@ TEST(Report, GivesNoTimeToTrainToALogWithoutRunStop) {
   EXPECT_FALSE(run.finished);
   EXPECT_EQ(run.find("time to train"), nullptr);
   EXPECT_FALSE(run.epochs.back().samples_per_s.has_value());
+}
+
+TEST(Report, WaitsForNoPipeBesideTheLogAndSaysThatItIsLeftOut) {
+  const Folder folder;
+  const auto log = folder.write("mlperf.log", small_log({2000}));
+  ASSERT_EQ(mkfifo((folder.path() / "run.json").c_str(), 0600), 0);
+  std::filesystem::create_directory(folder.path() / "epochs.csv");
+  const RunReport run = report_run(log);
+  EXPECT_TRUE(notes_say(run, "run.json is a named pipe, and was left out"));
+  EXPECT_TRUE(notes_say(run, "epochs.csv is a folder, and was left out"));
 }
 
 TEST(Report, TakesRatesAndWaitsFromTheFilesBesideTheLog) {

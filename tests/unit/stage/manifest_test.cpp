@@ -48,13 +48,16 @@ TEST(Manifest, IsNotTakenForNoneWhereItCannotBeRead) {
   const Scratch folder;
   const auto path = folder.path() / manifest_name;
   std::filesystem::create_directory(path);
-  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is not a regular file"});
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is a folder"});
   std::filesystem::remove(path);
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
-  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is not a regular file"});
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "is a named pipe"});
   std::filesystem::remove(path);
   std::filesystem::create_symlink(manifest_name, path);
   expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "cannot be opened"});
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("gone", path);
+  expect_data_error([&] { (void)read_manifest(folder.path()); }, {std::string(manifest_name), "leads nowhere"});
   std::filesystem::remove(path);
   write_manifest(folder.path(), manifest_of({3}));
   std::filesystem::permissions(path, std::filesystem::perms::none);
@@ -84,6 +87,9 @@ TEST(Manifest, RefusesTextThatIsCutShortOutOfOrderOrNoManifest) {
   };
   const std::string head = "trainmark manifest 2\nsource\t/data\n", a = "-\t1\t1\t1\t0\ta\n", b = "-\t1\t1\t1\t0\tb\n";
   expect_data_error(read("hello\n"), {"trainmark.manifest:1", "does not begin with", "verify FOLDER --write`"});
+  expect_data_error(read("trainmark manifest 2\r\nsource\t-\r\nend 0\r\n"), {"trainmark.manifest:1", "CR LF"});
+  expect_data_error(read(std::string("\x1f\x8b\x08\0", 4)), {"is compressed by gzip, not a manifest"});
+  expect_data_error(read(std::string("\xff\xfet\0", 4)), {"is UTF-16 text, not a manifest"});
   expect_data_error(read(head + a), {"is cut short after 1 entries"});
   expect_data_error(read(head + a + "end 2\n"), {"trainmark.manifest:4"});
   expect_data_error(read(head + b + a + "end 2\n"), {"out of order"});
