@@ -171,7 +171,7 @@ void add_learning_figures(RunReport& run, const RunFiles& files, const Phases& p
   const bool from_zero = !run.epochs.empty() && run.epochs[0].number == 0 &&
                          (numbers == EpochNumbers::samples || (numbers == EpochNumbers::passes && step == 1));
   if (from_zero) run.notes.push_back("epochs are numbered from 0: what they count is one more of them");
-  const double reached = hit == run.epochs.end() ? 0.0 : hit->number + (from_zero ? step : 0);
+  const double reached = hit == run.epochs.end() || phases.misplaced ? 0.0 : hit->number + (from_zero ? step : 0);
   if (reached > 0.0 && numbers == EpochNumbers::samples)
     run.figures.push_back({"samples to target", reached, "", hit->metric_source});
   else if (reached > 0.0 && numbers == EpochNumbers::passes && !phases.restarted)

@@ -76,7 +76,7 @@ class Sweep {
         look_at_clock(at, seconds);
         last_ms = std::max(last_ms, now_ms);
       }
-      if (is_metric(records_[at]) && at > run_start_) metric(records_[at]);
+      if (is_metric(records_[at]) && at > run_start_) metric(at);
     }
     phases_.staging_outside_s = std::max(0.0, phases_.staging_outside_s);
     phases_.staging_outside_more_s = std::max(0.0, phases_.staging_outside_more_s);
@@ -261,11 +261,33 @@ class Sweep {
     gaps_[{before.key, now.key}].push_back({seconds, now.line});
   }
 
-  void metric(const LogRecord& record) {
+  /// Of the epoch that it names; where it stands elsewhere, of the one that was evaluated there.
+  void metric(std::size_t at) {
+    const LogRecord& record = records_[at];
     const auto value = number_of(record.value);
-    const auto epoch = epoch_of(record);
-    if (value && epoch) phases_.epochs[*epoch].metric = *value;
+    auto epoch = epoch_of(record);
     if (!epoch) ++stray_metrics_;
+    if (!value || !epoch) return;
+    const Interval* around = nullptr;
+    bool own = false;
+    for (const Interval* each : active_) {
+      if (each->activity != Activity::evaluation || !each->holds(at)) continue;
+      around = each;
+      own |= !names_other(record, each->named());
+    }
+    const auto [told, first] = told_.try_emplace({*epoch, record.key}, *value);
+    const bool again = around == nullptr && !first && told->second != *value && *epoch + 1 < begun_;
+    if ((around != nullptr && !own) || again) {
+      epoch = again ? begun_ - 1 : epoch_of(around->named());
+      phases_.misplaced = true;
+      misplaced_.push_back(
+          fmt::format("{} stands {}, and is taken for a metric of that: which epoch reached the target "
+                      "first is not told",
+                      shown(record),
+                      again ? fmt::format("behind {}", shown(trainings_[begun_ - 1]->named()))
+                            : fmt::format("in the evaluation of {}", shown(around->named()))));
+    }
+    if (epoch) phases_.epochs[*epoch].metric = *value;
   }
 
   void judge_epochs() {
@@ -331,6 +353,7 @@ class Sweep {
     for (const Interval& interval : intervals_)
       if (!interval.whole()) unpaired.push_back(told(interval));
     note(std::move(unpaired), "starts without stops or stops without starts");
+    note(std::move(misplaced_), "metrics in the evaluation of another epoch");
     note(std::move(back_before_), "such times before the run");
     if (!back_.empty())
       back_.insert(back_.begin(),
@@ -366,7 +389,8 @@ class Sweep {
   std::map<std::string, std::size_t> latest_;     // of the epochs begun, by their epoch_num
   std::size_t next_ = 0, begun_ = 0;
   std::vector<double> hidden_s_;
-  std::vector<std::string> back_, back_before_, further_stops_;
+  std::vector<std::string> back_, back_before_, further_stops_, misplaced_;
+  std::map<std::pair<std::size_t, std::string>, double> told_;  // the first value of each metric of an epoch
   std::map<std::pair<std::string, std::string>, std::vector<std::pair<double, int>>> gaps_;  // and their lines
   int stray_metrics_ = 0;
   bool overlapped_ = false;

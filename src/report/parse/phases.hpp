@@ -27,6 +27,7 @@ struct Phases {
   /// Epochs begin again that had begun before: of another attempt, which logs no start of its own.
   bool restarted = false;
   bool uncountable = false;         ///< epochs are numbered in fractions, or some have one number
+  bool misplaced = false;           ///< metrics name other epochs than those that are evaluated where they stand
   std::vector<EpochReport> epochs;  ///< times and metrics; rates are not known here
   std::vector<TimeStretch> stretches;
   std::string status, outcome;  ///< of run_stop; the second, where ours says more: "fixed_work_done", "target_missed"

@@ -288,6 +288,25 @@ TEST(Phases, GiveTimeAndMetricToTheEpochThatIsNamed) {
   EXPECT_TRUE(notes_say(run, "beside training for 0.500 s"));
 }
 
+TEST(Phases, CountNoEpochsToTheTargetWhereAMetricNamesAnEpochThatIsNotEvaluatedThere) {
+  const std::string reached = record(9500, "eval_error", "0.1", "{\"epoch_num\": 1}");
+  const RunReport within = report_of(with_line(plain(), 19, reached));
+  EXPECT_EQ(within.find("epochs to target"), nullptr);
+  EXPECT_EQ(within.epochs[0].metric, 0.5);
+  EXPECT_EQ(within.epochs[2].metric, 0.1);
+  EXPECT_EQ(value_of(within, "time to train"), 7.75);
+  EXPECT_TRUE(notes_say(within, "eval_error of epoch 1 (line 19) stands in the evaluation of eval_start of epoch 3"));
+  // Without evaluations in the log: a second metric of an epoch that others have followed.
+  std::string bare = with_line(plain(), 19, reached);
+  for (const int line : {8, 10, 13, 15, 18, 20})
+    bare = with_line(bare, line, "\n");
+  const RunReport behind = report_of(bare);
+  EXPECT_EQ(behind.find("epochs to target"), nullptr);
+  EXPECT_EQ(behind.epochs[2].metric, 0.1);
+  EXPECT_TRUE(notes_say(behind, "eval_error of epoch 1 (line 19) stands behind epoch_start of epoch 3"));
+  EXPECT_EQ(value_of(report_of(plain()), "epochs to target"), 3.0);
+}
+
 TEST(Phases, PairByNumbersHoweverTheyAreWritten) {
   for (const char* number : {"\"2\"", "2.0"}) {
     const std::string stop =
