@@ -1,6 +1,7 @@
 // One set, as ranks stage it together: examine what is there, say what space it takes, copy what is missing.
 // Between two collectives stands local work only, and agree_on turns one rank's failure into everybody's.
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,6 +52,19 @@ Manifest staged_by_earlier_runs(const fs::path& target, const std::string& sourc
   known.source = source;
   read_journals(target, known);
   return known;
+}
+
+/// A file takes the place of a file, and no folder's: found out only when it is renamed, that would be after all of it
+/// was copied.
+void require_no_folder(const fs::path& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0 ? errno != ENOTDIR : !S_ISDIR(info.st_mode)) return;
+  throw Error(
+      ExitCode::data,
+      Complaint{path.string(),
+                S_ISDIR(info.st_mode) ? "is a folder, and a file of that name is to be written"
+                                      : "cannot be written: what should be a folder above it is a file",
+                "the target holds what staging did not bring", "remove or rename it, or choose another stage.target"});
 }
 
 bool is_in(const std::vector<std::size_t>& ascending, std::size_t entry) {
@@ -190,6 +204,7 @@ void Stager::make_ready_to_write() const {
     if (!is_packed(manifest_.entries[entry])) folders.insert((target_ / manifest_.entries[entry].name).parent_path());
   for (const fs::path& folder : folders)
     remove_leftovers(folder);
+  require_no_folder(target_ / manifest_name);
   const PartialFile probe(target_ / "probe");
 }
 
@@ -269,6 +284,7 @@ void Stager::find_missing() {
       const std::optional<Found> there = at_target(entry);
       if (!reusable(entry, there)) {
         missing_.push_back(index);
+        if (!there && !only_looks_ && !is_packed(entry)) require_no_folder(target_ / entry.name);
         if (there) note_outdated(index, *there);
         continue;
       }

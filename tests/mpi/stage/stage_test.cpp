@@ -227,6 +227,27 @@ TEST_F(Staging, StopsOnAllRanksWhereTheTargetCannotBeWritten) {
 
 using SmallTarget = testing::OnSmallTarget<Staging>;
 
+TEST_F(Staging, StopsBeforeTheFirstByteWhereAFolderHasASamplesName) {
+  on_one_rank([&] { fs::create_directories(target(3) / "something"); });
+  expect_data_error([&] { (void)run(); }, {target(3).string(), "is a folder, and a file of that name"});
+  for (int i = 0; i < 7; ++i)
+    EXPECT_FALSE(fs::is_regular_file(target(i))) << i;
+  on_one_rank([&] {
+    fs::remove_all(target(3));
+    fs::remove_all(target(0).parent_path());
+    write_file(target(0).parent_path(), "a file");
+  });
+  expect_data_error([&] { (void)run(); }, {target(0).parent_path().string(), "above it is a file"});
+  on_one_rank([&] {
+    fs::remove(target(0).parent_path());
+    fs::create_directories(fs::path(options_.target) / manifest_name);
+  });
+  expect_data_error([&] { (void)run(); }, {std::string(manifest_name), "is a folder, and a file of that name"});
+  on_one_rank([&] { fs::remove(fs::path(options_.target) / manifest_name); });
+  (void)run();
+  expect_complete();
+}
+
 TEST_F(SmallTarget, StopsStagingBeforeTheFirstByte) {
   if (!mount_small("size=16k")) GTEST_SKIP() << "mounting a file system needs more rights";
   expect_data_error([&] { (void)run(); }, {test_world().host(), "free, staging needs 36.0 KiB", "nothing was copied"});
