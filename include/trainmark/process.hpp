@@ -66,12 +66,20 @@ struct MemoryRoom {
 /// The same for the calling thread alone.
 [[nodiscard]] std::optional<std::int64_t> thread_bytes_from_storage(const std::filesystem::path& root = "/");
 
+/// The stack that OpenMP gives each of its threads, where a variable says how large.
+struct ThreadStack {
+  std::size_t bytes = 0;  ///< 0: as the system has it
+  std::string told_by{};  ///< "OMP_STACKSIZE=1G"
+};
+/// To be told first thing in main.
+void openmp_starts_with(ThreadStack stack);
 /// Starts `count` threads and holds them while it lives, to know beforehand whether they can be started: OpenMP ends
-/// the program where they cannot. When it is gone, so are they, in the system's count too. Raises Error{environment}
-/// that names the thread, of `count` and the caller, and the limits; `remedy` ends the message.
+/// the program where they cannot. The first `of_openmp` of them have the stack of its threads. When it is gone, so are
+/// they, in the system's count too. Raises Error{environment} that names the thread, of `count` and the caller, and the
+/// limits, or the variable that asks for too large a stack; `remedy` ends the message.
 class [[nodiscard]] TrialThreads {
  public:
-  TrialThreads(int count, std::string_view remedy);
+  TrialThreads(int count, std::string_view remedy, int of_openmp = 0);
   ~TrialThreads();
   TrialThreads(const TrialThreads&) = delete;
   TrialThreads& operator=(const TrialThreads&) = delete;

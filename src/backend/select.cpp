@@ -11,9 +11,9 @@ namespace trainmark {
 namespace {
 
 /// Tries the threads of this rank while its neighbours try theirs: limits count a user's or a job's threads together.
-void require_threads(const World& world, int count, const char* remedy) {
+void require_threads(const World& world, int count, const char* remedy, int of_openmp = 0) {
   std::unique_ptr<TrialThreads> trial;
-  agree_on(world.all(), [&] { trial = std::make_unique<TrialThreads>(count, remedy); });
+  agree_on(world.all(), [&] { trial = std::make_unique<TrialThreads>(count, remedy, of_openmp); });
   trial.reset();
   world.node().barrier();
 }
@@ -38,7 +38,7 @@ std::unique_ptr<Backend> cpu_backend(const BackendOptions& options, const World&
                        cores, overlap ? "beside" : "after", why);
   });
   require_threads(world, threads - 1 + (overlap ? 1 : 0) + options.other_threads,
-                  "lower /backend/threads or /load/threads, start fewer ranks a node, or raise the limit");
+                  "lower /backend/threads or /load/threads, start fewer ranks a node, or raise the limit", threads - 1);
   return make_cpu_backend(threads, overlap, options.tf32);
 }
 

@@ -125,7 +125,7 @@ Json machine() {
 std::string backend_text() {
   try {
     const auto threads = static_cast<int>(process_cpus().size());
-    { const TrialThreads trial(threads - 1, "raise the limit"); }
+    { const TrialThreads trial(threads - 1, "raise the limit", threads - 1); }
     const auto backend = make_cpu_backend(threads, false);
     const std::string caveat = backend->caveat();
     return backend->description() + (caveat.empty() ? "" : "; " + caveat);

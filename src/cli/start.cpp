@@ -8,14 +8,18 @@
 #include "cli/start.hpp"
 
 #include <alloca.h>
+#include <dlfcn.h>
 #include <fmt/core.h>
 #include <sched.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include <cctype>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -81,6 +85,42 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) void before_libra
 // A library may not have one of these: this file belongs to the program.
 __attribute__((section(".preinit_array"), used)) void (*const first)(int, char**, char**) = before_libraries;
 
+/// "64M", "2 g", in units of `unit` bytes without a letter; 0 for what OpenMP passes over.
+std::size_t bytes_in(std::string_view text, std::size_t unit) {
+  const auto trim = [&text] {
+    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
+      text.remove_prefix(1);
+  };
+  trim();
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return 0;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  trim();
+  constexpr std::string_view letters = "bkmg";
+  if (!text.empty()) {
+    const std::size_t at = letters.find(static_cast<char>(std::tolower(static_cast<unsigned char>(text.front()))));
+    if (at == letters.npos) return 0;
+    unit = std::size_t{1} << (10 * at);
+    text.remove_prefix(1);
+    trim();
+  }
+  return text.empty() && number <= std::numeric_limits<std::size_t>::max() / unit ? number * unit : 0;
+}
+
+/// What OpenMP will give its threads: GNU's reads the first two variables, LLVM's and Intel's are asked.
+trainmark::ThreadStack stack_of_openmp() {
+  using Ask = std::size_t (*)();
+  const auto ask = reinterpret_cast<Ask>(dlsym(RTLD_DEFAULT, "kmp_get_stacksize_s"));
+  for (const char* name : {"KMP_STACKSIZE", "OMP_STACKSIZE", "GOMP_STACKSIZE"}) {
+    const auto value = trainmark::cli::environment_variable(name);
+    if (!value || (ask == nullptr && name[0] == 'K')) continue;
+    const std::size_t bytes = ask != nullptr ? ask() : bytes_in(*value, 1024);
+    if (bytes > 0) return {bytes, fmt::format("{}={}", name, *value)};
+  }
+  return {};
+}
+
 }  // namespace
 
 namespace trainmark::cli {
@@ -92,6 +132,7 @@ void begin() {
     if ((first_mask[cpu / bits] >> (cpu % bits) & 1U) != 0) cpus.push_back(static_cast<int>(cpu));
   }
   started_with(std::move(cpus));
+  openmp_starts_with(stack_of_openmp());
   sigaction(SIGHUP, &first_hangup, nullptr);
   // HDF5 locks files that it only reads, which file systems without locks refuse, and opens a virtual dataset's sources
   // by this variable alone: one that it cannot open, or not in the way in which it is open already, it reads as zeros.

@@ -25,18 +25,41 @@ std::ptrdiff_t threads_now() {
   return error ? 0 : std::distance(begin(tasks), end(tasks));
 }
 
+ThreadStack& openmp_stack() {
+  static ThreadStack stack;
+  return stack;
+}
+
 }  // namespace
+
+void openmp_starts_with(ThreadStack stack) { openmp_stack() = std::move(stack); }
 
 struct TrialThreads::Impl {
   std::mutex mutex;
   std::condition_variable changed;
   bool over = false;
   std::ptrdiff_t before = threads_now();
-  std::vector<std::thread> threads;
+  std::vector<pthread_t> threads;
 
   void hold() {
     std::unique_lock lock(mutex);
     changed.wait(lock, [this] { return over; });
+  }
+
+  /// With a stack of so many bytes, or of the system's size (0). The error's number, or 0.
+  int start(std::size_t stack) {
+    pthread_attr_t attributes{};
+    pthread_attr_init(&attributes);
+    if (stack > 0) pthread_attr_setstacksize(&attributes, stack);  // too small a one OpenMP passes over as well
+    const auto held = [](void* self) -> void* {
+      static_cast<Impl*>(self)->hold();
+      return nullptr;
+    };
+    pthread_t thread{};
+    const int code = pthread_create(&thread, &attributes, held, this);
+    pthread_attr_destroy(&attributes);
+    if (code == 0) threads.push_back(thread);
+    return code;
   }
 
   ~Impl() {
@@ -45,8 +68,8 @@ struct TrialThreads::Impl {
       over = true;
     }
     changed.notify_all();
-    for (std::thread& thread : threads)
-      thread.join();
+    for (const pthread_t thread : threads)
+      pthread_join(thread, nullptr);
     // A joined thread counts against the limits until the kernel has put it away, a moment later.
     constexpr int most = 1000;
     for (int wait = 0; wait < most && threads_now() > before; ++wait)
@@ -54,29 +77,35 @@ struct TrialThreads::Impl {
   }
 };
 
-TrialThreads::TrialThreads(int count, std::string_view remedy) : impl_(std::make_unique<Impl>()) {
+TrialThreads::TrialThreads(int count, std::string_view remedy, int of_openmp) : impl_(std::make_unique<Impl>()) {
+  const ThreadStack& stack = openmp_stack();
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // the new threads inherit the mask
+  impl_->threads.reserve(static_cast<std::size_t>(count));
   int code = 0;
-  try {
-    for (int each = 0; each < count; ++each)
-      impl_->threads.emplace_back([impl = impl_.get()] { impl->hold(); });
-  } catch (const std::system_error& error) {
-    code = error.code().value();
-  } catch (const std::bad_alloc&) {
-    code = ENOMEM;
+  bool too_large = false;
+  for (int each = 0; each < count && code == 0; ++each) {
+    const std::size_t bytes = each < of_openmp ? stack.bytes : 0;
+    code = impl_->start(bytes);
+    too_large = code != 0 && bytes > 0 && impl_->start(0) == 0;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (code == 0) return;
-  const std::size_t failed = impl_->threads.size() + 2;  // the caller is the first
+  const std::size_t failed = impl_->threads.size() + (too_large ? 1 : 2);  // the caller is the first
   const std::string limits = thread_limits();
   impl_.reset();
+  const std::string what =
+      fmt::format("cannot start thread {} of {}: {}", failed, count + 1, std::generic_category().message(code));
+  constexpr const char* why = "a run that began would be ended in the middle by OpenMP";
+  if (too_large) {
+    throw Error(
+        ExitCode::environment,
+        Complaint{"threads", fmt::format("{}; {} asks for a stack of {} MiB", what, stack.told_by, stack.bytes >> 20U),
+                  why, fmt::format("lower that variable or unset it; with a smaller stack the thread starts")});
+  }
   throw Error(ExitCode::environment,
-              Complaint{"threads",
-                        fmt::format("cannot start thread {} of {}: {} ({})", failed, count + 1,
-                                    std::generic_category().message(code), limits),
-                        "a run that began would be ended in the middle by OpenMP", std::string(remedy)});
+              Complaint{"threads", fmt::format("{} ({})", what, limits), why, std::string(remedy)});
 }
 
 TrialThreads::~TrialThreads() = default;

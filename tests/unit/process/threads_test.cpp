@@ -119,6 +119,28 @@ TEST(TrialThreads, NameTheThreadTheLimitAndTheCure) {
     EXPECT_NE(text.find(words), text.npos) << text;
 }
 
+TEST(TrialThreads, NameTheVariableThatAsksForTooLargeAStackWhereTheThreadStartsWithoutIt) {
+  const auto said = [](int count, int of_openmp) {
+    return in_little_space([=]() -> std::string {
+      openmp_starts_with({std::size_t{1} << 40U, "OMP_STACKSIZE=1024G"});
+      try {
+        const TrialThreads trial(count, "lower /backend/threads", of_openmp);
+        return "all of them started";
+      } catch (const Error& error) {
+        return error.what();
+      }
+    });
+  };
+  const std::string text = said(3, 2);
+  EXPECT_NE(text.find("cannot start thread 2 of 4: "), text.npos) << text;
+  EXPECT_NE(text.find("OMP_STACKSIZE=1024G asks for a stack of 1048576 MiB"), text.npos) << text;
+  EXPECT_NE(text.find("lower that variable or unset it"), text.npos) << text;
+  EXPECT_EQ(said(2, 0), "all of them started");
+  const std::string many = said(400, 0);
+  EXPECT_NE(many.find("lower /backend/threads"), many.npos) << many;
+  EXPECT_EQ(many.find("STACKSIZE"), many.npos) << many;
+}
+
 TEST(TrialThreads, LeaveNoneBehindWhereTheyCannotAllBeStarted) {
   EXPECT_EQ(in_little_space([]() -> std::string {
               const std::ptrdiff_t before = threads_of_this_process();
