@@ -7,6 +7,7 @@
 #include "cli/launch.hpp"
 
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@ namespace trainmark::cli {
 namespace {
 
 constexpr std::chrono::seconds patience{3};
+constexpr rlim_t least_file_bytes = 64 << 20;
 
 [[noreturn]] void end_alone(const World& world, const Failure& failure) {
   Failure told = failure;
@@ -109,6 +111,27 @@ void require_same_launch(const World& world, const Process& process) {
                 "ranks that disagree would train different models", "give every rank the same arguments"});
 }
 
+/// What is wrong with the limit on file sizes; no `what` where nothing is. MPI keeps its sessions, and the memory that
+/// ranks of a node share, in files. Where those cannot be written, Open MPI 4 ends the process with a text of its own,
+/// or its helper tries for ever and takes all memory.
+Complaint fault_of_file_sizes() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= least_file_bytes)
+    return {};
+  return {"ulimit -f", fmt::format("files may have {} KiB at most", limit.rlim_cur / 1024),
+          "MPI keeps its sessions and what ranks of a node share in files, and may hang where it cannot write them",
+          fmt::format("raise the limit (ulimit -f unlimited), to {} KiB at least", least_file_bytes / 1024)};
+}
+
+/// All processes know the same of their launch: rank 0 speaks. Where its number may be left over from elsewhere there
+/// may be no rank 0: then others do, unless its launcher ends them first.
+int refuse(const Launch& launch, const Complaint& complaint, const std::string& message) {
+  if (launch.rank() != 0 && launch.is_task()) return to_int(ExitCode::environment);
+  if (launch.rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  print_failure({ExitCode::environment, message, complaint}, launch.rank() == 0);
+  return to_int(ExitCode::environment);
+}
+
 }  // namespace
 
 void add_launch_options(CLI::App& command, LaunchFlags& flags) {
@@ -139,18 +162,15 @@ int with_world(Process& process, const LaunchFlags& flags, const std::function<i
   Interrupts interrupts;  // before MPI, whose threads inherit the blocked signals
   const Launch launch;
   if (flags.alone) forget_step();
+  if (const Complaint complaint = fault_of_file_sizes(); !complaint.what.empty())
+    return refuse(launch, complaint, to_string(complaint));
   const Mpi mpi(process.argc, process.argv);
   const World& world = mpi.world();
   interrupts.watch_faults();
   if (!flags.alone) {
     const std::string complaint = launch.mismatch(world.all().size(), world.library_version());
     if (!complaint.empty()) {
-      // All are in worlds of their own, and know the same: rank 0 speaks. Where its number may be left over from
-      // elsewhere there may be no rank 0: then others do, unless its launcher ends them first.
-      if (launch.rank() != 0 && launch.is_task()) return to_int(ExitCode::environment);
-      if (launch.rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
-      print_failure({ExitCode::environment, complaint, {"launch", complaint, "", ""}}, launch.rank() == 0);
-      return to_int(ExitCode::environment);
+      return refuse(launch, {"launch", complaint, "", ""}, complaint);
     }
     const std::string left_over = launch.passed_over(world.all().size());
     if (!left_over.empty()) print_message(fmt::format("trainmark: warning: {}\n", left_over));
