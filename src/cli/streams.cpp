@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,9 +17,26 @@
 namespace trainmark::cli {
 namespace {
 
+int output = STDOUT_FILENO;
 bool failures_as_json = false;
 std::atomic<bool> output_begun = false;  // a second document would make one text of two that nobody can read
 std::atomic<int> first_output_error = 0;
+
+/// False with errno.
+bool write_whole(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t written = write(output, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EAGAIN) {  // somebody else made the stream one that does not wait
+      pollfd ready{output, POLLOUT, 0};
+      poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -28,13 +46,15 @@ void protect_streams() noexcept {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) == -1) static_cast<void>(open("/dev/null", O_RDWR));
   }
+  const int own = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (own < 0) return;
+  output = own;
+  static_cast<void>(dup2(STDERR_FILENO, STDOUT_FILENO));
 }
 
 void write_output(std::string_view text) noexcept {
   if (!text.empty()) output_begun = true;
-  errno = 0;
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!written && first_output_error == 0) first_output_error = errno;
+  if (!write_whole(text) && first_output_error == 0) first_output_error = errno;
 }
 
 void print_message(std::string_view text) noexcept {
@@ -71,9 +91,8 @@ void tell_failure(const Failure& failure) {
 }
 
 int code_with_output_written(int code) {
-  write_output({});  // what libraries may have left
-  // Some file systems tell of a full disk when a file is closed; stdout stays open for who writes to it at exit.
-  const int copy = dup(STDOUT_FILENO);
+  // Some file systems tell of a full disk when a file is closed; this one stays open for a failure that comes later.
+  const int copy = dup(output);
   if (copy >= 0 && close(copy) != 0 && errno != EINTR && first_output_error == 0) first_output_error = errno;
   if (first_output_error == 0 || first_output_error == EPIPE) return code;
   print_error(fmt::format("standard output: cannot be written: {}; free space or write to another file system",

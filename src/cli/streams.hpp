@@ -10,6 +10,8 @@ namespace trainmark::cli {
 
 /// Before anything else in main. A reader that leaves, a full disk and a limit on file sizes become errors of the write
 /// that meets them, not signals that end the process; no file is opened under the number of a stream that was closed.
+/// Stdout is the program's own from here on: what libraries and child processes print there (oneDNN, if ONEDNN_VERBOSE
+/// is set; MPI) goes to stderr, and stays out of documents.
 void protect_streams() noexcept;
 
 /// To stdout, at once. Never raises: a reader that is gone must not undo work that is done; see

@@ -389,6 +389,33 @@ class Launches(unittest.TestCase):
         process.communicate(timeout=30)
         self.assertEqual(name, pathlib.Path(BINARY).name)
 
+    def test_a_limit_on_file_sizes_that_mpi_would_not_survive_is_refused_before_it_starts(self):
+        limited = ["bash", "-c", 'ulimit -f "$0"; exec "$@"']
+        for launcher in ([], TWO):
+            for command in (["run", SMOKE], ["data", "generate", str(self.folder / "none"), "--train-samples", "1"]):
+                with self.subTest(launcher=launcher, command=command):
+                    done = call(*command, launcher=[*launcher, *limited, "65535"], env=self.env, timeout=60)
+                    self.assertEqual(done.returncode, 4, done.stderr)
+                    self.assertEqual(done.stderr.count("ulimit -f: files may have 65535 KiB at most"), 1, done.stderr)
+                    self.assertIn("to 65536 KiB at least", done.stderr)
+            done = self.smoke(launcher=[*launcher, *limited, "65536"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+        done = call("validate", SMOKE, launcher=[*limited, "1"], env=self.env, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_stack_that_openmp_cannot_give_its_threads_is_named_with_its_variable(self):
+        limited = ["bash", "-c", 'ulimit -v 8000000; exec "$@"', "bash"]
+        for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
+            with self.subTest(name):
+                results = self.folder / f"none-{name}"
+                done = self.smoke("--set", "backend.threads=2", "--set", f"results.folder={results}", launcher=limited,
+                                  env={name: "16G"} if name[0] == "O" else {name: "16777216"})
+                self.assertEqual(done.returncode, 4, done.stderr)
+                self.assertIn("cannot start thread 2 of", done.stderr)
+                self.assertRegex(done.stderr, name + r"=16\w+ asks for a stack of 16384 MiB.*lower that variable or unset it")
+                self.assertEqual(done.stderr.count("cannot start thread"), 1, done.stderr)
+                self.assertFalse(results.exists())
+
     def test_threads_that_cannot_be_started_are_named_before_there_are_results(self):
         for launcher in ((), TWO):
             with self.subTest(launcher):

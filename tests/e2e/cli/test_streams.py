@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Standard streams that are gone, full or closed: the same for every command, asked of the program's own list of them."""
+import json
 import os
 import pathlib
 import re
@@ -103,6 +104,18 @@ class Streams(unittest.TestCase):
                 done = self.call(arguments, stdout=subprocess.PIPE)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertNotEqual(done.stdout, "")
+
+    def test_what_libraries_print_stays_out_of_every_document(self):
+        verbose = {**self.env, "ONEDNN_VERBOSE": "2", "DNNL_VERBOSE": "2", "OMP_DISPLAY_ENV": "VERBOSE"}
+        for arguments, code in self.cases:
+            if "--json" not in arguments:
+                continue
+            with self.subTest(arguments):
+                done = subprocess.run([BINARY, *arguments], env=verbose, timeout=120, text=True, capture_output=True)
+                self.assertEqual(done.returncode, code, done.stderr)
+                json.loads(done.stdout)
+                if arguments[0] == "run":
+                    self.assertRegex(done.stderr, "(onednn|dnnl)_verbose")
 
     def test_a_reader_that_left_changes_no_code_and_is_no_error(self):
         for arguments, code in self.cases:
