@@ -51,7 +51,7 @@ constexpr FileKind kinds[] = {
     {0, "/annex/objects/"sv, "a pointer of git-annex", "", fetch_annex, true},
     {0, "<!doctype html"sv, "an HTML page", "", page, true},
     {0, "<html"sv, "an HTML page", "", page, true},
-    {0, "<?xml"sv, "an XML document", "", page, true},
+    {0, "<?xml"sv, "an XML document", "", "", true},
 };
 
 char small(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }

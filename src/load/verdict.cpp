@@ -112,8 +112,8 @@ Complaint verdict(const std::filesystem::path& path, const std::string& doing, c
   }
   if (!frame_with(frames, "conversion exception").empty()) {
     return {where, fmt::format("{}: a value does not fit the type that it is read as", doing),
-            "in a virtual dataset, a source has a wider type than what is made of it",
-            "give the virtual dataset the type of its sources"};
+            "it is NaN, beyond the range of that type, or, in a virtual dataset, of a source with a wider type",
+            "mend the values, or write them as float32 or float64; give a virtual dataset the type of its sources"};
   }
   return {where, fmt::format("{}: {}", doing, innermost), "it is damaged, or holds what HDF5 cannot read",
           "copy or generate it again"};

@@ -75,7 +75,7 @@ class Commands(unittest.TestCase):
                 with self.subTest(command=command, text=text):
                     self.expect(call(command, self.write(text)), 2, "trainmark: error: ", "config.json:", words)
             self.expect(call(command, self.folder / "missing.json"), 2, "missing.json", "No such file")
-            self.expect(call(command, self.folder), 2, "Is a directory")
+            self.expect(call(command, self.folder), 2, "is a folder; name the config in it")
 
     def test_validate_reports_everything_at_once_also_as_json(self):
         path = self.write('{"seed": -1, "nmae": "x",\n"train": {"until": "epoch"}}')
@@ -358,7 +358,7 @@ class Commands(unittest.TestCase):
         done = call("report", "--compare", base, new, "--tolerance", tolerance, "--junit", junit)
         self.expect(done, 6, "tolerance 4 %", "1 of 1 judged figures are worse")
         self.assertIn('failures="1"', junit.read_text())
-        self.expect(call("report", "--compare", base, new, "--tolerance", junit), 2, "is not a JSON object")
+        self.expect(call("report", "--compare", base, new, "--tolerance", junit), 2, "is an XML document, not a table of tolerances")
         self.expect(call("report", "--compare", base), 2, "1 paths are given")
         self.expect(call("report", base, "--tolerance", tolerance), 2, "--compare")
 
