@@ -50,15 +50,10 @@ class Axis {
       for (double power = std::pow(10.0, std::floor(std::log10(low_))); power <= high_; power *= 10.0)
         for (const double lead : {1.0, 2.0, 5.0})
           add(values, lead * power, room);
-      if (values.size() < 2) values = {low_, high_};
-      return values;
+      if (values.size() < 2) values = even((high_ - low_) / 3.0);  // less than a decade
+      return values.size() < 2 ? std::vector{low_, high_} : values;
     }
-    const double rough = (high_ - low_) * room / std::abs(to_ - from_);
-    const double power = std::pow(10.0, std::floor(std::log10(rough)));
-    const double step = power * (rough / power <= 1 ? 1 : rough / power <= 2 ? 2 : rough / power <= 5 ? 5 : 10);
-    for (double k = std::ceil(low_ / step); k * step <= high_ && values.size() < 40; k += 1.0)
-      values.push_back(k == 0.0 ? 0.0 : k * step);
-    return values;
+    return even((high_ - low_) * room / std::abs(to_ - from_));
   }
   void add(std::vector<double>& values, double value, double room) const {
     if (value < low_ || value > high_) return;
@@ -67,6 +62,16 @@ class Axis {
   }
 
  private:
+  /// Multiples of 1, 2 or 5 times a power of ten, at least `rough` apart.
+  [[nodiscard]] std::vector<double> even(double rough) const {
+    std::vector<double> values;
+    const double power = std::pow(10.0, std::floor(std::log10(rough)));
+    const double step = power * (rough / power <= 1 ? 1 : rough / power <= 2 ? 2 : rough / power <= 5 ? 5 : 10);
+    for (double k = std::ceil(low_ / step); k * step <= high_ && values.size() < 40; k += 1.0)
+      values.push_back(k == 0.0 ? 0.0 : k * step);
+    return values;
+  }
+
   bool log_, any_ = false;
   double from_, to_, low_ = 0.0, high_ = 1.0;
 };

@@ -39,6 +39,13 @@ TEST(Chart, GoesUpWhereValuesDo) {
   EXPECT_GT(heights[3], heights[1]) << "5 stands below 10";
 }
 
+TEST(Chart, HasRoundNumbersOnAnAxisOfLessThanADecade) {
+  const std::string svg = chart_svg(chart_of({{32, 6}, {64, 15.1669}}));  // 5.217 to 17.442 with room
+  EXPECT_NE(svg.find(">10</text>"), std::string::npos);
+  EXPECT_NE(svg.find(">15</text>"), std::string::npos);
+  EXPECT_EQ(svg.find("17.4"), std::string::npos);
+}
+
 TEST(Chart, LeavesOutWhatHasNoPlace) {
   const std::string svg = chart_svg(chart_of({{0, 10}, {32, std::nan("")}, {64, HUGE_VAL}, {128, -3}, {256, 7}}));
   EXPECT_EQ(count_of(svg, "<circle"), 2U);
