@@ -21,4 +21,4 @@ export SLURM_JOB_END_TIME
 export SRUN_CPUS_PER_TASK=$((SLURM_CPUS_ON_NODE > 4 ? SLURM_CPUS_ON_NODE / 4 : 1))
 
 exec srun --mpi=pmix --kill-on-bad-exit=1 --wait=60 \
-  trainmark run configs/cosmoflow/node.json --set "seed=$((0 + SLURM_ARRAY_TASK_ID))"
+  trainmark run configs/cosmoflow/node.json

@@ -83,6 +83,9 @@ class Scripts(unittest.TestCase):
                                  env={"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_ON_NODE": "8", "SLURM_JOB_END_TIME": "1", "PATH": "/bin"})
         self.assertEqual(started.stdout.splitlines()[-2:], ["--set", "seed=43"], started.stderr)
 
+    def test_tasks_of_a_config_without_a_seed_draw_theirs(self):
+        self.assertNotIn('--set "seed=', self.script("--nodes", 1, "--array", "0-4", "--set", "seed=0"))
+
     def test_cpus_of_a_node_are_counted_when_the_job_starts(self):
         text = self.script("--nodes", 1, "--ranks-per-node", 4).replace("exec srun", 'echo "$SRUN_CPUS_PER_TASK"')
         for cpus, each in (("64", "16"), ("6", "1"), ("4", "1"), ("2", "1")):
