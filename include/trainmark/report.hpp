@@ -204,8 +204,9 @@ struct RunReport {
 /// for instances that ran at the same time, or where more than one missed its target (one that did counts as the
 /// slowest).
 struct OlympicScore {
-  std::optional<double> minutes, at_most;  ///< the second where clocks went back
-  std::string why_not;
+  std::optional<double> minutes = {}, at_most = {};  ///< the second where clocks went back
+  std::string why_not = {};
+  std::size_t runs = 0;  ///< that count: those on target and those that missed it
 };
 /// `instances`: as in Questions.
 [[nodiscard]] OlympicScore olympic_score(std::span<const RunReport> runs, bool instances = false);

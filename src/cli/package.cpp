@@ -58,8 +58,15 @@ Benchmarks candidates_in(const std::vector<std::string>& paths, std::vector<std:
   Benchmarks all;
   for (const std::string& path : paths) {
     for (const std::filesystem::path& log : find_logs(path)) {
-      std::vector<RunReport> runs = report_runs(log);
-      const std::string text = read_log_file(log, "package");
+      std::vector<RunReport> runs;
+      std::string text;
+      try {
+        runs = report_runs(log);
+        text = read_log_file(log, "package");
+      } catch (const Error& error) {
+        refusals.emplace_back(error.what());
+        continue;
+      }
       const Verdict verdict = judge_log(text);  // of all attempts that the log holds
       for (RunReport& run : runs) {
         Candidate candidate{std::move(run), text, !verdict.compliant()};

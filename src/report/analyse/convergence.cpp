@@ -155,7 +155,7 @@ std::vector<Difference> differences_of(std::span<const Group> groups) {
   for (const Group& group : groups) {
     std::vector<double> times = outcomes_of(group, "time to train");
     if (times.size() >= 3 && std::ranges::none_of(times, [](double each) { return std::isinf(each); }))
-      workloads[group.first().benchmark].push_back({&group, std::move(times)});
+      workloads[task_of(group.first())].push_back({&group, std::move(times)});
   }
   std::vector<Difference> differences;
   for (const auto& [workload, timed] : workloads) {

@@ -68,7 +68,7 @@ struct Difference {
   double percent = 0.0;  ///< by which the other's mean time is longer
   [[nodiscard]] bool differ() const noexcept { return p < differ_below; }
 };
-/// Of each workload the fastest group against each other one; groups with fewer than three times, or with runs
+/// Of each task (task_of) the fastest group against each other one; groups with fewer than three times, or with runs
 /// that missed the target, are left out.
 [[nodiscard]] std::vector<Difference> differences_of(std::span<const Group> groups);
 

@@ -36,7 +36,8 @@ std::vector<std::string> facts_of(const RunReport& run) {
           counted(run.facts.processes, "ranks"),
           batch ? fmt::format("batch {:g}", *batch) : std::string(),
           run.facts.precision,
-          counted(run.facts.train_samples, "samples")};
+          counted(run.facts.train_samples, "samples"),
+          run.target ? fmt::format("target {:g}", *run.target) : std::string()};
 }
 
 /// The config's values by their pointer.
@@ -180,7 +181,6 @@ std::vector<double> outcomes_of(const Group& group, std::string_view name) {
 }
 
 std::optional<double> mean_outcome(std::vector<double> outcomes) {
-  if (outcomes.size() < 3) std::erase_if(outcomes, [](double each) { return std::isinf(each); });
   if (outcomes.empty()) return std::nullopt;
   const double mean = olympic_of(std::move(outcomes));
   return std::isfinite(mean) ? std::optional(mean) : std::nullopt;
@@ -204,8 +204,10 @@ std::vector<std::string> leave_out_copies(std::vector<RunReport>& runs) {
     const auto [first, last] = by_start.equal_range(run.start_ms);
     const auto original = std::find_if(first, last, [&](const auto& each) { return is_copy(run, kept[each.second]); });
     if (original != last) {
-      said.push_back(fmt::format("{} is a copy of {}: the same start, end, settings, seed and metrics", run.name(),
-                                 kept[original->second].name()));
+      RunReport& other = kept[original->second];
+      if (run.figures.size() > other.figures.size()) std::swap(run, other);  // has its own files beside it
+      said.push_back(
+          fmt::format("{} is a copy of {}: the same start, end, settings, seed and metrics", run.name(), other.name()));
       continue;
     }
     by_start.emplace(run.start_ms, kept.size());

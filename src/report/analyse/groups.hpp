@@ -33,8 +33,8 @@ struct Group {
 /// The same of each run that aimed at a target and came to an end: infinity for those that missed it, as scores of the
 /// rules count them. What is not above 0 is none.
 [[nodiscard]] std::vector<double> outcomes_of(const Group& group, std::string_view name);
-/// Of outcomes: the mean without the least and the most from three on; of fewer, the mean of those on target. None
-/// where a run off target is left in, or no other is there.
+/// Of outcomes: the mean without the least and the most from three on, else the plain one. None where a run off target
+/// is left in.
 [[nodiscard]] std::optional<double> mean_outcome(std::vector<double> outcomes);
 /// The score of a group: as olympic_score, for runs that are of one configuration already.
 [[nodiscard]] OlympicScore score_of(const Group& group, bool instances);

@@ -55,6 +55,15 @@ std::optional<double> positive(std::optional<double> value) {
   return value && *value > 0.0 && std::isfinite(*value) ? value : std::nullopt;
 }
 
+/// Of a rank: as the config states them, else as a CPU's backend says ("cpu (..., 4 threads a rank)").
+std::optional<double> threads_of(const Json& config, const std::string& backend) {
+  if (const auto stated = positive(number_in(config, "backend", "threads"))) return stated;
+  const std::size_t end = backend.find(" thread");
+  const std::size_t begin = end == std::string::npos ? end : backend.find_last_of(' ', end - 1);
+  return begin == std::string::npos ? std::nullopt
+                                    : positive(number_in_cell(backend.substr(begin + 1, end - begin - 1)));
+}
+
 /// Of one sample, raw: CosmoFlow i16 [d,h,w,4] with 4 f32; DeepCAM f32 [h,w,16] with a byte a pixel. JPEGs have no size
 /// of their own.
 std::optional<double> sample_bytes(const RunReport& run, const Json& config) {
@@ -100,7 +109,7 @@ void set_facts(RunReport& run, const RunFiles& files, const Json& config) {
   facts.wire = files.text("trainmark_wire");
   if (facts.wire.empty()) facts.wire = text_in(config, "train", "wire");  // older logs of ours
   if (const auto model = config.find("model"); model != config.end()) facts.network = json_text(*model);
-  facts.threads = positive(number_in(config, "backend", "threads"));
+  facts.threads = threads_of(config, files.beside.backend);
   facts.found_staged = files.beside.reused_bytes > 0.0;
   facts.device = files.beside.backend.empty() ? run.platform : files.beside.backend;
   facts.memory_bytes = files.beside.memory_bytes;

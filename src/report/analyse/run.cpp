@@ -33,9 +33,6 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   run.organisation = files.text("submission_org");
   run.platform = files.text("submission_platform");
   run.finished = phases.finished;
-  const auto beside_says = [&files](Ending ending) { return files.beside.status == word(ending); };
-  run.broke_off =
-      !phases.finished || beside_says(Ending::running) || beside_says(Ending::aborted) || beside_says(Ending::failed);
   // The rules know success and aborted only; our own logs, and run.json, tell fixed work from a run that broke off.
   const std::string& beside = files.beside.status;
   const bool fixed_work = phases.outcome == word(Ending::fixed_work_done);
@@ -46,6 +43,10 @@ void set_identity(RunReport& run, const RunFiles& files, const Phases& phases) {
   if (!beside.empty() && phases.finished && !agree)
     run.notes.push_back(
         fmt::format("run.json says {}, the log {}: the log decides", beside, logged.empty() ? "nothing" : logged));
+  const auto beside_says = [&beside](Ending ending) { return beside == word(ending); };
+  const bool interrupted = beside_says(Ending::running) || beside_says(Ending::aborted) ||
+                           beside_says(Ending::failed) || run.attempt < run.attempts;
+  run.broke_off = !phases.finished || (interrupted && run.status != word(Ending::success));
   if (!files.beside.message.empty()) run.notes.push_back("run.json says why: " + files.beside.message);
   if (const std::optional<QualityTarget> target = quality_target(run.benchmark)) {
     run.target = target->value;

@@ -51,11 +51,9 @@ bool at_once(const RunReport& one, const RunReport& other) {
 
 OlympicScore olympic_score(std::span<const RunReport> runs, bool instances) {
   std::vector<report::Group> groups = report::group_runs(runs);
-  if (runs.size() >= 3 && groups.size() > 1)
-    return {std::nullopt, std::nullopt, "the runs are of different configurations"};
-  return groups.empty() || runs.size() < 3
-             ? OlympicScore{std::nullopt, std::nullopt, "a score needs at least three runs"}
-             : report::score_of(groups.front(), instances);
+  if (runs.size() >= 3 && groups.size() > 1) return {.why_not = "the runs are of different configurations"};
+  return groups.empty() || runs.size() < 3 ? OlympicScore{.why_not = "a score needs at least three runs"}
+                                           : report::score_of(groups.front(), instances);
 }
 
 }  // namespace trainmark
@@ -65,16 +63,17 @@ namespace trainmark::report {
 OlympicScore score_of(const Group& group, bool instances) {
   const bool of_one_job = instances || are_instances(group);
   const auto aims = [](const RunReport* run) { return run->status != word(Ending::fixed_work_done); };
-  if (group.runs.size() < 3) return {std::nullopt, std::nullopt, "a score needs at least three runs"};
-  if (std::ranges::none_of(group.runs, aims))
-    return {std::nullopt, std::nullopt, "the runs are for fixed work and have no time to train"};
+  if (group.runs.size() < 3) return {.why_not = "a score needs at least three runs"};
+  if (std::ranges::none_of(group.runs, [&aims](const RunReport* run) { return !run->broke_off && aims(run); }) &&
+      std::ranges::any_of(group.runs, [&aims](const RunReport* run) { return !aims(run); }))
+    return {.why_not = "the runs are for fixed work and have no time to train"};
   std::vector<double> times, longest;
   std::map<std::string_view, std::vector<const RunReport*>> files;
   for (const RunReport* run : group.runs) {
-    if (run->broke_off) continue;
+    if (run->broke_off || !aims(run)) continue;
     std::vector<const RunReport*>& beside = files[of_one_job ? std::string_view() : run->path];
     if (std::ranges::any_of(beside, [run](const RunReport* each) { return at_once(*run, *each); }))
-      return {std::nullopt, std::nullopt, "instances went on at the same time: their score is the time to train all"};
+      return {.why_not = "instances went on at the same time: their score is the time to train all"};
     beside.push_back(run);
     const Figure* time = run->find("time to train");
     const bool counts = run->target_met && time != nullptr;
@@ -82,11 +81,11 @@ OlympicScore score_of(const Group& group, bool instances) {
     longest.push_back(counts ? time->at_most.value_or(time->value) : times.back());
   }
   if (times.size() < 3)
-    return {std::nullopt, std::nullopt, "a score needs at least three runs that came to an end; the others broke off"};
+    return {.why_not = "a score needs at least three runs that came to an end; the others broke off"};
   const auto mean = mean_of_the_middle(times);
-  if (!mean) return {std::nullopt, std::nullopt, "more than one run missed the target"};
+  if (!mean) return {.why_not = "more than one run missed the target"};
   const auto most = mean_of_the_middle(longest);
-  return {mean, most == mean ? std::nullopt : most, {}};
+  return {mean, most == mean ? std::nullopt : most, {}, times.size()};
 }
 
 }  // namespace trainmark::report

@@ -31,6 +31,7 @@ double quantile_of(std::vector<double> values, double share) {
   const double place = share * static_cast<double>(values.size() - 1);
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, values.size() - 1);
+  if (place == static_cast<double>(below)) return values[below];  // the next may be infinite
   return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
 }
 

@@ -105,7 +105,12 @@ Throughput score(const Group& group) {
   return result;
 }
 
+/// Of one submission, by what logs tell.
 bool went_on_beside(const Group& group, const Group& other) {
+  const RunReport &own = group.first(), &its = other.first();
+  if (own.benchmark != its.benchmark || own.division != its.division || own.organisation != its.organisation ||
+      own.platform != its.platform)
+    return false;
   const Instances ones = counted(group), others = counted(other);
   return std::ranges::any_of(ones, [&others](const RunReport* one) {
     return std::ranges::any_of(others, [one](const RunReport* each) {

@@ -247,7 +247,9 @@ class Scaling {
   void add_epochs() {
     const RunReport& run = base_->group->first();
     if (!base_->epochs) {
-      answer_.remarks.push_back("no run at the largest scale met its target: no epochs and no time to train");
+      const std::vector<double> own = figures_of(*base_->group, "epochs to target");
+      answer_.remarks.push_back(fmt::format("{} at the largest scale missed the target: no epochs and no time to train",
+                                            own.empty() ? "all runs" : "too many runs"));
       return;
     }
     Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};

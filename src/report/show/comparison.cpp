@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "mllog/utf8.hpp"
 #include "report/analyse/compare.hpp"
+#include "report/analyse/groups.hpp"
 #include "report/show/grid.hpp"
 #include "report/show/plot.hpp"
 
@@ -33,6 +35,13 @@ std::string told(const Compared& each) {
   if (each.base_missed + each.now_missed > 0)
     text += fmt::format(", of which {} and {} missed the target", each.base_missed, each.now_missed);
   return text;
+}
+
+std::set<std::string> tasks_of(std::span<const RunReport> runs) {
+  std::set<std::string> tasks;
+  for (const RunReport& run : runs)
+    tasks.insert(report::task_of(run));
+  return tasks;
 }
 
 }  // namespace
@@ -76,6 +85,11 @@ Comparison compare_runs(std::span<const RunReport> base, std::span<const RunRepo
     else if (skip)
       cases += fmt::format("<skipped message=\"{}\"/>", verdict_of(each));
     cases += "</testcase>\n";
+  }
+  if (tasks_of(base) != tasks_of(now)) {
+    const std::string note = "networks, training sets or targets of both sides differ: so may times for that alone";
+    comparison.text += "note: " + note + "\n";
+    grid.remarks.push_back(note);
   }
   comparison.failures = static_cast<int>(failures);
   comparison.text +=

@@ -53,13 +53,14 @@ Grid score_table(std::span<const GroupConvergence> rows) {
                          cell(row.spread, &Spread::seconds_per_epoch_percent), share_of(row)});
     std::set<std::string_view> devices;
     for (const RunReport* run : row.group->runs)
-      devices.insert(run->facts.device);
+      if (run->facts.device != run->platform) devices.insert(run->facts.device);  // what env.json says
     if (devices.size() > 1)
       grid.remarks.push_back(fmt::format("{}: its runs are of different devices or builds ({}): their mean is of none",
                                          row.group->name, fmt::join(devices, "; ")));
     if (row.broke_off > 0)
-      grid.remarks.push_back(fmt::format("{}: {} of {} runs broke off or have no end yet, and count in no mean",
-                                         row.group->name, row.broke_off, row.group->runs.size()));
+      grid.remarks.push_back(
+          fmt::format("{}: {} of {} runs broke off or have no end yet, and count in no mean of epochs or times",
+                      row.group->name, row.broke_off, row.group->runs.size()));
     if (!raw && rows.size() <= 8)
       grid.remarks.push_back(fmt::format("{}: no olympic mean: {}", row.group->name, row.score.why_not));
     const auto wanted = static_cast<std::size_t>(runs_of_a_score(row.group->first().benchmark));

@@ -66,6 +66,7 @@ Json run_json(const RunReport& run) {
           {"platform", run.platform},
           {"status", run.status},
           {"target_met", run.target_met},
+          {"broke_off", run.broke_off},
           {"figures", figures},
           {"epochs", epochs_json(run)},
           {"stretches", stretches_json(run)},
@@ -95,6 +96,7 @@ std::string render_json(std::span<const RunReport> runs, const Questions& questi
     document["tables"].push_back(report::grid_json(grid));
   const OlympicScore score = olympic_score(runs, questions.instances);
   document["olympic_mean_min"] = number(score.minutes);
+  if (score.minutes) document["olympic_mean_runs"] = score.runs;
   if (score.at_most) document["olympic_mean_at_most_min"] = number(score.at_most);
   if (!score.minutes) document["no_olympic_mean_because"] = score.why_not;
   return json_text(document, 2) + "\n";

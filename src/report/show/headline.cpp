@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -67,18 +68,23 @@ std::string how_fast(std::span<const GroupConvergence> rows) {
   for (const GroupConvergence& row : rows)
     workloads.insert(row.group->first().benchmark);
   if (workloads.size() > 1) return fmt::format("{} workloads: see their rows below", workloads.size());
+  std::set<std::string> tasks;
+  for (const GroupConvergence& row : rows)
+    if (!row.epochs.empty()) tasks.insert(task_of(row.group->first()));
+  if (tasks.size() > 1) return fmt::format("{} networks, training sets or targets: see their rows below", tasks.size());
   if (best == nullptr) {
     const bool any = std::ranges::any_of(rows, [](const GroupConvergence& row) { return !row.epochs.empty(); });
     return any ? "more than one run of each configuration missed the target: no time to train can be told"
                : "no run met its target: rates alone are told below";
   }
   const std::string where = rows.size() > 1 ? best->group->name + ": " : "";
+  std::vector<double> times = outcomes_of(*best->group, "time to train");
+  std::erase_if(times, [](double each) { return std::isinf(each); });
   if (!best->score.minutes)
-    return fmt::format("{}{:.3f} min to train (mean of {}; no score: {}) [logged]", where,
-                       *mean_outcome(outcomes_of(*best->group, "time to train")) / 60.0, best->epochs.size(),
-                       best->score.why_not);
-  std::string text = fmt::format("{}{:.3f} min, olympic mean of {} runs [logged]", where, *best->score.minutes,
-                                 best->group->runs.size());
+    return fmt::format("{}{:.3f} min to train (mean of {}; no score: {}) [logged]", where, mean_of(times) / 60.0,
+                       times.size(), best->score.why_not);
+  std::string text =
+      fmt::format("{}{:.3f} min, olympic mean of {} runs [logged]", where, *best->score.minutes, best->score.runs);
   if (best->score_min)
     text += fmt::format(", 80 % interval {:.3f} to {:.3f} [modelled]", best->score_min->low, best->score_min->high);
   return text;

@@ -80,7 +80,7 @@ std::string side_by_side(std::span<const RunReport> runs, bool instances) {
   const OlympicScore score = olympic_score(runs, instances);
   const std::string most = score.at_most ? fmt::format(", at most {:.4f},", *score.at_most) : "";
   text += score.minutes ? fmt::format("olympic mean (fastest and slowest dropped): {:.4f}{} min of {} runs [logged]\n",
-                                      *score.minutes, most, runs.size())
+                                      *score.minutes, most, score.runs)
                         : fmt::format("no olympic mean: {}\n", score.why_not);
   return text + closing(runs);
 }

@@ -147,6 +147,17 @@ TEST(Copies, OfARunCountOnce) {
   EXPECT_NE(said[1].find("b/mlperf.log is a copy of "), std::string::npos) << said[1];
 }
 
+TEST(Copies, AreTheOnesWithoutFilesOfTheirOwn) {
+  const Folder folder;
+  std::vector<RunReport> runs = {report_run(folder.write("package/result_0.txt", log_of_seed_8()))};
+  (void)folder.write("runs/run.json", own);
+  runs.push_back(report_run(folder.write("runs/mlperf.log", log_of_seed_8())));
+  const std::vector<std::string> said = leave_out_copies(runs);
+  ASSERT_EQ(runs.size(), 1U);
+  EXPECT_EQ(value_of(runs[0], "steps"), 8.0);
+  EXPECT_NE(said.at(0).find("result_0.txt is a copy of "), std::string::npos) << said[0];
+}
+
 TEST(Copies, AreNotRunsThatDifferInAnything) {
   const Folder folder;
   const RunReport run = report_run(folder.write("a/mlperf.log", log_of_seed_8()));

@@ -61,7 +61,7 @@ TEST(Missed, LeavesNoMeanWhereItIsNotTheOnlyOne) {
   EXPECT_FALSE(scale_rows(groups, {}).at(0).time_s.has_value());
   EXPECT_FALSE(convergence_of(groups).at(0).score.minutes.has_value());
   const std::vector<RunReport> two = of_epochs({12, 0});
-  EXPECT_EQ(convergence_of(group_runs(two)).at(0).mean_epochs, 12.0) << "of two runs, the one on target";
+  EXPECT_FALSE(convergence_of(group_runs(two)).at(0).mean_epochs.has_value()) << "the lucky one of two";
   std::vector<RunReport> fixed = of_epochs({12, 13, 14, 0});
   fixed.back().status = "fixed_work_done";
   const std::vector<Group> with_fixed = group_runs(fixed);
@@ -166,6 +166,50 @@ TEST(Devices, ThatDifferAreNamed) {
   EXPECT_EQ(text().find("different devices"), std::string::npos);
   runs[1].facts.device = "cuda (B)";
   EXPECT_NE(text().find("its runs are of different devices or builds (cpu (A); cuda (B))"), std::string::npos);
+}
+
+TEST(Missed, LeavesTheMedianOfAnOddNumberOfRuns) {
+  const auto failures = [](std::initializer_list<double> before, std::initializer_list<double> after) {
+    return compare_runs(of_epochs(before), of_epochs(after), {{"time_to_train_s", 5.0}}).failures;
+  };
+  EXPECT_EQ(failures({10, 11, 0}, {20, 20, 20}), 1) << "11, then 20";
+  EXPECT_EQ(failures({11, 11, 11}, {10, 11, 0}), 0) << "11, then 11";
+}
+
+TEST(BrokeOff, CannotBeWhatTheLogSaysSucceeded) {
+  const Folder folder;
+  (void)folder.write("r/run.json", "{\"status\": \"failed\"}");
+  const RunReport run = report_run(folder.write("r/mlperf.log", small_log({1000})));
+  EXPECT_TRUE(run.target_met);
+  EXPECT_FALSE(run.broke_off) << "the log decides";
+}
+
+TEST(BrokeOff, BesideFixedWorkMissesNothing) {
+  std::vector<RunReport> runs = of_epochs({0, 0, 0, 0});
+  for (RunReport& run : runs)
+    run.status = "fixed_work_done";
+  runs[3].status = "aborted";
+  runs[3].broke_off = true;
+  EXPECT_EQ(olympic_score(runs).why_not, "the runs are for fixed work and have no time to train");
+}
+
+TEST(BrokeOff, IsNoneOfTheRunsOfAScore) {
+  std::vector<RunReport> runs = of_epochs({12, 13, 14, 0});
+  runs.back().broke_off = true;
+  EXPECT_EQ(olympic_score(runs).runs, 3U);
+  EXPECT_NE(how_fast(runs).find("13.000 min, olympic mean of 3 runs"), std::string::npos);
+  EXPECT_NE(render_text(runs).find("min of 3 runs [logged]"), std::string::npos);
+}
+
+TEST(Headline, SetsNoTaskAgainstAnother) {
+  std::vector<RunReport> strict = of_epochs({12, 13, 14}), loose = of_epochs({2, 3, 4});
+  for (RunReport& run : loose) {
+    run.target = 0.3;
+    run.configuration += "[loose]";
+  }
+  EXPECT_EQ(how_fast(both(strict, loose)), "2 networks, training sets or targets: see their rows below");
+  EXPECT_TRUE(differences_of(group_runs(both(strict, loose))).empty());
+  EXPECT_NE(compare_runs(strict, loose, {}).text.find("targets of both sides differ"), std::string::npos);
 }
 
 TEST(Missed, TakesNoPartInATestOfTimes) {
@@ -274,6 +318,13 @@ TEST(Instances, BelowWeakOrByOptionHaveNoOlympicMean) {
   EXPECT_TRUE(olympic_score(runs).minutes.has_value()) << "several machines may work at the same time";
   EXPECT_FALSE(olympic_score(runs, true).minutes.has_value());
   EXPECT_FALSE(convergence_of(group_runs(runs), true).at(0).score.minutes.has_value());
+}
+
+TEST(Instances, OfAnotherJobAreNoneOfThisOne) {
+  std::vector<RunReport> runs = {weak(0, 0, 600), weak(1, 1, 601), weak(2, 0, 2600, 128)};
+  runs[2].organisation = "another";
+  const std::vector<Group> groups = group_runs(runs);
+  EXPECT_TRUE(throughput_of(groups, false).at(0).models_per_min.has_value());
 }
 
 TEST(Instances, OfAnotherConfigurationBesideThemAreNotForgotten) {

@@ -157,7 +157,9 @@ void first_forward(const FirstBlock& block, const void* src, const float* weight
     }
     return true;
   };
-  (void)(with(hn::CappedTag<float, 16>()) || with(hn::CappedTag<float, 8>()) || with(hn::CappedTag<float, 4>()));
+  const bool done =
+      with(hn::CappedTag<float, 16>()) || with(hn::CappedTag<float, 8>()) || with(hn::CappedTag<float, 4>());
+  TRAINMARK_CHECK(done, "channels by four: see FirstBlock::fits");
 }
 
 /// Adds a row of pooled elements to one channel's nine rows of sums, a vector of taps at a time.
