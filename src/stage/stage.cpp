@@ -56,12 +56,12 @@ Manifest staged_by_earlier_runs(const fs::path& target, const std::string& sourc
 
 /// A file takes the place of a file, and no folder's: found out only when it is renamed, that would be after all of it
 /// was copied.
-void require_no_folder(const fs::path& path) {
+void require_no_folder(const fs::path& path, const std::string& host) {
   struct stat info {};
   if (lstat(path.c_str(), &info) != 0 ? errno != ENOTDIR : !S_ISDIR(info.st_mode)) return;
   throw Error(
       ExitCode::data,
-      Complaint{path.string(),
+      Complaint{fmt::format("node {}: {}", host, path.string()),
                 S_ISDIR(info.st_mode) ? "is a folder, and a file of that name is to be written"
                                       : "cannot be written: what should be a folder above it is a file",
                 "the target holds what staging did not bring", "remove or rename it, or choose another stage.target"});
@@ -204,7 +204,7 @@ void Stager::make_ready_to_write() const {
     if (!is_packed(manifest_.entries[entry])) folders.insert((target_ / manifest_.entries[entry].name).parent_path());
   for (const fs::path& folder : folders)
     remove_leftovers(folder);
-  require_no_folder(target_ / manifest_name);
+  require_no_folder(target_ / manifest_name, world_.host());
   const PartialFile probe(target_ / "probe");
 }
 
@@ -284,7 +284,7 @@ void Stager::find_missing() {
       const std::optional<Found> there = at_target(entry);
       if (!reusable(entry, there)) {
         missing_.push_back(index);
-        if (!there && !only_looks_ && !is_packed(entry)) require_no_folder(target_ / entry.name);
+        if (!there && !only_looks_ && !is_packed(entry)) require_no_folder(target_ / entry.name, world_.host());
         if (there) note_outdated(index, *there);
         continue;
       }

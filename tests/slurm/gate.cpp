@@ -1,20 +1,25 @@
-// Holds up whoever opens a file whose path ends with $GATE_OF, for as long as $GATE_CLOSED is there: so that a test
-// finds staging under way, however fast the machine is. For LD_PRELOAD.
+// Holds up whoever reads more than a few kB of a file whose path ends with $GATE_OF, for as long as $GATE_CLOSED is
+// there: so that a test finds staging under way, however fast the machine is. For LD_PRELOAD.
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdarg>
+#include <array>
 #include <cstdlib>
 #include <ctime>
+#include <string>
 #include <string_view>
 
 namespace {
 
-void wait_at_gate(const char* path) {
+constexpr std::size_t looked_at = 4096;  // what nodes compare of a source before they exchange it
+
+void wait_at_gate(int descriptor) {
   const char* file = std::getenv("GATE_OF");
   const char* closed = std::getenv("GATE_CLOSED");
-  if (file == nullptr || closed == nullptr || !std::string_view(path).ends_with(file)) return;
+  if (file == nullptr || closed == nullptr) return;
+  std::array<char, 4096> path{};
+  const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), path.data(), path.size());
+  if (length < 0 || !std::string_view(path.data(), static_cast<std::size_t>(length)).ends_with(file)) return;
   constexpr timespec pause{0, 10'000'000};
   while (access(closed, F_OK) == 0)
     nanosleep(&pause, nullptr);
@@ -22,15 +27,8 @@ void wait_at_gate(const char* path) {
 
 }  // namespace
 
-extern "C" int open(const char* path, int flags, ...) {
-  static const auto real = reinterpret_cast<int (*)(const char*, int, ...)>(dlsym(RTLD_NEXT, "open"));
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list rest;
-    va_start(rest, flags);
-    mode = va_arg(rest, mode_t);
-    va_end(rest);
-  }
-  if ((flags & O_ACCMODE) == O_RDONLY) wait_at_gate(path);
-  return real(path, flags, mode);
+extern "C" ssize_t pread(int descriptor, void* to, std::size_t bytes, off_t offset) {
+  static const auto real = reinterpret_cast<ssize_t (*)(int, void*, std::size_t, off_t)>(dlsym(RTLD_NEXT, "pread"));
+  if (bytes > looked_at) wait_at_gate(descriptor);
+  return real(descriptor, to, bytes, offset);
 }

@@ -1,6 +1,8 @@
 // Shapes, refusals and costs of operations, and the graph builder.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "trainmark/nn.hpp"
 
 namespace trainmark {
@@ -64,6 +66,10 @@ TEST(Infer, SaysWhichNodeDoesNotFitWhyAndWhatToDo) {
   EXPECT_FALSE(refusal(Loss{2}, {tensor("p", {2, 4}), tensor("t", {2, 3}), tensor("s", {48}, DType::u8)}).empty());
   EXPECT_FALSE(refusal(Loss{1}, {tensor("p", {2, 4}), tensor("t", {2, 4}), tensor("s", {48}, DType::u8)}).empty());
   EXPECT_FALSE(refusal(Preprocess{}, {tensor("s", {2, 4}, DType::u8)}).empty());
+  const Tensor image = tensor("s", {2, 3, 4, 4}, DType::u8);
+  EXPECT_NO_THROW((void)infer(Normalise{{1, 2, 3}, {1, 2, 3}}, std::vector{image}, "the_node"));
+  EXPECT_NE(refusal(Normalise{{1, 2, 3}, {1, 2}}, {image}).find("has constants of 3 channels"), std::string::npos);
+  EXPECT_NE(refusal(Normalise{{1, 2}, {1, 2, 3}}, {image}).find("has constants of 2 channels"), std::string::npos);
   EXPECT_FALSE(refusal(Dropout{.rate = 1.0F}, {tensor("s", {2, 4}), tensor("st", {48}, DType::u8)}).empty());
   EXPECT_FALSE(refusal(ActivationBackward{}, {tensor("d", {2, 4}), tensor("g", {2, 3})}).empty());
 }
@@ -113,6 +119,13 @@ TEST(Cost, OfAFusedBlockIsThatOfItsConvolution) {
   EXPECT_EQ(cost(graph, graph.nodes[0]).macs, macs);
   EXPECT_EQ(cost(graph, graph.nodes[1]).macs, macs);
   EXPECT_EQ(cost(graph).macs, 2 * macs);
+}
+
+TEST(Initial, ScalesWithWhatAWeightReadsAndFeeds) {
+  // 27 taps, of 4 channels into 8: 108 and 216.
+  EXPECT_FLOAT_EQ(glorot_uniform({8, 4, 3, 3, 3}).scale, static_cast<float>(std::sqrt(6.0 / (108 + 216))));
+  EXPECT_FLOAT_EQ(glorot_uniform({10, 6}).scale, static_cast<float>(std::sqrt(6.0 / 16)));
+  EXPECT_FLOAT_EQ(he_normal({8, 4, 3, 3, 3}).scale, static_cast<float>(std::sqrt(2.0 / 108)));
 }
 
 TEST(GraphBuilder, LaysParametersOutInOrderOfCreation) {

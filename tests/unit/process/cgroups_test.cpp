@@ -83,6 +83,14 @@ TEST_F(Groups, OfVersion1LimitCpusByQuotaOverPeriod) {
   EXPECT_EQ(values(Resource::cpus), std::vector<double>());
 }
 
+TEST_F(Groups, WithoutAPeriodLimitNoCpus) {
+  v1("/job");
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "50000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>()) << "a quota over nothing is no number of CPUs";
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "0\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>());
+}
+
 TEST_F(Groups, AboveCountToo) {
   v2("/slurm/job/step");
   write("sys/fs/cgroup/slurm/cpu.max", "800000 100000\n");
