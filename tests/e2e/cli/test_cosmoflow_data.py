@@ -145,7 +145,8 @@ class CosmoflowData(unittest.TestCase):
                          {"wrong.tfrecord, record 0"})
         self.broken("cut", good + other[:-5], f"{where} is cut short")
         self.broken("cut_head", good + other[:7], f"{where} is cut short: 7 bytes are left")
-        self.broken("none", b"\x89HDF\r\n\x1a\n" + bytes(100), "record 0 at byte 0 is damaged: the CRC of its length", "no records at all")
+        self.broken("none", b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file, and holds no records")
+        self.broken("noise", bytes(range(200, 256)) * 3, "record 0 at byte 0 is damaged: the CRC of its length", "no records at all")
         self.broken("short", b"text", "record 0 at byte 0 is cut short: 4 bytes are left")
         self.broken("empty", b"", "is empty")
 
