@@ -126,7 +126,8 @@ std::string command_of(const BatchRequest& request) {
   const char* task = request.launcher == BatchLauncher::pals ? "PBS_ARRAY_INDEX" : "SLURM_ARRAY_TASK_ID";
   if (!request.task_configs.empty())
     return line + fmt::format(" {}/\"${}\".json", shell_quoted(request.task_configs), task);
-  if (request.seed == 0) return line;  // each task draws one; numbers from 1 on would be those of every other array, too
+  if (request.seed == 0)
+    return line;  // each task draws one; numbers from 1 on would be those of every other array, too
   return line + fmt::format(" --set \"seed=$(({} + {}))\"", request.seed, task);
 }
 
