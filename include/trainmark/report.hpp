@@ -2,6 +2,7 @@
 // device. Every figure says where it comes from, and a run that is no MLPerf result says so wherever it is shown.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -144,6 +145,15 @@ struct TimeStretch {
   std::string_view term;              ///< "staging", "training", "evaluation", "rest" or "undecided"
   double begin_s = 0.0, end_s = 0.0;  ///< from run_start on
 };
+/// The terms of a step in their order: as run.json and ranks.csv key them, and as figures are called.
+struct StepTermName {
+  std::string_view key, name;
+};
+inline constexpr std::array<StepTermName, 5> step_terms = {{{"exposed_input", "exposed input"},
+                                                            {"exposed_upload", "exposed upload"},
+                                                            {"compute", "compute"},
+                                                            {"exposed_all_reduce", "exposed all-reduce"},
+                                                            {"host", "host"}}};
 /// A term of a step as each rank measured it.
 struct RankTerm {
   std::string name;

@@ -46,14 +46,8 @@ void add_start_up(Recorded& of) {
 void add_step_terms(Recorded& of) {
   const double steps = of.value("steps").value_or(0.0);
   if (steps <= 0.0) return;
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> terms = {
-      {{"exposed_input", "exposed input"},
-       {"exposed_upload", "exposed upload"},
-       {"compute", "compute"},
-       {"exposed_all_reduce", "exposed all-reduce"},
-       {"host", "host"}}};
   of.add("mean step", "steps_s", "ms", 1e3 / steps);
-  for (const auto& [key, name] : terms)
+  for (const auto& [key, name] : step_terms)
     of.add(fmt::format("mean step, {}", name), fmt::format("{}_s", key), "ms", 1e3 / steps);
   of.add("99 % of steps within", "step_p99_s", "ms", 1e3);
   of.add("longest step", "step_max_s", "ms", 1e3);

@@ -64,9 +64,6 @@ OlympicScore score_of(const Group& group, bool instances) {
   const bool of_one_job = instances || are_instances(group);
   const auto aims = [](const RunReport* run) { return run->status != word(Ending::fixed_work_done); };
   if (group.runs.size() < 3) return {.why_not = "a score needs at least three runs"};
-  if (std::ranges::none_of(group.runs, [&aims](const RunReport* run) { return !run->broke_off && aims(run); }) &&
-      std::ranges::any_of(group.runs, [&aims](const RunReport* run) { return !aims(run); }))
-    return {.why_not = "the runs are for fixed work and have no time to train"};
   std::vector<double> times, longest;
   std::map<std::string_view, std::vector<const RunReport*>> files;
   for (const RunReport* run : group.runs) {
@@ -80,6 +77,8 @@ OlympicScore score_of(const Group& group, bool instances) {
     times.push_back(counts ? time->value : std::numeric_limits<double>::infinity());
     longest.push_back(counts ? time->at_most.value_or(time->value) : times.back());
   }
+  if (times.empty() && !std::ranges::all_of(group.runs, aims))
+    return {.why_not = "the runs are for fixed work and have no time to train"};
   if (times.size() < 3)
     return {.why_not = "a score needs at least three runs that came to an end; the others broke off"};
   const auto mean = mean_of_the_middle(times);

@@ -3,21 +3,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <sstream>
-#include <utility>
 
 #include "report/parse/ceilings.hpp"
 
 namespace trainmark::report {
 namespace {
-
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> term_columns = {
-    {{"exposed_input", "exposed input"},
-     {"exposed_upload", "exposed upload"},
-     {"compute", "compute"},
-     {"exposed_all_reduce", "exposed all-reduce"},
-     {"host", "host"}}};
 
 /// A line's cells by the names of the first.
 class Table {
@@ -43,7 +34,7 @@ RankSpread ranks_in(const std::string& text, std::vector<std::string>& notes) {
   std::getline(stream, line);
   Table table(line);
   RankSpread ranks;
-  for (const auto& [column, name] : term_columns) {
+  for (const auto& [column, name] : step_terms) {
     if (!table.has(fmt::format("{}_p50_s", column))) return {};
     ranks.terms.push_back({std::string(name), {}, {}});
   }
@@ -52,9 +43,9 @@ RankSpread ranks_in(const std::string& text, std::vector<std::string>& notes) {
     bool whole = table.number("rank") == static_cast<double>(ranks.hosts.size()) && table.number("step_median_s");
     ranks.hosts.push_back(table.text("host"));
     ranks.step_s.push_back(table.number("step_median_s").value_or(0.0));
-    for (std::size_t i = 0; i < term_columns.size(); ++i) {
-      const auto median = table.number(fmt::format("{}_p50_s", term_columns[i].first));
-      const auto p99 = table.number(fmt::format("{}_p99_s", term_columns[i].first));
+    for (std::size_t i = 0; i < step_terms.size(); ++i) {
+      const auto median = table.number(fmt::format("{}_p50_s", step_terms[i].key));
+      const auto p99 = table.number(fmt::format("{}_p99_s", step_terms[i].key));
       whole = whole && median && p99;
       ranks.terms[i].median_s.push_back(median.value_or(0.0));
       ranks.terms[i].p99_s.push_back(p99.value_or(0.0));

@@ -11,7 +11,7 @@
 namespace trainmark::report {
 namespace {
 
-constexpr double width = 640, height = 320, left = 70, right = 96, bottom = 46, row = 18;
+constexpr double width = picture_width, height = 320, left = 70, right = 96, bottom = 46, row = 18;
 constexpr double largest = 1e100;  // what lies beyond cannot be placed: differences overflow
 
 class Axis {
@@ -65,8 +65,7 @@ class Axis {
   /// Multiples of 1, 2 or 5 times a power of ten, at least `rough` apart.
   [[nodiscard]] std::vector<double> even(double rough) const {
     std::vector<double> values;
-    const double power = std::pow(10.0, std::floor(std::log10(rough)));
-    const double step = power * (rough / power <= 1 ? 1 : rough / power <= 2 ? 2 : rough / power <= 5 ? 5 : 10);
+    const double step = round_step(rough);
     for (double k = std::ceil(low_ / step); k * step <= high_ && values.size() < 40; k += 1.0)
       values.push_back(k == 0.0 ? 0.0 : k * step);
     return values;
@@ -143,10 +142,7 @@ class Drawing {
   }
 
   void draw_frame() {
-    svg_ = fmt::format(
-        "<svg viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-label=\"{}\"><text class=\"title\" x=\"0\" "
-        "y=\"14\">{}</text>\n",
-        width, height, escaped(chart_.title), escaped(chart_.title));
+    svg_ = svg_opening(chart_.title, height);
     for (const double value : y_.ticks(34)) {
       svg_ += fmt::format("<line class=\"grid\" x1=\"{:g}\" x2=\"{:g}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", left,
                           width - right, y_.at(value), y_.at(value));

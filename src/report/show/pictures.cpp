@@ -58,10 +58,10 @@ std::string step_waterfall(const RunReport& run) {
                     {{from, to}},
                     fmt::format("{:.3f} ms, {:.1f} %{}", to - from, 100.0 * (to - from) / step->value, source)});
   };
-  for (const char* term : {"exposed input", "exposed upload", "compute", "exposed all-reduce", "host"}) {
-    const Figure* figure = run.find(fmt::format("mean step, {}", term));
+  for (const StepTermName& term : step_terms) {
+    const Figure* figure = run.find(fmt::format("mean step, {}", term.name));
     if (figure == nullptr) continue;
-    add(term, reached, reached + figure->value, "");
+    add(std::string(term.name), reached, reached + figure->value, "");
     reached += figure->value;
   }
   if (rows.empty()) return {};

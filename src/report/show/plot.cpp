@@ -11,7 +11,7 @@
 namespace trainmark::report {
 namespace {
 
-constexpr double width = 640, left = 64, right = 16, top = 34, bottom = 40, height = 240;
+constexpr double width = picture_width, left = 64, right = 16, top = 34, bottom = 40, height = 240;
 constexpr double largest = 1e100;  // what lies beyond cannot be placed: differences overflow
 
 struct Axis {
@@ -22,10 +22,7 @@ struct Axis {
 Axis axis_for(double low, double high, int count) {
   const double tellable = 1e-9 * std::max(std::abs(low), std::abs(high));  // steps below it would lead nowhere
   if (!(high - low > tellable)) high = low + (low == 0.0 ? 1.0 : std::abs(low) * 0.1);
-  const double rough = (high - low) / count;
-  const double power = std::pow(10.0, std::floor(std::log10(rough)));
-  const double lead = rough / power;
-  const double step = power * (lead <= 1.0 ? 1.0 : lead <= 2.0 ? 2.0 : lead <= 5.0 ? 5.0 : 10.0);
+  const double step = round_step((high - low) / count);
   return {std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step};
 }
 
@@ -34,13 +31,6 @@ double at_x(const Axis& axis, double value) {
 }
 double at_y(const Axis& axis, double value) {
   return height - bottom - (value - axis.low) / (axis.high - axis.low) * (height - top - bottom);
-}
-
-std::string opening(std::string_view title, double tall) {
-  return fmt::format(
-      "<svg viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-label=\"{}\">"
-      "<text class=\"title\" x=\"0\" y=\"14\">{}</text>\n",
-      width, tall, escaped(title), escaped(title));
 }
 
 std::string grid(const Axis& x, const Axis& y) {
@@ -62,6 +52,18 @@ std::string grid(const Axis& x, const Axis& y) {
 }
 
 }  // namespace
+
+std::string svg_opening(std::string_view title, double height) {
+  return fmt::format(
+      "<svg viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-label=\"{}\">"
+      "<text class=\"title\" x=\"0\" y=\"14\">{}</text>\n",
+      picture_width, height, escaped(title), escaped(title));
+}
+
+double round_step(double rough) {
+  const double power = std::pow(10.0, std::floor(std::log10(rough))), lead = rough / power;
+  return power * (lead <= 1.0 ? 1.0 : lead <= 2.0 ? 2.0 : lead <= 5.0 ? 5.0 : 10.0);
+}
 
 std::string escaped(std::string_view text) {
   std::string safe;
@@ -106,7 +108,7 @@ std::string line_plot(std::string_view title, std::span<const Point> points,
   x.step = std::max(1.0, x.step);
   x.low = shown.front().x;
   x.high = std::max(shown.back().x, x.low + 1.0);
-  std::string svg = opening(title, height) + grid(x, y), path;
+  std::string svg = svg_opening(title, height) + grid(x, y), path;
   if (reference) {
     const double place = at_y(y, reference->y);
     // Named above the plot: beside its line the name would meet the curve.
@@ -136,7 +138,7 @@ std::string stacked_bars(std::string_view title, std::span<const Bar> bars, std:
   }
   if (bars.empty() || !(longest > 0.0) || !std::isfinite(longest)) return {};
   const double row = 46, legend = 24;
-  std::string svg = opening(title, top + legend + row * static_cast<double>(bars.size()));
+  std::string svg = svg_opening(title, top + legend + row * static_cast<double>(bars.size()));
   double place = 0.0;
   for (std::size_t i = 0; i < bars.front().parts.size(); ++i) {
     constexpr double letter = 6.8, gap = 32;

@@ -12,6 +12,13 @@ namespace trainmark::report {
 /// Text that may stand anywhere in HTML or SVG, in attributes too. Control characters become question marks.
 [[nodiscard]] std::string escaped(std::string_view text);
 
+/// Pictures are so many units wide.
+inline constexpr double picture_width = 640;
+/// Begins one of that height, with its title.
+[[nodiscard]] std::string svg_opening(std::string_view title, double height);
+/// The next of 1, 2 or 5 times a power of ten that is not below `rough`.
+[[nodiscard]] double round_step(double rough);
+
 struct Point {
   double x = 0.0, y = 0.0;
 };

@@ -10,24 +10,11 @@
 namespace trainmark::report {
 namespace {
 
-constexpr double width = 640, left = 124, right = 140, top = 26, row_height = 24, thick = 16;
-
-std::string opening(std::string_view title, double height) {
-  return fmt::format(
-      "<svg viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-label=\"{}\">"
-      "<text class=\"title\" x=\"0\" y=\"14\">{}</text>\n",
-      width, height, escaped(title), escaped(title));
-}
+constexpr double width = picture_width, left = 124, right = 140, top = 26, row_height = 24, thick = 16;
 
 std::string text(double x, double y, std::string_view anchor, std::string_view words) {
   return fmt::format("<text class=\"tick\" text-anchor=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", anchor, x, y,
                      escaped(words));
-}
-
-/// 1, 2 or 5 times a power of ten: some five of them in `range`.
-double step_of(double range) {
-  const double rough = range / 5.0, power = std::pow(10.0, std::floor(std::log10(rough))), lead = rough / power;
-  return power * (lead <= 1.0 ? 1.0 : lead <= 2.0 ? 2.0 : lead <= 5.0 ? 5.0 : 10.0);
 }
 
 bool is_drawn(const Stretch& each) {
@@ -49,8 +36,8 @@ std::string stretches_svg(std::string_view title, std::string_view axis, std::sp
   if (!(high > low)) return {};
   const auto at = [&](double value) { return left + (value - low) / (high - low) * (width - left - right); };
   const double bottom = top + row_height * static_cast<double>(rows.size());
-  std::string svg = opening(title, bottom + 44);
-  const double step = step_of(high - low);
+  std::string svg = svg_opening(title, bottom + 44);
+  const double step = round_step((high - low) / 5.0);
   for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1.0) {
     const double value = k == 0.0 ? 0.0 : k * step;
     svg += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:g}\" y2=\"{2:g}\"/>", at(value), top,
@@ -85,7 +72,7 @@ std::string shades_svg(const ShadeMap& map) {
         "height=\"{:g}\"><title>{}</title></rect>\n",
         0.06 + 0.94 * std::clamp(shade, 0.0, 1.0), x, y, cell, row_height, escaped(title));
   };
-  std::string svg = opening(map.title, bottom + 50);
+  std::string svg = svg_opening(map.title, bottom + 50);
   double y = top;
   for (const ShadeRow& row : map.rows) {
     svg += text(left - 8, y + 16, "end", row.name);
