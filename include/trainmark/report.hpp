@@ -73,7 +73,7 @@ struct RunFacts {
   bool found_staged = false;                    ///< some or all was there already: its staging is no whole one
   bool staged_beside = false;                   ///< while it trained: staging has no time of its own
   std::string network;                          ///< options of the model, of our own configs; empty where not known
-  std::optional<double> threads;                ///< of a rank, where the config names them
+  std::optional<double> threads;                ///< of a rank, by config or env.json
   std::string wire;                             ///< in which gradients travel between ranks; empty where not known
   std::optional<double> parameters;             ///< of the network, as the run counted them
   std::optional<double> stage_group;            ///< nodes that hold the same part, with strategy group

@@ -25,7 +25,7 @@ struct Merit {
 struct Compared {
   std::string group;  ///< empty where there is one configuration
   const Merit* merit = nullptr;
-  std::optional<double> base, now;  ///< medians; none where most runs missed the target that the figure needs
+  std::optional<double> base, now;  ///< medians; none where half of the runs or more missed the target it needs
   std::size_t base_runs = 0, now_runs = 0;
   std::size_t base_missed = 0, now_missed = 0;  ///< of them, runs that missed the target which the figure needs
   std::optional<double> worse_percent;          ///< below 0: better

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "run/launch/session.hpp"
+
 namespace trainmark {
 
 InputMemory::InputMemory(std::pmr::memory_resource& upstream, int loaders, const LoaderBlock& each)
@@ -94,8 +96,7 @@ TimelineFacts facts_of(const World& world, const Backend& backend, const RunOpti
   facts.step.local_batch = options.train.batch() / world.all().size();
   facts.step.steps_per_epoch =
       sampling_of(world, options, dataset.train).steps_per_epoch() / options.train.gradient_accumulation_steps;
-  const bool as_fp32 = backend.description().find("tf32 computed as fp32") != std::string::npos;
-  facts.precision = options.train.precision == Precision::tf32 && as_fp32 ? Precision::fp32 : options.train.precision;
+  facts.precision = computed_in(backend, options.train.precision);
   facts.data = {dataset.train.samples, dataset.validation.samples, dataset.facts.generated};
   return facts;
 }

@@ -155,6 +155,11 @@ OwnedCollectives make_collectives(const World& world, Backend& backend, const Mo
   return collectives;
 }
 
+Precision computed_in(const Backend& backend, Precision asked) {
+  const bool as_fp32 = backend.description().find("tf32 computed as fp32") != std::string::npos;
+  return asked == Precision::tf32 && as_fp32 ? Precision::fp32 : asked;
+}
+
 namespace {
 
 /// What was planned for a step: memory, fused nodes and buckets.

@@ -40,6 +40,9 @@ struct NodeTime {
   Cost cost;
 };
 
+/// In which precision a backend computes where that one is asked for: a CPU has no TF32.
+[[nodiscard]] Precision computed_in(const Backend& backend, Precision asked);
+
 /// What this run's programs sum over ranks with.
 struct OwnedCollectives {
   std::unique_ptr<Collective> all;

@@ -101,8 +101,7 @@ void Recorder::launch(const Backend& backend, const RunContext& context) {
   if (options_.train.precision == Precision::bf16 && backend.description().find("bf16 emulated") != std::string::npos) {
     progress_.line("warning: this CPU has no bf16 instructions: they are emulated, and slower than fp32");
   }
-  if (options_.train.precision == Precision::tf32 &&
-      backend.description().find("tf32 computed as fp32") != std::string::npos) {
+  if (computed_in(backend, options_.train.precision) != options_.train.precision) {
     progress_.line("warning: /train/precision is \"tf32\", which is a GPU's: this run computes in fp32");
   }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
