@@ -78,6 +78,13 @@ struct StageOptions {
   bool operator==(const StageOptions&) const = default;
 };
 
+/// How a file's datasets lie in it, in words of who reads them (load/listed_layout.hpp); for staging it is text.
+struct ListedLayout {
+  std::shared_ptr<const std::string> form{};  ///< what files written alike share; null: the file's header has to tell
+  std::string places{};                       ///< where this file's bytes are: numbers with a blank between them
+  [[nodiscard]] bool operator==(const ListedLayout& other) const;
+};
+
 /// One file of a dataset. `name` is relative to the dataset's root, '/'-separated, never absolute or with "..".
 struct ManifestEntry {
   std::string name;
@@ -89,11 +96,12 @@ struct ManifestEntry {
   /// equal name, size and time apart, for nobody can set that time. 0: unknown.
   std::uint64_t stamp = 0;
   std::string companion{};  ///< another file that its samples are in, which has no entry; empty: there is none
+  ListedLayout layout{};
 };
 struct Manifest {
   std::vector<ManifestEntry> entries;  ///< sorted by name
   std::string source{};                ///< of a copy: the folder that it was staged from, resolved; empty elsewhere
-  int version = 2;                     ///< of the form it was read from; 1 knows neither sources nor stamps
+  int version = 3;  ///< of the form it was read from; 1 knows neither sources nor stamps, 2 no layouts
   [[nodiscard]] std::int64_t bytes() const noexcept;
   [[nodiscard]] std::int64_t samples() const noexcept;
 };
@@ -111,8 +119,8 @@ void require_self_contained(const std::filesystem::path& root, const Manifest& m
 /// times (100 ns to whole seconds).
 [[nodiscard]] bool same_time(std::int64_t one_ns, std::int64_t other_ns) noexcept;
 
-/// The manifest's file beside the data: a version line, the source's folder, a tab-separated line an entry, and a last
-/// line with their number.
+/// The manifest's file beside the data: a version line, the source's folder, a tab-separated line an entry, the layouts
+/// of files, and a last line with the number of entries and a hash of all that stands before it.
 inline constexpr std::string_view manifest_name = "trainmark.manifest";
 /// Nothing where the folder has none. Raises Error{data} with the line: not a manifest, of an unknown version, cut
 /// short, a name that escapes.
@@ -123,6 +131,11 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 /// the text is noticed by parse_manifest, as well as what is cut short. `path` is for messages. Raises Error{data}.
 [[nodiscard]] std::string to_text(const Manifest& manifest);
 [[nodiscard]] Manifest parse_manifest(const std::string& text, const std::filesystem::path& path);
+/// The layouts of entries in a row, for telling them to other ranks: a line a form and, below it, a line for each run
+/// of entries that have the same places. Empty where no layout is known.
+[[nodiscard]] std::string layouts_text(std::span<const ManifestEntry> entries);
+/// Takes over what layouts_text() said of as many entries.
+void take_layouts(const std::string& text, std::span<ManifestEntry> entries);
 /// A line for each entry that is missing in `found`, extra there, or of another size or time; both sorted by name.
 [[nodiscard]] std::vector<std::string> manifest_differences(const Manifest& listed, const Manifest& found);
 /// Names of entries of the listed size, but another time: a copy without times, or another content of that size.

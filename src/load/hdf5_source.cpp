@@ -10,7 +10,7 @@
 
 #include "load/coded_images.hpp"
 #include "load/descriptors.hpp"
-#include "load/layout.hpp"
+#include "load/listed_layout.hpp"
 #include "load/region_reader.hpp"
 #include "load/values.hpp"
 
@@ -43,6 +43,7 @@ class Hdf5Source final : public SampleSource {
       files_.back()->staged = meanwhile.empty();
       files_.back()->samples = entry.samples;
       files_.back()->bytes = entry.bytes;
+      files_.back()->listed = entry.layout;
       files_.back()->modified_ns = entry.modified_ns;
       begins_.push_back(size_);
       size_ += entry.samples;
@@ -65,10 +66,10 @@ class Hdf5Source final : public SampleSource {
     File& file = *files_[number];
     const bool staged = is_staged_now(file);
     const std::filesystem::path& path = staged ? file.path : file.meanwhile;
-    const FileLayout& layout = layout_of(file, path);
-    const std::int64_t within = index - begins_[number];
     const auto descriptor = opened(staged ? number : number + files_.size(), file, path);
+    const std::int64_t within = index - begins_[number];
     const OpenFile open{path, descriptor->get(), within, file.range};
+    const FileLayout& layout = layout_of(file, open);
     bool was_read = true;
     for (std::size_t at = 0; at < to.size(); ++at) {
       if (at == 0 && layout.layout == DatasetLayout::jpeg) {
@@ -104,6 +105,7 @@ class Hdf5Source final : public SampleSource {
     std::atomic<std::uint64_t> inode{0};      // as first seen
     std::mutex mutex;                         // not call_once: some implementations hang after an exception
     std::atomic<bool> known{false};
+    ListedLayout listed;  // until it is known
     FileLayout layout;
   };
 
@@ -151,11 +153,14 @@ class Hdf5Source final : public SampleSource {
     });
   }
 
-  const FileLayout& layout_of(File& file, const std::filesystem::path& path) {
+  const FileLayout& layout_of(File& file, const OpenFile& open) {
     if (file.known.load(std::memory_order_acquire)) return file.layout;
     const std::lock_guard one_reader(file.mutex);
     if (!file.known.load(std::memory_order_relaxed)) {
-      file.layout = read_layout(file, path);
+      std::optional<FileLayout> listed = from_listed(file.listed, open.path, file.bytes, format_, schema_);
+      file.layout = listed && begins_as_hdf5(open) ? std::move(*listed) : read_layout(file, open);
+      require_as_scanned(file, open.path, file.layout);
+      file.listed = {};
       file.known.store(true, std::memory_order_release);
     }
     return file.layout;
@@ -184,17 +189,19 @@ class Hdf5Source final : public SampleSource {
                                           "see who changed it, then run again"});
   }
 
-  [[nodiscard]] FileLayout read_layout(File& file, const std::filesystem::path& path) {
-    std::shared_ptr<const Descriptor> container;
-    if (file.container != nullptr) {
-      container = open_container(*file.container);
-    } else {
-      struct stat info {};
-      if (stat(path.c_str(), &info) == 0) require_unchanged(file, path, info);
-    }
+  [[nodiscard]] FileLayout read_layout(File& file, const OpenFile& open) {
+    const std::filesystem::path& path = open.path;
+    struct stat info {};  // the library opens it by its name
+    if (file.container == nullptr && stat(path.c_str(), &info) == 0) require_unchanged(file, path, info);
     const Hdf5Lock lock;
-    const FileHandle opened = open_by_library({path, container ? container->get() : -1, 0, file.range});
+    const FileHandle opened = open_by_library(open);
     FileLayout layout = resolve_layout(opened.get(), path, format_, schema_);
+    for (Stored& stored : layout.fields)
+      if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, path);
+    return layout;
+  }
+
+  void require_as_scanned(const File& file, const std::filesystem::path& path, const FileLayout& layout) {
     if (layout.samples != file.samples) {
       throw Error(ExitCode::data,
                   Complaint{path.string(), fmt::format("holds {} samples, not {}", layout.samples, file.samples),
@@ -206,7 +213,7 @@ class Hdf5Source final : public SampleSource {
       forms_.add(form_of(layout, format_), path.filename().string());
       forms_.require_one(root_);
     }
-    for (Stored& stored : layout.fields) {
+    for (const Stored& stored : layout.fields) {
       diagnose(LogLevel::debug, [&] {
         const bool library = stored.storage == Storage::library;
         return fmt::format("{}: dataset '{}' is read {}", path.string(), stored.name,
@@ -214,9 +221,7 @@ class Hdf5Source final : public SampleSource {
                            : stored.storage == Storage::chunked ? "chunk by chunk, without the HDF5 library"
                                                                 : "by its offset, without the HDF5 library");
       });
-      if (stored.storage == Storage::chunked) locate_chunks(opened.get(), stored, path);
     }
-    return layout;
   }
 
   std::filesystem::path root_;

@@ -37,11 +37,9 @@ Stored with_room(hid_t file, Stored stored, const std::filesystem::path& path) {
          "its header is damaged, or next to nothing of it was written", "copy or generate it again");
 }
 
-/// The dataset asked for, or the first of `usual` that there is a link of: one that leads nowhere is an error of its
-/// own.
-Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::string& asked,
-                    const std::vector<std::string>& usual, std::string_view role) {
-  const std::vector<std::string> candidates = asked == "auto" ? usual : std::vector<std::string>{asked};
+/// The first of `candidates` that there is a link of: one that leads nowhere is an error of its own.
+Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::vector<std::string>& candidates,
+                    std::string_view role) {
   for (const std::string& candidate : candidates) {
     if (link_exists(file, candidate)) return with_room(file, describe(file, candidate, path), path);
   }
@@ -56,15 +54,10 @@ Stored find_dataset(hid_t file, const std::filesystem::path& path, const std::st
              : fmt::format("did you mean '{}'? set data.format.{}", nearest, role));
 }
 
-/// The dataset of a field: the one that data.format names, or else one of the schema's names.
 Stored find_field(hid_t file, const std::filesystem::path& path, const FormatOptions& format, const DataSchema& schema,
                   std::size_t at) {
-  const Field& field = schema.fields[at];
-  const std::vector<std::string> usual =
-      field.stored_as.empty() ? std::vector<std::string>{field.name} : field.stored_as;
-  if (at > 1) return find_dataset(file, path, "auto", usual, field.name);
-  return at == 0 ? find_dataset(file, path, format.input, usual, "input")
-                 : find_dataset(file, path, format.target, usual, "target");
+  const std::string_view role = at == 0 ? "input" : at == 1 ? "target" : std::string_view(schema.fields[at].name);
+  return find_dataset(file, path, names_asked_for(format, schema, at), role);
 }
 
 void require_type(const Stored& stored, const Field& field, const std::filesystem::path& path) {
@@ -188,24 +181,35 @@ Box packed_box(const Stored& stored, std::int64_t index) {
 
 }  // namespace
 
+std::vector<std::string> names_asked_for(const FormatOptions& format, const DataSchema& schema, std::size_t at) {
+  const Field& field = schema.fields[at];
+  const std::string& asked = at == 0 ? format.input : format.target;
+  if (at <= 1 && asked != "auto") return {asked};
+  return field.stored_as.empty() ? std::vector<std::string>{field.name} : field.stored_as;
+}
+
 FileLayout resolve_layout(hid_t file, const std::filesystem::path& path, const FormatOptions& format,
                           const DataSchema& schema) {
   TRAINMARK_CHECK(!schema.fields.empty(), "samples have fields");
   FileLayout found;
   for (std::size_t at = 0; at < schema.fields.size(); ++at)
     found.fields.push_back(find_field(file, path, format, schema, at));
+  if (!schema.images) return judged_layout(std::move(found.fields), path, format, schema);
+  if (format.layout != DatasetLayout::automatic)
+    refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", word(format.layout)), "",
+           "set data.format.layout to auto");
+  const std::string& offsets = schema.images->offsets;
+  place_images(found, file, find_dataset(file, path, {offsets}, "offsets of the JPEGs"), path);
+  require_type(found.fields.back(), schema.fields.back(), path);
+  return found;
+}
 
+FileLayout judged_layout(std::vector<Stored> fields, const std::filesystem::path& path, const FormatOptions& format,
+                         const DataSchema& schema) {
+  FileLayout found;
+  found.fields = std::move(fields);
   const Stored& input = found.fields.front();
   const Shape& sample = schema.fields.front().shape;
-  if (schema.images) {
-    if (format.layout != DatasetLayout::automatic)
-      refuse(path, fmt::format("layout {} was asked for, but samples are decoded from JPEGs", word(format.layout)), "",
-             "set data.format.layout to auto");
-    const std::string& offsets = schema.images->offsets;
-    place_images(found, file, find_dataset(file, path, "auto", {offsets}, "offsets of the JPEGs"), path);
-    require_type(found.fields.back(), schema.fields.back(), path);
-    return found;
-  }
   found.layout = detect(input, schema, format);
   require_input_shape(found, schema, path);
   found.samples = found.layout == DatasetLayout::packed ? input.dims[0] : 1;

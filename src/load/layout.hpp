@@ -25,6 +25,14 @@ struct FileLayout {
 [[nodiscard]] FileLayout resolve_layout(const std::filesystem::path& path, const FormatOptions& format,
                                         const DataSchema& schema);
 
+/// The layout of datasets that are described, one for each of the schema's fields; not of coded images. Raises
+/// Error{data} as resolve_layout() does: shapes or types that do not fit.
+[[nodiscard]] FileLayout judged_layout(std::vector<Stored> fields, const std::filesystem::path& path,
+                                       const FormatOptions& format, const DataSchema& schema);
+/// The names under which the dataset of a field is looked for; the first that is there is taken.
+[[nodiscard]] std::vector<std::string> names_asked_for(const FormatOptions& format, const DataSchema& schema,
+                                                       std::size_t at);
+
 /// In words, what the file alone tells of it (see FileForms); empty where the config names the layout.
 [[nodiscard]] std::string form_of(const FileLayout& layout, const FormatOptions& format);
 

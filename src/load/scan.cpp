@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "load/layout.hpp"
+#include "load/listed_layout.hpp"
 #include "load/scan.hpp"
 
 namespace trainmark {
@@ -32,14 +32,22 @@ ManifestEntry stat_entry(const fs::path& root, const std::string& name) {
 
 namespace {
 
-void take_over(const FileLayout& layout, ManifestEntry& entry) {
+/// Opens the header of an entry and takes over what it tells.
+FileLayout read_header(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
+                       ManifestEntry& entry) {
+  const fs::path path = root / entry.name;
+  const Hdf5Lock lock;
+  const FileHandle file = open_file(path);
+  FileLayout layout = resolve_layout(file.get(), path, format, schema);
   entry.samples = layout.samples;
   entry.companion = layout.companion();
+  entry.layout = to_listed(file.get(), path, layout, format, schema);
+  return layout;
 }
 
 /// What a manifest beside the data says; the files must be those that it lists. Its sample counts depend on the extent
 /// of a sample, so they are believed only if the first file's header agrees, and never those of a manifest of the first
-/// version, which says less of what it lists.
+/// version, which says less of what it lists. Layouts that it lists are judged by the schema as headers are.
 class KnownCounts {
  public:
   KnownCounts(const fs::path& root, const FormatOptions& format, const DataSchema& schema, const ManifestUse& use)
@@ -77,30 +85,41 @@ class KnownCounts {
     return unread;
   }
 
-  /// Takes over what is known of an entry; false where its header has to tell its samples.
-  [[nodiscard]] bool recall(ManifestEntry& entry) {
+  /// Takes over what is known of an entry, and tells its form; false where its header has to tell its samples.
+  [[nodiscard]] bool recall(ManifestEntry& entry, FileForms& forms) {
     const ManifestEntry* known = manifest_ ? listed(entry.name) : nullptr;
     if (known == nullptr) return false;
     entry.xxh3 = known->xxh3;
     if (manifest_->version < 2 || known->samples <= 0 || agrees_ == Agreement::no) return false;
     if (agrees_ == Agreement::unknown) {
-      const FileLayout layout = resolve_layout(root_ / entry.name, format_, schema_);
-      take_over(layout, entry);
-      agrees_ = entry.samples == known->samples ? Agreement::yes : Agreement::no;
+      const FileLayout layout = read_header(root_, format_, schema_, entry);
+      const bool same_layout = !layout_of(*known) || known->layout == entry.layout;
+      agrees_ = entry.samples == known->samples && same_layout ? Agreement::yes : Agreement::no;
       form_ = form_of(layout, format_);
       const bool alike = layout.layout == DatasetLayout::block || layout.layout == DatasetLayout::universe;
       if (alike && !form_.empty()) each_ = entry.samples;
+      forms.add(form_, entry.name);
+      return true;
+    }
+    if (const std::optional<FileLayout> layout = layout_of(*known)) {
+      if (layout->samples != known->samples) return false;
+      entry.samples = known->samples;
+      entry.layout = known->layout;
+      forms.add(form_of(*layout, format_), entry.name);
       return true;
     }
     // Of another form than the first: its header must tell which.
     if (each_ && known->samples != *each_) return false;
     entry.samples = known->samples;
+    forms.add(form_, entry.name);
     return true;
   }
-  /// Of the files recalled, as the first of them tells it.
-  [[nodiscard]] const std::string& form() const noexcept { return form_; }
 
  private:
+  [[nodiscard]] std::optional<FileLayout> layout_of(const ManifestEntry& known) const {
+    return from_listed(known.layout, root_ / known.name, known.bytes, format_, schema_);
+  }
+
   [[nodiscard]] const ManifestEntry* listed(std::string_view name) const {
     const auto at = std::ranges::lower_bound(manifest_->entries, name, {}, &ManifestEntry::name);
     return at != manifest_->entries.end() && at->name == name ? &*at : nullptr;
@@ -114,7 +133,7 @@ class KnownCounts {
   const ManifestUse& use_;
   std::optional<Manifest> manifest_;
   Agreement agrees_ = Agreement::unknown;
-  std::string form_;
+  std::string form_;                    // of the first file
   std::optional<std::int64_t> each_{};  // samples of every file, where all have as many
 };
 
@@ -122,9 +141,7 @@ class KnownCounts {
 
 std::string complete_entry(const fs::path& root, const FormatOptions& format, const DataSchema& schema,
                            ManifestEntry& entry) {
-  const FileLayout layout = resolve_layout(root / entry.name, format, schema);
-  take_over(layout, entry);
-  return form_of(layout, format);
+  return form_of(read_header(root, format, schema, entry), format);
 }
 
 void require_content(const fs::path& root, const ManifestEntry& entry, const std::function<void()>& progress) {
@@ -151,11 +168,7 @@ Listing list_dataset(const fs::path& root, const FormatOptions& format, const Da
   for (std::size_t i = 0; i < listing.manifest.entries.size(); ++i) {
     if (progress) progress();
     ManifestEntry& entry = listing.manifest.entries[i];
-    if (known.recall(entry)) {
-      listing.forms.add(known.form(), entry.name);
-    } else {
-      listing.unopened.push_back(i);
-    }
+    if (!known.recall(entry, listing.forms)) listing.unopened.push_back(i);
   }
   return listing;
 }

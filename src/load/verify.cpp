@@ -33,6 +33,10 @@ void compare(const ManifestEntry& found, const ManifestEntry& listed, std::vecto
   if (found.bytes != listed.bytes) return differs("bytes", found.bytes, listed.bytes);
   if (!listed.xxh3.empty() && found.xxh3 != listed.xxh3) return differs("XXH3", found.xxh3, listed.xxh3);
   if (found.samples != listed.samples) differs("samples", found.samples, listed.samples);
+  // Forms differ where other names of datasets were asked for: then neither says anything of the other.
+  const bool same_form = listed.layout.form && found.layout.form && *listed.layout.form == *found.layout.form;
+  if (same_form && found.layout.places != listed.layout.places)
+    differs("places of the datasets", found.layout.places, listed.layout.places);
 }
 
 void compare(const Manifest& found, const Manifest& listed, std::vector<std::string>& differences) {

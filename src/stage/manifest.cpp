@@ -113,7 +113,14 @@ std::string to_text(const Manifest& manifest) {
   std::string text = header_text(manifest.source);
   for (const ManifestEntry& entry : manifest.entries)
     text += to_line(entry);
-  return text + fmt::format("end {}\n", manifest.entries.size());
+  text += layouts_text(manifest.entries);
+  return text + end_text(text, manifest.entries.size());
+}
+
+std::string end_text(std::string_view before, std::size_t entries) {
+  ContentHash hash;
+  hash.add(std::as_bytes(std::span(before)));
+  return fmt::format("end {}\t{}\n", entries, hash.hex());
 }
 
 Manifest parse_manifest(const std::string& text, const std::filesystem::path& path) {
@@ -137,9 +144,25 @@ Manifest parse_manifest(const std::string& text, const std::filesystem::path& pa
     if (!std::getline(lines, line) || !line.starts_with(source_mark)) refuse(path, 2, "does not name its source");
     if (line.substr(source_mark.size()) != "-") manifest.source = line.substr(source_mark.size());
   }
-  while (std::getline(lines, line)) {
+  LayoutLines layouts({});
+  bool in_layouts = false;
+  for (auto begin = lines.tellg(); std::getline(lines, line); begin = lines.tellg()) {
     ++number;
-    if (line == fmt::format("end {}", manifest.entries.size())) return manifest;
+    const std::string end = fmt::format("end {}", manifest.entries.size());
+    if (manifest.version < 3 && line == end) return manifest;
+    if (manifest.version >= 3 && line.starts_with(end + '\t')) {
+      const std::string_view before = std::string_view(text).substr(0, static_cast<std::size_t>(begin));
+      if (line + '\n' == end_text(before, manifest.entries.size())) return manifest;
+      refuse(path, number, "has another hash than the lines before it: they were changed since they were written");
+    }
+    if (manifest.version >= 3 && line.starts_with(form_mark)) {
+      if (!in_layouts) layouts = LayoutLines(manifest.entries);
+      in_layouts = true;
+    }
+    if (in_layouts) {
+      if (!layouts.take(line)) refuse(path, number, "is not 'form, layout' or 'at, first-last entry, places'");
+      continue;
+    }
     std::optional<ManifestEntry> entry = parse_entry(line, manifest.version);
     if (!entry) refuse(path, number, "is not 'hash, bytes, samples, time, stamp, name' separated by tabs");
     check_name(entry->name, fmt::format("{}:{}", path.string(), number));

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,7 +12,7 @@
 namespace trainmark {
 
 /// The form that is written.
-inline constexpr int manifest_version = 2;
+inline constexpr int manifest_version = 3;
 
 /// Raises Error{data} for a name that is absolute, leaves the folder or would corrupt a line of text.
 void check_name(std::string_view name, const std::string& where);
@@ -22,6 +24,21 @@ void check_name(std::string_view name, const std::string& where);
 [[nodiscard]] std::optional<ManifestEntry> parse_entry(std::string_view line, int version);
 /// The first lines: version, and where the files come from.
 [[nodiscard]] std::string header_text(std::string_view source);
+/// With which a line of a layout that files share begins.
+inline constexpr std::string_view form_mark = "form\t";
+/// The last line of a text that begins so.
+[[nodiscard]] std::string end_text(std::string_view before, std::size_t entries);
+/// Reads layouts line by line into those entries.
+class LayoutLines {
+ public:
+  explicit LayoutLines(std::span<ManifestEntry> entries) : entries_(entries) {}
+  /// False where it is no such line, or speaks of other entries or of one that has a layout.
+  [[nodiscard]] bool take(std::string_view line);
+
+ private:
+  std::span<ManifestEntry> entries_;
+  std::shared_ptr<const std::string> form_;
+};
 /// The file's text; nothing where there is none.
 [[nodiscard]] std::optional<std::string> manifest_text(const std::filesystem::path& folder);
 

@@ -14,10 +14,24 @@ std::vector<Seed> seeds() {
   for (const char* name : {"a.hdf5", "b/c d.h5", "b/\xc3\xa9.hdf5", "z.hdf5"})
     manifest.entries.push_back({name, 4096, 16, 1700000000123456789, std::string(32, 'a')});
   manifest.entries.back().xxh3.clear();
+  const auto form = std::make_shared<const std::string>(R"([{"dataset":"x","dims":[4]}])");
+  manifest.entries[0].layout = manifest.entries[1].layout = {form, "2048"};
+  manifest.entries[3].layout = {form, "2048 96 0"};
   std::string journal = header_text(manifest.source);
   for (const ManifestEntry& entry : manifest.entries)
     journal += to_line(entry);
   return {{to_text(manifest)}, {journal}, {to_text({})}, {to_text(manifest) + "\n=== journal\n" + journal}};
+}
+
+/// Mutated text would nearly always end with another hash than its own: as if who changed it had hashed it anew.
+std::string with_own_hash(std::string_view text) {
+  const std::size_t end = text.rfind("\nend ");
+  if (end == std::string_view::npos) return std::string(text);
+  const std::string_view before = text.substr(0, end + 1), last = text.substr(end + 1);
+  const std::size_t tab = last.find('\t');
+  if (tab == std::string_view::npos) return std::string(text);
+  const std::string anew = end_text(before, 0);
+  return std::string(before) + std::string(last.substr(0, tab)) + anew.substr(anew.find('\t'));
 }
 
 void check_sound(const Manifest& manifest) {
@@ -46,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   Manifest known;
   try {
-    known = parse_manifest(std::string(fuzz::part_of(input, "")), "m");
+    known = parse_manifest(fuzz::with_own_hash(fuzz::part_of(input, "")), "m");
     fuzz::check_sound(known);
     const std::string text = to_text(known);
     fuzz::require(to_text(parse_manifest(text, "m")) == text, "a manifest is written as it was read", text);

@@ -184,10 +184,9 @@ class BadData(EndToEnd):
         listed = self.trainmark("data", "verify", str(data / "train"), "--write")
         self.assertEqual(listed.code, 0, listed.output)
         manifest = data / "train" / "trainmark.manifest"
-        lines = manifest.read_text().split("\n")
-        victim = max(index for index, line in enumerate(lines) if ".hdf5" in line)
-        lines[victim] = ("0" if lines[victim][0] != "0" else "1") + lines[victim][1:]  # its hash is another one
-        manifest.write_text("\n".join(lines))
+        entries = [line for line in manifest.read_text().splitlines() if line.endswith(".hdf5")]
+        entries[-1] = ("0" if entries[-1][0] != "0" else "1") + entries[-1][1:]  # its hash is another one
+        manifest.write_text("\n".join(["trainmark manifest 2", "source\t-", *entries, f"end {len(entries)}\n"]))
         target = self.folder / "local"
         done = self.trainmark("run", str(self.write_config(
             data={"train": str(data / "train"), "validation": str(data / "validation")},
@@ -197,7 +196,7 @@ class BadData(EndToEnd):
         self.assertNotEqual(done.code, 0)
         self.assertEqual(done.json()["exit_code"], 3, done.output)
         self.assertIn("its manifest says", done.json()["message"])
-        bad = lines[victim].split("\t")[-1]
+        bad = entries[-1].split("\t")[-1]
         self.assertFalse((target / "train" / bad).exists())
 
     def test_a_source_of_other_times_than_listed_is_compared_before_it_is_trained_on(self):

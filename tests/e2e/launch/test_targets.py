@@ -121,8 +121,13 @@ class Targets(EndToEnd):
         self.assertEqual(done.code, 0, done.output)
         for split in ("train", "validation"):
             self.assertEqual(self.trainmark("data", "verify", str(source / split)).code, 0)
-            for entry in (source / split / "trainmark.manifest").read_text().splitlines()[2:-1]:
+            lines = (source / split / "trainmark.manifest").read_text().splitlines()[2:-1]
+            entries = [line for line in lines if line.endswith(".hdf5")]
+            self.assertEqual(len(entries), len(list((source / split).rglob("*.hdf5"))))
+            for entry in entries:
                 self.assertRegex(entry, r"^[0-9a-f]{32}\t")  # hashed, though runs of this config do not
+            self.assertTrue(all(line.startswith(("form\t", "at\t")) for line in lines[len(entries):]), lines[-1])
+            self.assertTrue(lines[len(entries)].startswith("form\t"), "it lists layouts")
         (source / "train").glob("*.hdf5").__next__().unlink()
         self.assertEqual(self.trainmark("stage", config).code, 3)
         part = self.write_config(**{**self.options("second"), "data": {**self.options("second")["data"], "train_samples": 8}})

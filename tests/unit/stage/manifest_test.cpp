@@ -36,7 +36,7 @@ TEST(Manifest, ReadsWhatItWrote) {
   EXPECT_EQ(read.entries[0].stamp, 0U);
   EXPECT_EQ(read.entries[1].stamp, 0xfedcba9876543210U);
   EXPECT_EQ(read.source, "/data/a folder");
-  EXPECT_EQ(read.version, 2);
+  EXPECT_EQ(read.version, 3);
   EXPECT_EQ(read.samples(), 7);
   EXPECT_EQ(read.bytes(), 200);
   manifest.source = "/data/two\nlines";  // cannot stand in a line, so it vouches for nothing
@@ -102,6 +102,60 @@ TEST(Manifest, RefusesTextThatIsCutShortOutOfOrderOrNoManifest) {
   expect_data_error(read("trainmark manifest 2\n" + a + "end 1\n"), {"trainmark.manifest:2", "name its source"});
 }
 
+TEST(Manifest, OfTheThirdVersionIsReadOnlyAsItWasWritten) {
+  const Scratch folder;
+  Manifest manifest = manifest_of({3, 4, 5});
+  manifest.entries[1].layout = {std::make_shared<const std::string>("a form"), "2048 96"};
+  const std::string text = to_text(manifest);
+  EXPECT_EQ(to_text(parse_manifest(text, "m")), text);
+  for (std::size_t at = text.find('\n') + 1; at + 1 < text.size(); ++at) {
+    std::string changed = text;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    expect_data_error([&] { (void)parse_manifest(changed, "m"); }, {"m:"});
+  }
+  std::string moved = text;
+  moved.replace(moved.find("2048"), 4, "2056");
+  expect_data_error([&] { (void)parse_manifest(moved, "m"); },
+                    {"m:8", "another hash than the lines before it", "verify FOLDER --write`"});
+}
+
+TEST(Manifest, ListsLayoutsOnceForFilesInARow) {
+  Manifest manifest = manifest_of({1, 1, 1, 1, 1, 1});
+  const auto form = std::make_shared<const std::string>("alike"), other = std::make_shared<const std::string>("other");
+  manifest.entries[0].layout = manifest.entries[1].layout = manifest.entries[2].layout = {form, "8"};
+  manifest.entries[3].layout = {other, "8"};
+  manifest.entries[4].layout = {std::make_shared<const std::string>("alike"), "16"};
+  EXPECT_EQ(layouts_text(manifest.entries), "form\talike\nat\t0-2\t8\nat\t4-4\t16\nform\tother\nat\t3-3\t8\n");
+  const Manifest read = parse_manifest(to_text(manifest), "m");
+  for (std::size_t i = 0; i < 6; ++i)
+    EXPECT_EQ(read.entries[i].layout, manifest.entries[i].layout) << i;
+  EXPECT_EQ(read.entries[0].layout.form, read.entries[4].layout.form) << "one text in memory";
+  EXPECT_FALSE(read.entries[5].layout.form);
+  EXPECT_FALSE(read.entries[0].layout == read.entries[3].layout);
+  EXPECT_FALSE(read.entries[0].layout == read.entries[4].layout);
+  EXPECT_FALSE(read.entries[0].layout == read.entries[5].layout);
+
+  std::vector<ManifestEntry> told(6);
+  take_layouts(layouts_text(manifest.entries), told);
+  for (std::size_t i = 0; i < 6; ++i)
+    EXPECT_EQ(told[i].layout, manifest.entries[i].layout) << i;
+  EXPECT_EQ(layouts_text(std::vector<ManifestEntry>(3)), "");
+}
+
+TEST(Manifest, RefusesLayoutsOfEntriesThatItDoesNotHave) {
+  const std::string head = to_text(manifest_of({1, 1})), entries = head.substr(0, head.find("end "));
+  const auto read = [&](const std::string& layouts) {
+    const std::string text = entries + layouts;
+    return [text] { (void)parse_manifest(text + end_text(text, 2), "m"); };
+  };
+  EXPECT_NO_THROW(read("form\tf\nat\t0-1\t8\n")());
+  for (const char* at : {"at\t0-2\t8", "at\t1-0\t8", "at\t-1-0\t8", "at\t0\t8", "at\t0-1", "at\t0-1 8", "at\tx-1\t8",
+                         "at", "at\t0-99999999999999999999\t8", "-\t1\t1\t1\t0\tz", "", "hello"})
+    expect_data_error(read(std::string("form\tf\n") + at + "\n"), {"m:6", "is not 'form, layout' or 'at, "});
+  expect_data_error(read("form\tf\nat\t0-1\t8\nform\tg\nat\t1-1\t8\n"), {"m:8", "is not 'form, layout'"});
+  expect_data_error(read("at\t0-1\t8\n"), {"m:5", "is not 'hash, "});
+}
+
 TEST(Manifest, HoldsUpToAPebibyteAFileSoThatSumsStayFarFromOverflow) {
   const Scratch folder;
   const auto read = [&](const std::string& bytes, const std::string& samples) {
@@ -126,10 +180,10 @@ TEST(Manifest, ReadsTheFirstVersionAndRefusesOnesItDoesNotKnow) {
   EXPECT_EQ(first.entries[0].name, "a b");
   EXPECT_EQ(first.entries[0].samples, 2);
   EXPECT_EQ(first.entries[0].stamp, 0U);
-  for (const std::string version : {"3", "0", "-1", "2x", "", "99999999999"}) {
+  for (const std::string version : {"4", "0", "-1", "2x", "", "99999999999"}) {
     write_file(folder.path() / manifest_name, "trainmark manifest " + version + "\nsource\t-\nend 0\n");
     expect_data_error([&] { (void)read_manifest(folder.path()); },
-                      {"trainmark.manifest:1", "this program reads versions 1 to 2"});
+                      {"trainmark.manifest:1", "this program reads versions 1 to 3"});
   }
 }
 

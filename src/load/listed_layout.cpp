@@ -1,0 +1,207 @@
+// Descriptions of datasets to text and back. What is read is bounded before it is used: a manifest is input.
+#include "load/listed_layout.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "load/file_reads.hpp"
+
+namespace trainmark {
+namespace {
+
+using Json = nlohmann::json;
+
+std::vector<std::int64_t> first_of(const Extents& extents, std::size_t rank) {
+  return {extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(rank)};
+}
+
+bool is_listable(const Stored& stored) {
+  return stored.storage != Storage::library && stored.readable && stored.unusable.empty() &&
+         stored.companions.empty() && chunks_of(stored) <= static_cast<double>(most_listed_chunks);
+}
+
+Json form_of(const Stored& stored, const std::vector<std::string>& asked) {
+  Json form = {{"asked", asked},
+               {"dataset", stored.name},
+               {"type", stored.type},
+               {"number", static_cast<int>(stored.number)},
+               {"big_endian", stored.big_endian},
+               {"dims", first_of(stored.dims, stored.rank)}};
+  if (stored.storage == Storage::chunked) {
+    form["chunk"] = first_of(stored.chunk, stored.rank);
+    form["shuffle"] = stored.shuffle;
+    form["deflate"] = stored.deflate;
+  }
+  return form;
+}
+
+/// Extents of `rank` axes, each above 0 and their product below 2^50.
+bool take_extents(const Json& from, std::size_t rank, Extents& extents) {
+  constexpr double most = 1125899906842624.0;
+  if (!from.is_array() || from.size() != rank || rank > max_rank) return false;
+  double product = 1.0;
+  for (std::size_t axis = 0; axis < rank; ++axis) {
+    extents[axis] = from[axis].get<std::int64_t>();
+    if (extents[axis] < 1) return false;
+    product *= static_cast<double>(extents[axis]);
+  }
+  return product < most;
+}
+
+/// Whether a filter's place in a pipeline of two is one.
+bool is_place(int place) { return place >= -1 && place <= 1; }
+
+/// Nothing where it is not understood. Raises Json::exception where a part is missing or of another kind.
+std::optional<Stored> stored_of(const Json& form, const std::vector<std::string>& asked) {
+  Stored stored;
+  stored.name = form.at("dataset").get<std::string>();
+  if (form.at("asked").get<std::vector<std::string>>() != asked) return std::nullopt;
+  if (std::ranges::find(asked, stored.name) == asked.end()) return std::nullopt;
+  stored.type = form.at("type").get<std::string>();
+  const int number = form.at("number").get<int>();
+  if (number < 0 || number > static_cast<int>(Number::f64)) return std::nullopt;
+  stored.number = static_cast<Number>(number);
+  stored.readable = true;
+  stored.big_endian = form.at("big_endian").get<bool>();
+  const Json& dims = form.at("dims");
+  stored.rank = dims.size();
+  if (!take_extents(dims, stored.rank, stored.dims)) return std::nullopt;
+  stored.storage = Storage::contiguous;
+  if (!form.contains("chunk")) return stored;
+  stored.storage = Storage::chunked;
+  stored.shuffle = form.at("shuffle").get<int>();
+  stored.deflate = form.at("deflate").get<int>();
+  if (!take_extents(form.at("chunk"), stored.rank, stored.chunk) || stored.rank == 0) return std::nullopt;
+  if (!is_place(stored.shuffle) || !is_place(stored.deflate)) return std::nullopt;
+  if (stored.shuffle >= 0 && stored.deflate >= 0 && stored.shuffle >= stored.deflate) return std::nullopt;
+  for (std::size_t axis = 0; axis < stored.rank; ++axis)
+    stored.grid[axis] = (stored.dims[axis] - 1) / stored.chunk[axis] + 1;
+  if (chunks_of(stored) > static_cast<double>(most_listed_chunks)) return std::nullopt;
+  return stored;
+}
+
+std::optional<std::vector<Stored>> fields_of(const std::string& text, const FormatOptions& format,
+                                             const DataSchema& schema) {
+  try {
+    const Json form = Json::parse(text);
+    if (!form.is_array() || form.size() != schema.fields.size()) return std::nullopt;
+    std::vector<Stored> fields;
+    for (std::size_t at = 0; at < schema.fields.size(); ++at) {
+      std::optional<Stored> stored = stored_of(form[at], names_asked_for(format, schema, at));
+      if (!stored) return std::nullopt;
+      fields.push_back(std::move(*stored));
+    }
+    return fields;
+  } catch (const Json::exception&) {
+    return std::nullopt;
+  }
+}
+
+/// The next number of a text with blanks between them.
+bool take(std::string_view& text, std::uint64_t& value) {
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status != std::errc{}) return false;
+  text.remove_prefix(static_cast<std::size_t>(stop - text.data()));
+  if (text.empty()) return true;
+  if (text.front() != ' ' || text.size() == 1) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+bool lies_within(std::uint64_t offset, std::uint64_t bytes, std::uint64_t file_bytes) {
+  return bytes <= file_bytes && offset <= file_bytes - bytes;
+}
+
+bool take_chunk(std::string_view& text, const Stored& stored, std::uint64_t file_bytes, Chunk& chunk) {
+  std::uint64_t bytes = 0, skipped = 0;
+  if (!take(text, chunk.offset) || !take(text, bytes) || !take(text, skipped)) return false;
+  if (!lies_within(chunk.offset, bytes, file_bytes) || bytes > 0xffffffffU || skipped > 3) return false;
+  chunk.bytes = static_cast<std::uint32_t>(bytes);
+  chunk.skipped = static_cast<std::uint32_t>(skipped);
+  double whole = static_cast<double>(stored.element());
+  for (std::size_t axis = 0; axis < stored.rank; ++axis)
+    whole *= static_cast<double>(stored.chunk[axis]);
+  return whole <= 4294967295.0;
+}
+
+bool take_places(std::string_view text, std::uint64_t file_bytes, std::vector<Stored>& fields) {
+  for (Stored& stored : fields) {
+    if (stored.storage == Storage::contiguous) {
+      const auto bytes = static_cast<std::uint64_t>(elements_of(stored)) * stored.element();
+      if (!take(text, stored.offset) || !lies_within(stored.offset, bytes, file_bytes)) return false;
+      continue;
+    }
+    stored.chunks.resize(static_cast<std::size_t>(chunks_of(stored)));
+    for (Chunk& chunk : stored.chunks)
+      if (!take_chunk(text, stored, file_bytes, chunk)) return false;
+  }
+  return text.empty();
+}
+
+/// In front of the HDF5 content, of any length: then the signature is not where begins_as_hdf5() looks for it.
+bool has_user_block(hid_t file) {
+  const PropertyHandle creation(H5Fget_create_plist(file));
+  hsize_t size = 0;
+  return H5Pget_userblock(creation.get(), &size) < 0 || size != 0;
+}
+
+/// Files of a set share their forms: the last one is kept, or each of them would hold its own.
+std::shared_ptr<const std::string> shared(std::string form) {
+  thread_local std::shared_ptr<const std::string> last;
+  if (!last || *last != form) last = std::make_shared<const std::string>(std::move(form));
+  return last;
+}
+
+}  // namespace
+
+ListedLayout to_listed(hid_t file, const std::filesystem::path& path, const FileLayout& layout,
+                       const FormatOptions& format, const DataSchema& schema) {
+  if (layout.layout == DatasetLayout::jpeg || has_user_block(file)) return {};
+  double chunks = 0.0;
+  for (const Stored& stored : layout.fields) {
+    if (!is_listable(stored)) return {};
+    if (stored.storage == Storage::chunked) chunks += chunks_of(stored);
+  }
+  if (chunks > static_cast<double>(most_listed_chunks)) return {};
+  Json form = Json::array();
+  std::string places;
+  for (std::size_t at = 0; at < layout.fields.size(); ++at) {
+    Stored stored = layout.fields[at];
+    form.push_back(form_of(stored, names_asked_for(format, schema, at)));
+    if (stored.storage == Storage::contiguous) {
+      places += fmt::format(" {}", stored.offset);
+      continue;
+    }
+    if (stored.chunks.empty()) locate_chunks(file, stored, path);
+    for (const Chunk& chunk : stored.chunks)
+      places += fmt::format(" {} {} {}", chunk.offset, chunk.bytes, chunk.skipped);
+  }
+  try {
+    return {shared(form.dump()), places.substr(1)};
+  } catch (const Json::exception&) {  // a name that is no UTF-8
+    return {};
+  }
+}
+
+bool begins_as_hdf5(const OpenFile& file) {
+  constexpr std::string_view signature("\x89HDF\r\n\x1a\n", 8);
+  std::array<std::byte, signature.size()> head{};
+  if (file.range.bytes < head.size()) return false;
+  read_fully(file, 0, head);
+  return std::memcmp(head.data(), signature.data(), head.size()) == 0;
+}
+
+std::optional<FileLayout> from_listed(const ListedLayout& listed, const std::filesystem::path& path, std::int64_t bytes,
+                                      const FormatOptions& format, const DataSchema& schema) {
+  if (!listed.form || schema.images) return std::nullopt;
+  std::optional<std::vector<Stored>> fields = fields_of(*listed.form, format, schema);
+  if (!fields || !take_places(listed.places, static_cast<std::uint64_t>(bytes), *fields)) return std::nullopt;
+  return judged_layout(std::move(*fields), path, format, schema);
+}
+
+}  // namespace trainmark
