@@ -337,6 +337,11 @@ TEST(BatchScaling, MakesTheReferencesRates) {
   EXPECT_DOUBLE_EQ(peak_at(StepSchedule{.rate = 0.001, .warmup_factor = 1.0}, {.base_batch = 128}, 1024), 0.008);
 }
 
+TEST(Words, OfOptimizersAndSchedulesAreAllNamed) {
+  EXPECT_EQ(from_word<BatchLaw>(""), std::nullopt);
+  EXPECT_EQ(from_word<LarsForm>(""), std::nullopt);
+}
+
 TEST(BatchScaling, LeavesBeginsAndEndsAndWhatHasNoBaseAlone) {
   const PiecewiseSchedule warm{.base_rate = 0.001, .peak_rate = 0.001, .warmup_epochs = 4, .decay = {}};
   const Schedule scaled = at_batch(warm, {.base_batch = 64}, 512);

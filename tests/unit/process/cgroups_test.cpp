@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <limits>
 
 #include "trainmark/process.hpp"
 
@@ -121,6 +122,51 @@ TEST_F(Groups, OfAContainerAreFoundAtTheMountPoint) {
   EXPECT_EQ(values(Resource::cpus), std::vector<double>({3.0}));
 }
 
+TEST_F(Groups, OfAContainersOwnGroupsAreFoundBelowTheMountPoint) {
+  v1("/docker/abc/inner", "/docker/abc");
+  write("sys/fs/cgroup/cpu/inner/cpu.cfs_quota_us", "100000\n");
+  write("sys/fs/cgroup/cpu/inner/cpu.cfs_period_us", "100000\n");
+  write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "400000\n");
+  write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({1.0, 4.0}));
+  v1("/docker", "/docker/abc");  // moved above what the container is shown
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({4.0}));
+}
+
+TEST_F(Groups, OfBothVersionsCountTheTightestFirst) {
+  write("proc/self/cgroup", "4:cpu,cpuacct:/old\n0::/new\n");
+  write("proc/self/mountinfo",
+        "32 24 0:28 / /sys/fs/cgroup/cpu rw shared:9 master:1 - cgroup cgroup rw,cpu,cpuacct\n"
+        "30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+  write("sys/fs/cgroup/cpu/old/cpu.cfs_quota_us", "600000\n");
+  write("sys/fs/cgroup/cpu/old/cpu.cfs_period_us", "100000\n");
+  write("sys/fs/cgroup/unified/new/cpu.max", "200000 100000\n");
+  write("sys/fs/cgroup/unified/cpu.max", "700000 100000\n");
+  EXPECT_EQ(values(Resource::cpus), std::vector<double>({2.0, 6.0, 7.0}));
+}
+
+TEST_F(Groups, AreToldWithTheirUnit) {
+  const auto text = [](Resource resource, double value) { return to_string(resource, {"/f", 1, value}); };
+  EXPECT_EQ(text(Resource::cpus, 1.0), "1 CPU (/f)");
+  EXPECT_EQ(text(Resource::cpus, 1.5), "1.5 CPUs (/f)");
+  EXPECT_EQ(text(Resource::threads, 20.0), "20 threads (/f)");
+  EXPECT_EQ(text(Resource::memory, 1.5 * (1 << 20)), "2 MiB (/f)");
+}
+
+TEST_F(Groups, ThatAreNegativeOrNoNumberLimitNothing) {
+  v2("/job");
+  for (const char* text : {"-1\n", "max\n", "\n", "1152921504606846976\n"}) {
+    write("sys/fs/cgroup/job/memory.max", text);
+    EXPECT_EQ(values(Resource::memory), std::vector<double>()) << text;
+  }
+  write("sys/fs/cgroup/job/memory.max", "1152921504606846000\n");
+  EXPECT_EQ(values(Resource::memory).size(), 1U) << "one page less than all";
+  for (const char* text : {"0 100000\n", "-1 100000\n", "100000\n", "100000 -1\n"}) {
+    write("sys/fs/cgroup/job/cpu.max", text);
+    EXPECT_EQ(values(Resource::cpus), std::vector<double>()) << text;
+  }
+}
+
 TEST_F(Groups, MayAllowNothing) {
   v2("/job");
   write("sys/fs/cgroup/job/pids.max", "0\n");
@@ -153,6 +199,12 @@ TEST_F(Groups, LeaveAsMuchMemoryAsTheTightestHas) {
   EXPECT_EQ(memory_room(root_).bytes, 0.0) << "over its limit, none is left";
 }
 
+TEST_F(Groups, LeaveAllMemoryWhereNothingIsKnownOfAny) {
+  EXPECT_EQ(memory_room(root_).bytes, std::numeric_limits<double>::max());
+  write("proc/meminfo", "Note: MemAvailable: 1 kB\nMemAvailable: 2 kB\n");
+  EXPECT_EQ(memory_room(root_).bytes, 2048.0) << "the word begins a line";
+}
+
 TEST_F(Groups, OfVersion1LeaveMemoryToo) {
   v1("/job");
   write("proc/meminfo", "MemAvailable:    1048576 kB\n");
@@ -166,6 +218,12 @@ TEST_F(Groups, AreNoMatterOfBytesFromStorage) {
   EXPECT_EQ(bytes_from_storage(root_), std::nullopt);
   write("proc/self/io", "rchar: 5\nwchar: 6\nsyscr: 7\nsyscw: 8\nread_bytes: 4096\nwrite_bytes: 9\n");
   EXPECT_EQ(bytes_from_storage(root_), 4096);
+  EXPECT_EQ(thread_bytes_from_storage(root_), std::nullopt);
+  write("proc/thread-self/io", "read_bytes: 512\n");
+  EXPECT_EQ(thread_bytes_from_storage(root_), 512);
+  EXPECT_EQ(bytes_from_storage(root_), 4096);
+  write("proc/thread-self/io", "rchar: 5\nwrite_bytes: 9\n");
+  EXPECT_EQ(thread_bytes_from_storage(root_), std::nullopt);
 }
 
 TEST_F(Groups, AreToldApartByTheirFolders) {

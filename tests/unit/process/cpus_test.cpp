@@ -43,6 +43,22 @@ TEST_F(ProcessCpus, AreThoseOfTheFirstThreadWhereMpiBoundItLater) {
   EXPECT_EQ(process_cpus(), one_);
 }
 
+TEST_F(ProcessCpus, AreThoseOfTheFirstThreadWhereNothingIsKnownOfTheStart) {
+  bind_to(one_);
+  started_with({});
+  EXPECT_EQ(process_cpus(), one_);
+  bind_to(all_);
+  EXPECT_EQ(process_cpus(), all_);
+}
+
+TEST_F(ProcessCpus, AreThoseThatTheKernelNames) {
+  for (const int cpu : all_) {
+    bind_to({cpu});
+    EXPECT_EQ(own_cpus(), std::vector<int>{cpu});
+    EXPECT_EQ(first_thread_cpus(), std::vector<int>{cpu});
+  }
+}
+
 TEST_F(ProcessCpus, AreTheSameInEveryThread) {
   bind_to(one_);
   started_with(all_);

@@ -71,14 +71,16 @@ TEST(TrialThreads, LeaveSignalsAsTheyWereAndTakeNoneThemselves) {
   {
     const TrialThreads trial(3, "");
     EXPECT_EQ(blocked(), std::pair(1, 0));
-    int others = 0;
+    constexpr unsigned long long of_the_library = 3ULL << 31U;  // 32 and 33: blocked or not, as the C library likes
+    std::vector<unsigned long long> others;
     for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
       if (task.path().filename() == std::to_string(gettid())) continue;
       std::ifstream status(task.path() / "status");
       for (std::string line; std::getline(status, line);)
-        if (line.starts_with("SigBlk:")) others += (std::stoull(line.substr(7), nullptr, 16) >> (SIGUSR2 - 1) & 1) != 0;
+        if (line.starts_with("SigBlk:\t")) others.push_back(std::stoull(line.substr(8), nullptr, 16) | of_the_library);
     }
-    EXPECT_EQ(others, 3);
+    const unsigned long long all_but_kill_and_stop = ~(1ULL << 8U | 1ULL << 18U);
+    EXPECT_EQ(others, std::vector(3, all_but_kill_and_stop));
   }
   EXPECT_EQ(blocked(), std::pair(1, 0));
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -97,10 +99,22 @@ TEST(ThreadLimits, AreThoseThatThisProcessHasWithTheirNumbers) {
               getrlimit(RLIMIT_NPROC, &threads);
               threads.rlim_cur = std::min<rlim_t>(threads.rlim_max, 4321);
               setrlimit(RLIMIT_NPROC, &threads);
-              const std::string wanted = "ulimit -u " + std::to_string(threads.rlim_cur) + ", ulimit -v ";
+              rlimit space{};
+              getrlimit(RLIMIT_AS, &space);
+              const std::string wanted = "ulimit -u " + std::to_string(threads.rlim_cur) + ", ulimit -v " +
+                                         std::to_string(space.rlim_cur / 1024);  // as the shell has it, in KiB
               return thread_limits().starts_with(wanted) ? "both" : thread_limits();
             }),
             "both");
+  EXPECT_EQ(in_little_space([]() -> std::string {
+              for (const auto resource : {RLIMIT_NPROC, RLIMIT_AS}) {
+                rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+                if (setrlimit(resource, &none) != 0) return "none";  // the user's own limit is lower
+              }
+              const std::string text = thread_limits();
+              return text.find("ulimit") == text.npos && !text.empty() ? "none" : text;
+            }),
+            "none");
 }
 
 TEST(TrialThreads, OfNoneAreNone) { EXPECT_NO_THROW(TrialThreads(0, "")); }
@@ -117,6 +131,22 @@ TEST(TrialThreads, NameTheThreadTheLimitAndTheCure) {
   EXPECT_EQ(text.substr(0, 31), "4 threads: cannot start thread ") << text;
   for (const char* words : {" of 401: ", "ulimit -v ", "; lower /backend/threads"})
     EXPECT_NE(text.find(words), text.npos) << text;
+}
+
+TEST(TrialThreads, CountTheCallerAndThoseThatStarted) {
+  const std::string text = in_little_space([]() -> std::string {
+    pthread_attr_t large{};
+    pthread_attr_init(&large);
+    pthread_attr_setstacksize(&large, 64U << 20U);  // of 96 MiB there is room for one
+    pthread_setattr_default_np(&large);
+    try {
+      const TrialThreads trial(5, "");
+      return "all of them started";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  });
+  EXPECT_NE(text.find("cannot start thread 3 of 6: "), text.npos) << text;
 }
 
 TEST(TrialThreads, NameTheVariableThatAsksForTooLargeAStackWhereTheThreadStartsWithoutIt) {
