@@ -71,10 +71,20 @@ herr_t only_files(const char* holder, const char*, const char* target, const cha
   }
 }
 
-PropertyHandle without_locks() {
-  PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
-  H5Pset_file_locking(access.get(), 0, 1);
-  return access;
+/// A property list that was made once: the library takes longer to make one than to open a small file. (And anew where
+/// the library was closed since.)
+hid_t kept_list(hid_t& kept, hid_t class_of_list, hid_t (*make)()) {
+  if (H5Iis_valid(kept) <= 0 || H5Pisa_class(kept, class_of_list) <= 0) kept = make();
+  return kept;
+}
+
+hid_t without_locks() {
+  static hid_t kept = H5I_INVALID_HID;
+  return kept_list(kept, H5P_FILE_ACCESS, [] {
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_file_locking(access, 0, 1);
+    return access;
+  });
 }
 
 herr_t take_frame(unsigned, const H5E_error2_t* error, void* frames) {
@@ -86,8 +96,7 @@ herr_t take_frame(unsigned, const H5E_error2_t* error, void* frames) {
 /// Whatever the link of that name leads to; null where it leads nowhere. Not H5Dopen2, which leaks its property list
 /// where it fails (1.10): the library crashes over it when the process ends.
 hid_t open_object(hid_t file, const std::string& name, std::vector<std::string>* frames) {
-  const PropertyHandle access = link_access();
-  const hid_t object = H5Oopen(file, name.c_str(), access.get());
+  const hid_t object = H5Oopen(file, name.c_str(), link_access());
   if (object < 0 && frames != nullptr) *frames = error_frames();
   return object;
 }
@@ -131,9 +140,7 @@ FileHandle open_with(hid_t access, const std::filesystem::path& path, const std:
 
 }  // namespace
 
-FileHandle open_file(const std::filesystem::path& path) {
-  return open_with(without_locks().get(), path, "cannot be opened");
-}
+FileHandle open_file(const std::filesystem::path& path) { return open_with(without_locks(), path, "cannot be opened"); }
 
 FileHandle open_as_source(const std::filesystem::path& path) {
   return open_with(H5P_DEFAULT, path, "cannot be opened as the source of a virtual dataset");
@@ -150,12 +157,15 @@ FileHandle open_image(std::span<std::byte> content, const std::filesystem::path&
   return file;
 }
 
-PropertyHandle link_access() {
-  PropertyHandle access(H5Pcreate(H5P_LINK_ACCESS));
-  H5Pset_elink_fapl(access.get(), without_locks().get());
-  H5Pset_elink_acc_flags(access.get(), H5F_ACC_RDONLY);
-  H5Pset_elink_cb(access.get(), only_files, nullptr);
-  return access;
+hid_t link_access() {
+  static hid_t kept = H5I_INVALID_HID;
+  return kept_list(kept, H5P_LINK_ACCESS, [] {
+    const hid_t access = H5Pcreate(H5P_LINK_ACCESS);
+    H5Pset_elink_fapl(access, without_locks());
+    H5Pset_elink_acc_flags(access, H5F_ACC_RDONLY);
+    H5Pset_elink_cb(access, only_files, nullptr);
+    return access;
+  });
 }
 
 DatasetHandle open_by_name(hid_t file, const std::string& name, std::vector<std::string>* frames) {

@@ -34,7 +34,7 @@ struct HidTraits {
   static type null() noexcept { return H5I_INVALID_HID; }
   /// Keeps the library's error stack, which every call clears: handles are closed on the way to the message.
   static void release(type raw) noexcept {
-    const hid_t errors = H5Eget_current_stack();
+    const hid_t errors = H5Eget_num(H5E_DEFAULT) > 0 ? H5Eget_current_stack() : H5I_INVALID_HID;
     Close(raw);
     if (errors >= 0) H5Eset_current_stack(errors);
   }
@@ -56,8 +56,9 @@ using PropertyHandle = Handle<HidTraits<H5Pclose>>;
 /// no file of that name may be there.
 [[nodiscard]] FileHandle open_image(std::span<std::byte> content, const std::filesystem::path& name);
 
-/// The property list that says how links are followed: what they lead to is only read, and without file locks.
-[[nodiscard]] PropertyHandle link_access();
+/// The property list that says how links are followed: what they lead to is only read, and without file locks. To be
+/// called under Hdf5Lock, and not to be closed.
+[[nodiscard]] hid_t link_access();
 /// Opens a dataset, wherever links lead. Null where it cannot be opened; then `frames` is the library's error stack.
 [[nodiscard]] DatasetHandle open_by_name(hid_t file, const std::string& name,
                                          std::vector<std::string>* frames = nullptr);

@@ -52,9 +52,9 @@ std::string behind_soft(hid_t file, const std::string& prefix, const std::string
 
 std::string describe_link(hid_t file, const std::string& prefix, const fs::path& path, Trail& trail) {
   H5L_info_t info{};
-  if (H5Lget_info(file, prefix.c_str(), &info, link_access().get()) < 0 || info.type == H5L_TYPE_HARD) return "";
+  if (H5Lget_info(file, prefix.c_str(), &info, link_access()) < 0 || info.type == H5L_TYPE_HARD) return "";
   std::string value(info.u.val_size + 1, '\0');
-  if (H5Lget_val(file, prefix.c_str(), value.data(), info.u.val_size, link_access().get()) < 0) return "";
+  if (H5Lget_val(file, prefix.c_str(), value.data(), info.u.val_size, link_access()) < 0) return "";
   if (info.type == H5L_TYPE_SOFT) {
     value = value.c_str();
     return fmt::format("'{}' is a soft link to '{}'{}", prefix, value, behind_soft(file, prefix, value, path, trail));
@@ -71,7 +71,7 @@ std::string blame(hid_t file, const std::string& name, const fs::path& path, Tra
   if (trail.size() > most_links) return fmt::format("'{}' is one of too many links in a row", name);
   std::string found;
   for_each_prefix(name, [&](const std::string& prefix) {
-    if (H5Oexists_by_name(file, prefix.c_str(), link_access().get()) > 0) return true;
+    if (H5Oexists_by_name(file, prefix.c_str(), link_access()) > 0) return true;
     std::pair link(path, prefix.substr(prefix.find_first_not_of('/')));
     if (std::ranges::find(trail, link) != trail.end()) {
       found = fmt::format("'{}' is met again: they lead in a circle", prefix);
@@ -89,7 +89,7 @@ std::string blame(hid_t file, const std::string& name, const fs::path& path, Tra
 bool link_exists(hid_t file, const std::string& name) {
   bool there = true;
   for_each_prefix(name, [&](const std::string& prefix) {
-    const htri_t answer = H5Lexists(file, prefix.c_str(), link_access().get());
+    const htri_t answer = H5Lexists(file, prefix.c_str(), link_access());
     there = answer != 0;  // below a link that leads nowhere there is no answer: opening tells why
     return answer > 0;
   });
