@@ -11,10 +11,11 @@ namespace {
 constexpr std::size_t files_looked_at = 8;
 constexpr std::int64_t bytes_looked_at = 4096;
 
-std::uint64_t number_of(const std::string& hex) {
+/// The hash's first 52 bits, which a double holds exactly.
+double number_of(const std::string& hex) {
   std::uint64_t number = 0;
-  std::from_chars(hex.data(), hex.data() + std::min<std::size_t>(16, hex.size()), number, 16);
-  return number;
+  std::from_chars(hex.data(), hex.data() + std::min<std::size_t>(13, hex.size()), number, 16);
+  return static_cast<double>(number);
 }
 
 }  // namespace
@@ -25,20 +26,20 @@ std::optional<std::size_t> seen_differently(const World& world, const Group& lan
   std::vector<std::size_t> some;
   for (std::size_t i = 0; i < count; ++i)
     some.push_back(entries[i * entries.size() / count]);
-  std::vector<std::uint64_t> mine;
+  std::vector<double> largest;  // a number of each, and behind all of them the same below 0, whose largest is the least
   agree_on(world.all(), [&] {
     for (const std::size_t index : some) {
       const ManifestEntry& entry = manifest.entries[index];
       const std::int64_t middle = entry.bytes / 2 / bytes_looked_at * bytes_looked_at;
-      mine.push_back(number_of(hash_range(source / entry.name, middle, bytes_looked_at, {})));
+      largest.push_back(number_of(hash_range(source / entry.name, middle, bytes_looked_at, {})));
     }
+    for (std::size_t i = 0; i < count; ++i)
+      largest.push_back(-largest[i]);
   });
-  std::optional<std::size_t> found;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::vector<std::uint64_t> all = lane.all_gather(mine[i]);
-    if (std::ranges::any_of(all, [&](std::uint64_t each) { return each != all.front(); }) && !found) found = some[i];
-  }
-  return found;
+  lane.max(largest);
+  for (std::size_t i = 0; i < count; ++i)
+    if (largest[i] != -largest[count + i]) return some[i];
+  return std::nullopt;
 }
 
 }  // namespace trainmark

@@ -172,6 +172,28 @@ class TwoNodes(EndToEnd):
         self.assertIn("node node-b", run.output)
         self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
 
+    def test_nodes_that_see_different_versions_of_a_source_are_told_before_anything_is_copied(self):
+        for node in ("node-a", "node-b"):
+            shutil.copytree(self.data, self.disks / node / "source")  # keeps times: only contents tell versions apart
+        changed = sorted((self.disks / "node-b/source/train").glob("*.hdf5"))[3]
+        times = changed.stat()
+        content = bytearray(changed.read_bytes())
+        content[len(content) // 2] ^= 1
+        changed.write_bytes(content)
+        os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
+        source = self.disks / "local/source"
+        def replicate(expect: int, **stage):
+            return self.run_on_nodes("node-a:2,node-b:2", expect=expect, watchdog={"stage_seconds": 30},
+                                     data={"train": str(source / "train"), "validation": str(source / "validation")},
+                                     stage={"strategy": "replicate", "target": str(self.disks / "local/data"), **stage})
+        run = replicate(3)
+        self.assertIn(f"{source / 'train' / changed.name}: nodes read different contents", run.output)
+        self.assertEqual(run.output.count("trainmark: error"), 1, run.output)
+        self.assertEqual([path for path in self.disks.rglob("*.hdf5") if "source" not in path.parts], [])
+        changed.write_bytes((self.disks / "node-a/source/train" / changed.name).read_bytes())
+        os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
+        replicate(0)
+
     def test_what_a_command_stages_a_run_finds(self):
         stage = {"strategy": "group", "group": 1, "target": str(self.disks / "local/data")}
         config = str(self.write_config(stage=stage, **self.still))
