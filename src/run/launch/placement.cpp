@@ -67,12 +67,11 @@ std::string left_out(const std::string& host, int ranks, int cpus, const Placeme
                      placement.cpus_cure.empty() ? any_cure : placement.cpus_cure);
 }
 
-std::string crowding(const World& world, const Placement& placement, const Threads& threads) {
-  const std::size_t cpus = distinct_cpus(world, placement);
-  std::array<double, 1> wanted = {static_cast<double>(threads.compute + (threads.communication ? 1 : 0))};
-  world.node().sum(wanted);
-  // Readers sleep most of the time: one core serves them all where there is room.
-  const auto busy = static_cast<std::size_t>(wanted[0]);
+namespace {
+
+/// Of ranks that compute on their CPUs, together in so many threads; empty, or lines.
+std::string computing(const World& world, const CpuShare& share, const Threads& threads, std::size_t busy,
+                      std::size_t cpus) {
   const auto ranks = static_cast<std::size_t>(world.node().size());
   std::string text;
   if (busy > cpus)
@@ -82,7 +81,6 @@ std::string crowding(const World& world, const Placement& placement, const Threa
         "/backend/overlap to \"off\"\n",
         world.host(), ranks, busy, ranks * static_cast<std::size_t>(threads.readers), cpus, cpus,
         std::max<std::size_t>(1, cpus / ranks));
-  const CpuShare& share = placement.share;
   if (!share.quota_source.empty() && threads.compute > share.threads()) {
     text += fmt::format(
         "node {}: a control group allows {} for {} rank{}, and {} threads a rank compute (when the quota is used up, "
@@ -94,7 +92,33 @@ std::string crowding(const World& world, const Placement& placement, const Threa
                         world.host(), share.quota_source, ranks, ranks == 1 ? "" : "s", threads.compute,
                         threads.compute == 1 ? "" : "s", share.cpus);
   }
-  text += left_out(world.host(), static_cast<int>(ranks), static_cast<int>(cpus), placement);
+  return text;
+}
+
+/// Of ranks that keep a device busy: each wants a CPU for that. Empty, or a line.
+std::string tending(const World& world, const CpuShare& share, const Threads& threads, std::size_t cpus) {
+  const int ranks = world.node().size();
+  const bool by_quota = share.quota > 0.0 && share.quota * ranks < static_cast<double>(cpus);
+  const double there = by_quota ? share.quota * ranks : static_cast<double>(cpus);
+  if (ranks <= there) return {};
+  return fmt::format(
+      "node {}: {} ranks, each with a device to keep busy and {} readers, take turns on {} (a batch that comes late "
+      "leaves a device idle); start {} a node, or ask for more CPUs\n",
+      world.host(), ranks, threads.readers, by_quota ? share.quota_source : fmt::format("{} CPUs", cpus),
+      std::max(1, static_cast<int>(there)));
+}
+
+}  // namespace
+
+std::string crowding(const World& world, const Placement& placement, const Threads& threads) {
+  const std::size_t cpus = distinct_cpus(world, placement);
+  std::array<double, 1> wanted = {static_cast<double>(threads.compute + (threads.communication ? 1 : 0))};
+  world.node().sum(wanted);
+  // Readers sleep most of the time: one core serves them all where there is room.
+  const auto busy = static_cast<std::size_t>(wanted[0]);
+  std::string text = threads.compute > 0 ? computing(world, placement.share, threads, busy, cpus)
+                                         : tending(world, placement.share, threads, cpus);
+  text += left_out(world.host(), world.node().size(), static_cast<int>(cpus), placement);
   if (!text.empty()) text.pop_back();
   return text;
 }

@@ -23,15 +23,15 @@ struct Placement {
 
 /// What computes and reads on this rank.
 struct Threads {
-  int compute = 1;
+  int compute = 1;  ///< 0: a device computes, or takes the time of it, and the rank's first thread keeps it busy
   int readers = 0;
   bool communication = false;
 };
 /// The last of these warnings, alone: `cpus` are those of the node's ranks together. Empty, or a line.
 [[nodiscard]] std::string left_out(const std::string& host, int ranks, int cpus, const Placement& placement);
 /// Collective over the node: warnings with their cures, one a line, where the node's ranks want more threads than they
-/// have CPUs or quota, where a quota has made them fewer, where the launch leaves most of the node's CPUs
-/// out, and where ranks have fewer than were asked for.
+/// have CPUs or quota, or are more than those beside their devices, where a quota has made threads fewer, where the
+/// launch leaves most of the node's CPUs out, and where ranks have fewer than were asked for.
 [[nodiscard]] std::string crowding(const World& world, const Placement& placement, const Threads& threads);
 
 }  // namespace trainmark

@@ -117,7 +117,8 @@ void Recorder::launch(const Backend& backend, const RunContext& context) {
 }
 
 void Recorder::tell_of_threads(const Backend& backend, const Placement& placement) {
-  std::string mine = crowding(world_, placement, {backend.threads(), 2 * options_.load.threads, backend.overlaps()});
+  const int computing = backend.emulates() || backend.name() == "cuda" ? 0 : backend.threads();
+  std::string mine = crowding(world_, placement, {computing, 2 * options_.load.threads, backend.overlaps()});
   if (!mine.empty()) diagnose(LogLevel::warn, [&] { return mine; });
   if (world_.node().rank() != 0) mine.clear();
   if (const std::string caveat = backend.caveat(); !caveat.empty()) mine += (mine.empty() ? "" : "\n") + caveat;

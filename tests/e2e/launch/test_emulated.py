@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs on an emulated device: the stated time is kept, slow input shows as waiting, and nothing is told that nothing computed."""
 import json
+import os
 import unittest
 
 from harness import EndToEnd
@@ -73,6 +74,15 @@ class Emulated(EndToEnd):
             self.assertIn("not comparable with published results: an emulated device", told.output)
         told = self.trainmark("report", *(str(self.folder / f"told{ranks}") for ranks in (0, 2)))
         self.assertIn(LABEL, told.output)
+
+    def test_ranks_that_share_a_cpu_are_told_what_helps_beside_a_device(self):
+        all_cpus = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, all_cpus)
+        os.sched_setaffinity(0, {min(all_cpus)})
+        output = self.run_in("crowded", ranks=2, backend=emulated(2), train={"until": "steps", "steps": 2}).output
+        self.assertIn("2 ranks, each with a device to keep busy and 2 readers, take turns on 1 CPUs", output)
+        for useless in ("/backend/threads", "/backend/overlap", "compute and communication threads"):
+            self.assertNotIn(useless, output)
 
     def test_the_floor_of_a_known_device_is_the_plans(self):
         config = self.write_config(backend={"device": "emulated", "emulated": {"like": "h100"}})

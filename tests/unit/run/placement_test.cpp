@@ -46,6 +46,21 @@ TEST(Oversubscription, CountsACpuThatRanksShareOnce) {
   EXPECT_EQ(warning({0, 1}, 2, false).empty(), world().all().size() == 1);
 }
 
+TEST(Oversubscription, IsOfRanksWhereDevicesCompute) {
+  const int ranks = world().all().size(), own = world().all().rank();
+  EXPECT_EQ(warning({own}, 0, true), "") << "a sum does not keep a CPU busy beside the rank";
+  const std::string crowded = warning({0}, 0, true);
+  if (ranks == 1) {
+    EXPECT_EQ(crowded, "");
+    return;
+  }
+  EXPECT_NE(crowded.find(": " + std::to_string(ranks) + " ranks, each with a device to keep busy"), crowded.npos);
+  EXPECT_NE(crowded.find("on 1 CPUs"), crowded.npos) << crowded;
+  EXPECT_NE(crowded.find("start 1 a node"), crowded.npos) << crowded;
+  for (const char* words : {"/backend/threads", "/backend/overlap"})
+    EXPECT_EQ(crowded.find(words), crowded.npos) << "they change nothing of a device: " << crowded;
+}
+
 /// On as many CPUs as one likes, in a control group that allows `quota` to each rank.
 std::string with_quota(double quota, int threads) {
   Placement placement;
@@ -69,6 +84,12 @@ TEST(Quota, IsToldWithTheCureWhereThreadsAreMore) {
   const std::string text = with_quota(2.5, 3);
   EXPECT_NE(text.find("and 3 threads a rank compute"), text.npos) << text;
   EXPECT_NE(text.find("set /backend/threads to 2"), text.npos) << text;
+}
+
+TEST(Quota, IsToldBesideDevicesWhereARankHasLessThanACpu) {
+  EXPECT_EQ(with_quota(1.5, 0), "") << "no thread fewer computes";
+  const std::string text = with_quota(0.5, 0);
+  EXPECT_NE(text.find("take turns on 6 CPUs (/a/cpu.max)"), text.npos) << text;
 }
 
 TEST(Quota, IsNotToldWhereItAllowsAll) { EXPECT_EQ(with_quota(4.0, 4), ""); }
