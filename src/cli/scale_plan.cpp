@@ -72,6 +72,24 @@ int largest_group(int nodes, double part_bytes, const Tier& tier) {
   return group;
 }
 
+/// What would have to be stated for every line to have its epoch, as far as stating helps.
+std::vector<std::string> not_stated(const std::vector<ScaleLine>& lines, const ScaleQuestion& question) {
+  std::vector<std::string> unknown;
+  if (question.tiers.empty())
+    unknown.emplace_back(
+        "where data lie and how fast they are read there: --tiers NAME=SIZE@RATE, e.g. nvme=3.2TB@6GB");
+  for (const Tier& tier : question.tiers) {
+    const auto reads_from_it = [&](const ScaleLine& line) { return line.tier && line.tier->name == tier.name; };
+    if (!tier.bytes_per_s && std::ranges::any_of(lines, reads_from_it))
+      unknown.push_back(
+          fmt::format("how fast a node reads from {0}: --tiers {0}=SIZE@RATE, the bytes of a second behind an @, e.g. "
+                      "{0}=512GiB@25GB",
+                      tier.name));
+  }
+  if (question.device.empty()) unknown.emplace_back("how fast a rank computes: --device, e.g. h200");
+  return unknown;
+}
+
 }  // namespace
 
 std::optional<double> ScaleLine::epoch_s() const {
@@ -110,6 +128,7 @@ ScalePlan plan_scale(const RunOptions& options, const ScaleQuestion& question) {
     }
     plan.lines.push_back(line);
   }
+  plan.unknown = not_stated(plan.lines, question);
   return plan;
 }
 
@@ -148,6 +167,8 @@ std::string scale_text(const ScalePlan& plan, const ScaleQuestion& question) {
       "epoch: the larger of both (-: one is not known), without network, stragglers and evaluation; node-h: of {} "
       "epochs\n",
       plan.epochs > 0.0 ? fmt::format("{:g}", plan.epochs) : "no known number of");
+  for (const std::string& each : plan.unknown)
+    text += fmt::format("not known: {}\n", each);
   return text;
 }
 
@@ -171,7 +192,8 @@ nlohmann::ordered_json scale_json(const ScalePlan& plan, const ScaleQuestion& qu
   return {{"kind", "modelled from what is stated, never a measurement"},
           {"dataset_bytes", plan.set_bytes},
           {"epochs_at_most", plan.epochs > 0.0 ? Json(plan.epochs) : Json()},
-          {"lines", std::move(lines)}};
+          {"lines", std::move(lines)},
+          {"not_known", plan.unknown}};
 }
 
 }  // namespace trainmark::cli

@@ -37,6 +37,7 @@ struct ScalePlan {
   std::int64_t train_samples = 0, validation_samples = 0;
   double epochs = 0.0;  ///< that the config ends with at the latest; 0: it has no such number
   std::vector<ScaleLine> lines;
+  std::vector<std::string> unknown;  ///< what lines lack figures for, each with the way to state it
 };
 /// Raises Error{usage}: the config does not say how many samples there are, JPEGs of unknown
 /// size, or more ranks than MPI numbers.

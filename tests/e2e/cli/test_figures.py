@@ -88,7 +88,10 @@ class Figures(unittest.TestCase):
         computing = {line["nodes"]: line["epoch_compute_s_unfused"] for line in scale["lines"]}
         self.assertGreaterEqual(computing[64] / computing[16], 0.25)
         self.assertLess(computing[64], computing[16])
+        rate_of_dram = "how fast a node reads from dram: --tiers dram=SIZE@RATE"
+        self.assertEqual([each[:len(rate_of_dram)] for each in scale["not_known"]], [rate_of_dram])
         text = self.ok("plan", *options, env={"TRAINMARK_DATA": "/some"})
+        self.assertIn("not known: " + rate_of_dram, text)
         row = self.line(text, "     16 ").split()
         self.assertEqual(row[1:3] + row[4:6], ["128", "4", "nvme", "4"])
         self.assertEqual(float(row[3]), round(scale["dataset_bytes"] / 16 / 2**30, 2))
@@ -116,6 +119,11 @@ class Figures(unittest.TestCase):
                               "train": {"global_batch": 64}})
         scale = json.loads(self.ok("plan", config, "--json", "--nodes", 1, "--tiers", "nvme=1TB@1GB"))["scale"]
         self.assertEqual(scale["lines"][0]["epoch_read_s"], scale["dataset_bytes"] / 110 * 64 / 1e9)
+        self.assertEqual(scale["not_known"], ["how fast a rank computes: --device, e.g. h200"])
+        whole = json.loads(self.ok("plan", config, "--json", "--nodes", 1, "--tiers", "nvme=1TB@1GB,dram=1KiB", "--device", "h200"))["scale"]
+        self.assertEqual(whole["not_known"], [], "a tier that holds nothing needs no rate")
+        bare = json.loads(self.ok("plan", config, "--json", "--nodes", 1, "--device", "h200"))["scale"]
+        self.assertEqual([each.split(": ")[1] for each in bare["not_known"]], ["--tiers NAME=SIZE@RATE, e.g. nvme=3.2TB@6GB"])
 
     def test_a_plans_text_holds_the_figures_of_its_json(self):
         options = (NODE, "--ranks", 4, "--set", "train.gradient_accumulation_steps=2", "--set", "data.train_samples=128")
