@@ -11,6 +11,7 @@
 #include "cli/rates.hpp"
 #include "cli/scale_plan.hpp"
 #include "mllog/utf8.hpp"
+#include "run/launch/warm_up.hpp"
 #include "trainmark/exec.hpp"
 
 namespace trainmark::cli {
@@ -177,6 +178,12 @@ std::string emulation_text(const StepPlan& plan, const RunOptions& options, int 
                      need.samples_per_s, 1e-9 * need.bytes_per_s, 1e-9 * need.bytes_per_s * ranks, ranks);
 }
 
+std::vector<std::string> notes_of(const RunOptions& options) {
+  std::vector<std::string> notes = labels_of(options);
+  if (std::string warning = unfinished_warm_up(options, 0); !warning.empty()) notes.push_back(std::move(warning));
+  return notes;
+}
+
 std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
   std::string text;
   text += fmt::format("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11} {:>10}\n", "node", "op", "output", "parameters",
@@ -218,8 +225,8 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
                         most ? fmt::format(", at most {} in all", *most) : "");
   }
   if (options.backend.device == DeviceChoice::emulated) text += emulation_text(plan, options, ranks);
-  for (const std::string& label : labels_of(options))
-    text += "note             " + label + "\n";
+  for (const std::string& note : notes_of(options))
+    text += "note             " + note + "\n";
   return text;
 }
 
@@ -317,7 +324,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"buckets", std::move(buckets)},
                    {"steps_per_epoch", steps.an_epoch > 0 ? Json(steps.an_epoch) : Json()},
                    {"steps_at_most", steps.at_most ? Json(*steps.at_most) : Json()},
-                   {"notes", labels_of(options)},
+                   {"notes", notes_of(options)},
                    {"nodes", std::move(nodes)}};
   if (options.backend.device == DeviceChoice::emulated) {
     const Need need = need_of(plan, options);

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "run/launch/warm_up.hpp"
+
 namespace trainmark::cli {
 namespace {
 
@@ -93,7 +95,9 @@ std::string rates_text(const RunOptions& options) {
     const auto length = static_cast<std::size_t>(bar_width * rate / largest + 0.5);
     text += fmt::format("{:>10}  {:<12.6g}{}\n", at, rate, std::string(length, '#'));
   }
-  return text + fmt::format("{}s are counted from 0\n", points.unit) + scaling_text(options);
+  const std::string warning = unfinished_warm_up(options, 0);
+  return text + fmt::format("{}s are counted from 0\n", points.unit) + scaling_text(options) +
+         (warning.empty() ? "" : "warning: " + warning + "\n");
 }
 
 nlohmann::ordered_json rates_json(const RunOptions& options) {

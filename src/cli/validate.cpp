@@ -9,6 +9,7 @@
 #include "cli/config_file.hpp"
 #include "cli/prediction.hpp"
 #include "mllog/utf8.hpp"
+#include "run/launch/warm_up.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -50,32 +51,39 @@ DatasetFacts facts_of(const RunOptions& options, std::string& note) {
 }
 
 int validate(const Flags& flags) {
-  std::vector<std::string> complaints;
+  std::vector<std::string> complaints, warnings;
   std::string note = "the data were not looked at (--ranks N does)";
   ExitCode code = ExitCode::success;
   RunOptions options;
   try {
     options = load_config(flags.config);
     (void)emulated_times(options, std::max(1, flags.ranks));
+    std::int64_t train_samples = 0;
     if (flags.ranks > 0) {
       if (flags.nodes > flags.ranks)
         complaints.push_back(
             fmt::format("--nodes: {} nodes for {} ranks (each node runs one at least); name at most {}", flags.nodes,
                         flags.ranks, flags.ranks));
       const DatasetFacts facts = facts_of(options, note);
+      train_samples = facts.train_samples;
       const bool known = facts.train_samples > 0 && facts.validation_samples > 0;
       if (known && complaints.empty()) complaints = check_options(options, flags.ranks, flags.nodes, facts);
       if (!known && !options.train.divides(flags.ranks))
         complaints.push_back("/train/global_batch: " + indivisible(options.train, flags.ranks));
     }
     if (!complaints.empty()) code = ExitCode::usage;
+    if (std::string warning = unfinished_warm_up(options, train_samples); !warning.empty())
+      warnings.push_back(std::move(warning));
   } catch (const Error& error) {
     complaints = lines_of(error.what());
     code = error.code();
   }
   if (flags.json) {
-    const nlohmann::ordered_json report = {
-        {"config", flags.config.path}, {"valid", complaints.empty()}, {"complaints", complaints}, {"note", note}};
+    const nlohmann::ordered_json report = {{"config", flags.config.path},
+                                           {"valid", complaints.empty()},
+                                           {"complaints", complaints},
+                                           {"warnings", warnings},
+                                           {"note", note}};
     write_output(json_text(report, 2) + "\n");
   } else if (!complaints.empty()) {
     std::string message;
@@ -88,6 +96,9 @@ int validate(const Flags& flags) {
   } else if (!flags.quiet) {
     write_output(fmt::format("{}: valid{}{}\n", flags.config.path, note.empty() ? "" : "; ", note));
   }
+  if (!flags.json && !flags.quiet)
+    for (const std::string& warning : warnings)
+      print_message(fmt::format("trainmark: warning: {}\n", warning));
   return to_int(code);
 }
 

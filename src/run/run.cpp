@@ -7,6 +7,7 @@
 #include "run/launch/comparison.hpp"
 #include "run/launch/dry_run.hpp"
 #include "run/launch/input.hpp"
+#include "run/launch/warm_up.hpp"
 #include "run/probe/after_run.hpp"
 #include "run/record/rank_log.hpp"
 #include "run/record/recorder.hpp"
@@ -39,6 +40,8 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
   const Dataset dataset = find_dataset(
       world, options, [&] { watchdog.beat(); }, say);
   require_options(world, options, dataset);
+  if (const std::string warning = unfinished_warm_up(options, dataset.train.samples); !warning.empty())
+    say("warning: " + warning);
   options.stage = with_target(
       world, options, dataset, [&] { watchdog.beat(); }, say);
   start_up.was(Scope::dataset);

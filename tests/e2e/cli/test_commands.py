@@ -193,6 +193,18 @@ class Commands(unittest.TestCase):
             self.assertAlmostEqual(rates[0]["rate"], peak)
             self.assertIn(f"0.128 as written for a batch of 256, is {peak} at {batch} ({law})", call("plan", path, "--schedule", *settings).stdout)
 
+    def test_a_warm_up_that_training_does_not_finish_is_told_with_both_numbers(self):
+        path = self.write('{"data": {"train": "t", "validation": "v", "train_samples": 192}, "train": {"until": "epochs", "epochs": 3}, '
+                          '"schedule": {"by": "polynomial", "rate": 0.5, "warmup_steps": 10}}')
+        told = "/schedule/warmup_steps: the warm-up takes 10 steps, and training has 9: the rate gets to 0.4, and not to 0.5"
+        for command in (["validate"], ["plan"], ["plan", "--schedule"]):
+            self.expect(call(*command, path), 0, told)
+            for enough in ("train.epochs=4", "train.until=seconds"):
+                self.assertNotIn("warm-up takes", "".join(call(*command, path, "--set", enough).stdout))
+        self.assertIn(told, " ".join(json.loads(call("validate", path, "--json").stdout)["warnings"]))
+        self.assertIn(told, " ".join(json.loads(call("plan", path, "--json").stdout)["notes"]))
+        self.assertEqual(call("validate", path, "--quiet").stderr, "")
+
     def test_plan_counts_the_memory_of_kept_images(self):
         config = ROOT / "configs/resnet50/tiny.json"
         without, kept = (json.loads(call("plan", config, "--json", "--set", f"load.image_cache_mib={mib}", env={"TRAINMARK_DATA": "/some"}).stdout)

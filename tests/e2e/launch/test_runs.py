@@ -207,6 +207,19 @@ class Runs(EndToEnd):
         self.assertEqual(len(run.table("steps.csv")), 11)
         self.assertEqual(run.json()["figures"]["steps"], 11)
 
+    def test_a_warm_up_that_training_does_not_finish_is_told(self):
+        schedule = {"by": "step", "rate": 0.001, "warmup_steps": 20}
+        path = self.write_config(schedule=schedule)
+        document = json.loads(path.read_text())
+        document["schedule"] = schedule
+        path.write_text(json.dumps(document))
+        told = "warning: /schedule/warmup_steps: the warm-up takes 20 steps, and training has 16: "
+        for options in ((), ("--dry-run",)):
+            done = self.trainmark("run", str(path), *options, ranks=2)
+            self.assertEqual((done.code, done.output.count(told)), (0, 1), done.output)
+        done = self.trainmark("run", str(path), "--dry-run", "--set", "schedule.warmup_steps=16")
+        self.assertNotIn("warm-up takes", done.output)
+
     def test_a_missed_target_says_so_and_ends_with_6(self):
         run = self.run_small(expect=6, train={"until": "target", "epochs": 1, "target": 0.0001})
         self.assertEqual(run.json()["status"], "target_missed")
