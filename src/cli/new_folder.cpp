@@ -11,8 +11,14 @@ NewFolder::NewFolder(const std::filesystem::path& path, const Unwritten& unwritt
   if (std::filesystem::exists(std::filesystem::symlink_status(path_, error)))
     throw Error(ExitCode::usage, Complaint{path.string(), "exists", "what is there would mix with what is new",
                                            "name a new folder, or remove it"});
-  temporary_ = path_.parent_path() / fmt::format("{}{}-{}", temporary_prefix, path_.filename().string(), ::getpid());
-  make(temporary_);
+  if (path_.has_parent_path()) make(path_.parent_path());
+  // Another host may have a process of this number, and a killed one may have left its folder: neither is to mix in.
+  for (int number = 0; temporary_.empty(); ++number) {
+    const std::filesystem::path made = path_.parent_path() / fmt::format("{}{}-{}-{}", temporary_prefix,
+                                                                         path_.filename().string(), ::getpid(), number);
+    if (std::filesystem::create_directory(made, error)) temporary_ = made;
+    if (error) fail(made, error);
+  }
 }
 
 NewFolder::~NewFolder() {

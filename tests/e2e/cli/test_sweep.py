@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from program import ROOT, call, without_comments
+from program import BINARY, ROOT, call, without_comments
 
 BASE = ROOT / "configs/cosmoflow/smoke.json"
 
@@ -162,6 +162,13 @@ class Sweep(unittest.TestCase):
         self.assertIn("exists", done.stderr)
         self.assertEqual(list((self.folder / "sweep").iterdir()), [])
         self.assertEqual(shlex.split(done.stdout), [])
+
+    def test_what_a_killed_process_of_the_same_number_left_does_not_mix_in(self):
+        leave = 'for name in ".trainmark-sweep-$$" ".trainmark-sweep-$$-0"; do mkdir "$name" && touch "$name/stale"; done; exec "$@"'
+        done = subprocess.run(["bash", "-c", leave, "bash", BINARY, "sweep", str(self.spec()), "--into", "sweep", "--program", "trainmark"],
+                              cwd=self.folder, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({path.name for path in (self.folder / "sweep").iterdir()}, {"nodes-1", "nodes-1.sh", "runs.csv", "spec.json"})
 
 
 if __name__ == "__main__":
