@@ -187,7 +187,9 @@ class Runs(EndToEnd):
             self.assertEqual(staging["complete"], node["done_s"] is not None and
                              staging["splits"]["validation"]["nodes"][0]["done_s"] is not None)
             note = self.trainmark("report", str(beside.results))
-            self.assertIn("staging went on beside training", note.output)
+            # A busy machine may have copied all of it before the first batch is read.
+            told = "staging went on beside training" if figures["samples_read_from_source"] else "staging was to go on beside training"
+            self.assertIn(told, note.output)
 
     def test_staging_beside_training_finds_what_an_earlier_run_has_staged(self):
         target = str(self.folder / "local")
