@@ -55,7 +55,8 @@ class KnownCounts {
         format_(format),
         schema_(schema),
         use_(use),
-        manifest_(use.ignored ? std::nullopt : read_manifest(root)) {}
+        manifest_(use.ignored ? std::nullopt : read_manifest(root)),
+        forms_(format, schema) {}
 
   /// Raises Error{data} where `found` is not what the manifest lists. Files that differ in their times alone are so if
   /// their contents are: returns those that are to be compared.
@@ -93,7 +94,7 @@ class KnownCounts {
     if (manifest_->version < 2 || known->samples <= 0 || agrees_ == Agreement::no) return false;
     if (agrees_ == Agreement::unknown) {
       const FileLayout layout = read_header(root_, format_, schema_, entry);
-      const bool same_layout = !layout_of(*known) || known->layout == entry.layout;
+      const bool same_layout = !layout_of(*known, entry) || known->layout == entry.layout;
       agrees_ = entry.samples == known->samples && same_layout ? Agreement::yes : Agreement::no;
       form_ = form_of(layout, format_);
       const bool alike = layout.layout == DatasetLayout::block || layout.layout == DatasetLayout::universe;
@@ -101,7 +102,7 @@ class KnownCounts {
       forms.add(form_, entry.name);
       return true;
     }
-    if (const std::optional<FileLayout> layout = layout_of(*known)) {
+    if (const std::optional<FileLayout> layout = layout_of(*known, entry)) {
       if (layout->samples != known->samples) return false;
       entry.samples = known->samples;
       entry.layout = known->layout;
@@ -116,8 +117,10 @@ class KnownCounts {
   }
 
  private:
-  [[nodiscard]] std::optional<FileLayout> layout_of(const ManifestEntry& known) const {
-    return from_listed(known.layout, root_ / known.name, known.bytes, format_, schema_);
+  /// Of the very file that was listed: one of equal size and time may hold its values elsewhere.
+  [[nodiscard]] std::optional<FileLayout> layout_of(const ManifestEntry& known, const ManifestEntry& entry) {
+    if (known.stamp == 0 || known.stamp != entry.stamp) return std::nullopt;
+    return forms_.layout(known.layout, root_ / known.name, known.bytes);
   }
 
   [[nodiscard]] const ManifestEntry* listed(std::string_view name) const {
@@ -132,6 +135,7 @@ class KnownCounts {
   const DataSchema& schema_;
   const ManifestUse& use_;
   std::optional<Manifest> manifest_;
+  FormReader forms_;
   Agreement agrees_ = Agreement::unknown;
   std::string form_;                    // of the first file
   std::optional<std::int64_t> each_{};  // samples of every file, where all have as many

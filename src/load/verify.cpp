@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "load/layout.hpp"
+#include "load/listed_layout.hpp"
 #include "load/scan.hpp"
 
 namespace trainmark {
@@ -26,20 +26,25 @@ void read_all_samples(const fs::path& root, const FormatOptions& format, const D
     source->read({.sample = i}, view);
 }
 
-void compare(const ManifestEntry& found, const ManifestEntry& listed, std::vector<std::string>& differences) {
+void compare(const ManifestEntry& found, const ManifestEntry& listed, const FormatOptions& format,
+             const DataSchema& schema, std::vector<std::string>& differences) {
   const auto differs = [&](std::string_view what, const auto& is, const auto& was) {
     differences.push_back(fmt::format("{}: {} {}, the manifest says {}", found.name, what, is, was));
   };
   if (found.bytes != listed.bytes) return differs("bytes", found.bytes, listed.bytes);
   if (!listed.xxh3.empty() && found.xxh3 != listed.xxh3) return differs("XXH3", found.xxh3, listed.xxh3);
   if (found.samples != listed.samples) differs("samples", found.samples, listed.samples);
-  // Forms differ where other names of datasets were asked for: then neither says anything of the other.
-  const bool same_form = listed.layout.form && found.layout.form && *listed.layout.form == *found.layout.form;
-  if (same_form && found.layout.places != listed.layout.places)
-    differs("places of the datasets", found.layout.places, listed.layout.places);
+  // A layout that answers for other names of datasets says nothing here.
+  if (!listed.layout.form || !fields_of_form(*listed.layout.form, format, schema) || found.layout == listed.layout)
+    return;
+  const auto text = [](const ListedLayout& layout) {
+    return layout.form ? fmt::format("{} at {}", *layout.form, layout.places) : "is for the header to tell";
+  };
+  differs("layout", text(found.layout), text(listed.layout));
 }
 
-void compare(const Manifest& found, const Manifest& listed, std::vector<std::string>& differences) {
+void compare(const Manifest& found, const Manifest& listed, const FormatOptions& format, const DataSchema& schema,
+             std::vector<std::string>& differences) {
   auto at = found.entries.begin();
   for (const ManifestEntry& entry : listed.entries) {
     for (; at != found.entries.end() && at->name < entry.name; ++at)
@@ -47,7 +52,7 @@ void compare(const Manifest& found, const Manifest& listed, std::vector<std::str
     if (at == found.entries.end() || at->name != entry.name) {
       differences.push_back(fmt::format("{}: is missing, the manifest lists it", entry.name));
     } else {
-      compare(*at++, entry, differences);
+      compare(*at++, entry, format, schema, differences);
     }
   }
   for (; at != found.entries.end(); ++at)
@@ -90,7 +95,7 @@ Verification verify_dataset(const fs::path& root, const FormatOptions& format, c
   result.files = std::ssize(found.entries);
   result.samples = found.samples();
   result.bytes = found.bytes();
-  if (listed) compare(found, *listed, result.differences);
+  if (listed) compare(found, *listed, format, wanted, result.differences);
   if (write && sound) {
     write_manifest(root, found);
     result.manifest_written = true;

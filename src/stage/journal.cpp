@@ -30,6 +30,9 @@ std::vector<std::filesystem::path> journals_in(const std::filesystem::path& fold
   return found;
 }
 
+/// Lines of entries are the same in both.
+bool begins_journal(std::string_view line) { return line == "trainmark manifest 2" || line == "trainmark manifest 3"; }
+
 }  // namespace
 
 Journal::Journal(const std::filesystem::path& folder, int node_rank, std::string_view source)
@@ -50,13 +53,14 @@ void Journal::flush() noexcept {
 }
 
 void read_journals(const std::filesystem::path& folder, Manifest& known, JournalsOf which) {
-  const std::string ours = header_text(known.source), title = ours.substr(0, ours.find('\n'));
+  const std::string ours = header_text(known.source);
+  const std::string_view source = std::string_view(ours).substr(ours.find('\n') + 1);
   for (const std::filesystem::path& path : journals_in(folder)) {
     std::istringstream file(read_if_possible(path).value_or(""));
     bool wanted = which == JournalsOf::any_source;
     for (std::string line, before; std::getline(file, line) && !file.eof(); before = line) {
-      const bool begins = line == title || before == title;
-      if (begins && which == JournalsOf::this_source) wanted = before + '\n' + line + '\n' == ours;
+      const bool begins = begins_journal(line) || begins_journal(before);
+      if (begins && which == JournalsOf::this_source) wanted = begins_journal(before) && line + '\n' == source;
       const std::optional<ManifestEntry> entry = wanted ? parse_entry(line, manifest_version) : std::nullopt;
       if (entry && is_safe_name(entry->name)) known.entries.push_back(*entry);
     }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "load/listed_layout.hpp"
+#include "load/scan.hpp"
 #include "unit/load/make_hdf5.hpp"
 
 namespace trainmark {
@@ -81,14 +82,41 @@ TEST_F(ListedLayouts, GiveTheSamplesWithoutAHeader) {
 TEST_F(ListedLayouts, AreTakenFromTheManifestOfADatasetThatDidNotChange) {
   put({.chunk = {1, 4, 2, 6, 4}, .gzip = 4});
   ASSERT_TRUE(verify_dataset(folder_.path(), {}, small, true).manifest_written);
-  const Manifest listed = read_manifest(folder_.path()).value();
+  Manifest listed = read_manifest(folder_.path()).value();
   break_header(1);  // of the first file it is compared
+  for (ManifestEntry& entry : listed.entries)
+    entry.stamp = stat_entry(folder_.path(), entry.name).stamp;  // as if nobody had written there
+  write_manifest(folder_.path(), listed);
   const Manifest manifest = scan();
   for (std::size_t i = 0; i < 2; ++i)
     EXPECT_EQ(manifest.entries[i].layout, listed.entries[i].layout) << i;
   expect_samples(manifest);
   const DataSchema larger = testing::schema({8, 2, 6, 4});
   expect_data_error([&] { (void)scan_dataset(folder_.path(), {}, larger); }, {"f0.hdf5", "expected N samples"});
+}
+
+TEST_F(ListedLayouts, AreThoseOfTheVeryFileAndNotOfOneOfItsSizeAndTime) {
+  const Storing storing{.chunk = {1, 4, 2, 6, 4}};
+  constexpr std::uintmax_t size = 9000;  // more than either order takes
+  put(storing);
+  for (int i = 0; i < 2; ++i)
+    fs::resize_file(path(i), size);
+  ASSERT_TRUE(verify_dataset(folder_.path(), {}, small, true).manifest_written);
+  const auto time = fs::last_write_time(path(1));
+  fs::remove(path(1));
+  {
+    File file(path(1));  // the same values, in another order in the file
+    file.put("y", {2, 4}, std::vector<float>(8, 0.25F));
+    file.put("x", {2, 4, 2, 6, 4}, counting(2 * sample_elements, 1000), storing);
+  }
+  ASSERT_LE(fs::file_size(path(1)), size);
+  fs::resize_file(path(1), size);
+  fs::last_write_time(path(1), time);
+  const Manifest found = scan();
+  EXPECT_TRUE(found.entries[0].layout.form);
+  EXPECT_FALSE(found.entries[1].layout.form) << "its header has to tell";
+  EXPECT_EQ(found.entries[1].samples, 2);
+  expect_samples(found);
 }
 
 TEST_F(ListedLayouts, AreNotBelievedWhereTheFirstFilesHeaderSaysOtherwise) {
@@ -98,6 +126,7 @@ TEST_F(ListedLayouts, AreNotBelievedWhereTheFirstFilesHeaderSaysOtherwise) {
   for (ManifestEntry& entry : manifest.entries) {
     entry.layout.places = entry.layout.places.substr(0, places.find(' ')) + " 2056";
     entry.xxh3 = hash_file(folder_.path() / entry.name);
+    ASSERT_NE(entry.stamp, 0U);
   }
   write_manifest(folder_.path(), manifest);
   const Manifest found = scan();
@@ -127,7 +156,10 @@ TEST_F(ListedLayouts, AreNotListedOfWhatTheHeaderMustTell) {
   put({.chunk = {1, 1, 2, 6, 4}}, 4);
   EXPECT_TRUE(form_of_first()) << "16 chunks";
   put({.chunk = {1, 1, 2, 6, 4}}, 5);
-  EXPECT_FALSE(form_of_first()) << "20 chunks";
+  EXPECT_TRUE(form_of_first()) << "20 chunks: a form";
+  const ManifestEntry many = scan().entries.at(0);
+  EXPECT_EQ(many.layout.places, "") << "and no places";
+  EXPECT_FALSE(from_listed(many.layout, path(0), many.bytes, {}, small));
   for (int i = 0; i < 2; ++i) {
     fs::remove(path(i));
     File file(path(i), 512);
@@ -165,9 +197,8 @@ TEST_F(ListedLayouts, AreLeftToTheHeaderWhereTheyAreNotUnderstood) {
     };
     for (const char* text : {"", "{}", "[]", "[1,2]", "null", "[{},{}]", "[[],[]]"})
       expect_left_to_header(text, whole.layout.places);
-    with("number", 10);
-    with("number", -1);
-    with("number", "i16");
+    for (const Json& number : {Json(2), Json("i24"), Json(""), Json(true)})
+      with("number", number);
     with("big_endian", 1);
     with("dataset", "z");
     with("asked", Json::array({"z"}));
@@ -175,7 +206,7 @@ TEST_F(ListedLayouts, AreLeftToTheHeaderWhereTheyAreNotUnderstood) {
     with("type", 3);
     for (const Json& dims :
          {Json::array({0, 4, 2, 6, 4}), Json::array({-2, 4, 2, 6, 4}), Json::array({std::int64_t{1} << 62, 4, 2, 6, 4}),
-          Json::array({2.5, "a", 2, 6, 4}), Json(7)})
+          Json::array({2.5, 4, 2, 6, 4}), Json::array({2, "4", 2, 6, 4}), Json(7)})
       with("dims", dims);
     if (storing.gzip > 0) {
       for (const Json& chunk :
@@ -185,6 +216,8 @@ TEST_F(ListedLayouts, AreLeftToTheHeaderWhereTheyAreNotUnderstood) {
         expect_left_to_header(changed.dump(), whole.layout.places);
       }
       with("shuffle", 2);
+      with("shuffle", 4294967296);
+      with("shuffle", 0.5);
       with("shuffle", 1);  // behind the deflate
       with("deflate", -2);
     }
@@ -214,12 +247,36 @@ TEST_F(ListedLayouts, AreVerifiedWithTheRest) {
   EXPECT_TRUE(verify_dataset(folder_.path(), {}, small, false).differences.empty());
   EXPECT_TRUE(verify_dataset(folder_.path(), {.input = "x"}, small, false).differences.empty())
       << "names asked for are no difference";
-  Manifest manifest = read_manifest(folder_.path()).value();
-  manifest.entries[1].layout.places = "2056 9000";
-  write_manifest(folder_.path(), manifest);
-  const Verification found = verify_dataset(folder_.path(), {}, small, false);
-  ASSERT_EQ(found.differences.size(), 1U);
-  EXPECT_NE(found.differences[0].find("f1.hdf5: places of the datasets"), std::string::npos) << found.differences[0];
+  const Manifest manifest = read_manifest(folder_.path()).value();
+  const auto expect_difference = [&](const ListedLayout& layout) {
+    Manifest changed = manifest;
+    changed.entries[1].layout = layout;
+    write_manifest(folder_.path(), changed);
+    const Verification found = verify_dataset(folder_.path(), {}, small, false);
+    ASSERT_EQ(found.differences.size(), 1U);
+    EXPECT_NE(found.differences[0].find("f1.hdf5: layout "), std::string::npos) << found.differences[0];
+  };
+  const ListedLayout right = manifest.entries[1].layout;
+  expect_difference({right.form, "2056 9000"});
+  Json form = Json::parse(*right.form);
+  form[1]["big_endian"] = true;
+  expect_difference({std::make_shared<const std::string>(form.dump()), right.places});
+}
+
+TEST_F(ListedLayouts, LeaveADamagedChunkIndexToWhoReadsTheFile) {
+  put({.chunk = {1, 4, 2, 6, 4}, .gzip = 4});
+  const auto time = fs::last_write_time(path(1));
+  std::string content = contents_of(path(1));
+  for (std::size_t at = content.find("TREE"); at != std::string::npos; at = content.find("TREE", at + 1))
+    if (content[at + 4] == 1) content[at] = 'x';  // nodes of chunks, not of groups
+  write_file(path(1), content);
+  fs::last_write_time(path(1), time);
+  const Manifest manifest = scan();
+  EXPECT_EQ(manifest.samples(), 4);
+  EXPECT_FALSE(manifest.entries[1].layout.form);
+  const auto source = open_hdf5(folder_.path(), manifest, {}, small);
+  (void)read_sample(*source, small, 1);
+  expect_data_error([&] { (void)read_sample(*source, small, 2); }, {"f1.hdf5", "chunk index"});
 }
 
 }  // namespace

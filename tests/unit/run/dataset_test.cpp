@@ -72,6 +72,12 @@ TEST_F(FindDataset, HasEachRankOpenItsPartOfFilesWithoutAManifest) {
   for (const ManifestEntry& entry : found.train.manifest.entries)
     samples.push_back(entry.samples);
   EXPECT_EQ(samples, (std::vector<std::int64_t>{3, 1, 1, 2, 3, 1, 2, 3, 1, 2, 3}));
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const ListedLayout& layout = found.train.manifest.entries[i].layout;
+    ASSERT_TRUE(layout.form) << "rank " << all().rank() << " does not know how file " << i << " lies";
+    EXPECT_NE(layout.form->find("\"dims\":[" + std::to_string(samples[i]) + ",32"), std::string::npos) << *layout.form;
+    EXPECT_NE(layout.places, "");
+  }
 }
 
 TEST_F(FindDataset, EndsOnEveryRankWhereOnlyTheLastOfItsFilesCannotBeOpened) {

@@ -156,6 +156,22 @@ TEST(Manifest, RefusesLayoutsOfEntriesThatItDoesNotHave) {
   expect_data_error(read("at\t0-1\t8\n"), {"m:5", "is not 'hash, "});
 }
 
+TEST(Manifest, TakesJournalsOfTheSecondVersionToo) {
+  const Scratch folder;
+  const std::string entry = to_line(manifest_of({3}).entries.front());
+  for (const char* version : {"2", "3", "1", "4"}) {
+    write_file(folder.path() / ".trainmark.journal.0",
+               std::string("\ntrainmark manifest ") + version + "\nsource\t/a\n" + entry);
+    Manifest known, other;
+    known.source = "/a";
+    other.source = "/b";
+    read_journals(folder.path(), known);
+    read_journals(folder.path(), other);
+    EXPECT_EQ(known.entries.size(), *version == '2' || *version == '3' ? 1U : 0U) << version;
+    EXPECT_EQ(other.entries.size(), 0U) << version;
+  }
+}
+
 TEST(Manifest, HoldsUpToAPebibyteAFileSoThatSumsStayFarFromOverflow) {
   const Scratch folder;
   const auto read = [&](const std::string& bytes, const std::string& samples) {
