@@ -98,6 +98,12 @@ struct Listing {
 void require_content(const std::filesystem::path& root, const ManifestEntry& entry,
                      const std::function<void()>& progress = {});
 
+/// What staging with StageOptions::inflate copies: in place of files with deflated chunks HDF5 files that hold the same
+/// values without chunks, as the schema has them in memory. Names, samples and times are the source's; sizes, layouts
+/// and stamps are the copies'; hashes are not known before they are made. Files whose forms are not listed, or that are
+/// larger than 1.25 GiB inflated, stay as they are.
+[[nodiscard]] Manifest inflated_copies(const Manifest& source, const FormatOptions& format, const DataSchema& schema);
+
 /// All that a sample's content may depend on besides a run's seed: augmentation is keyed by it.
 struct Visit {
   std::int64_t sample = 0;

@@ -62,8 +62,9 @@ struct StageOptions {
   Strategy strategy = Strategy::none;
   StageMode mode = StageMode::before;
   StageForm form = StageForm::files;  ///< packed: not with StageMode::overlap
-  int group = 1;                      ///< nodes that hold the same part; of no effect but with strategy group
-  std::int64_t deal_seed = 0;         ///< which files make up a part, as far as their samples leave a choice
+  bool inflate = false;        ///< compressed files are staged inflated (inflated_copies); not with overlap or exchange
+  int group = 1;               ///< nodes that hold the same part; of no effect but with strategy group
+  std::int64_t deal_seed = 0;  ///< which files make up a part, as far as their samples leave a choice
   Transport transport = Transport::automatic;
   int inflight_mib = 64;  ///< memory of a rank for blocks on their way to other nodes
   std::string target;     ///< folder on node-local storage; empty only with strategy none
@@ -85,6 +86,23 @@ struct ListedLayout {
   [[nodiscard]] bool operator==(const ListedLayout& other) const;
 };
 
+/// A copy that holds its samples in another form than its source: its content, in memory.
+class RecodedFile {
+ public:
+  virtual ~RecodedFile() = default;
+  /// Raises Error{data} beyond its end.
+  virtual void read(std::int64_t offset, std::span<std::byte> to) = 0;
+  [[nodiscard]] virtual std::int64_t bytes() const = 0;
+};
+/// How a copy is made of its source.
+class Recoding {
+ public:
+  virtual ~Recoding() = default;
+  [[nodiscard]] virtual std::int64_t source_bytes() const = 0;
+  /// Reads the source whole. Raises Error{data}: damaged, not of the form that it was scanned in.
+  [[nodiscard]] virtual std::unique_ptr<RecodedFile> open(const std::filesystem::path& source) const = 0;
+};
+
 /// One file of a dataset. `name` is relative to the dataset's root, '/'-separated, never absolute or with "..".
 struct ManifestEntry {
   std::string name;
@@ -97,6 +115,10 @@ struct ManifestEntry {
   std::uint64_t stamp = 0;
   std::string companion{};  ///< another file that its samples are in, which has no entry; empty: there is none
   ListedLayout layout{};
+  /// Of a manifest of copies: those that are not of their sources' bytes. All else here is the copy's then. Never
+  /// written.
+  std::shared_ptr<const Recoding> recoding{};
+  [[nodiscard]] std::int64_t bytes_at_source() const { return recoding ? recoding->source_bytes() : bytes; }
 };
 struct Manifest {
   std::vector<ManifestEntry> entries;  ///< sorted by name

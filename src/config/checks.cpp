@@ -67,9 +67,27 @@ class Checker {
           "\"readback\" does not go with /stage/form \"packed\" (containers are not read back); set it to \"copy\", or "
           "/stage/form to \"files\"");
   }
+  void inflate() {
+    const StageOptions& stage = options_.stage;
+    if (!stage.inflate) return;
+    if (stage.strategy == Strategy::none)
+      add("/stage/inflate",
+          "has no effect with /stage/strategy none (nothing is staged); choose another strategy, or false");
+    else if (stage.mode == StageMode::overlap)
+      add("/stage/inflate",
+          "does not go with /stage/mode \"overlap\" (a file is read at its source or at the target, by one layout); "
+          "set "
+          "it to false, or /stage/mode to \"before\"");
+    if (stage.transport == Transport::exchange)
+      add("/stage/transport",
+          "\"exchange\" does not go with /stage/inflate (nodes inflate what they read themselves); set it to \"auto\" "
+          "or "
+          "\"copy\"");
+  }
   void staging() {
     overlap();
     form();
+    inflate();
     if (options_.stage.strategy == Strategy::none) return;
     if (options_.stage.target.empty()) {
       add("/stage/target", fmt::format("is missing, /stage/strategy {} needs it; name a folder on node-local storage",

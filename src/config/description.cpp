@@ -82,6 +82,10 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
                  .doc = "files: at the target as at the source; packed: small ones one behind the other in a few large "
                         "files, for sets of very many."},
                 stage.form);
+  visitor.field({.name = "inflate",
+                 .doc = "Stage compressed files (HDF5's deflate) inflated: more space and bytes to write, and no epoch "
+                        "inflates them again."},
+                &stage.inflate);
   visitor.field({.name = "group",
                  .doc = "Nodes that hold the same part, with strategy group; divides the nodes. 1 is shard, all nodes "
                         "replicate.",

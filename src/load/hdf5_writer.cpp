@@ -87,12 +87,24 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path, std::string subject) :
   leave_without_cleaning_up();
   const Hdf5Lock lock;
   const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
-  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "fix the format's version");
   // The partial file holds a lock of its own, and some parallel file systems have none.
   check(H5Pset_file_locking(access.get(), false, true), "leave out file locking");
+  create(path, access.get());
+}
+
+Hdf5Writer::Hdf5Writer(std::string subject) : subject_(std::move(subject)) {
+  constexpr std::size_t grows_by = 1 << 20;
+  const Hdf5Lock lock;
+  const PropertyHandle access(H5Pcreate(H5P_FILE_ACCESS));
+  check(H5Pset_fapl_core(access.get(), grows_by, false), "keep the file in memory");
+  create(subject_, access.get());
+}
+
+void Hdf5Writer::create(const std::filesystem::path& path, hid_t access) {
+  check(H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "fix the format's version");
   const PropertyHandle creation(H5Pcreate(H5P_FILE_CREATE));
   check(H5Pset_obj_track_times(creation.get(), false), "switch off object times");
-  file_ = FileHandle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()));
+  file_ = FileHandle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access));
   check(file_ ? 0 : -1, "create the file", subject_);
 }
 
@@ -194,6 +206,17 @@ void Hdf5Writer::unit(const std::string& dataset, const std::string& value) {
   const Hdf5Lock lock;
   const DatasetHandle handle(H5Dopen2(file_.get(), dataset.c_str(), H5P_DEFAULT));
   write_text(handle.get(), "units", value);
+}
+
+std::vector<std::byte> Hdf5Writer::image() const {
+  const Hdf5Lock lock;
+  check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "complete the file", subject_);
+  const ssize_t bytes = H5Fget_file_image(file_.get(), nullptr, 0);
+  check(bytes < 0 ? -1 : 0, "take the file's content", subject_);
+  std::vector<std::byte> content(static_cast<std::size_t>(bytes));
+  check(H5Fget_file_image(file_.get(), content.data(), content.size()) < 0 ? -1 : 0, "take the file's content",
+        subject_);
+  return content;
 }
 
 void Hdf5Writer::close() {

@@ -24,6 +24,8 @@ class Hdf5Writer {
  public:
   /// `subject` is what errors name: the path that the file will have. Every member raises Error{data}.
   Hdf5Writer(const std::filesystem::path& path, std::string subject);
+  /// Of a file in memory, for image(). `subject` is its name, too: none may be there.
+  explicit Hdf5Writer(std::string subject);
   ~Hdf5Writer();
   Hdf5Writer(const Hdf5Writer&) = delete;
   Hdf5Writer& operator=(const Hdf5Writer&) = delete;
@@ -41,9 +43,12 @@ class Hdf5Writer {
   void attribute(const std::string& name, const std::string& value);
   void attribute(const std::string& name, std::uint64_t value);
   void unit(const std::string& dataset, const std::string& value);
+  [[nodiscard]] std::vector<std::byte> image() const;  ///< the content that the file has now
   void close();
 
  private:
+  void create(const std::filesystem::path& path, hid_t access);
+
   std::string subject_;
   FileHandle file_;
 };

@@ -31,7 +31,7 @@ class ReadAhead {
 
 void copy_through_memory(SourceFile& from, std::int64_t bytes, Landing& to, const ByteProgress& progress) {
   std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(piece_bytes, bytes)));
-  ReadAhead ahead(from.descriptor(), bytes);
+  ReadAhead ahead(from.descriptor(), from.is_recoded() ? 0 : bytes);  // a recoded one was read when it was opened
   for (std::int64_t offset = 0; offset < bytes;) {
     ahead.at(offset);
     const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(piece_bytes, bytes - offset)));
@@ -66,7 +66,7 @@ Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
                   const ByteProgress& progress) {
   SourceFile source(entry, from);
   auto target = std::make_unique<Landing>(entry, from, to, source.facts(), hashed);
-  if (hashed || !copy_in_kernel(source.descriptor(), entry.bytes, *target, from, progress))
+  if (hashed || source.is_recoded() || !copy_in_kernel(source.descriptor(), entry.bytes, *target, from, progress))
     copy_through_memory(source, entry.bytes, *target, progress);
   source.require_unchanged();
   std::string xxh3 = target->finish();

@@ -14,6 +14,7 @@
 namespace trainmark {
 
 bool exchanges(const StageOptions& options, const StagingPlan& plan, int nodes) noexcept {
+  if (options.inflate) return false;  // each sender of a file's blocks would have to inflate all of it
   return options.transport != Transport::copy && options.mode == StageMode::before && nodes > std::ssize(plan.parts);
 }
 

@@ -80,8 +80,8 @@ struct ReadBack {
 /// where the file system takes that. Raises Error{data}: cannot be read.
 [[nodiscard]] ReadBack hash_of_device(const std::filesystem::path& path, const ByteProgress& progress);
 
-/// A file of the source, read by offset: what was promised is what is read, or it is an error. A read that fails for a
-/// reason that may pass (a server that restarts) is tried once more.
+/// A file of the source, or what its copy holds in its place, read by offset: what was promised is what is read, or it
+/// is an error. A read of the file that fails for a reason that may pass (a server that restarts) is tried once more.
 class SourceFile {
  public:
   /// Raises Error{data}: cannot be opened, changed since it was scanned. `entry` must outlive it.
@@ -91,6 +91,7 @@ class SourceFile {
   [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
   [[nodiscard]] const FileFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] std::int64_t retries() const noexcept { return retries_; }
+  [[nodiscard]] bool is_recoded() const noexcept { return recoded_ != nullptr; }
 
  private:
   void open();
@@ -99,6 +100,7 @@ class SourceFile {
   const ManifestEntry& entry_;
   std::filesystem::path path_;
   FileDescriptor file_;
+  std::unique_ptr<RecodedFile> recoded_;  // in its place
   FileFacts facts_;
   std::int64_t retries_ = 0;
 };

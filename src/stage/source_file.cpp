@@ -30,9 +30,11 @@ void SourceFile::open() {
   facts_ = facts_of(file_.get(), path_);
   require_as_scanned(facts_);
   expect_whole_read(file_.get(), facts_.bytes);
+  if (entry_.recoding) recoded_ = entry_.recoding->open(path_);
 }
 
 void SourceFile::read(std::span<std::byte> to, std::int64_t offset) {
+  if (recoded_) return recoded_->read(offset, to);
   for (bool retried = false; !to.empty();) {
     const ssize_t got = pread(file_.get(), to.data(), to.size(), offset);
     if (got > 0) {
@@ -63,11 +65,11 @@ void SourceFile::require_unchanged() const { require_as_scanned(facts_of(file_.g
 
 void SourceFile::require_as_scanned(const FileFacts& now) const {
   const bool same_time = entry_.modified_ns == 0 || entry_.modified_ns == now.modified_ns;
-  if (entry_.bytes == now.bytes && same_time) return;
-  const std::string what =
-      entry_.bytes != now.bytes
-          ? fmt::format("changed since it was scanned: {} bytes then, {} now", entry_.bytes, now.bytes)
-          : "changed since it was scanned: its modification time is another one";
+  const std::int64_t bytes = entry_.bytes_at_source();
+  if (bytes == now.bytes && same_time) return;
+  const std::string what = bytes != now.bytes
+                               ? fmt::format("changed since it was scanned: {} bytes then, {} now", bytes, now.bytes)
+                               : "changed since it was scanned: its modification time is another one";
   throw Error(ExitCode::data, Complaint{path_.string(), what, "a run must not train on a dataset that is being written",
                                         "wait until the dataset is complete, then run again"});
 }

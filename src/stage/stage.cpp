@@ -193,7 +193,7 @@ void Stager::adopt_known_hashes() {
     const ManifestEntry* found = find_entry(known, entry.name);
     const bool same =
         found != nullptr && found->bytes == entry.bytes && same_time(found->modified_ns, entry.modified_ns);
-    if (same && entry.xxh3.empty()) entry.xxh3 = found->xxh3;
+    if (same && entry.xxh3.empty() && !entry.recoding) entry.xxh3 = found->xxh3;
   }
 }
 
@@ -229,7 +229,8 @@ bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& th
   const bool same_file = there->staged != nullptr && there->staged->stamp == entry.stamp && entry.stamp != 0;
   if (options_.verify == Verify::none) return same_file;
   std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? there->staged->xxh3 : "";
-  if (known.empty() && only_looks_) known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
+  if (known.empty() && only_looks_ && !entry.recoding)
+    known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
   return !known.empty() && hash_of(entry, *there) == known;
 }
 
@@ -378,7 +379,7 @@ void Stager::copy_alone() {
     Copied copied =
         copy_entry(entry, source_ / entry.name, place_of(index), options_.verify != Verify::none, progress_);
     mine_.retries += copied.retries;
-    mine_.bytes_read += entry.bytes;
+    mine_.bytes_read += entry.bytes_at_source();
     land(std::move(copied.landing), std::move(copied.xxh3));
   }
   flush();

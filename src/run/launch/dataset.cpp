@@ -85,7 +85,7 @@ void require_a_step(const RunOptions& options, const Split& split) {
 }
 
 StagingSet staging_set(const Split& split, const std::string& target, ManifestBeside manifest) {
-  return {split.manifest, split.plan, split.source, std::filesystem::path(target) / split.name,
+  return {split.staged(), split.plan, split.source, std::filesystem::path(target) / split.name,
           manifest != ManifestBeside::ignored};
 }
 
@@ -157,7 +157,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   dataset.schema = schema_of(options.recipe.model);
   // Beside training the source is read before it is compared, or a run ends before all of it is.
   const bool compared_by_staging = options.stage.strategy != Strategy::none && options.stage.verify != Verify::none &&
-                                   options.stage.mode == StageMode::before;
+                                   options.stage.mode == StageMode::before && !options.stage.inflate;
   const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, say};
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
@@ -177,6 +177,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
       if (in_parts) require_whole_files(*split, node_sizes);  // on one node, too: a config is right or not everywhere
       const bool all_or_none = split == &dataset.train && remainder_of(options.recipe.model) == Remainder::refused;
       const PartSums sums = all_or_none ? PartSums::equal : PartSums::may_differ;
+      if (options.stage.strategy != Strategy::none && options.stage.inflate)
+        split->copies = inflated_copies(split->manifest, options.data.format, dataset.schema);
       split->plan = plan_staging(split->manifest, options.stage, world.nodes(), sums);
       if (split == &dataset.train) require_a_step(options, *split);
       diagnose(LogLevel::debug, [&] {

@@ -21,7 +21,9 @@ struct Split {
   std::int64_t samples = 0;  ///< that the run uses: the first of the sorted files
   std::size_t files = 0;     ///< that are there
   Manifest manifest;         ///< of the files that hold them
+  Manifest copies;           ///< of what is staged in their place; empty where that is their bytes
   StagingPlan plan;
+  [[nodiscard]] const Manifest& staged() const noexcept { return copies.entries.empty() ? manifest : copies; }
 };
 
 struct Dataset {

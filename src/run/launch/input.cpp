@@ -54,7 +54,7 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
   input.validation_sampling = sampling_of(world, options, dataset.validation);
   agree_on(world.all(), [&] {
     const auto open = [&](const Split& split, const Staged& there, Crop crop, std::int64_t cache_bytes) {
-      return open_hdf5(there.root, split.manifest, options.data.format, dataset.schema, Values::legal,
+      return open_hdf5(there.root, split.staged(), options.data.format, dataset.schema, Values::legal,
                        {crop, static_cast<std::uint64_t>(options.seed), cache_bytes},
                        staged.under_way ? split.source : std::filesystem::path(), there.places);
     };

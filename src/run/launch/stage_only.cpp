@@ -20,6 +20,11 @@ void require_staging(const RunOptions& options) {
 
 /// A manifest vouches for the data: it is not replaced by hashes of whatever is there now, and it lists all files.
 void require_manifest_may_be_written(const Split& split, ManifestBeside beside) {
+  if (!split.copies.entries.empty()) {
+    throw Error(ExitCode::usage,
+                Complaint{"/stage/inflate", "is true", "the hashes that become known are those of the inflated copies",
+                          fmt::format("write it by `trainmark data verify {} --write`", split.source.string())});
+  }
   const std::string remedy =
       fmt::format("`trainmark data verify {} --write` reads the data and lists them anew", split.source.string());
   if (beside == ManifestBeside::ignored && std::filesystem::exists(split.source / manifest_name)) {

@@ -180,7 +180,8 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   tell_of_target();
   const auto [bytes, reused, read] = bytes_of(dataset);
   record_.texts["stage_mode"] = word(StageMode::before);
-  record_.texts["stage_form"] = word(options_.stage.form);
+  record_.texts["stage_form"] =
+      fmt::format("{}{}", word(options_.stage.form), options_.stage.inflate ? ", inflated" : "");
   staging_s_ = dataset.seconds;
   staged_inside_clock_ = !before_clock;
   record_.figures["staging_s"] = staging_s_;

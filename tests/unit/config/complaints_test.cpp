@@ -295,6 +295,17 @@ TEST(ConfigComplaints, SayWhatDoesNotGoWithStagingBesideTraining) {
     EXPECT_EQ(complaints(with(beside + R"("shard", "transport": ")" + transport + "\"}")), "no error");
 }
 
+TEST(ConfigComplaints, SayWhatDoesNotGoWithInflatedCopies) {
+  const std::string inflated = R"("stage": {"inflate": true, "target": "local", "strategy": )";
+  expect_part(complaints(with(inflated + R"("none"})")), "/stage/inflate: has no effect with /stage/strategy none");
+  expect_part(complaints(with(inflated + R"("shard", "mode": "overlap"})")),
+              "/stage/inflate: does not go with /stage/mode \"overlap\"");
+  expect_part(complaints(with(inflated + R"("replicate", "transport": "exchange"})")),
+              "/stage/transport: \"exchange\" does not go with /stage/inflate");
+  for (const char* more : {R"("replicate")", R"("shard", "form": "packed")", R"("group", "transport": "copy")"})
+    EXPECT_EQ(complaints(with(inflated + more + "}")), "no error");
+}
+
 TEST(ConfigComplaints, SayWhatDoesNotGoWithContainers) {
   const std::string packed = R"("stage": {"form": "packed", "target": "local", "strategy": )";
   expect_part(complaints(with(packed + R"("none"})")), "/stage/form: \"packed\" has no effect");

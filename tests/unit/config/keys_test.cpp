@@ -16,7 +16,7 @@ Json distinct() {
   return Json::parse(R"({"name": "n", "workload": "cosmoflow", "seed": 9007199254740993, "clear_cache": true,
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
-    "stage": {"strategy": "shard", "mode": "overlap", "form": "files", "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": "readback", "reserve_percent": 7.5, "wait_seconds": 7.25},
+    "stage": {"strategy": "shard", "mode": "overlap", "form": "files", "inflate": false, "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": "readback", "reserve_percent": 7.5, "wait_seconds": 7.25},
     "load": {"threads": 3, "prefetch": 9, "image_cache_mib": 0},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
