@@ -35,10 +35,8 @@ std::optional<Ceiling> network_of(const std::vector<StepMessage>& messages) {
 }
 
 std::vector<RoofTier> tiers_of(const Probed& probed) {
-  auto compute = ceiling_of(probed, fmt::format("compute_{}_flops_per_s", probed.precision));
-  if (!compute && probed.precision == "tf32") compute = ceiling_of(probed, "compute_fp32_flops_per_s");
   std::vector<RoofTier> tiers = {
-      {"compute", probed.flops, true, compute},
+      {"compute", probed.flops, true, ceiling_of(probed, fmt::format("compute_{}_flops_per_s", probed.precision))},
       {"memory", probed.memory_bytes, false, ceiling_of(probed, "memory_copy_bytes_per_s")},
       {"host link", probed.host_to_device_bytes, false, ceiling_of(probed, "host_to_device_bytes_per_s")},
       {"network", probed.network_bytes, false, network_of(probed.messages)},

@@ -41,6 +41,7 @@ class Variants {
     // What is asked for as tf32 is computed in fp32 where there is no tf32.
     const bool asked = options.train.precision == Precision::tf32, has_tf32 = backend.use_tf32(asked);
     const Precision own = asked && !has_tf32 ? Precision::fp32 : options.train.precision;
+    programs.precision = own;
     for (const Precision other : {Precision::fp32, Precision::tf32, Precision::bf16}) {
       if (other == own || (other == Precision::tf32 && !has_tf32)) continue;
       static_cast<void>(backend.use_tf32(other == Precision::tf32));

@@ -50,6 +50,7 @@ AblationResult compare_variants(const Bench& bench, const AblationPrograms& prog
   const bool captures = bench.backend.captures();
   AblationResult result;
   result.left_out = programs.left_out;
+  result.precision = programs.precision;
   loaders.train->start(0);
   if (loaders.direct != nullptr) loaders.direct->start(0);
   Turns turns(bench, loaders.train->next());

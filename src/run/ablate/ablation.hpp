@@ -20,6 +20,7 @@ struct AblationPrograms {
   StepPrograms unsummed = {};              ///< no sums of gradients over ranks; null for a rank alone
   std::vector<Other> others = {};          ///< that found a plan and room
   std::vector<std::string> left_out = {};  ///< those that did not, each with the reason
+  Precision precision = Precision::fp32;   ///< in which the first computes
 };
 struct AblationLoaders {
   Loader* train = nullptr;
@@ -37,6 +38,7 @@ struct AblationResult {
   Attribution attribution;
   std::optional<LastRank> last;
   std::string slowest_host;
+  Precision precision = Precision::fp32;  ///< in which the full step computes
 };
 /// Collective.
 [[nodiscard]] AblationResult compare_variants(const Bench& bench, const AblationPrograms& programs,

@@ -69,7 +69,7 @@ std::string to_json(const AblationResult& result, const AblateOptions& how, cons
       {"ranks", world.all().size()},
       {"nodes", world.nodes()},
       {"global_batch_samples", options.train.global_batch},
-      {"precision", word(options.train.precision)},
+      {"precision", word(result.precision)},
       {"rounds", how.rounds},
       {"steps_a_round", how.steps},
       {"interval_share", 0.95},

@@ -123,7 +123,7 @@ std::optional<ProbeFigure> best_convolution(Probing& probing, const ProbePrecisi
 }
 
 std::vector<ProbePrecision> precisions_of(Probing& probing) {
-  const bool tf32 = probing.options.train.precision == Precision::tf32 && probing.backend.name() != "cpu";
+  const bool tf32 = computed_in(probing.backend, probing.options.train.precision) == Precision::tf32;
   std::vector<ProbePrecision> taken;
   for (ProbePrecision each :
        {ProbePrecision{tf32 ? "tf32" : "fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}}) {

@@ -64,7 +64,7 @@ std::string probe_json(const World& world, const Backend& backend, const RunOpti
                    {"format", 1},
                    {"name", options.name},
                    {"workload", benchmark_of(options.recipe.model)},
-                   {"precision", word(options.train.precision)},
+                   {"precision", word(computed_in(backend, options.train.precision))},
                    {"backend", backend.description()},
                    {"ranks", world.all().size()},
                    {"nodes", world.nodes()},

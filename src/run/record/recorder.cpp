@@ -79,7 +79,9 @@ Recorder::Recorder(const World& world, const RunOptions& options, Results& resul
 }
 
 void Recorder::launch(const Backend& backend, const RunContext& context) {
+  const Precision precision = computed_in(backend, options_.train.precision);
   record_.texts["backend"] = backend.description();
+  record_.texts["precision"] = word(precision);
   Placement placement = placement_of(world_);
   placement.asked_cpus = context.job.cpus_a_rank;
   placement.cpus_cure = context.job.cpus_cure;
@@ -101,13 +103,13 @@ void Recorder::launch(const Backend& backend, const RunContext& context) {
   if (options_.train.precision == Precision::bf16 && backend.description().find("bf16 emulated") != std::string::npos) {
     progress_.line("warning: this CPU has no bf16 instructions: they are emulated, and slower than fp32");
   }
-  if (computed_in(backend, options_.train.precision) != options_.train.precision) {
+  if (precision != options_.train.precision) {
     progress_.line("warning: /train/precision is \"tf32\", which is a GPU's: this run computes in fp32");
   }
   progress_.line(fmt::format("{}: {} on {} rank{}, {} node{}; global batch {}, {}, {}", options_.name,
                              benchmark_of(options_.recipe.model), world_.all().size(),
                              world_.all().size() == 1 ? "" : "s", world_.nodes(), world_.nodes() == 1 ? "" : "s",
-                             options_.train.global_batch, word(options_.train.precision), backend.description()));
+                             options_.train.global_batch, word(precision), backend.description()));
   if (!context.order_of_sums.empty() && backend.name() != "cpu") {
     record_.texts["order_of_sums"] = context.order_of_sums;
     progress_.line("deterministic: sums over ranks with " + context.order_of_sums);

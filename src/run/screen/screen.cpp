@@ -149,7 +149,7 @@ ScreenOutcome screen(const World& world, const RunOptions& wanted, const ScreenO
   if (world.all().rank() != 0) return {{}, {}, alike};
   const ScreenedWork work{options.name,
                           std::string(benchmark_of(options.recipe.model)),
-                          std::string(word(options.train.precision)),
+                          std::string(word(computed_in(*backend, options.train.precision))),
                           backend->description(),
                           local_batch,
                           how};

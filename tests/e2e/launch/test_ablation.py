@@ -58,6 +58,7 @@ class Ablation(EndToEnd):
         found = json.loads(done.output[done.output.index("{"):])
         meanings = {variant["name"]: variant["meaning"] for variant in found["variants"]}
         self.assertNotIn("fp32", meanings)
+        self.assertEqual(found["precision"], "fp32")
         self.assertEqual(meanings.get("bf16", "bf16 in place of fp32"), "bf16 in place of fp32")
         self.assertIn("unfused", meanings)
 

@@ -62,6 +62,8 @@ class Precision(EndToEnd):
         self.assertIn("this run computes in fp32", rounded.output)
         self.assertIn("tf32 computed as fp32", rounded.json()["texts"]["backend"])
         self.assertNotIn("tf32", single.json()["texts"]["backend"])
+        self.assertEqual(rounded.json()["texts"]["precision"], "fp32")
+        self.assertRegex(rounded.output, "global batch [0-9]+, fp32, cpu")
 
     def test_fp16_on_a_cpu_is_refused_by_name_before_the_clock_starts(self):
         done = self.run_small(expect=4, train={"precision": "fp16"}, backend={"device": "cpu"})
