@@ -62,11 +62,6 @@ void read_outcome(const Json& document, Companions& run) {
     for (const auto& [name, value] : texts->items())
       if (value.is_string()) run.texts[name] = value.get<std::string>();
   }
-  const auto labels = document.find("labels");
-  if (labels != document.end() && labels->is_array()) {
-    for (const Json& label : *labels)
-      if (label.is_string()) run.labels.push_back(label.get<std::string>());
-  }
   for (const auto& [key, text] : {std::pair{"status", &run.status}, {"message", &run.message}}) {
     const auto found = document.find(key);
     if (found != document.end() && found->is_string()) *text = found->get<std::string>();

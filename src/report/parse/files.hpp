@@ -21,7 +21,6 @@ using Row = std::map<std::string, double>;
 struct Companions {
   std::map<std::string, double> figures;           ///< of run.json
   std::map<std::string, std::string> texts;        ///< of run.json
-  std::vector<std::string> labels;                 ///< of run.json
   std::string status, message;                     ///< of run.json; the second: why the run ended so
   std::vector<Row> epochs;                         ///< of epochs.csv
   std::optional<double> staged_bytes, staging_s;   ///< of staging.json
