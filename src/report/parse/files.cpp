@@ -238,7 +238,7 @@ std::optional<double> RunFiles::number(std::string_view key) const {
 
 std::optional<double> RunFiles::count(std::string_view key) const {
   const std::optional<double> found = number(key);
-  return found && *found >= 1.0 && *found == std::floor(*found) ? found : std::nullopt;
+  return found && *found >= 1.0 && std::isfinite(*found) && *found == std::floor(*found) ? found : std::nullopt;
 }
 
 std::string RunFiles::text(std::string_view key) const {

@@ -64,9 +64,9 @@ TEST(Rates, OfEpochsNumberedFromZeroCountThemAll) {
 }
 
 TEST(Rates, RestOnNoCountThatIsNone) {
-  for (const char* samples : {"-5", "0", "0.5", "100.5"}) {
+  for (const char* samples : {"-5", "0", "0.5", "100.5", "inf"}) {
     std::string log = small_log({2000, 2000, 2000});
-    log.replace(log.find("100"), 3, samples);
+    log.replace(log.find("100"), 3, samples == std::string("inf") ? "1e999" : samples);
     const RunReport run = report_of(log);
     EXPECT_EQ(run.find("samples/s median epoch"), nullptr) << samples;
     EXPECT_TRUE(notes_say(run, fmt::format("train_samples is {}, which counts nothing", samples)));
