@@ -126,21 +126,23 @@ std::vector<GroupConvergence> convergence_of(std::span<const Group> groups, bool
 
 std::vector<CriticalBatchAnswer> critical_batches(std::span<const GroupConvergence> rows) {
   std::map<std::string, std::map<double, std::vector<double>>> tasks;
-  std::map<std::string, std::string> names;
-  std::map<std::string, int> alike;  // tasks of a workload
+  std::map<std::string, Traits> traits;
+  std::map<std::string, std::vector<Traits>> alike;  // tasks of a workload
   for (const GroupConvergence& row : rows) {
     const RunReport& run = row.group->first();
     if (!run.facts.batch_samples || row.epochs.empty()) continue;
     auto& epochs = tasks[task_of(run)][*run.facts.batch_samples];
     for (const double each : outcomes_of(*row.group, "epochs to target"))
       epochs.push_back(each);
-    if (names.try_emplace(task_of(run), run.benchmark).second) ++alike[run.benchmark];
+    if (traits.try_emplace(task_of(run), task_traits(run)).second) alike[run.benchmark].push_back(task_traits(run));
   }
   std::vector<CriticalBatchAnswer> answers;
   for (auto& [task, batches] : tasks) {
     std::erase_if(batches, [](const auto& each) { return !mean_outcome(each.second); });
-    std::string name = names[task];
-    if (alike[name] > 1) name += fmt::format(", task {}", 1 + std::distance(tasks.begin(), tasks.find(task)));
+    const std::string workload = traits[task]["workload"];
+    std::string name = workload;
+    for (const std::string& each : differing(alike[workload]))
+      name += fmt::format(", {} {}", each, value_in(traits[task], each));
     answers.push_back(fit_critical(name, batches));
   }
   return answers;

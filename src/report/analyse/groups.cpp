@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "mllog/utf8.hpp"
@@ -22,7 +23,7 @@ namespace {
 constexpr std::size_t most_keys = 4;  // of a config in a name; more of them nobody reads
 
 std::string counted(const std::optional<double>& count, std::string_view what) {
-  return count ? fmt::format("{:g} {}", *count, what) : std::string();
+  return count ? fmt::format("{} {}", *count, what) : std::string();
 }
 
 /// What a group may be called by, most telling first; empty where it is not known.
@@ -34,7 +35,7 @@ std::vector<std::string> facts_of(const RunReport& run) {
           run.platform,
           counted(run.facts.nodes, "nodes"),
           counted(run.facts.processes, "ranks"),
-          batch ? fmt::format("batch {:g}", *batch) : std::string(),
+          batch ? fmt::format("batch {}", *batch) : std::string(),
           run.facts.precision,
           counted(run.facts.train_samples, "samples"),
           run.target ? fmt::format("target {:g}", *run.target) : std::string()};
@@ -87,6 +88,27 @@ void add_settings(std::vector<Group>& groups, std::vector<std::vector<std::strin
   }
 }
 
+/// The options of its model, one by one.
+Traits network_of(const RunReport& run) {
+  Traits traits;
+  const nlohmann::json model = nlohmann::json::parse(run.facts.network, nullptr, false);
+  if (!model.is_object() || model.empty()) {
+    traits["network"] = run.facts.network;
+    return traits;
+  }
+  const nlohmann::json flat = model.flatten();
+  for (const auto& [pointer, value] : flat.items())
+    traits["model" + pointer] = value.is_string() ? value.get<std::string>() : json_text(value);
+  return traits;
+}
+
+std::string joined(const Traits& traits) {
+  std::string text;
+  for (const auto& [name, value] : traits)
+    text += fmt::format("{}={}|", name, value);
+  return text;
+}
+
 std::vector<std::string> folders_of(const RunReport& run) {
   std::vector<std::string> parts;
   for (const auto& part : std::filesystem::path(run.path))
@@ -123,16 +145,46 @@ std::vector<Group> group_runs(std::span<const RunReport> runs) {
   return groups;
 }
 
-std::string series_of(const RunReport& run) {
+std::string series_of(const RunReport& run) { return joined(series_traits(run)); }
+
+std::string task_of(const RunReport& run) { return joined(task_traits(run)); }
+
+Traits series_traits(const RunReport& run) {
+  Traits traits = network_of(run);
   const std::string& wire = run.facts.wire;  // logs that do not tell it are taken for fp32
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", run.emulated_device ? "emulated" : "", run.benchmark, run.division,
-                     run.organisation, run.facts.precision, wire.empty() ? "fp32" : wire, run.facts.network,
-                     run.facts.threads.value_or(0.0));
+  traits["workload"] = run.benchmark;
+  traits["division"] = run.division;
+  traits["organisation"] = run.organisation;
+  traits["precision"] = run.facts.precision;
+  traits["wire"] = wire.empty() ? "fp32" : wire;
+  traits["device"] = run.emulated_device ? "emulated" : "";
+  traits["threads"] = run.facts.threads ? fmt::format("{}", *run.facts.threads) : "";
+  return traits;
 }
 
-std::string task_of(const RunReport& run) {
-  return fmt::format("{}|{}|{}|{}", run.benchmark, run.facts.network, run.facts.train_samples.value_or(0.0),
-                     run.target.value_or(0.0));
+Traits task_traits(const RunReport& run) {
+  Traits traits = network_of(run);
+  traits["workload"] = run.benchmark;
+  traits["samples"] = run.facts.train_samples ? fmt::format("{}", *run.facts.train_samples) : "";
+  traits["target"] = run.target ? fmt::format("{}", *run.target) : "";
+  return traits;
+}
+
+std::vector<std::string> differing(std::span<const Traits> all) {
+  std::set<std::string> names, different;
+  for (const Traits& traits : all)
+    for (const auto& [name, value] : traits)
+      names.insert(name);
+  std::ranges::copy_if(names, std::inserter(different, different.end()), [all](const std::string& name) {
+    return std::ranges::any_of(all,
+                               [&](const Traits& each) { return value_in(each, name) != value_in(all.front(), name); });
+  });
+  return {different.begin(), different.end()};
+}
+
+std::string value_in(const Traits& traits, const std::string& name) {
+  const auto found = traits.find(name);
+  return found == traits.end() || found->second.empty() ? "not told" : found->second;
 }
 
 std::vector<std::string> short_names(std::span<const RunReport> runs) {

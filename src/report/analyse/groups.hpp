@@ -1,6 +1,7 @@
 // Many runs told apart: which are of one configuration, and what to call them.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,15 @@ struct Group {
 
 /// Runs whose epochs to the target may be compared: of one workload, training set, network and target.
 [[nodiscard]] std::string task_of(const RunReport& run);
+
+/// What series_of and task_of are made of, by name: "threads", "model/extent".
+using Traits = std::map<std::string, std::string>;
+[[nodiscard]] Traits series_traits(const RunReport& run);
+[[nodiscard]] Traits task_traits(const RunReport& run);
+/// The names whose values are not the same in all.
+[[nodiscard]] std::vector<std::string> differing(std::span<const Traits> all);
+/// "not told" where there is none.
+[[nodiscard]] std::string value_in(const Traits& traits, const std::string& name);
 
 /// A figure of each run that has it.
 [[nodiscard]] std::vector<double> figures_of(const Group& group, std::string_view name);

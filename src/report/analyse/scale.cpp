@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "report/analyse/staging_model.hpp"
 #include "report/analyse/statistics.hpp"
@@ -91,6 +92,7 @@ std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const 
     if (!facts.processes) continue;
     ScaleRow row;
     row.group = &group;
+    row.series = series_of(group.first());
     row.nodes = facts.nodes;
     row.processes = *facts.processes;
     row.local_batch = facts.local_batch();
@@ -100,12 +102,10 @@ std::vector<ScaleRow> scale_rows(std::span<const Group> groups, std::span<const 
     add_data(row, tiers);
     rows.push_back(std::move(row));
   }
-  std::ranges::stable_sort(
-      rows, {}, [](const ScaleRow& each) { return std::pair(series_of(each.group->first()), each.processes); });
+  std::ranges::stable_sort(rows, {}, [](const ScaleRow& each) { return std::tie(each.series, each.processes); });
   std::map<std::string, const ScaleRow*> bases;
   for (ScaleRow& row : rows) {
-    const RunReport& run = row.group->first();
-    const auto [base, fresh] = bases.try_emplace(series_of(run) + task_of(run), &row);
+    const auto [base, fresh] = bases.try_emplace(row.series + task_of(row.group->first()), &row);
     if (!complete(*base->second)) base->second = &row;
     add_factors(row, *base->second);
   }

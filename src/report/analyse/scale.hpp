@@ -25,6 +25,7 @@ struct ScaleFactors {
 
 struct ScaleRow {
   const Group* group = nullptr;
+  std::string series;  ///< series_of its runs
   std::optional<double> nodes;
   double processes = 0.0;
   std::optional<double> local_batch;

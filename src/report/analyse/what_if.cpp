@@ -3,6 +3,7 @@
 #include "report/analyse/what_if.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -54,19 +55,26 @@ class Scaling {
   [[nodiscard]] const RunFacts& facts() const { return base_->group->first().facts; }
 
   void choose_base() {
-    std::set<std::string> workloads, series;
+    std::set<std::string> workloads;
+    std::set<Traits> series;
     for (const ScaleRow& row : rows_) {
       workloads.insert(row.group->first().benchmark);
-      series.insert(series_of(row.group->first()));
+      series.insert(series_traits(row.group->first()));
     }
     if (workloads.size() > 1)
       refuse(fmt::format("runs of {} workloads", workloads.size()), "their steps are no series",
              "name runs of one workload");
-    if (series.size() > 1)
-      refuse(fmt::format("runs of {} networks, divisions, organisations, precisions, numbers of threads or forms of "
-                         "gradients on the wire",
-                         series.size()),
-             "their steps are no series", "name runs that differ in nodes and batch alone");
+    const std::vector<Traits> all(series.begin(), series.end());
+    std::string differ;
+    for (const std::string& name : differing(all)) {
+      std::set<std::string> values;
+      for (const Traits& each : all)
+        values.insert(value_in(each, name));
+      differ += fmt::format("{}{} ({})", differ.empty() ? "" : ", ", name, fmt::join(values, "; "));
+    }
+    if (!differ.empty())
+      refuse("the runs differ in " + differ, "their steps are no series",
+             "name runs that differ in nodes, ranks and batch alone");
     seen_ = observations_of(rows_);
     if (seen_.empty())
       refuse("no run tells batch, rate and number of ranks", "a step's time follows from them",
@@ -258,11 +266,16 @@ class Scaling {
       return row.epochs && other.facts.batch_samples == batch_ && task_of(other) == task_of(run);
     });
     if (same != rows_.end()) {
-      const std::vector<double> own = figures_of(*same->group, "epochs to target");
+      const std::vector<double> own = outcomes_of(*same->group, "epochs to target");
+      const auto missed = std::ranges::count_if(own, [](double each) { return std::isinf(each); });
       figure.then = same->epochs;
-      figure.low = quantile_of(own, 0.1);
-      figure.high = quantile_of(own, 0.9);
-      figure.basis = fmt::format("those of {} runs at this batch", own.size());
+      if (own.size() < 2)
+        answer_.remarks.push_back("one run at this batch: how epochs differ between runs is not in the band");
+      else
+        figure.low = quantile_of(own, 0.1);
+      if (const double high = quantile_of(own, 0.9); figure.low && std::isfinite(high)) figure.high = high;
+      figure.basis = fmt::format("those of {} runs at this batch{}", own.size(),
+                                 missed > 0 ? ", of which one missed the target and counts as the slowest" : "");
       figure.source = logged;
     } else if (run.incomparable.empty() && !run.generated_data &&
                facts().train_samples == reference_samples(run.benchmark)) {

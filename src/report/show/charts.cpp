@@ -24,9 +24,7 @@ std::optional<Chart> if_worth(Chart chart, std::size_t least) {
 bool in_first(const GroupConvergence& row, std::span<const GroupConvergence> rows) {
   return row.group->first().benchmark == rows.front().group->first().benchmark;
 }
-bool in_first(const ScaleRow& row, std::span<const ScaleRow> rows) {
-  return series_of(row.group->first()) == series_of(rows.front().group->first());
-}
+bool in_first(const ScaleRow& row, std::span<const ScaleRow> rows) { return row.series == rows.front().series; }
 
 }  // namespace
 

@@ -85,7 +85,7 @@ TEST(Wire, IsTheLogsOrTheConfigsAndKeepsSeriesApart) {
   runs[0].facts.wire = "fp32";
   EXPECT_EQ(series_of(runs[0]), series_of(runs[1])) << "what is not told is taken for fp32";
   runs[1].facts.wire = "bf16";
-  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("forms of gradients on the wire"),
+  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=256")); }).find("the runs differ in wire (bf16; fp32)"),
             std::string::npos);
 }
 

@@ -252,16 +252,30 @@ TEST(Tasks, OfOtherSamplesTargetsOrNetworksHaveNoFactorsAndNoCommonFit) {
   runs[2].facts.network = "{\"width\":0.25}";
   EXPECT_EQ(count(), 2U) << "another network";
   EXPECT_EQ(factor().time, 1.0);
+  runs[0].facts.network = runs[1].facts.network = "{\"width\":1,\"extent\":128}";
+  runs[2].facts.network = "{\"width\":0.25,\"extent\":128}";
+  const auto answers = critical_batches(convergence_of(group_runs(runs)));
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_TRUE(std::ranges::all_of(answers,
+                                  [](const CriticalBatchAnswer& each) {
+                                    return each.why_not.starts_with("cosmoflow, model/width 1: a") ||
+                                           each.why_not.starts_with("cosmoflow, model/width 0.25: a");
+                                  }))
+      << answers[0].why_not << "; " << answers[1].why_not;
 }
 
 TEST(Tasks, OfTwoNetworksOrThreadCountsAreNoSeriesOfSteps) {
   std::vector<RunReport> runs = {run_of({1, 4, 16, 400, 20, 0, 1, 3600}), run_of({2, 8, 32, 800, 20, 0, 1, 1800})};
   EXPECT_NEAR(value_in(ask(runs, "nodes=4"), "step", &Predicted::then), 40.0, 2.0);
   runs[1].facts.network = "{\"width\":0.25}";
-  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=4")); }).find("runs of 2 networks"), std::string::npos);
+  EXPECT_NE(
+      refusal([&] { static_cast<void>(ask(runs, "nodes=4")); }).find("the runs differ in model/width (0.25; not told)"),
+      std::string::npos);
   runs[1].facts.network.clear();
   runs[1].facts.threads = 8;
-  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=4")); }).find("numbers of threads"), std::string::npos);
+  runs[0].facts.threads = 4;
+  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=4")); }).find("the runs differ in threads (4; 8)"),
+            std::string::npos);
 }
 
 TEST(PartOfANode, IsTheWholeSetWhereItIsReplicated) {
