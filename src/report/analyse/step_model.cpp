@@ -130,11 +130,11 @@ Point of_same_batch(std::span<const StepObservation> seen, double processes, con
     point.basis = fmt::format("a line over log2 of {} numbers of devices{}", counts.size(), point.basis);
   } else if (network) {
     point.step_s += network->exposed_s(processes) - network->exposed_s(near.processes);
-    point.basis = fmt::format("runs on {:g} devices and the stated network", near.processes);
+    point.basis = fmt::format("runs on {} devices and the stated network", near.processes);
     point.of_network = true;
   } else {
     point.step_s = grown(near.step_s, experience.growth, doublings(near.processes, processes));
-    point.basis = fmt::format("runs on {:g} devices and {:.1f} % a doubling (median of {} published pairs)",
+    point.basis = fmt::format("runs on {} devices and {:.1f} % a doubling (median of {} published pairs)",
                               near.processes, 100.0 * experience.growth, experience.growths);
   }
   return point;
@@ -196,7 +196,7 @@ StepAnswer predict_step(std::span<const StepObservation> seen, double processes,
                                                   : of_same_batch(same, processes, experience, network);
   if (!point)
     return {std::nullopt, fmt::format("all runs have a local batch of {:g}: what a step takes at {:g} is not in them; "
-                                      "report on runs at two local batches, or ask for batch={:g}",
+                                      "report on runs at two local batches, or ask for batch={}",
                                       seen.front().local_batch, local_batch, seen.front().local_batch * processes)};
   if (!(point->step_s > 0.0)) return {std::nullopt, "the runs lead to a step of no time there"};
   const double model = experience.error_a_root_doubling * std::sqrt(point->away);

@@ -98,8 +98,11 @@ class Scaling {
     local_batch_ = batch_ / processes_;
     const double samples = facts().train_samples.value_or(HUGE_VAL);
     if (batch_ > samples)
-      refuse(fmt::format("a batch of {:g} is more than the {:g} training samples", batch_, samples), {},
+      refuse(fmt::format("a batch of {} is more than the {} training samples", batch_, samples), {},
              "ask for fewer nodes or a smaller batch");
+    if (local_batch_ < 1.0 && *base_->local_batch >= 1.0)
+      refuse(fmt::format("a batch of {} leaves some of {} ranks without a sample", batch_, processes_),
+             "in the runs each rank trains whole samples", "ask for fewer nodes or a larger batch");
   }
 
   [[nodiscard]] double ranks_a_node() const { return base_->processes / *base_->nodes; }
@@ -138,7 +141,7 @@ class Scaling {
     if (question_.staging == group && !nodes_)
       refuse("the runs do not tell their number of nodes", "groups are of nodes", "ask for staging=shard or replicate");
     if (nodes_ && !replicates_ && group_then_ > 1.0 && std::fmod(*nodes_, group_then_) != 0.0)
-      refuse(fmt::format("groups of {:g} nodes do not divide {:g} nodes", group_then_, *nodes_),
+      refuse(fmt::format("groups of {} nodes do not divide {} nodes", group_then_, *nodes_),
              "each group holds the whole set, in parts of one size",
              "ask for staging=group:M with an M that divides them, or staging=shard");
   }
@@ -290,7 +293,7 @@ class Scaling {
       figure.low = factor * there.point->fastest;
       figure.high = factor * there.point->slowest;
       figure.basis = fmt::format(
-          "own epochs are {:.3f} of the reference's at batch {:g}; so at this batch ({}); bounds: "
+          "own epochs are {:.3f} of the reference's at batch {}; so at this batch ({}); bounds: "
           "the reference's fastest and slowest run",
           factor, here.point->batch_samples, there.how);
       figure.source = assumed;

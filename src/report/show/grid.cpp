@@ -20,7 +20,7 @@ std::string shown(const Cell& cell, const Column& column, std::string_view missi
   if (const auto* text = std::get_if<std::string>(&cell)) return *text;
   const auto* number = std::get_if<double>(&cell);
   if (number == nullptr || !std::isfinite(*number)) return std::string(missing);
-  return fmt::format("{:.{}f}", *number, column.digits);
+  return fixed(*number, column.digits);
 }
 
 std::string heading(const Column& column) { return column.name + (column.unit.empty() ? "" : " " + column.unit); }
@@ -63,9 +63,25 @@ Cell cell(const std::optional<double>& value, double unit) { return value ? Cell
 
 std::string printable(std::string_view text) {
   std::string clean;
-  for (const char c : text)
-    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = [&text](std::size_t at) { return static_cast<unsigned char>(at < text.size() ? text[at] : 0); };
+    const bool second_set = byte(i) == 0xC2 && byte(i + 1) >= 0x80 && byte(i + 1) < 0xA0;  // U+0080 to U+009F
+    clean += byte(i) < 0x20 || byte(i) == 0x7f || second_set ? '?' : text[i];
+    i += second_set;
+  }
   return clean.empty() ? "-" : clean;
+}
+
+std::string fixed(double value, int digits) {
+  const bool shows_nothing = digits > 0 && std::abs(value) < 0.5 * std::pow(10.0, -digits) && value != 0.0;
+  return shows_nothing ? fmt::format("{:.2g}", value) : fmt::format("{:.{}f}", value, digits);
+}
+
+std::string value_of(const Figure& figure) {
+  constexpr double exact = 1e15;
+  if (!figure.unit.empty()) return fixed(figure.value, 3);
+  const bool whole = figure.value == std::floor(figure.value) && std::abs(figure.value) < exact;
+  return whole ? fmt::format("{:.0f}", figure.value) : fmt::format("{:.5g}", figure.value);
 }
 
 std::string grid_text(const Grid& grid) {

@@ -42,6 +42,10 @@ struct Grid {
 [[nodiscard]] std::string grid_html(const Grid& grid);
 /// {title, rows: [{<name>_<unit>: ...}], sources: {<name>_<unit>: ...}, remarks}
 [[nodiscard]] nlohmann::ordered_json grid_json(const Grid& grid);
+/// Of a number with so many digits behind the point; one that would look like 0 has two that tell.
+[[nodiscard]] std::string fixed(double value, int digits);
+/// Without its unit; counts whole.
+[[nodiscard]] std::string value_of(const Figure& figure);
 /// For terminals: control characters of a log become question marks.
 [[nodiscard]] std::string printable(std::string_view text);
 

@@ -102,11 +102,10 @@ std::string figures_of(const RunReport& run) {
   std::string html =
       "<div class=\"scroll\"><table><tr><th>figure</th><th class=\"n\">value</th><th></th><th>source</th></tr>\n";
   for (const Figure& figure : run.figures) {
-    const std::string value =
-        figure.unit.empty() ? fmt::format("{:.5g}", figure.value) : fmt::format("{:.3f}", figure.value);
     const std::string most = figure.at_most ? fmt::format(", at most {:.3f}", *figure.at_most) : "";
-    html += fmt::format("<tr><td>{}</td><td class=\"n\">{}</td><td>{}{}</td><td class=\"soft\">{}</td></tr>\n",
-                        escaped(figure.name), value, escaped(figure.unit), most, name_of(figure.source));
+    html +=
+        fmt::format("<tr><td>{}</td><td class=\"n\">{}</td><td>{}{}</td><td class=\"soft\">{}</td></tr>\n",
+                    escaped(figure.name), report::value_of(figure), escaped(figure.unit), most, name_of(figure.source));
   }
   return html + "</table></div>\n";
 }

@@ -14,8 +14,7 @@ namespace {
 using report::printable;
 
 std::string with_unit(const Figure& figure) {
-  return figure.unit.empty() ? fmt::format("{:.5g}", figure.value)
-                             : fmt::format("{:.3f} {}", figure.value, figure.unit);
+  return report::value_of(figure) + (figure.unit.empty() ? "" : " " + figure.unit);
 }
 
 std::string bound_of(const Figure& figure) {
@@ -42,7 +41,7 @@ std::string block_of(const RunReport& run) {
       fmt::format("{}\n  {}, {} division, {}, status {}\n", printable(run.name()), printable(run.benchmark),
                   printable(run.division), printable(run.organisation), printable(run.status));
   for (const std::string& label : run.labels)
-    text += fmt::format("  ** {} **\n", label);
+    text += fmt::format("  ** {} **\n", printable(label));
   for (const Figure& figure : run.figures)
     text += fmt::format("  {:<34} {:>18}   {}{}\n", figure.name, with_unit(figure), name_of(figure.source),
                         bound_of(figure));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "report/show/grid.hpp"
 #include "report/show/plot.hpp"
 #include "unit/report/report_support.hpp"
 
@@ -26,6 +27,31 @@ TEST(ReportPage, EscapesWhatComesFromTheLogAndItsName) {
   EXPECT_NE(html.find("&lt;script&gt;alert(1)"), std::string::npos);
   EXPECT_EQ(html.find('\x1b'), std::string::npos);
   EXPECT_EQ(report::escaped("<a href='b'>\"&"), "&lt;a href=&#39;b&#39;&gt;&quot;&amp;");
+}
+
+TEST(ReportText, KeepsLabelsOfALogFromSteeringATerminal) {
+  const Folder folder;
+  const std::string header = record(0, "trainmark_note", R"("a\u001b[31m note")");
+  EXPECT_EQ(render_text(std::vector{report_run(folder.write("a.log", small_log({2000}, true, header)))}).find('\x1b'),
+            std::string::npos);
+}
+
+TEST(ReportText, HasNoControlCharactersOfEitherSet) {
+  EXPECT_EQ(report::printable("a\x1b[1m\x7f\xc2\x9b"
+                              "31m \xc2\xa0 \xc3\xa9"),
+            "a?[1m??31m \xc2\xa0 \xc3\xa9");
+}
+
+TEST(ReportText, ShowsCountsWholeAndNothingTrueAsZero) {
+  EXPECT_EQ(report::value_of({"ranks", 131073, "", FigureSource::logged}), "131073");
+  EXPECT_EQ(report::value_of({"samples", 1281167, "", FigureSource::logged}), "1281167");
+  EXPECT_EQ(report::value_of({"target", 0.124, "", FigureSource::given}), "0.124");
+  EXPECT_EQ(report::value_of({"huge", 1e300, "", FigureSource::logged}), "1e+300");
+  EXPECT_EQ(report::value_of({"energy a sample", 0.000123, "J", FigureSource::measured}), "0.00012");
+  EXPECT_EQ(report::value_of({"wait", 0.0, "s", FigureSource::measured}), "0.000");
+  EXPECT_EQ(report::value_of({"run", 12.3456, "s", FigureSource::measured}), "12.346");
+  EXPECT_EQ(report::fixed(-1e-9, 4), "-1e-09");
+  EXPECT_EQ(report::fixed(0.0, 4), "0.0000");
 }
 
 TEST(ReportPage, TakesNothingFromElsewhereAndHasItsPlots) {
