@@ -29,8 +29,11 @@ void add_times(ScaleRow& row) {
   std::vector<double> staging, evaluation;
   for (const RunReport* run : row.group->runs) {
     if (!run->facts.found_staged) staging.push_back(run->terms.staging_s + run->staging_outside_s);
+    // Not each epoch ends in an evaluation, and a block has one for several.
+    double epochs = 0.0;
     for (const EpochReport& epoch : run->epochs)
-      if (epoch.whole && epoch.evaluation_s > 0.0) evaluation.push_back(epoch.evaluation_s);
+      epochs += epoch.epochs;
+    if (epochs > 0.0 && !run->broke_off) evaluation.push_back(run->terms.evaluation_s / epochs);
   }
   row.epochs = mean_outcome(outcomes_of(*row.group, "epochs to target"));
   if (row.epochs) row.time_s = mean_outcome(outcomes_of(*row.group, "time to train"));

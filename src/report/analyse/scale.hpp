@@ -35,7 +35,7 @@ struct ScaleRow {
   std::optional<double> step_s;          ///< batch over rate
   std::optional<double> epochs, time_s;  ///< olympic from three runs on (mean_outcome)
   std::optional<double> staging_s;       ///< median, on either side of the clock
-  std::optional<double> evaluation_s;    ///< of an epoch, median
+  std::optional<double> evaluation_s;    ///< over a run's epochs, median
   std::optional<double> share_of_node;   ///< of the set: all of it where it is replicated; 1 / nodes where not known
   std::optional<double> bytes_per_node;  ///< a node's part of both sets, as stored raw
   std::string tier;                      ///< the fastest that holds it; "none"; empty where none was stated

@@ -231,10 +231,15 @@ class Scaling {
           "band");
   }
 
+  /// Of the whole set, of which a node of the runs holds a share.
+  [[nodiscard]] std::optional<double> set_bytes() const {
+    return base_->bytes_per_node ? std::optional(*base_->bytes_per_node / *base_->share_of_node) : std::nullopt;
+  }
+
   void add_data() {
     if (!base_->bytes_per_node || !nodes_) return;
-    const double set = *base_->bytes_per_node * *base_->nodes;
-    const double now_bytes = set * group_now_ / *base_->nodes, then_bytes = set * group_then_ / *nodes_;
+    const double now_bytes = *set_bytes() * group_now_ / *base_->nodes,
+                 then_bytes = *set_bytes() * group_then_ / *nodes_;
     const bool shared = group_now_ > 1.0 || group_then_ > 1.0;
     add({"data set's part of a node",
          "GiB",
@@ -258,9 +263,13 @@ class Scaling {
   void add_epochs() {
     const RunReport& run = base_->group->first();
     if (!base_->epochs) {
-      const std::vector<double> own = figures_of(*base_->group, "epochs to target");
-      answer_.remarks.push_back(fmt::format("{} at the largest scale missed the target: no epochs and no time to train",
-                                            own.empty() ? "all runs" : "too many runs"));
+      const std::vector<double> all = outcomes_of(*base_->group, "epochs to target");
+      const bool any = std::ranges::any_of(all, [](double each) { return std::isfinite(each); });
+      answer_.remarks.push_back(fmt::format(
+          "{}: no epochs and no time to train",
+          all.empty() ? "no run at the largest scale aimed at a target, came to an end and counts its epochs"
+          : any       ? "too many runs at the largest scale missed the target"
+                      : "all runs at the largest scale missed the target"));
       return;
     }
     Predicted figure{"epochs", "", base_->epochs, {}, {}, {}, modelled, {}};
@@ -355,7 +364,7 @@ class Scaling {
     const double now_train = *base_->epochs * *facts().train_samples / *base_->rate;
     const double now_evaluation = *base_->epochs * base_->evaluation_s.value_or(0.0);
     const double inside = staged_inside();
-    const double besides = std::max(0.0, *base_->time_s - now_train - now_evaluation - inside);
+    const double besides = *base_->time_s - now_train - now_evaluation - inside;
     const auto total = [&](double step_s, double epochs) {
       return staging + epochs * (*facts().train_samples / batch_ * step_s + evaluation) + besides * shrink;
     };
@@ -372,12 +381,19 @@ class Scaling {
                    (*base_->time_s - inside + base_->staging_s.value_or(0.0)) / 60.0,
                    then / 60.0,
                    (then - apart(step_.low_s, epochs_.low.value_or(*epochs_.then), staged.low)) / 60.0,
-                   (then + apart(step_.high_s, epochs_.high.value_or(*epochs_.then), staged.high)) / 60.0,
+                   {},
                    modelled,
                    "staging + epochs x (samples / batch x step + evaluation) + the rest, which shrinks with the ranks"};
-    if (nodes_)
-      add({"node-hours", "h", *time.now / 60.0 * *base_->nodes, *time.then / 60.0 * *nodes_, *time.low / 60.0 * *nodes_,
-           *time.high / 60.0 * *nodes_, modelled, "time to train with staging x nodes"});
+    if (!epochs_.low || epochs_.high)  // where a run missed its target the bound lies nowhere
+      time.high = (then + apart(step_.high_s, epochs_.high.value_or(*epochs_.then), staged.high)) / 60.0;
+    if (nodes_) {
+      const auto node_hours = [this](const std::optional<double>& minutes, double nodes) {
+        return minutes ? std::optional(*minutes / 60.0 * nodes) : std::nullopt;
+      };
+      add({"node-hours", "h", node_hours(time.now, *base_->nodes), node_hours(time.then, *nodes_),
+           node_hours(time.low, *nodes_), node_hours(time.high, *nodes_), modelled,
+           "time to train with staging x nodes"});
+    }
     add(std::move(time));
   }
 
@@ -399,7 +415,7 @@ class Scaling {
       if (nodes_) point.nodes = i == 0 ? *base_->nodes : std::ceil(processes / processes_ * *nodes_);
       if (base_->bytes_per_node) {
         const double held = replicates_ ? point.nodes : std::min(group_then_, point.nodes);
-        point.bytes_per_node = *base_->bytes_per_node * *base_->nodes / point.nodes * held;
+        point.bytes_per_node = *set_bytes() / point.nodes * held;
         if (!tiers_.empty()) point.tier = fastest_tier(*point.bytes_per_node, tiers_);
       }
       answer_.curve.push_back(point);

@@ -378,7 +378,8 @@ class Commands(unittest.TestCase):
         log = ROOT / "tests/golden/logs/hpc_cosmoflow_closed_v3.0.txt"
         self.expect(call("report", log, "--what-if", "nodes=128"), 0, "what if, from", "time to train with staging")
         self.expect(call("report", log, "--what-if", "nodes=128,speed=2"), 2, '"speed" is not known')
-        self.expect(call("report", log, "--what-if", "nodes=128,batch=512"), 2, "two local batches")
+        self.expect(call("report", log, "--what-if", "nodes=128,batch=512"), 2, "leaves some of 1024 ranks without a sample")
+        self.expect(call("report", log, "--what-if", "nodes=128,batch=2048"), 2, "two local batches")
         both = call("report", log, ROOT / "tests/golden/logs/hpc_deepcam_open_v3.0.txt", "--what-if", "nodes=128")
         self.expect(both, 2, "2 workloads")
         self.expect(call("report", log, "--tiers", "dram=12"), 2, "no unit of bytes")

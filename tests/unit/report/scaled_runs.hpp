@@ -33,10 +33,11 @@ inline RunReport run_of(const Scaled& run, int copy = 0) {
   report.figures = {{"time to train", run.time_s, "s", FigureSource::logged},
                     {"samples/s median epoch", run.rate, "1/s", FigureSource::logged},
                     {"epochs to target", run.epochs, "", FigureSource::logged}};
-  EpochReport epoch;
-  epoch.whole = true;
-  epoch.evaluation_s = run.evaluation_s;
-  report.epochs = {epoch};
+  report.terms.evaluation_s = run.epochs * run.evaluation_s;
+  EpochReport all;
+  all.whole = true;
+  all.epochs = static_cast<int>(run.epochs);
+  report.epochs = {all};
   return report;
 }
 

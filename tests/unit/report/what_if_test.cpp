@@ -103,6 +103,80 @@ TEST(WhatIfTime, IsTheSameWhereTheSameIsAsked) {
   EXPECT_EQ(same.curve.size(), 1U);
 }
 
+/// 36 epochs of 10 s on 4 ranks, evaluated after each fourth for 5 s: nine evaluations, 45 s.
+RunReport seldom_evaluated() {
+  RunReport run = run_of({2, 4, 16, 52428.8, 36, 0, 0, 405});
+  run.terms.evaluation_s = 45;
+  run.epochs.clear();
+  for (int number = 1; number <= 36; ++number) {
+    EpochReport& epoch = run.epochs.emplace_back();
+    epoch.number = number;
+    epoch.whole = true;
+    epoch.evaluation_s = number % 4 == 0 ? 5.0 : 0.0;
+  }
+  return run;
+}
+
+TEST(WhatIfTime, CountsEvaluationsAsOftenAsTheyWere) {
+  const WhatIfAnswer same = ask({seldom_evaluated()}, "nodes=2");
+  EXPECT_NEAR(value_in(same, "evaluation an epoch", &Predicted::now), 1.25, 1e-9);
+  EXPECT_NEAR(value_in(same, "time to train with staging", &Predicted::then), 405.0 / 60.0, 1e-9);
+}
+
+TEST(WhatIfTime, IsTheSameWhereMostEpochsAreSlowerThanTheMean) {
+  const WhatIfAnswer same = ask({run_of({2, 8, 128, 1280, 18, 40, 6, 7000})}, "nodes=2");  // less than 18 x 409.6 + ...
+  EXPECT_NEAR(value_in(same, "time to train with staging", &Predicted::then), 7000.0 / 60.0, 1e-9);
+}
+
+TEST(WhatIfTime, HasNoUpperBoundWhereARunMissedTheTarget) {
+  std::vector<RunReport> runs;
+  for (const double epochs : {10.0, 12.0, 14.0})
+    runs.push_back(run_of({2, 8, 128, 1280, epochs, 0, 0, 409.6 * epochs}, static_cast<int>(runs.size())));
+  EXPECT_NEAR(figure_in(ask(runs, "nodes=2"), "epochs").high.value(), 13.6, 1e-9);
+  runs[2].target_met = false;
+  const WhatIfAnswer same = ask(runs, "nodes=2");
+  const Predicted &epochs = figure_in(same, "epochs"), &time = figure_in(same, "time to train with staging");
+  EXPECT_EQ(epochs.then, 12.0) << "the miss counts as the slowest";
+  EXPECT_NEAR(epochs.low.value(), 10.4, 1e-9);
+  EXPECT_FALSE(epochs.high.has_value()) << "nobody knows how long it would have taken";
+  EXPECT_FALSE(time.high.has_value());
+  EXPECT_FALSE(figure_in(same, "node-hours").high.has_value());
+  EXPECT_NE(epochs.basis.find("3 runs at this batch, of which one missed"), std::string::npos) << epochs.basis;
+}
+
+TEST(WhatIfData, IsOneSetOnEachNodeThatReplicates) {
+  const double set_gib = 16777232.0 * (524288 + 65536) / 0x1p30;
+  const auto part = [](const WhatIfAnswer& answer, std::optional<double> Predicted::*when) {
+    return value_in(answer, "data set's part of a node", when);
+  };
+  RunReport run = run_of({4, 16, 256, 2560, 18, 40, 6, 4000});
+  run.facts.stage_strategy = "replicate";
+  const WhatIfAnswer more = ask({run}, "nodes=8");
+  EXPECT_NEAR(part(more, &Predicted::now), set_gib, 1e-6);
+  EXPECT_NEAR(part(more, &Predicted::then), set_gib, 1e-6);
+  EXPECT_NEAR(more.curve.back().bytes_per_node.value() / 0x1p30, set_gib, 1e-6);
+  EXPECT_NEAR(part(ask({run}, "nodes=8,staging=shard"), &Predicted::then), set_gib / 8, 1e-6);
+  run.facts.stage_strategy = "group";
+  run.facts.stage_group = 2;
+  EXPECT_NEAR(part(ask({run}, "nodes=8"), &Predicted::now), set_gib / 2, 1e-6);
+  EXPECT_NEAR(part(ask({run}, "nodes=8"), &Predicted::then), set_gib / 4, 1e-6);
+}
+
+TEST(WhatIf, SaysOfFixedWorkThatItAimedAtNoTarget) {
+  RunReport run = run_of({2, 8, 128, 1280, 18, 40, 6, 7550});
+  run.target_met = false;
+  EXPECT_TRUE(remarks_say(ask({run}, "nodes=2"), "all runs at the largest scale missed the target"));
+  run.status = "fixed_work_done";
+  EXPECT_TRUE(remarks_say(ask({run}, "nodes=2"), "no run at the largest scale aimed at a target"));
+}
+
+TEST(WhatIf, LeavesNoRankWithoutASample) {
+  const std::vector<RunReport> runs{run_of({2, 8, 128, 1280, 18, 40, 6, 7550}),
+                                    run_of({1, 8, 64, 1000, 18, 40, 6, 7550})};
+  EXPECT_NE(refusal([&] { static_cast<void>(ask(runs, "nodes=8,batch=16")); }).find("leaves some of 64 ranks"),
+            std::string::npos);
+}
+
 TEST(WhatIf, StartsFromTheLargestScaleThatTellsItsStep) {
   RunReport silent = run_of({8, 32, 512, 4000, 20, 40, 6, 3000});
   silent.figures.erase(silent.figures.begin() + 1);  // its rate
@@ -235,12 +309,9 @@ TEST(ScaleRows, HoldMediansOfTheirRuns) {
     runs.push_back(run_of({2, 8, 128, 1000.0 + 100 * i * i, 18.0 + i, 10.0 * i, 6.0 + i, 7000.0 + 100 * i}, i));
     runs.back().staging_outside_s = 5;
   }
-  EpochReport cut;
-  cut.evaluation_s = 100;
-  runs[0].epochs.push_back(cut);  // not whole
-  cut.whole = true;
-  cut.evaluation_s = 0;
-  runs[1].epochs.push_back(cut);  // without an evaluation
+  EpochReport more;
+  more.whole = true;
+  runs[1].epochs.push_back(more);  // without an evaluation
   runs[2].target_met = false;
   const std::vector<Group> groups = group_runs(runs);
   const ScaleRow row = scale_rows(groups, {}).at(0);
@@ -250,7 +321,7 @@ TEST(ScaleRows, HoldMediansOfTheirRuns) {
   EXPECT_EQ(row.rate_most, 1400.0);
   EXPECT_NEAR(row.step_s.value(), 128.0 / 1100.0, 1e-12);
   EXPECT_EQ(row.staging_s, 15.0) << "on both sides of the clock";
-  EXPECT_EQ(row.evaluation_s, 7.0);
+  EXPECT_NEAR(row.evaluation_s.value(), 7.0 * 19.0 / 20.0, 1e-12) << "over all epochs";
   EXPECT_EQ(row.epochs, 19.0) << "one that missed the target is the slowest, and left out as the fastest is";
   EXPECT_EQ(row.time_s, 7100.0);
   EXPECT_NEAR(row.bytes_per_node.value(), 589824.0 * 16777232.0 / 2.0, 1.0);
