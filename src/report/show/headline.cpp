@@ -171,10 +171,10 @@ std::string what_next(const RunReport& run) {
 
 }  // namespace
 
-std::vector<Headline> headlines_of(std::span<const RunReport> runs) {
+std::vector<Headline> headlines_of(std::span<const RunReport> runs, bool instances) {
   if (runs.empty()) return {};
   const std::vector<Group> groups = group_runs(runs);
-  const std::vector<GroupConvergence> rows = convergence_of(groups);
+  const std::vector<GroupConvergence> rows = convergence_of(groups, instances);
   const GroupConvergence* best = best_of(rows);
   const RunReport& run = median_run(best == nullptr ? groups.front() : *best->group);
   return {{"How fast?", how_fast(rows)},

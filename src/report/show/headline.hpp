@@ -14,6 +14,6 @@ struct Headline {
 };
 /// In the order in which they are asked; without an answer, why there is none. Reads up to 50 logs again, to judge
 /// them.
-[[nodiscard]] std::vector<Headline> headlines_of(std::span<const RunReport> runs);
+[[nodiscard]] std::vector<Headline> headlines_of(std::span<const RunReport> runs, bool instances = false);
 
 }  // namespace trainmark::report

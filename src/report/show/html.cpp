@@ -144,9 +144,9 @@ std::string section_of(const RunReport& run, const std::string& name, bool open)
          rooflines_of(run) + report::grid_html(report::published_table(run)) + "</details>\n";
 }
 
-std::string headlines(std::span<const RunReport> runs) {
+std::string headlines(std::span<const RunReport> runs, bool instances) {
   std::string html = "<dl>\n";
-  for (const report::Headline& each : report::headlines_of(runs))
+  for (const report::Headline& each : report::headlines_of(runs, instances))
     html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", each.question, escaped(each.answer));
   return html + "</dl>\n";
 }
@@ -193,7 +193,7 @@ std::string render_html(std::span<const RunReport> runs, const Questions& questi
   if (emulated) html += fmt::format("<p class=\"label\">{}</p>\n", emulated_label);
   if (generated) html += fmt::format("<p class=\"label\">{}</p>\n", generated_label);
   html += "<p class=\"label\">Result not verified by MLCommons Association</p>\n";
-  html += headlines(runs);
+  html += headlines(runs, questions.instances);
   for (const report::Grid& grid : report::joint_tables(runs, questions))
     html += report::grid_html(grid);
   if (runs.size() > 1) html += side_by_side(runs, questions.instances);

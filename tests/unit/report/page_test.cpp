@@ -98,6 +98,16 @@ TEST(Headline, AnswersWhatAReaderAsksFirst) {
   EXPECT_NE(answer_to(golden_run, "What next?").find("staging is 7 % of the clock, 15.0 s"), std::string::npos);
 }
 
+TEST(Headline, GivesInstancesOfOneJobNoOlympicMean) {
+  const Folder folder;
+  std::vector<RunReport> runs;
+  for (const int milliseconds : {29250, 59250, 119250})
+    runs.push_back(report_run(folder.write(fmt::format("{}.log", milliseconds), small_log({milliseconds}))));
+  const std::string page = render_html(runs, {.instances = true, .tiers = {}, .what_if = {}});
+  EXPECT_EQ(page.find("olympic mean of 3 runs"), std::string::npos);
+  EXPECT_NE(page.find("no score: instances went on at the same time"), std::string::npos);
+}
+
 TEST(Headline, SaysThatNobodyMetTheTarget) {
   const Folder folder;
   const std::vector runs{report_run(folder.write("a.log", small_log({2000}, false)))};
