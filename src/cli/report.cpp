@@ -116,6 +116,8 @@ void add_report(CLI::App& app, Action& action) {
       ->add_option("--what-if", flags->what_if,
                    "Another scale, e.g. nodes=1024,batch=2048,staging=shard: step, epochs, time")
       ->type_name("SCALE");
+  for (const char* each : {"--csv", "--html", "--model", "--details", "--instances", "--tiers", "--what-if"})
+    command->get_option(each)->excludes(compares);  // a comparison has none of them
   command->footer(
       "Figures are tagged: measured (the run's own clocks), logged (in or between records of the log), modelled\n"
       "(computed under an assumption), assumed (stated by you, or taken from other machines), given (by the rules or\n"

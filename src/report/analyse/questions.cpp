@@ -34,13 +34,14 @@ std::vector<std::pair<std::string, std::string>> pairs_of(std::string_view text,
   return pairs;
 }
 
-/// A number above zero and the unit behind it.
+/// A number above zero and the unit behind it. `key` with what stands before the number: "nodes=".
 std::pair<double, std::string> number_with_unit(const std::string& text, std::string_view option,
-                                                const std::string& key) {
+                                                const std::string& key, std::string_view example) {
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || !std::isfinite(value) || !(value > 0.0))
-    refuse(option, fmt::format("{}={} is not a number above 0", key, text), "write e.g. " + key + "=16");
+    refuse(option, fmt::format("{}{} is not a number above 0", key, text),
+           fmt::format("write e.g. {}{}", key, example));
   return {value, std::string(end, text.data() + text.size())};
 }
 
@@ -48,23 +49,23 @@ double bytes_in(const std::string& text, std::string_view option, const std::str
   static const std::map<std::string_view, double> units = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},
                                                            {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
                                                            {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
-  const auto [value, unit] = number_with_unit(text, option, key);
+  const auto [value, unit] = number_with_unit(text, option, key, "512GiB");
   const auto found = units.find(unit);
   if (found == units.end())
-    refuse(option, fmt::format("{}={} has no unit of bytes", key, text), "write e.g. " + key + "=512GiB or 512GB");
+    refuse(option, fmt::format("{}{} has no unit of bytes", key, text), "write e.g. " + key + "512GiB or 512GB");
   return value * found->second;
 }
 
 double plain(const std::string& text, std::string_view option, const std::string& key) {
-  const auto [value, unit] = number_with_unit(text, option, key);
-  if (!unit.empty()) refuse(option, fmt::format("{}={} is not a plain number", key, text), "write e.g. " + key + "=16");
+  const auto [value, unit] = number_with_unit(text, option, key, "16");
+  if (!unit.empty()) refuse(option, fmt::format("{}{} is not a plain number", key, text), "write e.g. " + key + "16");
   return value;
 }
 
 double whole(const std::string& text, std::string_view option, const std::string& key) {
   const double value = plain(text, option, key);
   if (std::floor(value) != value)
-    refuse(option, fmt::format("{}={} is no whole number", key, text), "write e.g. " + key + "=16");
+    refuse(option, fmt::format("{}{} is no whole number", key, text), "write e.g. " + key + "16");
   return value;
 }
 
@@ -80,8 +81,9 @@ std::vector<Tier> parse_tiers(std::string_view text) {
   std::vector<Tier> tiers;
   for (const auto& [key, value] : pairs_of(text, "--tiers")) {
     const std::size_t at = value.find('@');
-    tiers.push_back({key, bytes_in(value.substr(0, at), "--tiers", key), {}});
-    if (at != std::string::npos) tiers.back().bytes_per_s = bytes_in(value.substr(at + 1), "--tiers", key);
+    tiers.push_back({key, bytes_in(value.substr(0, at), "--tiers", key + "="), {}});
+    if (at != std::string::npos)
+      tiers.back().bytes_per_s = bytes_in(value.substr(at + 1), "--tiers", key + "=" + value.substr(0, at + 1));
   }
   return tiers;
 }
@@ -117,9 +119,7 @@ WhatIf parse_what_if(std::string_view text) {
          constexpr std::string_view of_group = "group:";
          if (value.starts_with(of_group)) {
            question.staging = group;
-           question.stage_group = plain(value.substr(of_group.size()), option, "staging=group");
-           if (std::floor(question.stage_group) != question.stage_group)
-             refuse(option, fmt::format("staging={} is no whole number of nodes", value), "write e.g. staging=group:4");
+           question.stage_group = whole(value.substr(of_group.size()), option, "staging=group:");
            return;
          }
          if (value != "shard" && value != "replicate" && value != "none")
@@ -132,11 +132,11 @@ WhatIf parse_what_if(std::string_view text) {
     if (take == takes.end())
       refuse(option, fmt::format("\"{}\" is not known", key),
              "ask for nodes or ranks, batch, staging, network, latency_us or hidden_ms");
-    take->second(key, value);
+    take->second(key + "=", value);
   }
   if (!question.nodes && !question.ranks) refuse(option, "names neither nodes nor ranks", "name one of them, or both");
   if (question.nodes && question.ranks && *question.ranks < *question.nodes)
-    refuse(option, fmt::format("{:g} ranks are fewer than {:g} nodes", *question.ranks, *question.nodes),
+    refuse(option, fmt::format("{} ranks are fewer than {} nodes", *question.ranks, *question.nodes),
            "each node has a rank: ask for more ranks or fewer nodes");
   if ((question.latency_s > 0.0 || question.hidden_s > 0.0) && !question.network_bytes_per_s)
     refuse(option, "latency_us and hidden_ms are of a stated network", "add network=<bytes per second>, e.g. 25GB");

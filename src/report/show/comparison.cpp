@@ -28,7 +28,10 @@ std::string number(const std::optional<double>& value) { return value ? fmt::for
 std::string told(const Compared& each) {
   std::string text = fmt::format("base {}", number(each.base));
   if (each.worse_percent && std::isfinite(*each.worse_percent))
-    text += fmt::format(", {:.2f} % {}", std::abs(*each.worse_percent), *each.worse_percent > 0.0 ? "worse" : "better");
+    text += fmt::format(", {:.2f} % {}", std::abs(*each.worse_percent),
+                        *each.worse_percent > 0.0   ? "worse"
+                        : *each.worse_percent < 0.0 ? "better"
+                                                    : "different");
   if (each.tolerance_percent) text += fmt::format(", tolerance {:g} %", *each.tolerance_percent);
   if (each.p) text += fmt::format(", p {:.3g}", *each.p);
   text += fmt::format(", n {} and {}", each.base_runs, each.now_runs);

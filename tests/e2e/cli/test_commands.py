@@ -372,6 +372,8 @@ class Commands(unittest.TestCase):
         self.assertIn('failures="1"', junit.read_text())
         self.expect(call("report", "--compare", base, new, "--tolerance", junit), 2, "is an XML document, not a table of tolerances")
         self.expect(call("report", "--compare", base), 2, "1 paths are given")
+        page = self.folder / "page.html"
+        self.expect(call("report", "--compare", base, new, "--html", page), 2, "--html excludes --compare")
         self.expect(call("report", base, "--tolerance", tolerance), 2, "--compare")
 
     def test_a_scale_that_runs_do_not_reach_ends_with_2(self):

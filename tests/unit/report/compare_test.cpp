@@ -67,7 +67,7 @@ TEST(Compare, WritesLinesDocumentsAndJunitThatSayTheSame) {
   EXPECT_NE(found.text.find("fom: time_to_train_s = 11 s (base 10, 10.00 % worse, tolerance 9 %, n 1 and 1) worse\n"),
             std::string::npos)
       << found.text;
-  EXPECT_NE(found.text.find("fom: evaluation_s = 0.5 s (base 0.5, 0.00 % better, tolerance 1 %, n 1 and 1) ok\n"),
+  EXPECT_NE(found.text.find("fom: evaluation_s = 0.5 s (base 0.5, 0.00 % different, tolerance 1 %, n 1 and 1) ok\n"),
             std::string::npos);
   EXPECT_NE(found.text.find("1 of 2 judged figures are worse"), std::string::npos);
   const auto document = nlohmann::json::parse(found.json);
