@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace trainmark::config {
@@ -157,6 +158,19 @@ class Checker {
                     schedule.end_rate, schedule.rate,
                     options_.recipe.scaling.base_batch > 0 ? ", as it is at this batch" : ""));
   }
+  /// The key of the rate that a warm-up reaches.
+  [[nodiscard]] static const char* peak_key(const Schedule& schedule) {
+    return std::holds_alternative<PiecewiseSchedule>(schedule) ? "/schedule/peak_rate" : "/schedule/rate";
+  }
+  /// Devices compute with rates in fp32.
+  void peak(const Schedule& scheduled) {
+    const double rate = peak_rate_of(scheduled);
+    if (rate <= static_cast<double>(std::numeric_limits<float>::max()) && static_cast<float>(rate) > 0.0F) return;
+    add(peak_key(scheduled),
+        fmt::format("comes to {:.6g} at this batch, which is no rate in fp32 ({}); choose another, or another "
+                    "/schedule/base_batch",
+                    rate, rate < 1.0 ? "nothing would be learnt" : "the first update would be infinite"));
+  }
   void schedule() {
     const BatchScaling& scaling = options_.recipe.scaling;
     if (scaling.law != BatchLaw::linear && scaling.base_batch == 0) {
@@ -165,6 +179,14 @@ class Checker {
                                                  word(scaling.law)));
     }
     const Schedule scheduled = schedule_of(options_.recipe, options_.train.global_batch);
+    const auto* by_step = std::get_if<StepSchedule>(&scheduled);
+    const bool ends_at_0 = by_step != nullptr && by_step->warmup_steps == 1 && by_step->warmup_factor == 1.0;
+    if (ends_at_0) {
+      add("/schedule/warmup_steps",
+          "1 leaves a rate of 0 (the warm-up ends one step short); use 0 for none, or 2 or more");
+    } else {
+      peak(scheduled);
+    }
     if (const auto* by_epoch = std::get_if<PiecewiseSchedule>(&scheduled)) {
       ascending(by_epoch->decay, {"/schedule/decay", "epoch", "boundary", "boundaries"},
                 [](const auto& decay) { return decay.epoch; });
@@ -186,7 +208,6 @@ class Checker {
                                            tanh->lower, tanh->upper));
       }
     }
-    const auto* by_step = std::get_if<StepSchedule>(&scheduled);
     if (by_step == nullptr) return;
     ascending(by_step->decay, {"/schedule/decay", "step", "boundary", "boundaries"},
               [](const auto& decay) { return decay.step; });
@@ -195,9 +216,6 @@ class Checker {
           fmt::format("{} steps of a cosine and {} boundaries exclude each other; leave one of them out",
                       by_step->cosine_steps, by_step->decay.size()));
     }
-    if (by_step->warmup_steps == 1 && by_step->warmup_factor == 1.0)
-      add("/schedule/warmup_steps",
-          "1 leaves a rate of 0 (the warm-up ends one step short); use 0 for none, or 2 or more");
   }
 
   void counts() {

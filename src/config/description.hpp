@@ -37,6 +37,7 @@ struct Field {
   std::vector<std::int64_t> choices = {};    ///< an integer must be one of these
   std::optional<double> minimum = {}, maximum = {};
   std::optional<double> above = {}, below = {};  ///< exclusive limits
+  bool fp32 = false;  ///< a double that is computed with in fp32, where it must still be what was written
   std::int64_t multiple_of = 0;
   std::array<std::string_view, 2> no_and_yes = {};  ///< words for which false and true may stand
   std::string_view zero_as = {};       ///< word that may stand in a whole number's place: the member is 0 then

@@ -39,14 +39,17 @@ void describe_model(Visitor& visitor, CosmoflowOptions& model) {
   visitor.field({.name = "dropout",
                  .doc = "Dropout after the two hidden dense layers (0.5 in the reference).",
                  .minimum = 0,
-                 .below = 1},
+                 .below = 1,
+                 .fp32 = true},
                 &model.dropout);
   visitor.field(
       {.name = "l2",
        .doc =
            "L2 on the kernels of the first two dense layers, Keras meaning: adds l2 * sum(w^2) to what is minimised. "
            "A loss that is reported leaves it out, while Keras' contains it.",
-       .minimum = 0},
+       .minimum = 0,
+       .maximum = 1e38,
+       .fp32 = true},
       &model.l2);
   visitor.field({.name = "log_transform", .doc = "Feed log(1 + x) to the network; false divides by the sample's mean."},
                 &model.log_transform);

@@ -73,9 +73,9 @@ void describe_rule(Visitor& visitor, Lamb& rule) {
 }
 
 void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
-  visitor.field({.name = "base_rate", .doc = "Rate of epoch 0 where there is a warm-up.", .minimum = 0},
+  visitor.field({.name = "base_rate", .doc = "Rate of epoch 0 where there is a warm-up.", .minimum = 0, .fp32 = true},
                 &schedule.base_rate);
-  visitor.field({.name = "peak_rate", .doc = "Rate after the warm-up, before any decay.", .above = 0},
+  visitor.field({.name = "peak_rate", .doc = "Rate after the warm-up, before any decay.", .above = 0, .fp32 = true},
                 &schedule.peak_rate);
   visitor.field({.name = "warmup_epochs",
                  .doc = "Epochs in which the rate rises in equal steps from base to peak; 0 starts at the peak.",
@@ -94,7 +94,8 @@ void describe_schedule(Visitor& visitor, PiecewiseSchedule& schedule) {
   visitor.list("decay", "Boundaries in ascending order; the last one before an epoch gives its factor.", decay);
 }
 void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
-  visitor.field({.name = "rate", .doc = "Rate towards which the warm-up goes.", .above = 0}, &schedule.rate);
+  visitor.field({.name = "rate", .doc = "Rate towards which the warm-up goes.", .above = 0, .fp32 = true},
+                &schedule.rate);
   visitor.field({.name = "warmup_steps",
                  .doc = "Steps of the warm-up; as the reference's, it ends one step short of the rate. 0: none.",
                  .unit = "steps",
@@ -124,7 +125,7 @@ void describe_schedule(Visitor& visitor, StepSchedule& schedule) {
 /// Of a linear warm-up and a fall that ends; `doc` is of the steps in which it does.
 template <class Falling>
 void describe_warm_up_and_fall(Visitor& visitor, Falling& schedule, std::string_view doc) {
-  visitor.field({.name = "rate", .doc = "Rate at the end of the warm-up.", .above = 0}, &schedule.rate);
+  visitor.field({.name = "rate", .doc = "Rate at the end of the warm-up.", .above = 0, .fp32 = true}, &schedule.rate);
   visitor.field({.name = "warmup_steps",
                  .doc = "Steps in which the rate rises in equal steps from 0, which is the first step's; 0: none.",
                  .unit = "steps",
@@ -137,18 +138,27 @@ void describe_schedule(Visitor& visitor, PolynomialSchedule& schedule) {
                             "Steps from the end of the warm-up until the rate has fallen to its end, where it stays. "
                             "The TF2 reference: steps in all, less those of the warm-up, plus 1.");
   visitor.field({.name = "power", .doc = "Of the share of those steps that is left.", .above = 0}, &schedule.power);
-  visitor.field({.name = "end_rate", .doc = "Rate at the end; at most the rate above.", .minimum = 0},
+  visitor.field({.name = "end_rate", .doc = "Rate at the end; at most the rate above.", .minimum = 0, .fp32 = true},
                 &schedule.end_rate);
 }
 void describe_schedule(Visitor& visitor, TanhSchedule& schedule) {
   describe_warm_up_and_fall(visitor, schedule,
                             "Steps from the end of the warm-up in which the rate falls; it stays where the last left "
                             "it.");
-  visitor.field({.name = "lower", .doc = "L of HTD(L, U): of what the tangent is taken when the fall begins."},
+  constexpr double flat = 100.0;  // far beyond 20, from where on the tangent is 1 to the last bit
+  visitor.field({.name = "lower",
+                 .doc = "L of HTD(L, U): of what the tangent is taken when the fall begins.",
+                 .minimum = -flat,
+                 .maximum = flat},
                 &schedule.lower);
-  visitor.field({.name = "upper", .doc = "U: of what it is taken when the fall ends; above L."}, &schedule.upper);
-  visitor.field({.name = "end_rate", .doc = "Rate that it falls towards; at most the rate above.", .minimum = 0},
-                &schedule.end_rate);
+  visitor.field({.name = "upper",
+                 .doc = "U: of what it is taken when the fall ends; above L.",
+                 .minimum = -flat,
+                 .maximum = flat},
+                &schedule.upper);
+  visitor.field(
+      {.name = "end_rate", .doc = "Rate that it falls towards; at most the rate above.", .minimum = 0, .fp32 = true},
+      &schedule.end_rate);
 }
 
 }  // namespace

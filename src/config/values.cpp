@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <regex>
 
@@ -35,6 +36,13 @@ bool within(double value, const Field& field) {
          !(field.above && value <= *field.above) && !(field.below && value >= *field.below);
 }
 
+/// Of what is computed with in fp32: neither infinite there nor, unless it is, 0, and within its limits still.
+bool fits_fp32(double value, const Field& field) {
+  if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) return false;
+  const auto rounded = static_cast<float>(value);
+  return (rounded == 0.0F) == (value == 0.0) && within(rounded, field);
+}
+
 struct Store {
   const Node& node;
   const Field& field;
@@ -56,15 +64,14 @@ struct Store {
       return wrong_type(node, "a number", field);
     }
     if (!within(value, field)) return with_allowed(fmt::format("{} is out of range", describe_value(node)), field);
+    if (field.fp32 && !fits_fp32(value, field)) return out_of_fp32();
     *member = value;
     return {};
   }
   std::string operator()(float* member) const {
     double value = *member;
     if (std::string wrong = (*this)(&value); !wrong.empty()) return wrong;
-    // What rounds to a limit that it must not reach is out of range too.
-    if (!within(static_cast<float>(value), field))
-      return with_allowed(fmt::format("{} is out of range in fp32", describe_value(node)), field);
+    if (!fits_fp32(value, field)) return out_of_fp32();
     *member = static_cast<float>(value);
     return {};
   }
@@ -160,6 +167,9 @@ struct Store {
     return {};
   }
 
+  [[nodiscard]] std::string out_of_fp32() const {
+    return with_allowed(fmt::format("{} is out of range in fp32", describe_value(node)), field);
+  }
   /// Of a number beyond the type's own limit, which no other limit of the field may name.
   [[nodiscard]] std::string out_of_range(const Node& number, std::int64_t most) const {
     std::string allowed = allowed_text(field);

@@ -38,6 +38,8 @@ void Progress::clear() {
 
 std::string duration_text(double seconds) {
   if (seconds < 60.0) return fmt::format("{:.1f} s", seconds);
+  constexpr double no_end = 1e9 * 3600.0;  // seconds; a run may be asked for 1e300
+  if (seconds >= no_end) return "over 1e9 h";
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);

@@ -49,8 +49,11 @@ std::optional<double> seconds_left(const Goal& goal, std::int64_t steps, double 
 
 std::optional<double> least_seconds_left(const Goal& goal, std::int64_t steps, double seconds, double seconds_per_step,
                                          std::int64_t steps_per_epoch) {
-  if (const auto* fixed = std::get_if<UntilEpochs>(&goal))
-    return static_cast<double>(std::max<std::int64_t>(0, fixed->epochs * steps_per_epoch - steps)) * seconds_per_step;
+  if (const auto* fixed = std::get_if<UntilEpochs>(&goal)) {
+    const double all =
+        static_cast<double>(fixed->epochs) * static_cast<double>(steps_per_epoch);  // beyond 64 bits, too
+    return std::max(0.0, all - static_cast<double>(steps)) * seconds_per_step;
+  }
   return seconds_left(goal, steps, seconds, seconds_per_step);
 }
 

@@ -153,6 +153,67 @@ TEST(ConfigValues, AreToldAllTheirLimits) {
   EXPECT_EQ(parse(with(R"("stage": {"wait_seconds": 0})")).stage.wait_seconds, 0.0);
 }
 
+TEST(ConfigValues, ThatAreComputedWithInFp32AreStillThemselvesThere) {
+  struct Case {
+    const char *choices, *pointer;
+    std::vector<const char*> right, wrong;
+  };
+  const char* const none = "{}";
+  const char* const adam = R"({"optimizer": {"name": "adam"}})";
+  const char* const lars = R"({"optimizer": {"name": "lars"}})";
+  const char* const tanh = R"({"schedule": {"by": "tanh", "end_rate": 0}})";
+  const char* const step = R"({"schedule": {"by": "step"}})";
+  const char* const epoch = R"({"schedule": {"by": "epoch", "base_rate": 0}})";
+  const Case cases[] = {
+      {none, "/model/dropout", {"0", "0.9999999"}, {"0.99999999", "1e-46"}},
+      {none, "/model/l2", {"0", "1e-45", "1e38"}, {"1e-46", "1.1e38", "1e308"}},
+      {none, "/optimizer/weight_decay", {"0", "1e-45", "3.4e38"}, {"1e-46", "1e-300", "3.5e38", "1e308"}},
+      {none, "/optimizer/momentum", {"0.9999999"}, {"0.99999999"}},
+      {adam, "/optimizer/epsilon", {"1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {lars, "/optimizer/eta", {"1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {none, "/schedule/base_rate", {"0", "1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {epoch, "/schedule/peak_rate", {"1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {step, "/schedule/rate", {"1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {tanh, "/schedule/rate", {"1e-45", "3.4e38"}, {"1e-46", "3.5e38"}},
+      {tanh, "/schedule/end_rate", {"0", "1e-45"}, {"1e-46"}},
+      {tanh, "/schedule/upper", {"100"}, {"101", "1e308"}},
+      {tanh, "/schedule/lower", {"-100"}, {"-101", "-1e308"}},
+  };
+  for (const Case& each : cases) {
+    Json document = Json::parse("{" + data_section + "}");
+    document.update(Json::parse(each.choices));
+    for (const char* value : each.right) {
+      document[Json::json_pointer(each.pointer)] = Json::parse(value);
+      EXPECT_EQ(complaints(document.dump()), "no error") << each.pointer << " = " << value;
+      const Json again = Json::parse(to_json(parse(document.dump())));
+      EXPECT_TRUE(again[Json::json_pointer(each.pointer)].is_number()) << each.pointer << " = " << value;
+    }
+    for (const char* value : each.wrong) {
+      document[Json::json_pointer(each.pointer)] = Json::parse(value);
+      EXPECT_TRUE(complaints(document.dump()).starts_with("c.json:1: " + std::string(each.pointer) + ": "))
+          << each.pointer << " = " << value;
+    }
+  }
+  EXPECT_EQ(complaints(with(R"("optimizer": {"weight_decay": 1e308})")),
+            "c.json:1: /optimizer/weight_decay: 1e308 is out of range in fp32 (allowed: at least 0)");
+}
+
+TEST(ConfigValues, OfRatesAreRatesInFp32AtTheBatchToo) {
+  const auto of = [](const std::string& schedule, const std::string& train = R"("global_batch": 1)") {
+    return complaints(with(R"("schedule": {)" + schedule + R"(}, "train": {)" + train + "}"));
+  };
+  EXPECT_EQ(of(R"("base_rate": 0, "peak_rate": 1e-40, "base_batch": 1000000)"),
+            "c.json:1: /schedule/peak_rate: comes to 1e-46 at this batch, which is no rate in fp32 (nothing would be "
+            "learnt); choose another, or another /schedule/base_batch");
+  EXPECT_EQ(of(R"("base_rate": 0, "peak_rate": 1e-40, "base_batch": 1000)"), "no error");
+  EXPECT_EQ(of(R"("peak_rate": 1e36, "base_batch": 1)", R"("global_batch": 1000)"),
+            "c.json:1: /schedule/peak_rate: comes to 1e+39 at this batch, which is no rate in fp32 (the first update "
+            "would be infinite); choose another, or another /schedule/base_batch");
+  EXPECT_EQ(of(R"("peak_rate": 1e36, "base_batch": 1)", R"("global_batch": 100)"), "no error");
+  expect_part(of(R"("by": "step", "rate": 1, "warmup_steps": 2, "warmup_factor": 1e40)"),
+              "/schedule/rate: comes to 5e+39 at this batch");
+}
+
 TEST(ConfigValues, HoldNoNulWhichWouldCutAPathShort) {
   EXPECT_EQ(complaints(R"({"data": {"train": "t\u0000x", "validation": "v"}})"),
             "c.json:1: /data/train: holds a NUL character");

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace trainmark {
 namespace {
 
@@ -42,6 +44,7 @@ TEST(Goal, TellsHowARunEnded) {
 TEST(LeastSecondsLeft, CountsTheStepsOfEpochsThatAreAskedFor) {
   EXPECT_EQ(least_seconds_left(UntilEpochs{3}, 8, 100.0, 0.5, 10), 11.0);
   EXPECT_EQ(least_seconds_left(UntilEpochs{3}, 30, 100.0, 0.5, 10), 0.0);
+  EXPECT_EQ(least_seconds_left(UntilEpochs{std::numeric_limits<std::int64_t>::max()}, 8, 100.0, 0.5, 10), 0x1p63 * 5.0);
   EXPECT_EQ(least_seconds_left(UntilSteps{50}, 8, 100.0, 0.5, 10), 21.0);
   EXPECT_EQ(least_seconds_left(UntilSeconds{120.0}, 8, 100.0, 0.5, 10), 20.0);
   EXPECT_EQ(least_seconds_left(UntilTarget{3}, 8, 100.0, 0.5, 10), std::nullopt);

@@ -75,6 +75,7 @@ TEST(DurationText, ChoosesUnitsAPersonWouldChoose) {
   EXPECT_EQ(duration_text(3599), "59 min 59 s");
   EXPECT_EQ(duration_text(3720), "1 h 02 min");
   EXPECT_EQ(duration_text(36000 + 59 * 60), "10 h 59 min");
+  EXPECT_EQ(duration_text(1e308), "over 1e9 h") << "a config may ask for so many seconds";
 }
 
 TEST(JobTime, IsSaidWhereItIsKnown) {
