@@ -51,8 +51,8 @@ ROOMS = {
 }
 # Private headers that another module may use: raw handles, library types and tables of the rules that do not belong in
 # the public ones; and one that few files read, of which all would be compiled anew.
-SHARED = {"core/reading.hpp", "comm/native.hpp", "load/dataset_target.hpp", "load/hdf5_writer.hpp", "load/image_shard.hpp", "mllog/utf8.hpp",
-          "report/analyse/references.hpp", "run/launch/warm_up.hpp"}
+SHARED = {"comm/native.hpp", "core/reading.hpp", "load/dataset_target.hpp", "load/hdf5_writer.hpp", "load/image_shard.hpp",
+          "mllog/each_key_once.hpp", "mllog/utf8.hpp", "report/analyse/references.hpp", "run/launch/warm_up.hpp"}
 # src/backend/cpu and src/backend/cuda hold the same files, and so do their ops/, one for each family of operations.
 # What only one of them has, and why it has no twin:
 NO_TWIN = {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "core/reading.hpp"
+#include "mllog/each_key_once.hpp"
 #include "mllog/utf8.hpp"
 
 namespace trainmark::cli {
@@ -108,7 +109,7 @@ Json known_system(const RunReport& run, const std::string& submission_status) {
 }
 
 Json described_system(Json known, const std::string& text, const std::string& source_name) {
-  const Json described = Json::parse(text, nullptr, false, true);
+  const Json described = Json::parse(text, EachKeyOnce(source_name), false, true);
   if (!described.is_object())
     throw Error(ExitCode::usage,
                 Complaint{source_name, "is not a JSON object", "", "give {\"cooling\": \"liquid\", ...}"});

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "mllog/each_key_once.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/core.hpp"
 
@@ -146,7 +147,7 @@ std::string SweepAxis::place(std::size_t at) const { return fmt::format("/axes{}
 SweepSpec parse_sweep(std::string_view text, const std::string& source_name) {
   Json document;
   try {
-    document = Json::parse(text, nullptr, true, true);
+    document = Json::parse(text, EachKeyOnce(source_name), true, true);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ExitCode::usage,
                 Complaint{source_name, fmt::format("is not JSON: {}", error.what()), "", "correct it"});

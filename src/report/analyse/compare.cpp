@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "mllog/each_key_once.hpp"
 #include "report/analyse/groups.hpp"
 #include "report/analyse/statistics.hpp"
 
@@ -128,7 +129,7 @@ std::map<std::string, double> parse_tolerances(std::string_view text, std::strin
   const auto refuse = [where](std::string what, std::string remedy) {
     throw Error(ExitCode::usage, Complaint{std::string(where), std::move(what), {}, std::move(remedy)});
   };
-  const nlohmann::json document = nlohmann::json::parse(text, nullptr, false, true);
+  const nlohmann::json document = nlohmann::json::parse(text, EachKeyOnce(std::string(where)), false, true);
   if (!document.is_object())
     refuse("is not a JSON object", R"(write e.g. {"samples_per_s_median_epoch": 5}, in percent)");
   std::map<std::string, double> tolerances;

@@ -151,6 +151,18 @@ class Sweep(unittest.TestCase):
         self.assertIn("is not JSON", self.sweep(self.folder / "spec.json", expect=2).stderr)
         self.assertIn("Flux has no arrays", self.refused("--launcher", "flux"))
 
+    def test_a_key_that_stands_twice_is_not_ignored_once(self):
+        path = self.folder / "spec.json"
+        for text, key in (('{"base": "%s", "nodes": [1], "nodes": [2]}', "nodes"),
+                          ('{"base": "%s", "axes": {"train.steps": [1, 2], "train.steps": [3, 4]}}', "train.steps"),
+                          ('{"base": "%s", "axes": {"stage": [{"strategy": "none", "strategy": "shard"}]}}', "strategy")):
+            with self.subTest(key):
+                path.write_text(text % BASE)
+                done = self.sweep(path, expect=2)
+                self.assertIn(f'the key "{key}" stands twice', done.stderr)
+        path.write_text('{"base": "%s", "axes": {"stage": [{"strategy": "none"}, {"strategy": "none", "group": 2}]}}' % BASE)
+        self.sweep(path)
+
     def test_combinations_that_do_not_fit_are_left_out_by_name_where_that_is_asked_for(self):
         done = self.sweep(self.spec(nodes=[1, 2], axes={"train.global_batch": [1, 8]}), "--skip-unfit")
         self.assertIn("left out: nodes 2, train.global_batch 1", done.stderr)

@@ -165,6 +165,8 @@ class Package(unittest.TestCase):
             self.assertIn(words, message)
         (self.folder / "system.json").write_text('{"coolin": "air"}')
         self.assertIn("did you mean /cooling?", self.package(expect=2).stderr)
+        (self.folder / "system.json").write_text('{"cooling": "air", "cooling": "liquid"}')
+        self.assertIn('the key "cooling" stands twice', self.package(expect=2).stderr)
         self.assertIn("no name of a folder", self.call(self.folder / "runs", "--into", self.folder / "x", "--system", "a b", expect=2).stderr)
         self.assertIn("--into: is missing", self.call(self.folder / "runs", expect=2).stderr)
 

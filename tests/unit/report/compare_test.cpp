@@ -115,6 +115,8 @@ TEST(Tolerances, AreRefusedWithWhatIsWrongInThem) {
   EXPECT_NE(refusal([&] { tolerances("{\"speed\": 5}"); }).find("samples_per_s_median_epoch"), std::string::npos);
   EXPECT_NE(refusal([&] { tolerances("{\"time_to_train_s\": -1}"); }).find("percent"), std::string::npos);
   EXPECT_NE(refusal([&] { tolerances("{\"time_to_train_s\": \"5\"}"); }).find("percent"), std::string::npos);
+  EXPECT_EQ(refusal([&] { tolerances("{\"time_to_train_s\": 5, \"time_to_train_s\": 50}"); }),
+            "t.json: the key \"time_to_train_s\" stands twice (one of the two would be ignored); remove one");
 }
 
 TEST(RunTree, IsReadToItsLeavesInTheOrderOfPaths) {
