@@ -6,6 +6,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "cli/numbers.hpp"
+
 namespace trainmark::cli {
 namespace {
 
@@ -53,7 +55,7 @@ void fit_cpus(BatchRequest& request, const RunOptions& options) {
 }
 
 void require_fit(const RunOptions& options, const BatchRequest& request) {
-  const int ranks = request.nodes * request.ranks_per_node;
+  const int ranks = ranks_on(request.nodes, request.ranks_per_node);
   if (!options.train.divides(ranks))
     refuse("/train/global_batch", indivisible(options.train, ranks), "every rank takes the same share",
            "choose other --nodes or --ranks-per-node, or another batch");

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/command.hpp"
+#include "cli/numbers.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -27,7 +28,7 @@ class Head {
   std::string prefix_, text_;
 };
 
-int ranks(const BatchRequest& request) { return request.nodes * request.ranks_per_node; }
+int ranks(const BatchRequest& request) { return ranks_on(request.nodes, request.ranks_per_node); }
 
 std::string or_nothing(int value) { return value > 0 ? std::to_string(value) : std::string(); }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/config_file.hpp"
+#include "cli/numbers.hpp"
 #include "cli/prediction.hpp"
 #include "cli/rates.hpp"
 #include "cli/scale_plan.hpp"
@@ -349,6 +350,7 @@ void add_plan(CLI::App& app, Action& action) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("plan", "Show what a training step computes, moves and keeps, layer by layer");
   add_config_options(*command, flags->config);
+  constexpr double least = 1e-9, most = 1e15;  // beyond what anything has, and products stay numbers
   command->add_option("--ranks", flags->ranks, "For a launch of so many ranks")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -356,10 +358,9 @@ void add_plan(CLI::App& app, Action& action) {
       ->add_option("--device", flags->device,
                    "Add the least time that this device could take, and check that cuDNN has plans for it")
       ->check(CLI::IsMember(known_devices()));
-  command
-      ->add_option("--reader-rate", flags->reader_rate,
-                   "Tell how many reader threads --device needs; samples/s of one (run.json: samples_per_s_a_reader)")
-      ->check(CLI::PositiveNumber);
+  add_number(*command, "--reader-rate", flags->reader_rate,
+             "Tell how many reader threads --device needs; samples/s of one (run.json: samples_per_s_a_reader)", least,
+             most);
   command
       ->add_option("--tiers", flags->tiers,
                    "Show where data lie on 1, 2, 4 ... nodes: what a node holds (and reads in a second)")
@@ -370,12 +371,10 @@ void add_plan(CLI::App& app, Action& action) {
   command->add_option("--ranks-per-node", flags->scale.ranks_per_node, "... with so many ranks on each")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command
-      ->add_option("--sample-bytes", flags->scale.sample_bytes,
-                   "... of samples of this size on disk (JPEGs: their mean)")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--node-watts", flags->scale.node_watts, "... with the energy, where a node draws so much")
-      ->check(CLI::PositiveNumber);
+  add_number(*command, "--sample-bytes", flags->scale.sample_bytes,
+             "... of samples of this size on disk (JPEGs: their mean)", 1.0, most);
+  add_number(*command, "--node-watts", flags->scale.node_watts, "... with the energy, where a node draws so much",
+             least, most);
   command->add_flag("--schedule", flags->schedule, "Show the learning rate over the run instead");
   command->add_flag("--json", flags->json, "Print JSON");
   command->footer(

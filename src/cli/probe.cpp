@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "cli/launch.hpp"
+#include "cli/numbers.hpp"
 
 namespace trainmark::cli {
 namespace {
@@ -24,8 +25,7 @@ void add_probe(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("probe", "Measure this launch's ceilings in the shapes of a config's workload");
   add_config_options(*command, flags->config);
-  command->add_option("--seconds", flags->seconds, "Budget that all parts share; what does not fit is said")
-      ->check(CLI::Range(1.0, 60.0))
+  add_number(*command, "--seconds", flags->seconds, "Budget that all parts share; what does not fit is said", 1.0, 60.0)
       ->capture_default_str();
   add_telling_options(*command, *flags, "The result only", "Print what `trainmark run --probe` leaves in probe.json");
   command->footer(

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "cli/numbers.hpp"
 #include "cli/prediction.hpp"
 
 namespace trainmark::cli {
@@ -33,16 +33,6 @@ void require_number(std::int64_t samples, const char* key) {
                 fmt::format("give both, e.g. --set data.train_samples=524288 --set data.validation_samples=65536")});
 }
 
-int ranks_on(int nodes, int ranks_per_node) {
-  const std::int64_t ranks = std::int64_t{nodes} * ranks_per_node;
-  if (ranks <= std::numeric_limits<int>::max()) return static_cast<int>(ranks);
-  throw Error(ExitCode::usage,
-              Complaint{"--nodes",
-                        fmt::format("{} of {} ranks are more ranks than MPI numbers", nodes, ranks_per_node),
-                        {},
-                        "choose fewer nodes or --ranks-per-node"});
-}
-
 /// Of training: those of whole batches where the rules leave out the rest.
 double samples_an_epoch(const RunOptions& options) {
   const std::int64_t samples = options.data.train_samples;
@@ -66,10 +56,13 @@ double most_epochs(const RunOptions& options) {
 
 /// Nodes of a group hold the same, and groups are of one size.
 int largest_group(int nodes, double part_bytes, const Tier& tier) {
-  int group = nodes;
-  while (nodes % group != 0 || part_bytes * group > tier.bytes)
-    --group;
-  return group;
+  int largest = 1;
+  for (int divisor = 1; divisor <= nodes / divisor; ++divisor) {
+    if (nodes % divisor != 0) continue;
+    for (const int group : {divisor, nodes / divisor})
+      if (part_bytes * group <= tier.bytes) largest = std::max(largest, group);
+  }
+  return largest;
 }
 
 /// What would have to be stated for every line to have its epoch, as far as stating helps.

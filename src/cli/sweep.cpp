@@ -10,6 +10,7 @@
 #include "cli/batch_options.hpp"
 #include "cli/environment.hpp"
 #include "cli/new_folder.hpp"
+#include "cli/numbers.hpp"
 #include "cli/sweep_spec.hpp"
 #include "mllog/utf8.hpp"
 #include "trainmark/config.hpp"
@@ -194,7 +195,7 @@ std::string table_of(const std::vector<Job>& jobs, const SweepSpec& spec, const 
     for (std::size_t task = 0; task < job.runs.size(); ++task) {
       const Planned& run = job.runs[task];
       table += fmt::format("{}.sh,{},{},{},{}", name_of(job), task, request.nodes,
-                           request.nodes * request.ranks_per_node, run.repeat);
+                           ranks_on(request.nodes, request.ranks_per_node), run.repeat);
       for (std::size_t at = 0; at < spec.axes.size(); ++at)
         table += "," + cell(value_text(spec.axes[at].values[run.choice[at]]));
       table += folder.empty() ? "\n"

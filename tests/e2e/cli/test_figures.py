@@ -114,6 +114,14 @@ class Figures(unittest.TestCase):
         self.assertEqual(many.returncode, 2)
         self.assertIn("--ranks-per-node", many.stderr)
 
+    def test_what_is_no_number_is_none_of_an_options_range(self):
+        for options in (("plan", NODE, "--node-watts"), ("plan", NODE, "--sample-bytes"), ("plan", NODE, "--reader-rate"), ("probe", NODE, "--seconds")):
+            for value in ("nan", "inf", "-1", "0", "1e308", "1x", ""):
+                with self.subTest(option=options[-1], value=value):
+                    refused = call(*options, value, env={"TRAINMARK_DATA": "/some"})
+                    self.assertEqual((refused.returncode, refused.stdout), (2, ""), refused.stderr)
+                    self.assertIn(f'"{value}" is no number from ', refused.stderr)
+
     def test_a_plan_reads_only_the_samples_that_an_epoch_takes(self):
         config = self.config({"workload": "deepcam", "data": {"train": "none", "validation": "none", "train_samples": 100, "validation_samples": 10},
                               "train": {"global_batch": 64}})

@@ -108,6 +108,11 @@ class Scripts(unittest.TestCase):
         self.assertIn("/model/norm_group: 4 does not divide the 2 ranks", self.refused(
             "--nodes", 2, "--set", "model.norm_group=4", config="configs/deepcam/tiny.json"))
 
+    def test_more_ranks_than_mpi_numbers_are_refused_and_not_counted_modulo_2_to_32(self):
+        for nodes in (2**20, 2**19):  # of 4,096 ranks: 0 and the least int, where they wrap around
+            self.assertIn(f"--nodes: {nodes} of 4096 ranks are more ranks than MPI numbers",
+                          self.refused("--nodes", nodes, "--ranks-per-node", 4096))
+
     def test_cpus_of_a_shared_job_follow_the_config(self):
         self.assertIn("--cpus-per-task=7", self.directives("--nodes", 1, "--shared", "--set", "backend.threads=5", "--set", "load.threads=2"))
 
