@@ -189,6 +189,7 @@ TEST_F(Groups, LeaveAsMuchMemoryAsTheTightestHas) {
   EXPECT_EQ(memory_room(root_).source, "/proc/meminfo");
   v2("/job/step");
   write("sys/fs/cgroup/job/memory.max", "536870912\n");
+  EXPECT_EQ(memory_room(root_).bytes, 512 * mib) << "nothing tells of any use";
   write("sys/fs/cgroup/job/memory.current", "268435456\n");
   write("sys/fs/cgroup/job/memory.stat",
         "anon 7\nfile 100663296\nshmem 33554432\nactive_file 1048576\ninactive_file 66060288\n");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "trainmark/process.hpp"
@@ -76,6 +77,12 @@ TEST_F(ProcessCpus, AreAllForThreadsStartedMeanwhile) {
     std::thread([&] { inside = own_cpus(); }).join();
   }
   std::thread([&] { outside = own_cpus(); }).join();
+  for (int time = 0; time < 50; ++time) {  // whatever the memory held before
+    for (void* block : {std::malloc(24), std::malloc(24), std::malloc(24)})
+      std::free(block);
+    { const OnAllCpus anywhere; }
+    ASSERT_EQ(own_cpus(), one_);
+  }
   EXPECT_EQ(inside, all_);
   EXPECT_EQ(outside, one_);
   EXPECT_EQ(own_cpus(), one_);
