@@ -46,6 +46,8 @@ struct ManifestUse {
   /// Where files have the listed sizes but other times, their contents are compared with the listed hashes. False: that
   /// is left to whoever reads them next.
   bool hashes_compared = true;
+  /// Headers tell the layouts that it does not list of these very files: of copies, of a manifest that lists none.
+  bool all_layouts = false;
   std::function<void(const std::string& line)> say{};  ///< what takes long, and why
 };
 
@@ -99,7 +101,7 @@ void require_content(const std::filesystem::path& root, const ManifestEntry& ent
                      const std::function<void()>& progress = {});
 
 /// What staging with StageOptions::inflate copies: in place of files with deflated chunks HDF5 files that hold the same
-/// values without chunks, as the schema has them in memory. Names, samples and times are the source's; sizes, layouts
+/// values without chunks. Names, samples and times are the source's; sizes, layouts
 /// and stamps are the copies'; hashes are not known before they are made. Files whose forms are not listed, or that are
 /// larger than 1.25 GiB inflated, stay as they are.
 [[nodiscard]] Manifest inflated_copies(const Manifest& source, const FormatOptions& format, const DataSchema& schema);

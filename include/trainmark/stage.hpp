@@ -93,14 +93,17 @@ class RecodedFile {
   /// Raises Error{data} beyond its end.
   virtual void read(std::int64_t offset, std::span<std::byte> to) = 0;
   [[nodiscard]] virtual std::int64_t bytes() const = 0;
+  [[nodiscard]] virtual std::int64_t source_bytes_read() const = 0;  ///< that it was made of
 };
 /// How a copy is made of its source.
 class Recoding {
  public:
   virtual ~Recoding() = default;
   [[nodiscard]] virtual std::int64_t source_bytes() const = 0;
-  /// Reads the source whole. Raises Error{data}: damaged, not of the form that it was scanned in.
-  [[nodiscard]] virtual std::unique_ptr<RecodedFile> open(const std::filesystem::path& source) const = 0;
+  [[nodiscard]] virtual const std::string& source_xxh3() const = 0;  ///< empty: not known
+  /// Reads the source whole, which is open. Raises Error{data}: damaged, not of the form that it was scanned in.
+  [[nodiscard]] virtual std::unique_ptr<RecodedFile> open(const std::filesystem::path& source,
+                                                          int descriptor) const = 0;
 };
 
 /// One file of a dataset. `name` is relative to the dataset's root, '/'-separated, never absolute or with "..".

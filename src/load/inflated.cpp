@@ -1,10 +1,13 @@
 // What staging with stage.inflate copies in place of compressed files: HDF5 files that hold the values a model reads,
 // one range of the file for each dataset. What copies of a form look like, their size and where their values begin, is
-// known before a byte is read: of each form one is made in memory, without values.
+// known before a byte is read: of each form one is made without values.
 #include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <set>
 
@@ -21,56 +24,67 @@ namespace fs = std::filesystem;
 /// published sets are cubes of 1 GiB.) So are those of which the rows that chunks have in common are larger.
 constexpr double most_copy_bytes = 1.25 * 1073741824.0, most_slab_bytes = 536870912.0;
 
-/// Of the types that samples have in memory.
-Number number_of(DType type) {
-  switch (type) {
-    case DType::i16:
-      return Number::i16;
-    case DType::i32:
-      return Number::i32;
-    case DType::i64:
-      return Number::i64;
-    case DType::u8:
-      return Number::u8;
-    case DType::f64:
-      return Number::f64;
+/// In memory, the type of such numbers; nothing where samples have none.
+std::optional<DType> dtype_of(Number number) {
+  switch (number) {
+    case Number::u8:
+      return DType::u8;
+    case Number::i16:
+      return DType::i16;
+    case Number::i32:
+      return DType::i32;
+    case Number::i64:
+      return DType::i64;
+    case Number::f32:
+      return DType::f32;
+    case Number::f64:
+      return DType::f64;
     default:
-      TRAINMARK_CHECK(type == DType::f32, name_of(type));
-      return Number::f32;
+      return std::nullopt;
   }
 }
 
+std::vector<hsize_t> extents_of(const Stored& stored) {
+  return {stored.dims.begin(), stored.dims.begin() + static_cast<std::ptrdiff_t>(stored.rank)};
+}
+
 /// The datasets of a copy, without values.
-void put_datasets(Hdf5Writer& writer, const std::vector<Stored>& fields, const DataSchema& schema) {
+void put_datasets(Hdf5Writer& writer, const std::vector<Stored>& fields) {
   std::set<std::string> groups;
-  for (std::size_t at = 0; at < fields.size(); ++at) {
-    const Stored& stored = fields[at];
-    for (std::size_t end = stored.name.find('/', 1); end != std::string::npos; end = stored.name.find('/', end + 1))
+  for (const Stored& stored : fields) {
+    for (std::size_t end = stored.name.find('/'); end != std::string::npos; end = stored.name.find('/', end + 1))
       if (groups.insert(stored.name.substr(0, end)).second) writer.group(stored.name.substr(0, end));
-    writer.dataset(stored.name, number_of(schema.fields[at].dtype),
-                   {stored.dims.begin(), stored.dims.begin() + static_cast<std::ptrdiff_t>(stored.rank)}, {});
+    writer.dataset(stored.name, stored.number, extents_of(stored), {});
   }
 }
 
 /// Rows along the first axis that are read at once: chunks are inflated once.
-std::int64_t rows_of(const Stored& stored) { return stored.is_chunked() ? stored.chunk[0] : stored.dims[0]; }
-
-double slab_bytes(const Stored& stored, const Field& field) {
-  const double rows = static_cast<double>(std::min(rows_of(stored), stored.dims[0]));
-  return elements_of(stored) / static_cast<double>(stored.dims[0]) * rows * static_cast<double>(size_of(field.dtype));
+std::int64_t rows_of(const Stored& stored) {
+  return stored.is_chunked() ? std::min(stored.chunk[0], stored.dims[0]) : stored.dims[0];
 }
 
-void copy_values(const OpenFile& file, const Stored& stored, const Field& field, Hdf5Writer& writer) {
+double bytes_of(const Stored& stored) { return elements_of(stored) * static_cast<double>(stored.element()); }
+
+void copy_values(const OpenFile& file, const Stored& stored, Hdf5Writer& writer) {
+  const Field as_stored{stored.name, {}, dtype_of(stored.number).value(), {}, {}};
   std::vector<std::byte> memory;
   for (std::int64_t row = 0; row < stored.dims[0]; row += rows_of(stored)) {
     Box box{stored.rank, {}, stored.dims};
     box.begin[0] = row;
     box.extent[0] = std::min(rows_of(stored), stored.dims[0] - row);
-    memory.resize(static_cast<std::size_t>(box.elements()) * size_of(field.dtype));
-    read_box(file, stored, box, field, memory);
-    writer.write(stored.name, static_cast<hsize_t>(row), static_cast<hsize_t>(box.extent[0]), number_of(field.dtype),
-                 memory);
+    memory.resize(static_cast<std::size_t>(box.elements()) * stored.element());
+    read_box(file, stored, box, as_stored, memory);
+    writer.write(stored.name, static_cast<hsize_t>(row), static_cast<hsize_t>(box.extent[0]), stored.number, memory);
   }
+}
+
+/// Of the file's content, what reading the values takes.
+std::int64_t bytes_in_file(const Stored& stored) {
+  if (stored.storage != Storage::chunked) return static_cast<std::int64_t>(bytes_of(stored));
+  std::int64_t bytes = 0;
+  for (const Chunk& chunk : stored.chunks)
+    bytes += chunk.bytes;
+  return bytes;
 }
 
 /// In memory the library takes it for a file, so no file may have its name.
@@ -78,12 +92,13 @@ std::string name_of_copy(const fs::path& source) { return source.string() + ", i
 
 class InflatedFile final : public RecodedFile {
  public:
-  InflatedFile(const fs::path& path, const FileLayout& layout, const DataSchema& schema) : name_(name_of_copy(path)) {
-    const Descriptor source = open_to_read(path);
+  InflatedFile(const OpenFile& source, const FileLayout& layout) : name_(name_of_copy(source.path)) {
     Hdf5Writer writer(name_);
-    put_datasets(writer, layout.fields, schema);
-    for (std::size_t at = 0; at < layout.fields.size(); ++at)
-      copy_values({path, source.get()}, layout.fields[at], schema.fields[at], writer);
+    put_datasets(writer, layout.fields);
+    for (const Stored& stored : layout.fields) {
+      copy_values(source, stored, writer);
+      source_bytes_read_ += bytes_in_file(stored);
+    }
     content_ = writer.image();
   }
   void read(std::int64_t offset, std::span<std::byte> to) override {
@@ -95,10 +110,12 @@ class InflatedFile final : public RecodedFile {
     std::ranges::copy(std::span(content_).subspan(static_cast<std::size_t>(offset), to.size()), to.begin());
   }
   [[nodiscard]] std::int64_t bytes() const override { return std::ssize(content_); }
+  [[nodiscard]] std::int64_t source_bytes_read() const override { return source_bytes_read_; }
 
  private:
   std::string name_;
   std::vector<std::byte> content_;
+  std::int64_t source_bytes_read_ = 0;
 };
 
 /// What the copies of files of one form have in common.
@@ -115,27 +132,56 @@ struct Asked {
 
 class Inflating final : public Recoding {
  public:
-  Inflating(ListedLayout source, std::int64_t source_bytes, std::shared_ptr<const Asked> asked)
-      : source_(std::move(source)), source_bytes_(source_bytes), asked_(std::move(asked)) {}
+  Inflating(const ManifestEntry& source, std::shared_ptr<const Asked> asked)
+      : layout_(source.layout), bytes_(source.bytes), xxh3_(source.xxh3), asked_(std::move(asked)) {}
 
-  [[nodiscard]] std::int64_t source_bytes() const override { return source_bytes_; }
-  [[nodiscard]] std::unique_ptr<RecodedFile> open(const fs::path& path) const override {
+  [[nodiscard]] std::int64_t source_bytes() const override { return bytes_; }
+  [[nodiscard]] const std::string& source_xxh3() const override { return xxh3_; }
+  [[nodiscard]] std::unique_ptr<RecodedFile> open(const fs::path& path, int descriptor) const override {
     const auto& [format, schema] = *asked_;
-    if (const std::optional<FileLayout> listed = from_listed(source_, path, source_bytes_, format, schema))
-      return std::make_unique<InflatedFile>(path, *listed, schema);
-    const Hdf5Lock lock;
-    const FileHandle file = open_file(path);
-    FileLayout layout = resolve_layout(file.get(), path, format, schema);
-    for (Stored& stored : layout.fields)
-      if (stored.storage == Storage::chunked) locate_chunks(file.get(), stored, path);
-    return std::make_unique<InflatedFile>(path, layout, schema);
+    const OpenFile source{path, descriptor};
+    const std::optional<FileLayout> listed = from_listed(layout_, path, bytes_, format, schema);
+    if (listed && begins_as_hdf5(source)) return std::make_unique<InflatedFile>(source, *listed);
+    return std::make_unique<InflatedFile>(source, layout_in_header(source));
   }
 
  private:
-  ListedLayout source_;
-  std::int64_t source_bytes_;
+  [[nodiscard]] FileLayout layout_in_header(const OpenFile& source) const {
+    const Hdf5Lock lock;
+    const FileHandle file = open_file(source.path);
+    struct stat named {
+    }, opened{};
+    if (stat(source.path.c_str(), &named) != 0 || fstat(source.descriptor, &opened) != 0 ||
+        named.st_ino != opened.st_ino || named.st_dev != opened.st_dev) {
+      throw Error(ExitCode::data, Complaint{source.path.string(), "was replaced while it was copied",
+                                            "a run must not train on a dataset that is being written",
+                                            "wait until the dataset is complete, then run again"});
+    }
+    FileLayout layout = resolve_layout(file.get(), source.path, asked_->format, asked_->schema);
+    for (Stored& stored : layout.fields)
+      if (stored.storage == Storage::chunked) locate_chunks(file.get(), stored, source.path);
+    return layout;
+  }
+
+  ListedLayout layout_;
+  std::int64_t bytes_;
+  std::string xxh3_;
   std::shared_ptr<const Asked> asked_;
 };
+
+bool is_plain(const std::string& name) {
+  return !name.empty() && name.front() != '/' && name.back() != '/' && name.find("//") == std::string::npos &&
+         name.find("./") == std::string::npos;
+}
+
+/// A file of a process's own that takes no room: of what is written there only the headers are.
+fs::path make_sparse(TemporaryName& name) {
+  const fs::path wanted = fs::temp_directory_path() / "trainmark.inflated";
+  const Descriptor made(name.create(wanted, 0600));
+  if (made) return name.path();
+  throw Error(ExitCode::environment, system_complaint(wanted.parent_path().string(), "cannot be written to", errno,
+                                                      "set TMPDIR to a folder that can"));
+}
 
 /// Nothing where files of this form are copied as they are.
 std::optional<CopyForm> copy_form(const std::string& form, const FormatOptions& format, const DataSchema& schema) {
@@ -143,21 +189,32 @@ std::optional<CopyForm> copy_form(const std::string& form, const FormatOptions& 
   if (!fields || std::ranges::none_of(*fields, [](const Stored& stored) { return stored.deflate >= 0; }))
     return std::nullopt;
   double bytes = 0.0;
-  for (std::size_t at = 0; at < fields->size(); ++at) {
-    const Field& field = schema.fields[at];
-    if (slab_bytes((*fields)[at], field) > most_slab_bytes) return std::nullopt;
-    bytes += elements_of((*fields)[at]) * static_cast<double>(size_of(field.dtype));
+  for (const Stored& stored : *fields) {
+    const double rows = static_cast<double>(rows_of(stored)) / static_cast<double>(stored.dims[0]);
+    if (!dtype_of(stored.number) || !is_plain(stored.name) || bytes_of(stored) * rows > most_slab_bytes)
+      return std::nullopt;
+    bytes += bytes_of(stored);
   }
-  if (bytes > most_copy_bytes) return std::nullopt;
-  const std::string name = name_of_copy("a file");
-  Hdf5Writer writer(name);
-  put_datasets(writer, *fields, schema);
-  std::vector<std::byte> content = writer.image();
-  writer.close();
+  struct rlimit limit {};
+  const bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && static_cast<double>(limit.rlim_cur) < bytes + 1048576.0;
+  if (bytes > most_copy_bytes || limited) return std::nullopt;
+  TemporaryName name;
+  const fs::path path = make_sparse(name);
+  {
+    Hdf5Writer writer(path, path.string());
+    put_datasets(writer, *fields);
+    writer.close();
+  }
   const Hdf5Lock lock;
-  const FileHandle file = open_image(content, name);
-  const FileLayout layout = resolve_layout(file.get(), name, format, schema);
-  return CopyForm{to_listed(file.get(), name, layout, format, schema), std::ssize(content)};
+  CopyForm copy;
+  {
+    const FileHandle file = open_file(path);
+    copy = {to_listed(file.get(), path, resolve_layout(file.get(), path, format, schema), format, schema),
+            static_cast<std::int64_t>(fs::file_size(path))};
+  }
+  fs::remove(path);
+  name.forget();
+  return copy;
 }
 
 /// A copy is of this file, read by these names: another config's is none of it, though its size may be the same.
@@ -179,8 +236,8 @@ Manifest inflated_copies(const Manifest& source, const FormatOptions& format, co
     if (known == forms.end())
       known = forms.emplace(*entry.layout.form, copy_form(*entry.layout.form, format, schema)).first;
     if (!known->second) continue;
+    entry.recoding = std::make_shared<Inflating>(entry, asked);
     entry.stamp = stamp_of_copy(entry);
-    entry.recoding = std::make_shared<Inflating>(std::move(entry.layout), entry.bytes, asked);
     entry.layout = known->second->layout;
     entry.bytes = known->second->bytes;
     entry.xxh3.clear();  // it is of the source's content

@@ -109,6 +109,7 @@ class KnownCounts {
       forms.add(form_of(*layout, format_), entry.name);
       return true;
     }
+    if (use_.all_layouts && !schema_.images) return false;
     // Of another form than the first: its header must tell which.
     if (each_ && known->samples != *each_) return false;
     entry.samples = known->samples;

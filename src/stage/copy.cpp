@@ -70,7 +70,21 @@ Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from,
     copy_through_memory(source, entry.bytes, *target, progress);
   source.require_unchanged();
   std::string xxh3 = target->finish();
-  return {std::move(target), std::move(xxh3), source.retries()};
+  return {std::move(target), std::move(xxh3), source.retries(), source.bytes_read()};
+}
+
+std::string hash_of_copy(const ManifestEntry& entry, const std::filesystem::path& from, const ByteProgress& progress) {
+  SourceFile source(entry, from);
+  ContentHash hash;
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(piece_bytes, entry.bytes)));
+  for (std::int64_t offset = 0; offset < entry.bytes; offset += piece_bytes) {
+    const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(piece_bytes, entry.bytes - offset)));
+    source.read(piece, offset);
+    hash.add(piece);
+    if (progress) progress(std::ssize(piece));
+  }
+  source.require_unchanged();
+  return hash.hex();
 }
 
 }  // namespace trainmark

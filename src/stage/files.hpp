@@ -92,10 +92,12 @@ class SourceFile {
   [[nodiscard]] const FileFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] std::int64_t retries() const noexcept { return retries_; }
   [[nodiscard]] bool is_recoded() const noexcept { return recoded_ != nullptr; }
+  [[nodiscard]] std::int64_t bytes_read() const;  ///< off the source, once all was read
 
  private:
   void open();
   void require_as_scanned(const FileFacts& now) const;
+  void require_listed_content() const;
 
   const ManifestEntry& entry_;
   std::filesystem::path path_;
@@ -149,7 +151,11 @@ struct Copied {
   std::unique_ptr<Landing> landing;
   std::string xxh3;  ///< if one was to be made
   std::int64_t retries = 0;
+  std::int64_t source_bytes_read = 0;
 };
+/// XXH3-128 of what a copy of the entry will hold. Raises Error{data} as copying it would.
+[[nodiscard]] std::string hash_of_copy(const ManifestEntry& entry, const std::filesystem::path& from,
+                                       const ByteProgress& progress);
 /// Copies `entry` from `from` to `to`, where it may take its place. Raises Error{data}: source changed since the
 /// manifest or while it was read, content not the manifest's, target full.
 [[nodiscard]] Copied copy_entry(const ManifestEntry& entry, const std::filesystem::path& from, const LandingPlace& to,

@@ -30,7 +30,26 @@ void SourceFile::open() {
   facts_ = facts_of(file_.get(), path_);
   require_as_scanned(facts_);
   expect_whole_read(file_.get(), facts_.bytes);
-  if (entry_.recoding) recoded_ = entry_.recoding->open(path_);
+  if (!entry_.recoding) return;
+  require_listed_content();
+  recoded_ = entry_.recoding->open(path_, file_.get());
+}
+
+/// Of what is not copied as it is nobody else compares the bytes.
+void SourceFile::require_listed_content() const {
+  const std::string& listed = entry_.recoding->source_xxh3();
+  if (listed.empty()) return;
+  const std::string found = hash_file(path_);
+  if (found == listed) return;
+  throw Error(ExitCode::data,
+              Complaint{path_.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, listed),
+                        "the file is damaged or the manifest is old",
+                        "restore the file, or list the files anew with `trainmark data verify FOLDER --write`"});
+}
+
+std::int64_t SourceFile::bytes_read() const {
+  if (!recoded_) return entry_.bytes;
+  return entry_.recoding->source_xxh3().empty() ? recoded_->source_bytes_read() : facts_.bytes;
 }
 
 void SourceFile::read(std::span<std::byte> to, std::int64_t offset) {

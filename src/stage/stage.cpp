@@ -229,8 +229,8 @@ bool Stager::reusable(const ManifestEntry& entry, const std::optional<Found>& th
   const bool same_file = there->staged != nullptr && there->staged->stamp == entry.stamp && entry.stamp != 0;
   if (options_.verify == Verify::none) return same_file;
   std::string known = !entry.xxh3.empty() ? entry.xxh3 : same_file ? there->staged->xxh3 : "";
-  if (known.empty() && only_looks_ && !entry.recoding)
-    known = hash_file(source_ / entry.name, progress_);  // nobody vouches for it yet
+  // Nobody vouches for it yet.
+  if (known.empty() && only_looks_) known = hash_of_copy(entry, source_ / entry.name, progress_);
   return !known.empty() && hash_of(entry, *there) == known;
 }
 
@@ -379,7 +379,7 @@ void Stager::copy_alone() {
     Copied copied =
         copy_entry(entry, source_ / entry.name, place_of(index), options_.verify != Verify::none, progress_);
     mine_.retries += copied.retries;
-    mine_.bytes_read += entry.bytes_at_source();
+    mine_.bytes_read += copied.source_bytes_read;
     land(std::move(copied.landing), std::move(copied.xxh3));
   }
   flush();

@@ -46,6 +46,13 @@ void require_no_file_in_common(const World& world, const Dataset& dataset) {
   });
 }
 
+void inflate(Split& split, const FormatOptions& format, const DataSchema& schema) {
+  Manifest copies = inflated_copies(split.manifest, format, schema);
+  split.inflated =
+      std::ranges::count_if(copies.entries, [](const ManifestEntry& entry) { return entry.recoding != nullptr; });
+  if (split.inflated > 0) split.copies = std::move(copies);
+}
+
 /// What a set in parts must be beyond its plan: whole files, and the same number of ranks on every node.
 void require_whole_files(const Split& split, const std::vector<std::uint64_t>& node_sizes) {
   if (split.samples != split.manifest.samples()) {
@@ -158,7 +165,8 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
   // Beside training the source is read before it is compared, or a run ends before all of it is.
   const bool compared_by_staging = options.stage.strategy != Strategy::none && options.stage.verify != Verify::none &&
                                    options.stage.mode == StageMode::before && !options.stage.inflate;
-  const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, say};
+  const bool inflates = options.stage.strategy != Strategy::none && options.stage.inflate;
+  const ManifestUse use = {options.data.manifest == ManifestBeside::ignored, !compared_by_staging, inflates, say};
   const auto find = [&](const std::string& name, const std::string& source) {
     return find_split(world, options, name, source, dataset.schema, alive, use);
   };
@@ -177,8 +185,7 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
       if (in_parts) require_whole_files(*split, node_sizes);  // on one node, too: a config is right or not everywhere
       const bool all_or_none = split == &dataset.train && remainder_of(options.recipe.model) == Remainder::refused;
       const PartSums sums = all_or_none ? PartSums::equal : PartSums::may_differ;
-      if (options.stage.strategy != Strategy::none && options.stage.inflate)
-        split->copies = inflated_copies(split->manifest, options.data.format, dataset.schema);
+      if (inflates) inflate(*split, options.data.format, dataset.schema);
       split->plan = plan_staging(split->manifest, options.stage, world.nodes(), sums);
       if (split == &dataset.train) require_a_step(options, *split);
       diagnose(LogLevel::debug, [&] {
@@ -188,6 +195,14 @@ Dataset find_dataset(const World& world, const RunOptions& options, const std::f
       });
     }
   });
+  for (const Split* split : {&dataset.train, &dataset.validation}) {
+    const std::int64_t others = std::ssize(split->manifest.entries) - split->inflated;
+    if (!inflates || others == 0 || !say || world.all().rank() != 0) continue;
+    say(
+        fmt::format("stage.inflate: {} of {} files of {} are staged as they are: not compressed, coded images, too "
+                    "large, or for the HDF5 library to read",
+                    others, split->manifest.entries.size(), split->source.string()));
+  }
   return dataset;
 }
 
@@ -250,7 +265,9 @@ StagedDataset bring_dataset(const World& world, const RunOptions& options, const
   const std::array<StagingSet, 2> sets = staging_sets(options, dataset, options.stage.target);
   StageOutcome outcome = stage(world, sets, options.stage, context);
   require_as_scanned(world, options.data, dataset, alive);
-  return {std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
+  StagedDataset staged{std::move(outcome.sets[0]), std::move(outcome.sets[1]), 0.0, outcome.wait_seconds};
+  staged.inflated_files = dataset.train.inflated + dataset.validation.inflated;
+  return staged;
 }
 
 StagedDataset stage_dataset(const World& world, const RunOptions& options, const Dataset& dataset, Timeline& timeline,

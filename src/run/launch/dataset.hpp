@@ -18,10 +18,11 @@ namespace trainmark {
 struct Split {
   std::string name;  ///< "train", "validation"
   std::filesystem::path source;
-  std::int64_t samples = 0;  ///< that the run uses: the first of the sorted files
-  std::size_t files = 0;     ///< that are there
-  Manifest manifest;         ///< of the files that hold them
-  Manifest copies;           ///< of what is staged in their place; empty where that is their bytes
+  std::int64_t samples = 0;   ///< that the run uses: the first of the sorted files
+  std::size_t files = 0;      ///< that are there
+  Manifest manifest;          ///< of the files that hold them
+  Manifest copies;            ///< of what is staged in their place; empty where that is the bytes of all
+  std::int64_t inflated = 0;  ///< of the copies
   StagingPlan plan;
   [[nodiscard]] const Manifest& staged() const noexcept { return copies.entries.empty() ? manifest : copies; }
 };
@@ -38,8 +39,9 @@ struct StagedDataset {
   /// staging_start to staging_stop, waiting for other runs included; 0 with strategy none. In the background: what
   /// stood before training, which has no interval in the log.
   double seconds = 0.0;
-  double wait_seconds = 0.0;  ///< of that: for other runs that held the target or the source
-  bool under_way = false;     ///< what is not there yet is to be read from the source
+  double wait_seconds = 0.0;        ///< of that: for other runs that held the target or the source
+  std::int64_t inflated_files = 0;  ///< of all that there are to stage
+  bool under_way = false;           ///< what is not there yet is to be read from the source
   /// By all ranks, where staging went on beside training.
   std::optional<PlaceStats> reads{};
   [[nodiscard]] bool complete() const;        ///< no node lacks a file

@@ -10,7 +10,7 @@ RunOutcome dry_run(const World& world, Backend& backend, const RunOptions& optio
                             dataset.validation.samples, dataset.train.manifest.entries.size(),
                             dataset.validation.manifest.entries.size()));
   progress.line(fmt::format("dry run: staging {}: {:.1f} MiB to {} node(s), {} the clock", word(options.stage.strategy),
-                            mib(dataset.train.manifest.bytes() + dataset.validation.manifest.bytes()), world.nodes(),
+                            mib(dataset.train.staged().bytes() + dataset.validation.staged().bytes()), world.nodes(),
                             stages_before_clock(world, options.stage, rules_of(options)) ? "before" : "inside"));
   progress.line(fmt::format("dry run: {} parameters, activation pool {:.1f} MiB, planned in {}",
                             compiled.state->parameter_elements(), mib(compiled.train->memory().pool_bytes),

@@ -88,7 +88,7 @@ StepWork step_work(const World& world, const Backend& backend, const RunOptions&
   if (fused.earlier) add(*fused.earlier, parts - 1);
   if (backend.name() != "cpu")
     work.host_to_device_bytes = work.samples * static_cast<std::int64_t>(dataset.schema.sample_bytes());
-  const Manifest& files = dataset.train.manifest;
+  const Manifest& files = dataset.train.staged();
   work.storage_bytes =
       static_cast<double>(work.samples) * static_cast<double>(files.bytes()) / static_cast<double>(files.samples());
   work.storage = options.stage.strategy == Strategy::none ? "source" : "staged";

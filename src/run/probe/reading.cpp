@@ -50,10 +50,10 @@ bool drop(const std::filesystem::path& path, std::size_t bytes) {
 /// Reads the samples of a rank's share of an epoch, batch after batch, and begins anew at its end.
 class Reading {
  public:
-  Reading(const Probing& probing, std::filesystem::path root)
+  Reading(const Probing& probing, const Manifest& manifest, std::filesystem::path root)
       : probing_(probing),
         root_(std::move(root)),
-        manifest_(probing.dataset.train.manifest),
+        manifest_(manifest),
         files_(manifest_),
         sampler_(sampling_of(probing.world, probing.options, probing.dataset.train)),
         source_(open_hdf5(root_, manifest_, probing.options.data.format, probing.dataset.schema, Values::legal,
@@ -140,9 +140,10 @@ class Reading {
   bool dropped_ = false, cold_ = true;
 };
 
-void read_from(Probing& probing, const std::string& name, const std::filesystem::path& root, double limit) {
+void read_from(Probing& probing, const std::string& name, const Manifest& manifest, const std::filesystem::path& root,
+               double limit) {
   std::unique_ptr<Reading> reading;
-  agree_on(probing.world.all(), [&] { reading = std::make_unique<Reading>(probing, root); });
+  agree_on(probing.world.all(), [&] { reading = std::make_unique<Reading>(probing, manifest, root); });
   const Repeated what = {.prepare = [&](int times) { reading->prepare(times); },
                          .work = [&](int) { return reading->work(); }};
   const bool added = probing.add({.name = fmt::format("read_{}_bytes_per_s", name),
@@ -190,12 +191,15 @@ void probe_reading(Probing& probing) {
     const std::filesystem::path staged =
         std::filesystem::path(probing.options.stage.target) / probing.dataset.train.name;
     const double limit = probing.share();
-    probing.attempt("reading what was staged", [&] { read_from(probing, "staged", staged, limit); });
+    probing.attempt("reading what was staged",
+                    [&] { read_from(probing, "staged", probing.dataset.train.staged(), staged, limit); });
   } else {
     probing.leave_out("reading what was staged", "the config stages nothing");
   }
   const double limit = probing.share();
-  probing.attempt("reading the source", [&] { read_from(probing, "source", probing.dataset.train.source, limit); });
+  probing.attempt("reading the source", [&] {
+    read_from(probing, "source", probing.dataset.train.manifest, probing.dataset.train.source, limit);
+  });
 }
 
 }  // namespace trainmark

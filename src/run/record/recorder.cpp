@@ -183,7 +183,7 @@ void Recorder::staged(const StagedDataset& dataset, bool before_clock) {
   const auto [bytes, reused, read] = bytes_of(dataset);
   record_.texts["stage_mode"] = word(StageMode::before);
   record_.texts["stage_form"] =
-      fmt::format("{}{}", word(options_.stage.form), options_.stage.inflate ? ", inflated" : "");
+      fmt::format("{}{}", word(options_.stage.form), dataset.inflated_files > 0 ? ", inflated" : "");
   staging_s_ = dataset.seconds;
   staged_inside_clock_ = !before_clock;
   record_.figures["staging_s"] = staging_s_;
@@ -250,7 +250,7 @@ void Recorder::reads(const Dataset& found) {
   std::int64_t bytes = 0;
   for (const Split* split : {&found.train, &found.validation})
     for (const std::size_t entry : split->plan.part_of(world_.node_index()))
-      bytes += split->manifest.entries[entry].bytes;
+      bytes += split->staged().entries[entry].bytes;
   const MemoryRoom room = memory_room();
   const bool fits = static_cast<double>(bytes) < room.bytes;
   record_.figures["node_dataset_mib"] = mib(bytes);

@@ -18,7 +18,7 @@ std::string staging_json(const StagedDataset& dataset, const StageOptions& optio
   if (inside_clock) document["inside_the_clock"] = *inside_clock;
   document["mode"] = word(dataset.reads ? StageMode::overlap : StageMode::before);
   document["form"] = word(dataset.train.places.empty() ? StageForm::files : StageForm::packed);
-  document["inflate"] = options.inflate;
+  document["inflated_files"] = dataset.inflated_files;
   document[dataset.reads ? "preparation_s" : "staging_s"] = dataset.seconds;
   document["waiting_for_another_run_s"] = dataset.wait_seconds;
   document["target"] = options.target;

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Compressed files staged inflated (stage.inflate): training changes no bit, copies are HDF5 files that anyone reads, are found again
 by those whose they are, and a damaged source leaves nothing behind."""
+import os
+import shutil
 import unittest
 
 import h5py
@@ -41,11 +43,13 @@ class Inflated(EndToEnd):
                 inflated = self.small(f"inflated-{form}", inflate=True, form=form)
                 self.assertEqual(self.hashes(inflated), self.hashes(plain))
                 self.assertEqual(inflated.json()["texts"]["stage_form"], f"{form}, inflated")
-                self.assertTrue(inflated.json("staging.json")["inflate"])
-                self.assertFalse(plain.json("staging.json")["inflate"])
+                self.assertEqual(inflated.json("staging.json")["inflated_files"], 16 + 5)
+                self.assertEqual(plain.json("staging.json")["inflated_files"], 0)
+                self.assertGreater(inflated.json()["figures"]["node_dataset_mib"], 1.5 * plain.json()["figures"]["node_dataset_mib"])
                 node = self.node(inflated)
                 compressed = sum(path.stat().st_size for path in (self.compressed / "train").glob("*.hdf5"))
-                self.assertEqual(node["source_read_bytes"], compressed)
+                self.assertLess(node["source_read_bytes"], compressed)  # headers were read by the scan
+                self.assertGreater(node["source_read_bytes"], 0.9 * compressed)
                 self.assertGreater(node["copied_bytes"], 1.5 * compressed)
                 again = self.small(f"again-{form}", inflate=True, form=form)
                 self.assertEqual((self.node(again)["files_copied"], self.node(again)["files_reused"]), (0, 16))
@@ -78,6 +82,44 @@ class Inflated(EndToEnd):
         for path in (self.data / "train").rglob("*.hdf5"):
             self.assertEqual((self.target / "train" / path.relative_to(self.data / "train")).read_bytes(), path.read_bytes())
         self.assertEqual(self.node(run)["source_read_bytes"], self.node(run)["copied_bytes"])
+        self.assertEqual((run.json("staging.json")["inflated_files"], run.json()["texts"]["stage_form"]), (0, "files"))
+
+    def test_a_manifest_of_other_times_or_an_earlier_version_keeps_nothing_from_being_inflated(self):
+        self.assertEqual(self.trainmark("data", "verify", str(self.compressed / "train"), "--write").code, 0)
+        copy = self.folder / "copy"
+        shutil.copytree(self.compressed, copy)  # other inodes
+        self.assertEqual(self.small("copied", source=copy, inflate=True).json("staging.json")["inflated_files"], 21)
+        manifest = self.compressed / "train" / "trainmark.manifest"
+        entries = [line for line in manifest.read_text().splitlines() if line.endswith(".hdf5")]
+        manifest.write_text("\n".join(["trainmark manifest 2", "source\t-", *entries, f"end {len(entries)}\n"]))
+        self.target = self.folder / "second"
+        self.assertEqual(self.small("second", inflate=True).json("staging.json")["inflated_files"], 21)
+
+    def test_a_source_that_is_not_what_its_manifest_hashed_is_not_inflated(self):
+        self.assertEqual(self.trainmark("data", "verify", str(self.compressed / "train"), "--write").code, 0)
+        victim = sorted((self.compressed / "train").glob("*.hdf5"))[3]
+        with h5py.File(victim) as file:
+            offset = file["y"].id.get_offset()
+        facts = victim.stat()
+        with victim.open("r+b") as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ 1]))
+        os.utime(victim, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        run = self.small("flipped", expect=3, inflate=True)
+        self.assertIn("its manifest says", run.json()["message"])
+        self.assertIn(victim.name, run.json()["message"])
+
+    def test_what_was_staged_is_probed(self):
+        config = str(self.write_config(data={"train": str(self.compressed / "train"), "validation": str(self.compressed / "validation")},
+                                       stage={"strategy": "replicate", "target": str(self.target), "inflate": True, "verify": "none"}))
+        self.assertEqual(self.trainmark("stage", config).code, 0)
+        looked = self.trainmark("stage", config, "--verify", "--set", "stage.verify=copy")
+        self.assertEqual(looked.code, 0, looked.output)
+        probed = self.trainmark("probe", config, "--json", "--seconds", "8")
+        self.assertEqual(probed.code, 0, probed.output)
+        self.assertIn("read_staged_bytes_per_s", probed.output)
 
     def test_a_damaged_source_ends_all_ranks_and_leaves_no_copy_of_it(self):
         victim = sorted((self.compressed / "train").glob("*.hdf5"))[5]
