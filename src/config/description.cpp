@@ -140,7 +140,7 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
               "many as bring a step's samples in the time that it takes without.",
        .minimum = 1,
        .maximum = 1024,
-       .zero_as = "auto"},
+       .or_word = "auto"},
       &load.threads);
   visitor.field(
       {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},

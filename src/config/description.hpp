@@ -40,7 +40,8 @@ struct Field {
   bool fp32 = false;  ///< a double that is computed with in fp32, where it must still be what was written
   std::int64_t multiple_of = 0;
   std::array<std::string_view, 2> no_and_yes = {};  ///< words for which false and true may stand
-  std::string_view zero_as = {};       ///< word that may stand in a whole number's place: the member is 0 then
+  std::string_view or_word = {};                    ///< that may stand in a whole number's place
+  std::int64_t word_value = 0;         ///< what the member is then; never one that may be written as a number
   std::string_view pattern = {};       ///< regular expression of a string
   std::string_view pattern_text = {};  ///< the same in words
   std::size_t longest = 0;             ///< most characters of a string; 0: no limit

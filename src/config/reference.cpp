@@ -38,15 +38,14 @@ struct DefaultText {
   const config::Field& field;
   std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
   std::string operator()(const std::string* value) const { return fmt::format("\"{}\"", *value); }
-  std::string operator()(const int* value) const {
-    return *value == 0 && !field.zero_as.empty() ? fmt::format("\"{}\"", field.zero_as) : fmt::format("{}", *value);
-  }
   std::string operator()(const config::Word& value) const { return fmt::format("\"{}\"", field.words.at(value.get())); }
   std::string operator()(const config::Texts& value) const {
     return value.get().empty() ? "\"\"" : fmt::format("{}", fmt::join(value.get(), ", "));
   }
   template <class Number>
   std::string operator()(const Number* value) const {
+    if (!field.or_word.empty() && *value == static_cast<Number>(field.word_value))
+      return fmt::format("\"{}\"", field.or_word);
     return fmt::format("{}", *value);
   }
 };
@@ -70,7 +69,7 @@ class Manual final : public config::Visitor {
     if (allowed.starts_with("allowed: ")) allowed.erase(0, 9);
     std::string type = std::visit(TypeName{}, member);
     if (field.path) type = "*path*";
-    if (!field.zero_as.empty()) type += " or word";
+    if (!field.or_word.empty()) type += " or word";
     if (!field.no_and_yes[0].empty()) type += " or boolean";
     if (std::holds_alternative<config::Texts>(member)) type += ", or several in a list";
     if (!field.unit.empty()) type += fmt::format(", {}", field.unit);

@@ -131,7 +131,7 @@ class SchemaWriter final : public config::Visitor {
       const Json element = {{"type", "string"}, {"minLength", 1}};
       return with_alternative(std::move(entry), {{"type", "array"}, {"items", element}, {"minItems", 1}});
     }
-    if (!field.zero_as.empty()) return with_alternative(std::move(entry), {{"const", field.zero_as}});
+    if (!field.or_word.empty()) return with_alternative(std::move(entry), {{"const", field.or_word}});
     return entry;
   }
 

@@ -76,12 +76,6 @@ struct Store {
     return {};
   }
   std::string operator()(int* member) const {
-    const auto* word = std::get_if<std::string>(&node.value);
-    if (word != nullptr && !field.zero_as.empty()) {
-      if (*word != field.zero_as) return wrong_type(node, "a whole number", field);
-      *member = 0;
-      return {};
-    }
     std::int64_t value = *member;
     if (std::string wrong = whole(value, std::numeric_limits<int>::max()); !wrong.empty()) return wrong;
     *member = static_cast<int>(value);
@@ -146,6 +140,11 @@ struct Store {
 
  private:
   std::string whole(std::int64_t& member, std::int64_t most) const {
+    const auto* word = std::get_if<std::string>(&node.value);
+    if (word != nullptr && !field.or_word.empty() && *word == field.or_word) {
+      member = field.word_value;
+      return {};
+    }
     std::int64_t value = 0;
     if (const auto* integer = std::get_if<std::int64_t>(&node.value)) {
       value = *integer;
@@ -207,7 +206,7 @@ std::string allowed_text(const Field& field) {
     if (field.maximum) parts.push_back(fmt::format("at most {}", *field.maximum));
   }
   if (field.below) parts.push_back(fmt::format("less than {}", *field.below));
-  if (!field.zero_as.empty()) parts.push_back(fmt::format("or \"{}\"", field.zero_as));
+  if (!field.or_word.empty()) parts.push_back(fmt::format("or \"{}\"", field.or_word));
   return parts.empty() ? std::string() : fmt::format("allowed: {}", fmt::join(parts, ", "));
 }
 

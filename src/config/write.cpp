@@ -53,9 +53,8 @@ struct Written {
   const config::Field& field;
   /// 0.9 as it was written, where a float holds the nearest to it.
   Json operator()(const float* value) const { return std::stod(fmt::format("{}", *value)); }
-  Json operator()(const int* value) const {
-    return *value == 0 && !field.zero_as.empty() ? Json(field.zero_as) : Json(*value);
-  }
+  Json operator()(const int* value) const { return whole(*value); }
+  Json operator()(const std::int64_t* value) const { return whole(*value); }
   Json operator()(const config::Word& value) const { return field.words.at(value.get()); }
   Json operator()(const config::Texts& value) const {
     const std::vector<std::string> all = value.get();
@@ -65,6 +64,9 @@ struct Written {
   template <class Value>
   Json operator()(const Value* value) const {
     return *value;
+  }
+  [[nodiscard]] Json whole(std::int64_t value) const {
+    return !field.or_word.empty() && value == field.word_value ? Json(field.or_word) : Json(value);
   }
 };
 
