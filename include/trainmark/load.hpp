@@ -111,12 +111,13 @@ struct Visit {
   std::int64_t sample = 0;
   std::int64_t epoch = 0;
 };
-/// What a source keeps of decoded images, and what came of it.
-struct ImageCacheStats {
-  std::int64_t bytes = 0;  ///< taken of what it may take
-  std::int64_t images = 0;
-  std::int64_t hits = 0, misses = 0;  ///< samples shown from memory, and decoded
+/// What a source keeps in memory for later visits.
+struct KeptStats {
+  std::int64_t bytes = 0;    ///< taken of what it may take
+  std::int64_t samples = 0;  ///< or images
 };
+/// Where a sample came from: what a source had kept of it, or anywhere else.
+enum class ReadFrom : std::uint8_t { memory, files };
 /// From where a source has read samples: one that it kept in memory it has not read.
 struct PlaceStats {
   std::int64_t at_source = 0;     ///< samples: of files that were not staged yet
@@ -129,8 +130,8 @@ class SampleSource {
   virtual ~SampleSource() = default;
   [[nodiscard]] virtual std::int64_t size() const = 0;
   /// Reads a sample into `to` (the schema's fields, channels-last, native endianness).
-  virtual void read(const Visit& visit, const SampleView& to) = 0;
-  [[nodiscard]] virtual ImageCacheStats image_cache() const { return {}; }
+  virtual ReadFrom read(const Visit& visit, const SampleView& to) = 0;
+  [[nodiscard]] virtual KeptStats kept() const { return {}; }
   [[nodiscard]] virtual PlaceStats places() const { return {}; }
 };
 /// Whether a sample that holds values which its schema does not allow is an error.
@@ -143,12 +144,10 @@ enum class Crop : std::uint8_t { random, centre, whole };
 struct Cropping {
   Crop crop = Crop::centre;
   std::uint64_t seed = 0;
-  /// Memory in which decoded images may be kept: samples as they are shown (centre), or images as wholes, at the
-  /// reduction at which a crop was decoded (random). 0: none are, nor of whole ones. A sample's bytes are the same.
+  /// Memory in which decoded images may be kept as wholes, at the reduction at which a random crop of them was decoded;
+  /// 0: none are. A sample's bytes are the same. What is shown the same way each time is for keep_samples.
   std::int64_t cache_bytes = 0;
 };
-/// Memory in which so many samples of a centre crop are kept, all of them.
-[[nodiscard]] std::int64_t cache_bytes_of(const DataSchema& schema, std::int64_t samples);
 /// Samples of `manifest` in its order, read below `root`; only entries that are present there may be read. read()
 /// raises Error{data}: cut short, damaged, changed since the scan, illegal values. `meanwhile`: `root` is being filled,
 /// and what has not been staged there (is_staged) whenever a sample of it is read is read below that folder; empty: all
@@ -158,6 +157,13 @@ struct Cropping {
                                                       Values values = Values::legal, const Cropping& cropping = {},
                                                       const std::filesystem::path& meanwhile = {},
                                                       const std::vector<ContainerPlace>& places = {});
+/// The samples of `source`, of which those that come first stay in memory, table and all within `bytes`, and are taken
+/// from there when they come again; nothing leaves. For sources that show a sample alike in all epochs. With 0 bytes:
+/// `source`. Raises Error{environment}: there is no address space for so much.
+[[nodiscard]] std::unique_ptr<SampleSource> keep_samples(std::unique_ptr<SampleSource> source, const DataSchema& schema,
+                                                         std::int64_t bytes);
+/// Memory in which so many samples of a set of `set_samples` are kept, all of them.
+[[nodiscard]] std::int64_t kept_bytes_of(const DataSchema& schema, std::int64_t samples, std::int64_t set_samples);
 /// Random but fixed content, for warm-up and for measuring everything but input.
 [[nodiscard]] std::unique_ptr<SampleSource> synthetic_source(const DataSchema& schema, std::int64_t samples,
                                                              std::uint64_t seed);
@@ -182,6 +188,8 @@ struct Sampling {
   int ranks = 1;
   int rank = 0;
   [[nodiscard]] std::int64_t samples() const noexcept;
+  /// That this rank comes by in one epoch or another. Where epochs are not shuffled, the same in each.
+  [[nodiscard]] std::int64_t samples_of_rank() const noexcept;
   [[nodiscard]] std::int64_t steps_per_epoch() const noexcept;  ///< rounded up, but with `drop`
   [[nodiscard]] std::int64_t local_batch() const noexcept;      ///< global_batch / ranks
 };
@@ -206,10 +214,11 @@ class Sampler {
 };
 
 struct LoadOptions {
-  int threads = 1;                   ///< reader threads per rank to begin with; 0: one, and more as they are needed
-  int prefetch = 4;                  ///< batches read ahead, at most
-  std::int64_t image_cache_mib = 0;  ///< per rank, for decoded images of both splits; 0: none are kept
-  int most_threads = 0;              ///< up to which readers are added to those; of a launch, not of a config
+  static constexpr std::int64_t memory_auto = -1;
+  int threads = 1;              ///< reader threads per rank to begin with; 0: one, and more as they are needed
+  int prefetch = 4;             ///< batches read ahead, at most
+  std::int64_t memory_mib = 0;  ///< per rank, for samples of both splits that stay; memory_auto: what a launch leaves
+  int most_threads = 0;         ///< up to which readers are added to those; of a launch, not of a config
   bool operator==(const LoadOptions&) const = default;
 };
 
@@ -228,9 +237,14 @@ struct LoaderStats {
   double cpu_seconds = 0.0;   ///< of these: on a CPU
   std::int64_t bytes = 0;
   std::int64_t samples = 0;
+  std::int64_t samples_from_memory = 0;  ///< of `samples`: the source had kept them
+  double seconds_from_memory = 0.0;      ///< of `read_seconds`: for these
   int threads = 0;
-  ImageCacheStats images = {};  ///< of the source
-  PlaceStats places = {};       ///< of the source, where it is being staged
+  KeptStats kept = {};                                             ///< by the source
+  PlaceStats places = {};                                          ///< of the source, where it is being staged
+  [[nodiscard]] std::int64_t bytes_from_memory() const noexcept {  ///< of `bytes`; samples are of one size
+    return samples > 0 ? bytes / samples * samples_from_memory : 0;
+  }
 };
 
 /// The block that a Loader takes of its memory for its ring of batches.

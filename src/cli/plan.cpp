@@ -51,11 +51,11 @@ struct StepPlan {
   std::int64_t forward_macs_per_sample = 0, training_macs_per_sample = 0;
   std::size_t pool_bytes = 0, unshared_bytes = 0;  ///< activations of the unfused graph
   double reduce_bytes = 0.0;
-  std::int64_t state_bytes = 0, input_bytes = 0, image_cache_bytes = 0;
+  std::int64_t state_bytes = 0, input_bytes = 0, kept_bytes = 0;
   std::optional<Prediction> prediction;  ///< of a device that was asked for
   EmulatedDevice emulated;               ///< times of a rank's steps, where the config emulates a device
   [[nodiscard]] std::int64_t memory_bytes() const {
-    return state_bytes + input_bytes + image_cache_bytes + static_cast<std::int64_t>(pool_bytes);
+    return state_bytes + input_bytes + kept_bytes + static_cast<std::int64_t>(pool_bytes);
   }
 };
 
@@ -140,7 +140,7 @@ StepPlan plan_step(const RunOptions& options, int ranks, const std::string& devi
   // Training and validation have a loader each, and one batch more than is read ahead is with the step.
   plan.input_bytes = 2 * (options.load.prefetch + 1) * plan.local_batch *
                      static_cast<std::int64_t>(schema_of(options.recipe.model).sample_bytes());
-  plan.image_cache_bytes = options.load.image_cache_mib << 20U;
+  plan.kept_bytes = std::max<std::int64_t>(0, options.load.memory_mib) << 20U;
   plan.emulated = emulated_times(options, ranks);
   if (!device.empty()) plan.prediction = predict(device, options, std::move(graphs));
   return plan;
@@ -185,6 +185,23 @@ std::vector<std::string> notes_of(const RunOptions& options) {
   return notes;
 }
 
+bool keeps_what_is_left(const RunOptions& options) { return options.load.memory_mib == LoadOptions::memory_auto; }
+
+/// Of load.memory_mib; nothing where it is off.
+std::string kept_text(const StepPlan& plan, const RunOptions& options) {
+  if (keeps_what_is_left(options))
+    return "kept samples     half of what a node's free memory has for a rank (load.memory_mib \"auto\"), not "
+           "counted\n";
+  if (plan.kept_bytes == 0) return {};
+  const DataSchema schema = schema_of(options.recipe.model);
+  const std::int64_t samples = plan.kept_bytes / static_cast<std::int64_t>(schema.sample_bytes());
+  return fmt::format("kept samples     {:.1f} MiB at most, on the host: {}\n",
+                     mib(static_cast<double>(plan.kept_bytes)),
+                     schema.images ? "an evaluation's, and decoded images"
+                                   : fmt::format("{} of {:.2f} MiB, an evaluation's first", samples,
+                                                 mib(static_cast<double>(schema.sample_bytes()))));
+}
+
 std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) {
   std::string text;
   text += fmt::format("{:<34} {:<24} {:<22} {:>12} {:>18} {:>11} {:>10}\n", "node", "op", "output", "parameters",
@@ -210,9 +227,7 @@ std::string text_of(const StepPlan& plan, const RunOptions& options, int ranks) 
   text += fmt::format("input            {:.1f} MiB ({} batches ahead, training and validation{})\n",
                       mib(static_cast<double>(plan.input_bytes)), options.load.prefetch,
                       options.load.threads == 0 ? ", more where load.threads \"auto\" needs it" : "");
-  if (plan.image_cache_bytes > 0)
-    text += fmt::format("image cache      {:.1f} MiB at most (decoded images, on the host)\n",
-                        mib(static_cast<double>(plan.image_cache_bytes)));
+  text += kept_text(plan, options);
   text += fmt::format("memory per rank  {:.1f} MiB (modelled; libraries and scratch memory come on top)\n",
                       mib(static_cast<double>(plan.memory_bytes())));
   text += fmt::format("all-reduce       {} bucket(s), {:.2f} MiB sent by each rank a step (modelled, ring)\n",
@@ -318,7 +333,7 @@ std::string plan_json(const StepPlan& plan, const RunOptions& options, const Fla
                    {"activation_unshared_bytes", plan.unshared_bytes},
                    {"state_bytes", plan.state_bytes},
                    {"input_bytes", plan.input_bytes},
-                   {"image_cache_bytes", plan.image_cache_bytes},
+                   {"kept_bytes", keeps_what_is_left(options) ? Json() : Json(plan.kept_bytes)},
                    {"memory_bytes_per_rank", plan.memory_bytes()},
                    {"all_reduce_sent_bytes_per_rank", plan.reduce_bytes},
                    {"wire", word(options.train.wire)},

@@ -20,7 +20,6 @@ class Checker {
     staging();
     schedule();
     counts();
-    images();
     buckets();
     rules();
     division();
@@ -237,13 +236,6 @@ class Checker {
             "{} is not a multiple of /train/global_batch {} (each sample is visited exactly once an epoch, in whole "
             "batches); use {}",
             samples, batch, fewer > 0 ? fewer : batch));
-  }
-
-  void images() {
-    if (options_.load.image_cache_mib == 0 || std::holds_alternative<Resnet50Options>(options_.recipe.model)) return;
-    add("/load/image_cache_mib",
-        fmt::format("{} MiB would stay empty (samples of {} are no coded images); leave it out",
-                    options_.load.image_cache_mib, benchmark_of(options_.recipe.model)));
   }
 
   void buckets() {

@@ -145,14 +145,17 @@ void describe_staging(Visitor& visitor, StageOptions& stage, LoadOptions& load) 
   visitor.field(
       {.name = "prefetch", .doc = "Batches read ahead, at most.", .unit = "batches", .minimum = 1, .maximum = 4096},
       &load.prefetch);
-  visitor.field({.name = "image_cache_mib",
-                 .doc = "Memory of a rank for decoded images, which later epochs and evaluations take from there "
-                        "(resnet50): first evaluation's samples, then training's images as wholes until it is full. 0: "
-                        "each is decoded anew.",
-                 .unit = "MiB",
-                 .minimum = 0,
-                 .maximum = 16777216},
-                &load.image_cache_mib);
+  visitor.field(
+      {.name = "memory_mib",
+       .doc = "Memory of a rank for samples, which later epochs and evaluations take from there, inflated and "
+              "decoded: first evaluation's, then training's in the order in which they come until it is full. "
+              "0: none are kept; auto: half of what the job may still use on a node, shared by its ranks.",
+       .unit = "MiB",
+       .minimum = 0,
+       .maximum = 16777216,
+       .or_word = "auto",
+       .word_value = LoadOptions::memory_auto},
+      &load.memory_mib);
   visitor.close();
 }
 

@@ -59,11 +59,6 @@ bool show_kept(const ImageCache& cache, const DataSchema& schema, const Cropping
   const std::optional<ImageCache::Kept> kept = cache.find(visit.sample);
   if (!kept) return false;
   const int extent = static_cast<int>(schema.fields.front().shape[0]);
-  if (cropping.crop == Crop::centre) {  // every visit shows the same
-    const std::byte* sample = kept->reduced_by(1);
-    if (sample != nullptr) std::copy_n(sample, to.size(), to.begin());
-    return sample != nullptr;
-  }
   // A part has the pixels of the whole image at the same reduction, so a crop of either has the same bytes.
   const CropBox crop = crop_of(*schema.images, cropping, visit, kept->image, extent);
   const int reduction = reduction_for(crop, extent);
@@ -101,13 +96,11 @@ Box image_box(const FileLayout& layout, std::size_t field, std::int64_t index) {
   return box;
 }
 
-bool read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
-                const Visit& visit, ImageCache* cache, std::span<std::byte> to) {
+ReadFrom read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
+                    const Visit& visit, ImageCache* cache, std::span<std::byte> to) {
   thread_local std::vector<std::byte> coded;
   thread_local JpegDecoder decoder;
-  const bool kept = cache != nullptr && show_kept(*cache, schema, cropping, visit, to);
-  if (cache != nullptr) cache->count(kept);
-  if (kept) return false;
+  if (cache != nullptr && show_kept(*cache, schema, cropping, visit, to)) return ReadFrom::memory;
   const Stored& stored = layout.fields.front();
   const Box box = image_box(layout, 0, open.sample);
   coded.resize(static_cast<std::size_t>(box.extent[0]));
@@ -117,7 +110,7 @@ bool read_image(const OpenFile& open, const FileLayout& layout, const DataSchema
   try {
     const ImageExtent image = decoder.open(coded);
     const CropBox crop = crop_of(*schema.images, cropping, visit, image, extent);
-    if (cache != nullptr && cropping.crop == Crop::random) {
+    if (cache != nullptr) {
       const int reduction = reduction_for(crop, extent);
       const std::span<std::byte> room =
           cache->claim(visit.sample, image, reduction, whole_part({}, image, reduction).bytes());
@@ -127,20 +120,15 @@ bool read_image(const OpenFile& open, const FileLayout& layout, const DataSchema
         std::ranges::copy(whole.rgb, room.begin());
         cache->keep(visit.sample, reduction, room);
         resize_bilinear(whole, crop, extent, to);
-        return true;
+        return ReadFrom::files;
       }
     }
     resize_bilinear(decoder.decode(crop, extent, cropping.crop == Crop::whole), crop, extent, to);
-    if (cache == nullptr || cropping.crop != Crop::centre) return true;
-    if (const std::span<std::byte> room = cache->claim(visit.sample, image, 1, to.size()); !room.empty()) {
-      std::ranges::copy(to, room.begin());
-      cache->keep(visit.sample, 1, room);
-    }
   } catch (const ImageError& error) {
     refuse(open.path, fmt::format("sample {} {}", open.sample, error.what()), "no picture can be made of it",
            "pack the dataset again from sound images (`trainmark data import imagenet` names those that are not)");
   }
-  return true;
+  return ReadFrom::files;
 }
 
 }  // namespace trainmark

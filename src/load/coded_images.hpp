@@ -20,8 +20,8 @@ void place_images(FileLayout& found, hid_t file, const Stored& offsets, const st
 [[nodiscard]] Box image_box(const FileLayout& layout, std::size_t field, std::int64_t index);
 
 /// Reads and decodes image `open.sample` of a file into [S][S][3], or takes it from `cache` (which may be null) and
-/// leaves it there. Whether it was read. Raises Error{data} naming file and sample: it cannot be read or decoded.
-bool read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
-                const Visit& visit, ImageCache* cache, std::span<std::byte> to);
+/// leaves it there. Raises Error{data} naming file and sample: it cannot be read or decoded.
+ReadFrom read_image(const OpenFile& open, const FileLayout& layout, const DataSchema& schema, const Cropping& cropping,
+                    const Visit& visit, ImageCache* cache, std::span<std::byte> to);
 
 }  // namespace trainmark

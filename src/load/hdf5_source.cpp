@@ -30,7 +30,7 @@ class Hdf5Source final : public SampleSource {
         schema_(std::move(schema)),
         values_(values),
         cropping_(cropping),
-        cache_(schema_.images && cropping.crop != Crop::whole && cropping.cache_bytes > 0
+        cache_(schema_.images && cropping.crop == Crop::random && cropping.cache_bytes > 0
                    ? std::make_unique<ImageCache>(cropping.cache_bytes)
                    : nullptr),
         descriptors_(most_open_files()) {
@@ -52,13 +52,13 @@ class Hdf5Source final : public SampleSource {
   }
 
   [[nodiscard]] std::int64_t size() const override { return size_; }
-  [[nodiscard]] ImageCacheStats image_cache() const override { return cache_ ? cache_->stats() : ImageCacheStats{}; }
+  [[nodiscard]] KeptStats kept() const override { return cache_ ? cache_->stats() : KeptStats{}; }
 
   [[nodiscard]] PlaceStats places() const override {
     return {at_source_, at_target_, static_cast<std::int64_t>(schema_.sample_bytes())};
   }
 
-  void read(const Visit& visit, const SampleView& to) override {
+  ReadFrom read(const Visit& visit, const SampleView& to) override {
     const std::int64_t index = visit.sample;
     TRAINMARK_CHECK(index >= 0 && index < size_, fmt::format("sample {} of {}", index, size_));
     const auto after = std::upper_bound(begins_.begin(), begins_.end(), index);
@@ -70,21 +70,22 @@ class Hdf5Source final : public SampleSource {
     const std::int64_t within = index - begins_[number];
     const OpenFile open{path, descriptor->get(), within, file.range};
     const FileLayout& layout = layout_of(file, open);
-    bool was_read = true;
+    ReadFrom from = ReadFrom::files;
     for (std::size_t at = 0; at < to.size(); ++at) {
       if (at == 0 && layout.layout == DatasetLayout::jpeg) {
-        was_read = read_image(open, layout, schema_, cropping_, visit, cache_.get(), to[at]);
+        from = read_image(open, layout, schema_, cropping_, visit, cache_.get(), to[at]);
       } else {
         read_box(open, layout.fields[at], box_of(layout, schema_, at, within), schema_.fields[at], to[at]);
       }
     }
-    if (was_read) ++(staged ? at_target_ : at_source_);
+    if (from == ReadFrom::files) ++(staged ? at_target_ : at_source_);
     // Once a sample: later epochs read the same bytes.
     std::atomic<bool>& found_legal = found_legal_[static_cast<std::size_t>(index)];
-    if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return;
+    if (values_ == Values::any || found_legal.load(std::memory_order_relaxed)) return from;
     for (std::size_t at = 0; at < to.size(); ++at)
       require_legal(schema_.fields[at], to[at], path, within, layout.fields[at].name);
     found_legal.store(true, std::memory_order_relaxed);
+    return from;
   }
 
  private:

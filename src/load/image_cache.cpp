@@ -1,9 +1,8 @@
 #include "load/image_cache.hpp"
 
-#include <fmt/core.h>
-
 #include <mutex>
-#include <new>
+
+#include "load/kept_memory.hpp"
 
 namespace trainmark {
 namespace {
@@ -11,24 +10,10 @@ namespace {
 /// What an entry of the table costs beside its pixels, in bytes: rounded up from a node and its share of buckets.
 constexpr std::size_t entry_bytes = 128;
 
-std::unique_ptr<std::byte[]> reserve(std::size_t bytes) {
-  try {
-    return std::make_unique_for_overwrite<std::byte[]>(bytes);
-  } catch (const std::bad_alloc&) {
-    throw Error(ExitCode::environment,
-                Complaint{"/load/image_cache_mib", fmt::format("{} MiB cannot be had", bytes >> 20U),
-                          "decoded images are kept in a rank's memory", "ask for less"});
-  }
-}
-
 }  // namespace
 
-std::int64_t cache_bytes_of(const DataSchema& schema, std::int64_t samples) {
-  return samples * static_cast<std::int64_t>(schema.fields.front().bytes() + entry_bytes);
-}
-
 ImageCache::ImageCache(std::int64_t most_bytes)
-    : most_bytes_(static_cast<std::size_t>(most_bytes)), memory_(reserve(most_bytes_)) {}
+    : most_bytes_(static_cast<std::size_t>(most_bytes)), memory_(memory_to_keep(most_bytes_)) {}
 
 std::optional<ImageCache::Kept> ImageCache::find(std::int64_t sample) const {
   const std::shared_lock lock(mutex_);
@@ -56,12 +41,9 @@ void ImageCache::keep(std::int64_t sample, int reduction, std::span<const std::b
   entries_.at(sample).kept.pixels[place_of(reduction)] = filled.data();
 }
 
-ImageCacheStats ImageCache::stats() const {
+KeptStats ImageCache::stats() const {
   const std::shared_lock lock(mutex_);
-  return {.bytes = static_cast<std::int64_t>(filled_ + entry_bytes * entries_.size()),
-          .images = std::ssize(entries_),
-          .hits = hits_.load(std::memory_order_relaxed),
-          .misses = misses_.load(std::memory_order_relaxed)};
+  return {.bytes = static_cast<std::int64_t>(filled_ + entry_bytes * entries_.size()), .samples = std::ssize(entries_)};
 }
 
 }  // namespace trainmark

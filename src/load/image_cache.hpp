@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <memory>
@@ -24,7 +23,7 @@ class ImageCache {
   explicit ImageCache(std::int64_t most_bytes);
 
   /// What is kept of a sample: pixels of the whole image, [height][width][3], reduced by 1, 2, 4 and 8; null where that
-  /// reduction is not kept. Where a source shows a sample but one way, that stands in the first place instead.
+  /// reduction is not kept.
   struct Kept {
     ImageExtent image;  ///< unreduced
     std::array<const std::byte*, 4> pixels{};
@@ -37,9 +36,7 @@ class ImageCache {
   [[nodiscard]] std::span<std::byte> claim(std::int64_t sample, ImageExtent image, int reduction, std::size_t bytes);
   void keep(std::int64_t sample, int reduction, std::span<const std::byte> filled);
 
-  /// Counts a sample that was shown from memory, or one that had to be decoded.
-  void count(bool from_memory) noexcept { (from_memory ? hits_ : misses_).fetch_add(1, std::memory_order_relaxed); }
-  [[nodiscard]] ImageCacheStats stats() const;
+  [[nodiscard]] KeptStats stats() const;
 
  private:
   struct Entry {
@@ -55,7 +52,6 @@ class ImageCache {
   mutable std::shared_mutex mutex_;
   std::size_t filled_ = 0;  // bytes of it that were claimed
   std::unordered_map<std::int64_t, Entry> entries_;
-  std::atomic<std::int64_t> hits_{0}, misses_{0};
 };
 
 }  // namespace trainmark

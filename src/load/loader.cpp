@@ -207,12 +207,13 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view
   const Clock clock;
   const double cpu_before = cpu_seconds();
   std::exception_ptr failure;
+  ReadFrom from = ReadFrom::files;
   try {
     for (std::size_t i = 0; i < slot.fields.size(); ++i) {
       const std::size_t bytes = schema.fields[i].bytes();
       view[i] = slot.fields[i].subspan(place * bytes, bytes);
     }
-    source.read({.sample = slot.ids[place], .epoch = slot.batch.epoch}, view);
+    from = source.read({.sample = slot.ids[place], .epoch = slot.batch.epoch}, view);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -223,6 +224,10 @@ bool Loader::Impl::read_one(std::unique_lock<std::mutex>& lock, SampleView& view
   stats.cpu_seconds += on_cpu;
   stats.bytes += static_cast<std::int64_t>(schema.sample_bytes());
   ++stats.samples;
+  if (from == ReadFrom::memory) {
+    ++stats.samples_from_memory;
+    stats.seconds_from_memory += seconds;
+  }
   if (failure && !slot.failure) slot.failure = failure;
   ++slot.done;
   if (slot.complete() || paused) arrived.notify_all();
@@ -283,7 +288,7 @@ LoaderStats Loader::stats() const {
   const std::lock_guard lock(impl_->mutex);
   LoaderStats stats = impl_->stats;
   stats.threads = static_cast<int>(impl_->threads.size());
-  stats.images = impl_->source.image_cache();
+  stats.kept = impl_->source.kept();
   stats.places = impl_->source.places();
   return stats;
 }

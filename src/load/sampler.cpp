@@ -37,6 +37,13 @@ std::int64_t Sampling::samples() const noexcept {
   return total;
 }
 
+std::int64_t Sampling::samples_of_rank() const noexcept {
+  if (!shuffle) return std::min(samples(), steps_per_epoch() * local_batch());
+  const auto parts = static_cast<std::int64_t>(shards.size());
+  if (ranks % parts != 0) return samples();  // it reads several shards
+  return count_of(shards[static_cast<std::size_t>(rank / (ranks / parts))]);
+}
+
 std::int64_t Sampling::steps_per_epoch() const noexcept {
   std::int64_t longest = 0, shortest = std::numeric_limits<std::int64_t>::max();
   for (const auto& shard : shards) {

@@ -71,7 +71,7 @@ class SyntheticSource final : public SampleSource {
 
   [[nodiscard]] std::int64_t size() const override { return samples_; }
 
-  void read(const Visit& visit, const SampleView& to) override {
+  ReadFrom read(const Visit& visit, const SampleView& to) override {
     const std::int64_t index = visit.sample;
     TRAINMARK_CHECK(index >= 0 && index < samples_, fmt::format("sample {} of {}", index, samples_));
     // One content per field, turned by an amount of the sample's own.
@@ -82,6 +82,7 @@ class SyntheticSource final : public SampleSource {
       std::memcpy(to[i].data(), content.data() + turn, content.size() - turn);
       std::memcpy(to[i].data() + content.size() - turn, content.data(), turn);
     }
+    return ReadFrom::files;
   }
 
  private:

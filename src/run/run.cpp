@@ -7,6 +7,7 @@
 #include "run/launch/comparison.hpp"
 #include "run/launch/dry_run.hpp"
 #include "run/launch/input.hpp"
+#include "run/launch/kept.hpp"
 #include "run/launch/warm_up.hpp"
 #include "run/probe/after_run.hpp"
 #include "run/record/rank_log.hpp"
@@ -92,6 +93,10 @@ RunOutcome run(const World& world, const RunOptions& wanted, const RunContext& c
       require_equal(world.all(), "the initial parameters", compiled.state->hash(),
                     "start the same binary on the same kind of CPU everywhere");
       input_memory = take_input_memory(world, backend->pinned_memory(), options, dataset.schema);
+      if (const KeptMemory kept = kept_memory(world, options, dataset); options.load.memory_mib != 0) {
+        options.load.memory_mib = kept.mib;
+        recorder.keeps(kept);
+      }
       recorder.initialised(compiled, *backend);
     }
 

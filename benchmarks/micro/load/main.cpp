@@ -15,7 +15,7 @@ using namespace trainmark;
 int measure(int argc, char** argv) {
   std::map<std::string, int> numbers = {{"--threads", 1}, {"--batch", 4},  {"--extent", 0},
                                         {"--epochs", 3},  {"--images", 0}, {"--rows", 0},
-                                        {"--columns", 0}, {"--cache", 0},  {"--centre", 0}};
+                                        {"--columns", 0}, {"--memory", 0}, {"--centre", 0}};
   for (int i = 2; i + 1 < argc; i += 2)
     numbers.at(argv[i]) = std::stoi(argv[i + 1]);
   const std::filesystem::path folder = argv[1];
@@ -35,9 +35,11 @@ int measure(int argc, char** argv) {
     schema.fields[1].shape = Shape{4};
   }
   const Manifest manifest = scan_dataset(folder, {}, schema);
+  const std::int64_t memory = std::int64_t{numbers["--memory"]} << 20U;
+  const bool crops = images > 0 && numbers["--centre"] == 0;
+  const Cropping cropping{crops ? Crop::random : Crop::centre, 1, crops ? memory : 0};
   const auto source =
-      open_hdf5(folder, manifest, {}, schema, Values::legal,
-                {numbers["--centre"] != 0 ? Crop::centre : Crop::random, 1, std::int64_t{numbers["--cache"]} << 20U});
+      keep_samples(open_hdf5(folder, manifest, {}, schema, Values::legal, cropping), schema, crops ? 0 : memory);
   Sampling sampling;
   sampling.seed = 1;
   sampling.shards = {{{0, manifest.samples()}}};
@@ -52,7 +54,7 @@ int measure(int argc, char** argv) {
       samples += loader.next().valid;
     return samples;
   };
-  (void)epoch();  // fills the page cache, and with --cache that of decoded images
+  (void)epoch();  // fills the page cache, and with --memory what is kept
   const Clock clock;
   std::int64_t samples = 0;
   for (int i = 0; i < numbers["--epochs"]; ++i)
@@ -69,7 +71,7 @@ int main(int argc, char** argv) {
     fmt::print(
         stderr,
         "usage: bench_load FOLDER [--threads N] [--batch N] [--extent N] [--epochs N] [--rows N --columns N] [--images "
-        "PIXELS [--cache MIB] [--centre 1]]\n");
+        "PIXELS [--centre 1]] [--memory MIB]\n");
     return static_cast<int>(ExitCode::usage);
   }
   try {

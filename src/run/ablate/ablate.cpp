@@ -81,6 +81,7 @@ Ablation ablate(const World& world, const RunOptions& wanted, const AblateOption
   const auto alive = [&] { watchdog.beat(); };
 
   RunOptions options = with_all_readers(options_of_launch(world, wanted));
+  options.load.memory_mib = 0;  // input is measured as it is read
   require_computes(options, "trainmark ablate");
   const Dataset dataset = find_dataset(world, options, alive, say);
   require_options(world, options, dataset);

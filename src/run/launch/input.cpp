@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "run/launch/kept.hpp"
 #include "run/launch/session.hpp"
 
 namespace trainmark {
@@ -58,13 +59,16 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
                        {crop, static_cast<std::uint64_t>(options.seed), cache_bytes},
                        staged.under_way ? split.source : std::filesystem::path(), there.places);
     };
-    // An evaluation shows a rank the same samples each time, and they are small as they are shown: they come first.
-    const Sampling& evaluated = input.validation_sampling;
-    const std::int64_t cache = options.load.image_cache_mib << 20U;
+    // An evaluation shows a rank the same samples each time, all that it keeps of them: they come first.
+    const DataSchema& schema = dataset.schema;
+    const std::int64_t kept = std::max<std::int64_t>(0, options.load.memory_mib) << 20U;
     const std::int64_t of_validation =
-        std::min(cache, cache_bytes_of(dataset.schema, evaluated.steps_per_epoch() * evaluated.local_batch()));
-    input.train_source = open(dataset.train, staged.train, Crop::random, cache - of_validation);
-    input.validation_source = open(dataset.validation, staged.validation, Crop::centre, of_validation);
+        std::min(kept, bytes_to_keep(dataset.validation, input.validation_sampling, schema));
+    const std::int64_t of_images = schema.images ? kept - of_validation : 0;  // crops differ: images stay, not samples
+    input.train_source = keep_samples(open(dataset.train, staged.train, Crop::random, of_images), schema,
+                                      kept - of_validation - of_images);
+    input.validation_source =
+        keep_samples(open(dataset.validation, staged.validation, Crop::centre, 0), schema, of_validation);
     input.train =
         std::make_unique<Loader>(*input.train_source, dataset.schema, input.train_sampling, memory, options.load);
     input.validation = std::make_unique<Loader>(*input.validation_source, dataset.schema, input.validation_sampling,
@@ -75,11 +79,9 @@ Input open_input(const World& world, std::pmr::memory_resource& memory, const Ru
 
 LoaderStats stats_of(const Input& input) {
   LoaderStats stats = input.train->stats();
-  const ImageCacheStats evaluated = input.validation->stats().images;
-  stats.images.bytes += evaluated.bytes;
-  stats.images.images += evaluated.images;
-  stats.images.hits += evaluated.hits;
-  stats.images.misses += evaluated.misses;
+  const KeptStats evaluated = input.validation->stats().kept;
+  stats.kept.bytes += evaluated.bytes;
+  stats.kept.samples += evaluated.samples;
   const PlaceStats evaluated_at = input.validation->stats().places;
   stats.places.at_source += evaluated_at.at_source;
   stats.places.at_target += evaluated_at.at_target;

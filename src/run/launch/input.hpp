@@ -43,7 +43,7 @@ struct Input {
 };
 [[nodiscard]] Input open_input(const World& world, std::pmr::memory_resource& memory, const RunOptions& options,
                                const Dataset& dataset, const StagedDataset& staged);
-/// Of training's loader, with the images that both splits' sources keep and the places where both read.
+/// Of training's loader, with what both splits' sources keep and the places where both read.
 [[nodiscard]] LoaderStats stats_of(const Input& input);
 [[nodiscard]] TimelineFacts facts_of(const World& world, const Backend& backend, const RunOptions& options,
                                      const Dataset& dataset);

@@ -245,6 +245,13 @@ void Recorder::staged_beside(StagedDataset dataset, PlaceStats mine) {
   tell_of_nodes(dataset);
 }
 
+void Recorder::keeps(const KeptMemory& kept) {
+  record_.figures["load_memory_mib"] = kept.mib;
+  if (!kept.why.empty()) record_.texts["load_memory_why"] = kept.why;
+  progress_.line(fmt::format("samples are kept in memory for later epochs, up to {} MiB a rank{}", kept.mib,
+                             kept.why.empty() ? "" : " (" + kept.why + ")"));
+}
+
 /// Whoever measures storage must know that an epoch may never come to it.
 void Recorder::reads(const Dataset& found) {
   std::int64_t bytes = 0;
@@ -252,7 +259,8 @@ void Recorder::reads(const Dataset& found) {
     for (const std::size_t entry : split->plan.part_of(world_.node_index()))
       bytes += split->staged().entries[entry].bytes;
   const MemoryRoom room = memory_room();
-  const bool fits = static_cast<double>(bytes) < room.bytes;
+  const double kept = static_cast<double>(options_.load.memory_mib) * 1048576.0 * world_.node().size();
+  const bool fits = static_cast<double>(bytes) < room.bytes - kept;  // no page cache has what samples are kept in
   record_.figures["node_dataset_mib"] = mib(bytes);
   record_.figures["node_dataset_fits_memory"] = std::int64_t{fits};
   if (!fits) return;
@@ -309,18 +317,19 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   figures["upload_s"] = trained.uploads.seconds;
   figures["upload_exposed_s"] = trained.uploads.exposed_seconds;
   figures["read_s"] = input.read_seconds;
-  if (input.read_seconds > 0.0)
-    figures["samples_per_s_a_reader"] = static_cast<double>(input.samples) / input.read_seconds;
+  const std::int64_t from_files = input.samples - input.samples_from_memory;
+  const double from_files_s = input.read_seconds - input.seconds_from_memory;
+  if (from_files > 0 && from_files_s > 0.0)
+    figures["samples_per_s_a_reader"] = static_cast<double>(from_files) / from_files_s;
   figures["read_mib"] = mib(input.bytes);
   figures["reader_threads"] = std::int64_t{trained.readers};
   figures["eval_reader_threads"] = std::int64_t{trained.eval_readers};
   if (!trained.readers_why.empty()) record_.texts["reader_threads_why"] = trained.readers_why;
   if (!trained.eval_readers_why.empty()) record_.texts["eval_reader_threads_why"] = trained.eval_readers_why;
-  if (options_.load.image_cache_mib > 0) {
-    figures["image_cache_mib"] = mib(input.images.bytes);
-    figures["image_cache_images"] = input.images.images;
-    figures["image_cache_hits"] = input.images.hits;
-    figures["image_cache_misses"] = input.images.misses;
+  if (figures.contains("load_memory_mib")) {
+    figures["kept_mib"] = mib(input.kept.bytes);
+    figures["kept_samples"] = input.kept.samples;
+    figures["read_from_memory_mib"] = mib(input.bytes_from_memory());
   }
   if (trained.from_storage_bytes) figures["read_from_storage_mib"] = mib(*trained.from_storage_bytes);
   figures["samples_per_s"] = outcome.samples_per_s;
@@ -349,11 +358,12 @@ RunOutcome Recorder::completed(const TrainOutcome& trained, const LoaderStats& i
   }
   // Which rank was slow, waited or grew: what averages hide.
   results_.ranks(world_.all().gather(fmt::format(
-      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{},{},{},{}\n", world_.all().rank(), to_utf8(world_.host()),
-      trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds, input.read_seconds,
-      mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors),
-      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "", trained.readers,
-      trained.eval_readers, step_cells(trained.log, trained.sensors))));
+      "{},{},{:.6f},{:.6f},{:.6f},{:.6f},{:.3f},{:.1f},{},{},{:.3f},{},{},{}\n", world_.all().rank(),
+      to_utf8(world_.host()), trained.first_step_seconds, median_of(trained.step_seconds), trained.wait_seconds,
+      input.read_seconds, mib(input.bytes), peak_memory_mib(), sensor_columns(trained.sensors),
+      trained.from_storage_bytes ? fmt::format("{:.3f}", mib(*trained.from_storage_bytes)) : "",
+      mib(input.bytes_from_memory()), trained.readers, trained.eval_readers,
+      step_cells(trained.log, trained.sensors))));
   tell_of_last_rank(trained);
   judge(outcome);
   record_.texts["verdict"] = outcome.verdict;

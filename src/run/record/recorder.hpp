@@ -1,6 +1,7 @@
 // What is recorded of a run as it goes and when it has ended: its figures, its last lines, its exit code.
 #pragma once
 
+#include "run/launch/kept.hpp"
 #include "run/launch/session.hpp"
 #include "run/record/energy.hpp"
 #include "run/record/start_up.hpp"
@@ -17,6 +18,7 @@ class Recorder {
   void stages_beside(bool all_there);  ///< training begins while staging goes on, or finds that nothing is missing
   /// How that ended, with what this rank's loaders read. Collective.
   void staged_beside(StagedDataset dataset, PlaceStats mine);
+  void keeps(const KeptMemory& kept);     ///< where samples are to be kept
   void reads(const Dataset& found);       ///< what the node will read, and whether that measures storage
   void started(const StartUp& start_up);  ///< before the first step
   /// By this rank's meter and its device's counter, before completed().

@@ -79,7 +79,7 @@ Results::Results(const World& world, const RunOptions& options, const RunContext
     write_result(folder_ / "config.resolved.json", context.resolved_config + "\n");
     epochs_ = CsvFile(folder_ / "epochs.csv",
                       "epoch,rate,train_loss,eval_metric,train_s,eval_s,wait_for_input_s,samples_per_s,parameter_hash,"
-                      "eval_wait_for_input_s,asked_mib,from_storage_mib");
+                      "eval_wait_for_input_s,asked_mib,from_storage_mib,from_memory_mib");
     steps_ =
         CsvFile(folder_ / "steps.csv", fmt::format("step,epoch,loss,step_s,wait_for_input_s,{}", term_columns("_s")));
   });
@@ -115,8 +115,9 @@ void Results::ranks(const std::vector<std::string>& rows) {
   if (!writes_) return;
   std::string table = fmt::format(
       "rank,host,first_step_s,step_median_s,wait_for_input_s,read_s,read_mib,peak_memory_mib,"
-      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib,reader_threads,eval_reader_"
-      "threads,{}\n",
+      "device_power_mean_w,device_clock_min_mhz,device_throttled_by,read_from_storage_mib,read_from_memory_mib,reader_"
+      "threads,"
+      "eval_reader_threads,{}\n",
       step_columns());
   for (const std::string& row : rows)
     table += row;

@@ -109,10 +109,11 @@ void RunJournal::epoch(const Position& last, const EpochFigures& figures, std::o
   parts_.timeline.throughput(samples_per_s, last.epoch + 1);
   const std::string from_storage =
       figures.from_storage_bytes < 0 ? "" : fmt::format("{:.3f}", mib(figures.from_storage_bytes));
-  parts_.results.epochs().rows(fmt::format("{},{},{},{},{:.6f},{:.6f},{:.6f},{:.3f},{:016x},{:.6f},{:.3f},{}\n",
+  parts_.results.epochs().rows(fmt::format("{},{},{},{},{:.6f},{:.6f},{:.6f},{:.3f},{:016x},{:.6f},{:.3f},{},{:.3f}\n",
                                            last.epoch + 1, rate_at(subject_.schedule, last), cell(loss), cell(metric),
                                            figures.seconds, eval_seconds, figures.wait_seconds, samples_per_s, hash,
-                                           figures.eval_wait_seconds, mib(figures.asked_bytes), from_storage));
+                                           figures.eval_wait_seconds, mib(figures.asked_bytes), from_storage,
+                                           mib(figures.from_memory_bytes)));
   const std::string reached = loss && metric ? fmt::format("loss {:.5f}  {} {:.5f} (target {})", *loss,
                                                            subject_.target.key, *metric, subject_.target.value)
                                              : "emulated";

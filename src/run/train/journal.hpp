@@ -52,6 +52,7 @@ struct EpochFigures {
   double eval_wait_seconds = 0.0;       ///< for input, this rank
   std::int64_t asked_bytes = 0;         ///< by all ranks' loaders, for training and validation, since the row before
   std::int64_t from_storage_bytes = 0;  ///< that the kernel brought for it; -1: it does not count on every rank
+  std::int64_t from_memory_bytes = 0;   ///< of what was asked: sources had kept it
 };
 
 class RunJournal {

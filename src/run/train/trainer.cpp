@@ -232,14 +232,18 @@ std::optional<double> Trainer::evaluate(std::int64_t epoch, EpochFigures& row) {
 
 /// What was asked for and what storage had to give since the last time, all ranks together.
 void Trainer::count_reads(EpochFigures& figures) {
-  const std::int64_t asked = parts_.train_input.stats().bytes + parts_.validation_input.stats().bytes;
+  const LoaderStats training = parts_.train_input.stats(), evaluation = parts_.validation_input.stats();
+  const std::int64_t asked = training.bytes + evaluation.bytes;
+  const std::int64_t from_memory = training.bytes_from_memory() + evaluation.bytes_from_memory();
   const std::optional<std::int64_t> from_storage = bytes_from_storage();
-  std::array<std::int64_t, 3> sums = {
+  std::array<std::int64_t, 4> sums = {
       asked - std::exchange(asked_before_, asked),
-      from_storage ? *from_storage - std::exchange(from_storage_before_, *from_storage) : 0, from_storage ? 0 : 1};
+      from_storage ? *from_storage - std::exchange(from_storage_before_, *from_storage) : 0, from_storage ? 0 : 1,
+      from_memory - std::exchange(from_memory_before_, from_memory)};
   parts_.world.all().sum(sums);
   figures.asked_bytes = sums[0];
   figures.from_storage_bytes = sums[2] == 0 ? sums[1] : -1;
+  figures.from_memory_bytes = sums[3];
 }
 
 std::uint64_t Trainer::prove_equal(std::int64_t epoch) const {

@@ -92,7 +92,8 @@ class Trainer {
   RunJournal journal_;
   Divergence divergence_;
   Readers readers_, eval_readers_;
-  std::int64_t asked_before_ = 0, from_storage_before_ = 0;  ///< by this rank, when they were last counted
+  std::int64_t asked_before_ = 0, from_storage_before_ = 0,
+               from_memory_before_ = 0;  ///< by this rank, when last counted
   std::int64_t from_storage_at_start_ = 0;
   Clock clock_;
 };

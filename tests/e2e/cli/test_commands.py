@@ -205,14 +205,20 @@ class Commands(unittest.TestCase):
         self.assertIn(told, " ".join(json.loads(call("plan", path, "--json").stdout)["notes"]))
         self.assertEqual(call("validate", path, "--quiet").stderr, "")
 
-    def test_plan_counts_the_memory_of_kept_images(self):
-        config = ROOT / "configs/resnet50/tiny.json"
-        without, kept = (json.loads(call("plan", config, "--json", "--set", f"load.image_cache_mib={mib}", env={"TRAINMARK_DATA": "/some"}).stdout)
-                         for mib in (0, 512))
-        self.assertEqual((without["image_cache_bytes"], kept["image_cache_bytes"]), (0, 512 << 20))
+    def test_plan_counts_the_memory_in_which_samples_are_kept(self):
+        def plan(config: str, mib, *options: str) -> str:
+            done = call("plan", ROOT / "configs" / config, "--set", f"load.memory_mib={mib}", *options, env={"TRAINMARK_DATA": "/some"})
+            self.expect(done, 0)
+            return done.stdout
+
+        without, kept, left = (json.loads(plan("resnet50/tiny.json", mib, "--json")) for mib in (0, 512, "auto"))
+        self.assertEqual((without["kept_bytes"], kept["kept_bytes"], left["kept_bytes"]), (0, 512 << 20, None))
         self.assertEqual(kept["memory_bytes_per_rank"] - without["memory_bytes_per_rank"], 512 << 20)
-        self.assertIn("image cache      512.0 MiB at most", call("plan", config, "--set", "load.image_cache_mib=512",
-                                                                 env={"TRAINMARK_DATA": "/some"}).stdout)
+        self.assertEqual(left["memory_bytes_per_rank"], without["memory_bytes_per_rank"])
+        self.assertNotIn("kept samples", plan("resnet50/tiny.json", 0))
+        self.assertIn("kept samples     512.0 MiB at most, on the host: an evaluation's, and decoded images", plan("resnet50/tiny.json", 512))
+        self.assertIn("kept samples     512.0 MiB at most, on the host: 31 of 16.00 MiB, an evaluation's first", plan("cosmoflow/node.json", 512))
+        self.assertIn('(load.memory_mib "auto"), not counted', plan("cosmoflow/node.json", "auto"))
 
     def test_plan_counts_the_reference_network(self):
         done = call("plan", ROOT / "configs/cosmoflow/node.json", "--json", "--ranks", 4)

@@ -160,5 +160,61 @@ class Readers(EndToEnd):
         self.assertEqual(hashes[0], hashes[1])
 
 
+class Kept(EndToEnd):
+    sample_mib = (32 ** 3 * 4 * 2 + 16) / 2 ** 20
+
+    def kept(self, memory_mib, ranks: int = 0) -> tuple:
+        results = self.folder / f"{memory_mib}-{ranks}"
+        run = self.run_small(ranks=ranks, train={"epochs": 3}, load={"threads": 2, "memory_mib": memory_mib}, results={"folder": str(results)})
+        run.results = results
+        rows = run.table("epochs.csv")
+        trained = ([row["loss"] for row in run.table("steps.csv")], [(row["eval_metric"], row["parameter_hash"]) for row in rows])
+        asked, memory = ([float(row[column]) / self.sample_mib for row in rows] for column in ("asked_mib", "from_memory_mib"))
+        return run, trained, asked, memory
+
+    def test_samples_that_are_kept_are_read_once_and_change_no_loss(self):
+        for ranks in (0, 2):
+            plain, trained, _, memory = self.kept(0, ranks)
+            self.assertEqual(memory, [0, 0, 0])
+            self.assertNotIn("kept_mib", plain.json()["figures"])
+            run, kept, asked, memory = self.kept(64, ranks)
+            self.assertEqual(kept, trained)
+            read = [all_of - some for all_of, some in zip(asked, memory)]
+            figures = run.json()["figures"]
+            self.assertGreater(sum(memory), 2 * self.validation_samples)
+            if ranks:  # a rank comes by other samples in each epoch, but by the same in each evaluation
+                self.assertGreater(sum(read), 84)
+                self.assertLess(sum(read), 2 * self.samples + self.validation_samples + 0.1)
+                self.assertGreater(memory[2], memory[1])
+            else:
+                self.assertAlmostEqual(sum(read), self.samples + self.validation_samples, places=1)
+                self.assertAlmostEqual(asked[1] + asked[2], memory[1] + memory[2], places=1)
+                self.assertEqual(figures["kept_samples"], 84)
+                self.assertEqual(figures["load_memory_mib"], 22, "all that there is, rounded up")
+                self.assertAlmostEqual(figures["kept_mib"], 84 * self.sample_mib, places=2)
+            self.assertGreater(figures["read_mib"], figures["read_from_memory_mib"])
+            for row in run.table("ranks.csv"):
+                self.assertGreater(float(row["read_from_memory_mib"]), 0)
+            # All 64 samples, and an evaluation's 20: of these one of two ranks evaluates 4 in each of 3 steps at most.
+            self.assertIn(f"samples are kept in memory for later epochs, up to {20 if ranks else 22} MiB a rank (all samples that the rank "
+                          "comes by)", run.output)
+
+    def test_what_does_not_fit_is_read_each_time(self):
+        _, trained, _, _ = self.kept(0)
+        run, kept, _, memory = self.kept(8)
+        self.assertEqual(kept, trained)
+        figures = run.json()["figures"]
+        self.assertEqual((figures["kept_samples"], figures["load_memory_mib"]), (20 + 11, 8), "an evaluation's, and what came first")
+        self.assertLessEqual(figures["kept_mib"], 8)
+        self.assertGreater(sum(memory), 2 * 31 - 0.1, "in two epochs, and what was read ahead of a fourth")
+        self.assertLess(sum(memory), 3 * 31 + 0.1)
+
+    def test_what_a_launch_decides_is_told(self):
+        run, _, _, _ = self.kept("auto", 2)
+        record = run.json()
+        self.assertEqual(record["figures"]["load_memory_mib"], 20)
+        self.assertEqual(record["texts"]["load_memory_why"], "all samples that the rank comes by")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

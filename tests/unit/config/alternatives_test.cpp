@@ -88,7 +88,6 @@ TEST(ConfigAlternatives, HaveTheirLimits) {
       {deepcam, "/model/width", {"1e-9", "16"}, {"0", "16.1"}},
       {deepcam, "/model/middle_blocks", {"0", "256"}, {"-1", "257"}},
       {deepcam, "/model/norm_group", {"1", "1048576"}, {"0", "1048577"}},
-      {resnet, "/load/image_cache_mib", {"0", "16777216"}, {"-1", "16777217"}},
       {resnet, "/model/extent", {"32", "4096"}, {"31", "4097"}},
       {resnet, "/model/classes", {"2", "1048576"}, {"1", "1048577"}},
       {resnet, "/model/least_area", {"1e-9", "1"}, {"0", "1.1"}},

@@ -228,9 +228,10 @@ TEST(ConfigComplaints, WantAWarmUpToRiseAtTheRunsBatch) {
               "/schedule/base_rate: 0.001 is above /schedule/peak_rate 0.0005, as it is at this batch");
 }
 
-TEST(ConfigComplaints, KeepNoImagesWhereThereAreNone) {
-  expect_part(complaints(with(R"("load": {"image_cache_mib": 64})")),
-              "/load/image_cache_mib: 64 MiB would stay empty (samples of cosmoflow are no coded images)");
+TEST(ConfigComplaints, TakeNoOtherWordForANumberAndNotTheNumberThatTheWordStandsFor) {
+  expect_part(complaints(with(R"("load": {"memory_mib": "all"})")),
+              R"(/load/memory_mib: must be a whole number, not "all" (a string) (allowed: 0 to 16777216, or "auto"))");
+  expect_part(complaints(with(R"("load": {"memory_mib": -1})")), "/load/memory_mib: -1 is out of range");
 }
 
 TEST(ConfigComplaints, WantATangentToFall) {

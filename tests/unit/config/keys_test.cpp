@@ -17,7 +17,7 @@ Json distinct() {
     "data": {"train": "a", "validation": "b", "train_samples": 630, "validation_samples": 31, "stats": "s", "manifest": "ignore",
              "format": {"layout": "packed", "input": "c", "target": "d"}},
     "stage": {"strategy": "shard", "mode": "overlap", "form": "files", "inflate": false, "group": 2, "deal_seed": 3, "transport": "copy", "inflight_mib": 9, "target": "e", "reuse": false, "verify": "readback", "reserve_percent": 7.5, "wait_seconds": 7.25},
-    "load": {"threads": 3, "prefetch": 9, "image_cache_mib": 0},
+    "load": {"threads": 3, "prefetch": 9, "memory_mib": 11},
     "model": {"extent": 64, "width": 0.75, "kernel": 2, "dropout": 0.25, "l2": 0.125, "log_transform": false},
     "optimizer": {"name": "sgd", "momentum": 0.8, "momentum_correction": true, "weight_decay": 0.0625},
     "schedule": {"by": "epoch", "base_batch": 7, "batch_scaling": "root", "base_rate": 0.011, "peak_rate": 0.012, "warmup_epochs": 5, "decay": [{"epoch": 6, "factor": 0.6}, {"epoch": 8, "factor": 0.3}]},
@@ -43,7 +43,7 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
             std::make_tuple(Strategy::shard, "e", false, Verify::readback, 7.5));
   EXPECT_EQ(std::tie(o.stage.group, o.stage.deal_seed, o.stage.transport, o.stage.inflight_mib),
             std::make_tuple(2, 3, Transport::copy, 9));
-  EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch), std::make_tuple(3, 9));
+  EXPECT_EQ(std::tie(o.load.threads, o.load.prefetch, o.load.memory_mib), std::make_tuple(3, 9, 11));
   const auto& model = std::get<CosmoflowOptions>(o.recipe.model);
   EXPECT_EQ(std::tie(model.extent, model.width, model.kernel, model.dropout, model.l2, model.log_transform),
             std::make_tuple(64, 0.75, 2, 0.25, 0.125, false));
@@ -71,9 +71,11 @@ TEST(ConfigKeys, EachFillsItsOwnOption) {
 }
 
 TEST(ConfigKeys, MayHoldAWordInsteadOfANumber) {
-  const RunOptions o = parse("{" + data_section + R"(, "load": {"threads": "auto"}})");
+  const RunOptions o = parse("{" + data_section + R"(, "load": {"threads": "auto", "memory_mib": "auto"}})");
   EXPECT_EQ(o.load.threads, 0);
+  EXPECT_EQ(o.load.memory_mib, LoadOptions::memory_auto);
   EXPECT_EQ(Json::parse(to_json(o)).at("load").at("threads"), "auto");
+  EXPECT_EQ(Json::parse(to_json(o)).at("load").at("memory_mib"), "auto");
   EXPECT_EQ(parse(to_json(o)).load, o.load);
 }
 
@@ -172,6 +174,7 @@ TEST(ConfigKeys, HaveTheirLimits) {
       {"/stage/reserve_percent", {"0", "99.9"}, {"-0.1", "100"}},
       {"/load/threads", {"1", "1024"}, {"0", "1025"}},
       {"/load/prefetch", {"1", "4096"}, {"0", "4097"}},
+      {"/load/memory_mib", {"0", "16777216"}, {"-1", "16777217"}},
       {"/model/extent", {"32", "1024"}, {"0", "16", "48", "1056", "-32"}},
       {"/model/width", {"1e-9", "16"}, {"0", "16.1", "-1"}},
       {"/model/kernel", {"2", "3"}, {"1", "4", "2.5"}},

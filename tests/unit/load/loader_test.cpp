@@ -27,7 +27,7 @@ class CountingSource final : public SampleSource {
  public:
   explicit CountingSource(std::int64_t samples) : samples_(samples) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
-  void read(const Visit& visit, const SampleView& to) override {
+  ReadFrom read(const Visit& visit, const SampleView& to) override {
     const std::int64_t index = visit.sample;
     {
       const std::lock_guard lock(mutex);
@@ -56,6 +56,7 @@ class CountingSource final : public SampleSource {
     const auto y = static_cast<float>(index);
     std::memcpy(to[0].data(), x, sizeof x);
     std::memcpy(to[1].data(), &y, sizeof y);
+    return ReadFrom::files;
   }
 
   std::atomic<std::int64_t> entered{0}, reads{0};

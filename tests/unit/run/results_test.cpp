@@ -120,23 +120,32 @@ TEST(ResultsOfARun, TellHowFastAReaderReads) {
   }
 }
 
-TEST(ResultsOfARun, TellWhatWasKeptOfImagesWhereThatWasAskedFor) {
+TEST(ResultsOfARun, TellWhatWasKeptWhereThatWasAskedFor) {
   for (const std::int64_t asked : {0, 8}) {
     Rig rig;
-    rig.options.load.image_cache_mib = asked;
     rig.build();
+    if (asked > 0) rig.recorder->keeps({asked, "enough"});
     rig.timeline->run_start();
     rig.timeline->run_stop(false);
-    const LoaderStats stats{.images = {.bytes = 3 << 20, .images = 17, .hits = 40, .misses = 20}};
+    const LoaderStats stats{.read_seconds = 2.5,
+                            .bytes = 60 << 20,
+                            .samples = 60,
+                            .samples_from_memory = 40,
+                            .seconds_from_memory = 0.5,
+                            .kept = {.bytes = 3 << 20, .samples = 17}};
     static_cast<void>(rig.recorder->completed(TrainOutcome{}, stats));
+    for (const auto& row : rig.table("ranks.csv"))
+      EXPECT_EQ(row.at("read_from_memory_mib"), "40.000");
     if (!rig.results->writes()) continue;
     const nlohmann::json figures = rig.json("run.json")["figures"];
-    EXPECT_EQ(figures.contains("image_cache_hits"), asked > 0);
+    EXPECT_EQ(figures["samples_per_s_a_reader"], 10.0) << "of what it read: copies say nothing of files";
+    EXPECT_EQ(figures.contains("kept_mib"), asked > 0);
     if (asked == 0) continue;
-    EXPECT_EQ(figures["image_cache_mib"], 3.0);
-    EXPECT_EQ(figures["image_cache_images"], 17);
-    EXPECT_EQ(figures["image_cache_hits"], 40);
-    EXPECT_EQ(figures["image_cache_misses"], 20);
+    EXPECT_EQ(figures["load_memory_mib"], 8);
+    EXPECT_EQ(rig.json("run.json")["texts"]["load_memory_why"], "enough");
+    EXPECT_EQ(figures["kept_mib"], 3.0);
+    EXPECT_EQ(figures["kept_samples"], 17);
+    EXPECT_EQ(figures["read_from_memory_mib"], 40.0);
   }
 }
 

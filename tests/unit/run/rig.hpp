@@ -58,12 +58,13 @@ class IndexSource final : public SampleSource {
  public:
   IndexSource(std::int64_t samples, std::chrono::milliseconds delay) : samples_(samples), delay_(delay) {}
   [[nodiscard]] std::int64_t size() const override { return samples_; }
-  void read(const Visit& visit, const SampleView& to) override {
+  ReadFrom read(const Visit& visit, const SampleView& to) override {
     std::this_thread::sleep_for(delay_);
     const auto value = static_cast<float>(visit.sample);
     for (const std::span<std::byte>& field : to)
       for (std::size_t at = 0; at < field.size(); at += sizeof value)
         std::memcpy(&field[at], &value, sizeof value);
+    return ReadFrom::files;
   }
 
  private:
