@@ -26,14 +26,10 @@ std::optional<std::int64_t> most_of_use(const World& world, const RunOptions& op
 /// That staging has still to put into the node's memory; what is there already counts, too.
 double staged_to_memory(const World& world, const RunOptions& options, const Dataset& dataset) {
   if (options.stage.strategy == Strategy::none || durable(options.stage.target)) return 0.0;
-  const auto sample_bytes = static_cast<std::int64_t>(dataset.schema.sample_bytes());
   std::int64_t bytes = 0;
-  for (const Split* split : {&dataset.train, &dataset.validation}) {
-    for (const std::size_t at : split->plan.part_of(world.node_index())) {
-      const ManifestEntry& entry = split->manifest.entries[at];
-      bytes += options.stage.inflate ? std::max(entry.bytes, entry.samples * sample_bytes) : entry.bytes;
-    }
-  }
+  for (const Split* split : {&dataset.train, &dataset.validation})
+    for (const std::size_t at : split->plan.part_of(world.node_index()))
+      bytes += split->staged().entries[at].bytes;
   return static_cast<double>(bytes);
 }
 
