@@ -159,6 +159,9 @@ TEST(ConfigComplaints, TellHowToSetAVariable) {
 TEST(ConfigComplaints, SeeImpossibleCombinations) {
   expect_part(complaints(with(R"("stage": {"strategy": "shard"})")),
               "/stage/target: is missing, /stage/strategy shard needs it");
+  expect_only(
+      complaints(R"({"data": {"train": "train", "validation": "v"}, "stage": {"strategy": "shard"}})"),
+      "c.json:1: /stage/target: is missing, /stage/strategy shard needs it; name a folder on node-local storage");
   expect_part(complaints(with(R"("stage": {"strategy": "replicate", "target": "x/../t/"})")), "is the source itself");
   expect_part(complaints(with(R"("schedule": {"decay": [{"epoch": 5, "factor": 0.5},
       {"epoch": 5, "factor": 0.25}]})")),
