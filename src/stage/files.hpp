@@ -153,6 +153,8 @@ struct Copied {
   std::int64_t retries = 0;
   std::int64_t source_bytes_read = 0;
 };
+/// Raises Error{data} where content that was read off the source is not what its manifest says; no hash is no doubt.
+void require_listed_hash(const std::filesystem::path& path, const std::string& found, const std::string& listed);
 /// XXH3-128 of what a copy of the entry will hold. Raises Error{data} as copying it would.
 [[nodiscard]] std::string hash_of_copy(const ManifestEntry& entry, const std::filesystem::path& from,
                                        const ByteProgress& progress);

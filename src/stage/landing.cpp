@@ -80,12 +80,7 @@ std::string Landing::finish() {
                           "it changed while it was copied, or its file system fails", "run again"});
   }
   const std::string found = hashed_ ? hash_.hex() : "";
-  if (hashed_ && !entry_.xxh3.empty() && entry_.xxh3 != found) {
-    throw Error(ExitCode::data,
-                Complaint{from_.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, entry_.xxh3),
-                          "the file is damaged or the manifest is old",
-                          "restore the file, or list the files anew with `trainmark data verify FOLDER --write`"});
-  }
+  if (hashed_) require_listed_hash(from_, found, entry_.xxh3);
   if (!file_) return found;  // the index keeps its time
   // The source's time, so that the copy can be told from an older one without reading it.
   const timespec time = {modified_ns_ / 1'000'000'000, modified_ns_ % 1'000'000'000};

@@ -38,11 +38,13 @@ void SourceFile::open() {
 /// Of what is not copied as it is nobody else compares the bytes.
 void SourceFile::require_listed_content() const {
   const std::string& listed = entry_.recoding->source_xxh3();
-  if (listed.empty()) return;
-  const std::string found = hash_file(path_);
-  if (found == listed) return;
+  if (!listed.empty()) require_listed_hash(path_, hash_file(path_), listed);
+}
+
+void require_listed_hash(const std::filesystem::path& path, const std::string& found, const std::string& listed) {
+  if (listed.empty() || found == listed) return;
   throw Error(ExitCode::data,
-              Complaint{path_.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, listed),
+              Complaint{path.string(), fmt::format("content has XXH3 {}, its manifest says {}", found, listed),
                         "the file is damaged or the manifest is old",
                         "restore the file, or list the files anew with `trainmark data verify FOLDER --write`"});
 }
