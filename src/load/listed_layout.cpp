@@ -142,13 +142,6 @@ bool take_places(std::string_view text, std::uint64_t file_bytes, std::vector<St
   return text.empty();
 }
 
-/// In front of the HDF5 content, of any length: then the signature is not where begins_as_hdf5() looks for it.
-bool has_user_block(hid_t file) {
-  const PropertyHandle creation(H5Fget_create_plist(file));
-  hsize_t size = 0;
-  return H5Pget_userblock(creation.get(), &size) < 0 || size != 0;
-}
-
 /// A damaged index is for whoever reads the file to name: a run may not.
 bool can_locate(hid_t file, Stored& stored, const std::filesystem::path& path) {
   try {
@@ -170,6 +163,7 @@ std::shared_ptr<const std::string> shared(std::string form) {
 
 ListedLayout to_listed(hid_t file, const std::filesystem::path& path, const FileLayout& layout,
                        const FormatOptions& format, const DataSchema& schema) {
+  // Behind a user block the signature is not where begins_as_hdf5() looks for it.
   if (layout.layout == DatasetLayout::jpeg || has_user_block(file)) return {};
   double chunks = 0.0;
   for (const Stored& stored : layout.fields) {

@@ -135,14 +135,6 @@ std::string describe_filters(hid_t creation, Stored& stored) {
   return unknown;
 }
 
-/// With a user block in front, versions of the library differ in what chunk addresses are relative to.
-bool has_user_block(hid_t dataset) {
-  const FileHandle file(H5Iget_file_id(dataset));
-  const PropertyHandle creation(H5Fget_create_plist(file.get()));
-  hsize_t size = 0;
-  return H5Pget_userblock(creation.get(), &size) < 0 || size != 0;
-}
-
 /// H5Pset_chunk_opts: chunks that reach beyond the dataset may be stored without their filters.
 bool has_chunk_options(hid_t creation) {
 #if H5_VERSION_GE(1, 10, 0)
@@ -183,7 +175,8 @@ std::string describe_chunked(hid_t dataset, hid_t creation, Stored& stored, cons
   if (has_chunk_options(creation)) return "partial chunks may be stored without filters";
   if (fill_of(creation) == Fill::other) return "its fill value is not zero";
   if (lists_other_axes(dataset)) return "it may grow along another axis than the first";
-  if (has_user_block(dataset)) return "the file has a user block";
+  // With one in front, versions of the library differ in what chunk addresses are relative to.
+  if (const FileHandle file(H5Iget_file_id(dataset)); has_user_block(file.get())) return "the file has a user block";
   if (chunks_of(stored) > static_cast<double>(most_chunks))
     return fmt::format("it has more than {} chunks", most_chunks);
   if (bytes > 4294967295.0) return "its chunks have 4 GiB or more";
@@ -224,6 +217,12 @@ void describe_space(hid_t dataset, Stored& stored) {
 }
 
 }  // namespace
+
+bool has_user_block(hid_t file) {
+  const PropertyHandle creation(H5Fget_create_plist(file));
+  hsize_t size = 0;
+  return H5Pget_userblock(creation.get(), &size) < 0 || size != 0;
+}
 
 double elements_of(const Stored& stored) noexcept { return product(stored.dims, stored.rank); }
 double chunks_of(const Stored& stored) noexcept { return product(stored.grid, stored.rank); }

@@ -65,6 +65,8 @@ constexpr std::int64_t most_chunks = std::int64_t{1} << 26;
 #else
 constexpr std::int64_t most_chunks = 8192;
 #endif
+/// Whether other bytes stand in front of the HDF5 content.
+[[nodiscard]] bool has_user_block(hid_t file);
 [[nodiscard]] double elements_of(const Stored& stored) noexcept;
 [[nodiscard]] double chunks_of(const Stored& stored) noexcept;
 /// Fills in where the chunks are. Reads the whole index: for datasets that will be read.
